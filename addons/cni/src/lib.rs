@@ -1,0 +1,1 @@
+//! CNI: the trait that the runtime calls, plugins as executables, and our bridge and host-local.

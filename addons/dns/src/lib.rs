@@ -1,0 +1,1 @@
+//! Cluster DNS: answers from a zone kept current by events, and forwards the rest.

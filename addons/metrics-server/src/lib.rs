@@ -1,0 +1,1 @@
+//! metrics-server: resource use of nodes and pods.

@@ -1,0 +1,1 @@
+//! kube-apiserver: one handler for every resource over a watch cache.

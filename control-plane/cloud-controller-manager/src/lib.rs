@@ -1,0 +1,1 @@
+//! cloud-controller-manager: the controllers that speak to a cloud.

@@ -1,0 +1,1 @@
+//! kube-controller-manager: one row a controller, all on the runtime of reconcile.

@@ -1,0 +1,1 @@
+//! kubelet: turns pods bound to this node into sandboxes and containers.

@@ -1,0 +1,1 @@
+//! Reads, writes and watches of API objects over a transport in memory or over TLS; reflectors and views.

@@ -1,0 +1,1 @@
+//! The one controller runtime: caches, key queue, pure function, executor.

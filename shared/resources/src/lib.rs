@@ -1,0 +1,1 @@
+//! THE table, one row a resource, and what is special about each kind.

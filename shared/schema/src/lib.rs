@@ -1,0 +1,1 @@
+//! What follows from tables of field facts: patches, pruning, unknown fields, OpenAPI. Pure.

@@ -1,0 +1,1 @@
+//! In-process clusters, a virtual clock and fixtures for tests. Never linked into the product.

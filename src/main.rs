@@ -1,0 +1,2 @@
+//! The multi-call binary: reads settings, builds, runs, drains.
+fn main() {}
