@@ -1,1 +1,18 @@
-//! The vocabulary of Kubernetes in Rust: objects, headers, statuses, quantities, selectors and decision records. No tokio, no I/O.
+//! The vocabulary of Kubernetes in Rust: objects, headers, statuses, quantities, selectors, field paths and
+//! decision records. No tokio, no I/O, no knowledge of any one kind.
+
+pub mod decision;
+pub mod field;
+mod names;
+mod object;
+mod quantity;
+pub mod scan;
+mod selector;
+mod status;
+
+pub use k8s_openapi;
+pub use names::{Gvk, Gvr, Key, valid_dns_label, valid_dns_subdomain};
+pub use object::{Header, Object, ObjectError, Owner, Span};
+pub use quantity::{Quantity, QuantityError};
+pub use selector::{FieldSelector, LabelSelector, Requirement, SelectorError};
+pub use status::{Cause, Details, Status};
