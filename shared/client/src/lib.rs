@@ -1,1 +1,16 @@
-//! Reads, writes and watches of API objects over a transport in memory or over TLS; reflectors and views.
+//! Reads, writes and watches of API objects over a transport, in memory or over TLS; reflectors and views.
+//!
+//! A box never knows which transport it has. It never decodes more of an object than a *view*: a small struct with
+//! the fields that it needs.
+
+mod client;
+mod dial;
+mod reflector;
+mod transport;
+
+pub use client::Client;
+pub use dial::{Dial, Duplex, Peer};
+pub use reflector::{Cache, Change, Selector};
+pub use transport::{
+    DeleteOptions, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
+};
