@@ -1,2 +1,57 @@
-//! xtask
-fn main() {}
+//! The project's own commands, as `cargo xtask`: test everything, build the test images, run a benchmark against its peer,
+//! check the rules that a machine can check. It never becomes a part of the product, and knows the crates only by their names.
+#![expect(clippy::disallowed_methods, reason = "a command of developers takes its time and settings from the system")]
+
+mod apt;
+mod bench;
+mod images;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run everything that CI runs, fast things first.
+    Test(test::Options),
+    /// Build the test images from Debian packages (kept in the cache), and push them.
+    Images {
+        /// Push the images to this registry, as http://HOST:PORT.
+        #[arg(long, value_name = "URL")]
+        push: Option<String>,
+        /// Build them again, although they are in the cache.
+        #[arg(long)]
+        rebuild: bool,
+    },
+    /// Measure ours and a peer in turn, a line a case.
+    Bench(bench::Options),
+    /// Check the rules of the code base that a machine can check.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Task::Test(options) => test::run(&options),
+        Task::Images { push, rebuild } => images::run(push.as_deref(), rebuild),
+        Task::Bench(options) => bench::run(&options),
+        Task::Tidy => tidy::run(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
