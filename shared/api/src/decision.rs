@@ -3,6 +3,10 @@
 use crate::{Gvr, Key};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,5 +88,57 @@ impl Record {
             reasons: Vec::new(),
             unblock: String::new(),
         }
+    }
+}
+
+/// Where records of a process are kept: a bounded ring, and the latest of each actor about each object. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Ring(Arc<Mutex<RingState>>);
+
+#[derive(Debug, Default)]
+struct RingState {
+    recent: VecDeque<Arc<Record>>,
+    latest: BTreeMap<(String, String, String, &'static str), Arc<Record>>,
+}
+
+impl Ring {
+    /// How many records are kept in order of time.
+    pub const RECENT: usize = 4096;
+    /// Of how many (object, actor) pairs the latest record is kept.
+    pub const LATEST: usize = 16384;
+
+    /// Keeps a record, unless it repeats the latest of its actor about its object.
+    pub fn push(&self, record: Record) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (record.resource.clone(), record.namespace.clone(), record.name.clone(), record.actor);
+        let repeated = state.latest.get(&key).is_some_and(|last| {
+            last.verdict == record.verdict && last.reasons == record.reasons && last.unblock == record.unblock
+        });
+        if repeated {
+            return;
+        }
+        let record = Arc::new(record);
+        state.recent.push_back(record.clone());
+        if state.recent.len() > Self::RECENT {
+            state.recent.pop_front();
+        }
+        state.latest.insert(key, record);
+        if state.latest.len() > Self::LATEST {
+            let oldest = state.latest.iter().min_by_key(|(_, r)| r.at).map(|(key, _)| key.clone());
+            oldest.map(|key| state.latest.remove(&key));
+        }
+    }
+
+    /// The latest record of each actor about an object; `resource` as `deployments.apps`.
+    pub fn about(&self, resource: &str, namespace: &str, name: &str) -> Vec<Arc<Record>> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = (resource.to_owned(), namespace.to_owned(), name.to_owned(), "");
+        let same = |k: &(String, String, String, &str)| k.0 == resource && k.1 == namespace && k.2 == name;
+        state.latest.range(from..).take_while(|(k, _)| same(k)).map(|(_, r)| r.clone()).collect()
+    }
+
+    /// The recent records, oldest first.
+    pub fn recent(&self) -> Vec<Arc<Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recent.iter().cloned().collect()
     }
 }

@@ -5,12 +5,14 @@
 
 mod client;
 mod dial;
+mod recorder;
 mod reflector;
 mod transport;
 
 pub use client::Client;
 pub use dial::{Dial, Duplex, Peer};
-pub use reflector::{Cache, Change, Selector};
+pub use recorder::{About, Recorder, Severity};
+pub use reflector::{Cache, Caches, Change, Selector};
 pub use transport::{
     DeleteOptions, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
 };

@@ -170,10 +170,14 @@ impl Cache {
         listeners.retain(|l| l.send(change.clone()).is_ok());
     }
 
-    /// Puts an object in.
+    /// Puts an object in, unless the cache holds it as new or newer.
     pub fn apply(&self, object: Arc<Object>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let key = object.key();
+        let newer = |old: &Arc<Object>| old.uid() != object.uid() || old.resource_version() < object.resource_version();
+        if !state.objects.get(&key).is_none_or(newer) {
+            return;
+        }
         state.by_uid.insert(object.uid().to_owned(), key.clone());
         let old = state.objects.insert(key, object.clone());
         if let Some(old) = old.as_ref().filter(|old| old.uid() != object.uid()) {
@@ -213,10 +217,7 @@ impl Cache {
             self.remove(&object);
         }
         for object in listed.into_values() {
-            let same = self.get(&object.key()).is_some_and(|o| o.resource_version() == object.resource_version());
-            if !same {
-                self.apply(object);
-            }
+            self.apply(object);
         }
         self.reached(version);
     }
@@ -281,6 +282,38 @@ impl Cache {
             }
         }
         Ok(())
+    }
+}
+
+/// The caches of a process: one reflector a resource and selector, started when first asked for. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    client: Client,
+    env: Env,
+    caches: Arc<Mutex<BTreeMap<(Gvr, Selector), Cache>>>,
+}
+
+impl Caches {
+    /// Caches filled by `client`, in the task tree of `env`.
+    pub fn new(client: Client, env: Env) -> Self {
+        Self { client, env, caches: Arc::default() }
+    }
+
+    /// The cache of all objects of a resource.
+    pub fn all(&self, gvr: &Gvr) -> Cache {
+        self.select(gvr, Selector::all())
+    }
+
+    /// The cache of a selection.
+    pub fn select(&self, gvr: &Gvr, selector: Selector) -> Cache {
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = || Cache::start(&self.client, gvr.clone(), selector.clone(), &self.env);
+        caches.entry((gvr.clone(), selector.clone())).or_insert_with(start).clone()
+    }
+
+    /// The client that fills them.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 }
 
