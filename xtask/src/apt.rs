@@ -18,7 +18,10 @@ pub const NEEDS: &[(&str, &str, &str)] = &[
 
 /// Installs what is missing if root, and says so; else says what to install.
 pub fn install(needs: &[(&str, &str, &str)]) -> Result<()> {
-    let missing: Vec<_> = needs.iter().filter(|(program, _, _)| process::find(program).is_none()).collect();
+    let missing: Vec<_> = needs
+        .iter()
+        .filter(|(program, _, _)| process::find(program).is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -33,7 +36,9 @@ pub fn install(needs: &[(&str, &str, &str)]) -> Result<()> {
     update()?;
     println!("installing with apt-get: {names}");
     let mut command = Command::new("apt-get");
-    command.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
+    command
+        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+        .args(packages);
     command.env("DEBIAN_FRONTEND", "noninteractive");
     process::output(&mut command).map(drop)
 }
@@ -54,9 +59,17 @@ pub fn closure(packages: &[&str], leave: &[&str]) -> Result<BTreeSet<String>> {
     let mut new: BTreeSet<String> = packages.iter().map(|name| (*name).to_owned()).collect();
     while !new.is_empty() {
         all.extend(new.iter().cloned());
-        let asked = process::output(Command::new("apt-cache").arg("depends").arg("--important").args(&new))?;
+        let asked = process::output(
+            Command::new("apt-cache")
+                .arg("depends")
+                .arg("--important")
+                .args(&new),
+        )?;
         let wanted = first_choices(&asked);
-        new = wanted.into_iter().filter(|name| !all.contains(name) && !leave.contains(&name.as_str())).collect();
+        new = wanted
+            .into_iter()
+            .filter(|name| !all.contains(name) && !leave.contains(&name.as_str()))
+            .collect();
     }
     Ok(all)
 }
@@ -68,7 +81,9 @@ fn first_choices(answer: &str) -> Vec<String> {
     for line in answer.lines() {
         let line = line.trim_start();
         let (bar, line) = line.strip_prefix('|').map_or((false, line), |rest| (true, rest));
-        let Some((_, name)) = line.split_once("Depends: ") else { continue };
+        let Some((_, name)) = line.split_once("Depends: ") else {
+            continue;
+        };
         if !chosen && !name.starts_with('<') {
             found.push(name.to_owned());
         }
@@ -82,7 +97,10 @@ pub fn download(packages: &BTreeSet<String>, folder: &Path) -> Result<Vec<PathBu
     std::fs::create_dir_all(folder)?;
     let fetch = || {
         let mut command = Command::new("apt-get");
-        command.args(["download", "--quiet"]).args(packages).current_dir(folder);
+        command
+            .args(["download", "--quiet"])
+            .args(packages)
+            .current_dir(folder);
         process::output(&mut command)
     };
     // The lists of a fresh or an old machine name packages that the mirror has no more.
@@ -97,7 +115,8 @@ fn newest(folder: &Path, package: &str) -> Result<PathBuf> {
     let prefix = format!("{package}_");
     let files = std::fs::read_dir(folder)?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let files = files.filter(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
             && path.extension().is_some_and(|end| end == "deb")
     });
     files
@@ -108,8 +127,15 @@ fn newest(folder: &Path, package: &str) -> Result<PathBuf> {
 /// Unpacks a package's files into `folder`, through links to directories that stand there (as /lib to /usr/lib).
 pub fn unpack(package: &Path, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
-    let script = r#"set -e; dpkg-deb --fsys-tarfile "$0" | tar --extract --keep-directory-symlink --directory "$1""#;
-    process::output(Command::new("bash").args(["-o", "pipefail", "-c", script]).arg(package).arg(folder)).map(drop)
+    let script =
+        r#"set -e; dpkg-deb --fsys-tarfile "$0" | tar --extract --keep-directory-symlink --directory "$1""#;
+    process::output(
+        Command::new("bash")
+            .args(["-o", "pipefail", "-c", script])
+            .arg(package)
+            .arg(folder),
+    )
+    .map(drop)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The project's own commands, as `cargo xtask`: test everything, build the test images, run a benchmark against its peer,
 //! check the rules that a machine can check. It never becomes a part of the product, and knows the crates only by their names.
-#![expect(clippy::disallowed_methods, reason = "a command of developers takes its time and settings from the system")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a command of developers takes its time and settings from the system"
+)]
 
 mod apt;
 mod bench;
@@ -14,7 +17,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "The project's own commands", disable_help_subcommand = true)]
+#[command(
+    name = "cargo xtask",
+    about = "The project's own commands",
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Task,

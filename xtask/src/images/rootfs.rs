@@ -12,14 +12,39 @@ use e2e::process;
 use crate::apt;
 
 /// Packages that serve to install others, or that nothing in an image calls.
-const LEAVE: &[&str] =
-    &["cdebconf", "debconf", "dpkg", "gawk", "init-system-helpers", "install-info", "iproute2", "mawk", "perl", "tar"];
+const LEAVE: &[&str] = &[
+    "cdebconf",
+    "debconf",
+    "dpkg",
+    "gawk",
+    "init-system-helpers",
+    "install-info",
+    "iproute2",
+    "mawk",
+    "perl",
+    "tar",
+];
 
 /// What a Debian image has for a person who looks around in it.
-const BASE: &[&str] = &["base-files", "base-passwd", "bash", "coreutils", "dash", "grep", "hostname", "sed"];
+const BASE: &[&str] = &[
+    "base-files",
+    "base-passwd",
+    "bash",
+    "coreutils",
+    "dash",
+    "grep",
+    "hostname",
+    "sed",
+];
 
 /// Folders of packages that an image does not need.
-const UNUSED: &[&str] = &["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian"];
+const UNUSED: &[&str] = &[
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/lintian",
+];
 
 /// The layers, as folders.
 pub struct Layers {
@@ -33,8 +58,11 @@ impl Layers {
     pub fn build(scratch: &Path) -> Result<Layers> {
         let base_packages = apt::closure(BASE, LEAVE)?;
         let nginx_packages = &apt::closure(&["nginx-light"], LEAVE)? - &base_packages;
-        let layers =
-            Layers { base: scratch.join("base"), nginx: scratch.join("nginx"), busybox: scratch.join("busybox") };
+        let layers = Layers {
+            base: scratch.join("base"),
+            nginx: scratch.join("nginx"),
+            busybox: scratch.join("busybox"),
+        };
         unpack(&base_packages, scratch, &layers.base)?;
         finish_base(&layers.base)?;
         unpack(&nginx_packages, scratch, &layers.nginx)?;
@@ -84,9 +112,15 @@ fn unpack(packages: &BTreeSet<String>, scratch: &Path, root: &Path) -> Result<()
 
 fn finish_base(root: &Path) -> Result<()> {
     for name in ["passwd", "group"] {
-        fs::copy(root.join("usr/share/base-passwd").join(format!("{name}.master")), root.join("etc").join(name))?;
+        fs::copy(
+            root.join("usr/share/base-passwd").join(format!("{name}.master")),
+            root.join("etc").join(name),
+        )?;
     }
-    write(&root.join("etc/nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files dns\n")?;
+    write(
+        &root.join("etc/nsswitch.conf"),
+        "passwd: files\ngroup: files\nhosts: files dns\n",
+    )?;
     for name in ["dev", "proc", "run", "sys", "tmp", "root"] {
         fs::create_dir_all(root.join(name))?;
     }
@@ -112,10 +146,16 @@ fn finish_nginx(root: &Path) -> Result<()> {
 /// As the public image has it: one program, and a hard link to it for each of its commands.
 fn finish_busybox(root: &Path) -> Result<()> {
     let program = root.join("bin/busybox");
-    for name in process::output(Command::new(&program).arg("--list"))?.lines().filter(|name| *name != "busybox") {
+    for name in process::output(Command::new(&program).arg("--list"))?
+        .lines()
+        .filter(|name| *name != "busybox")
+    {
         fs::hard_link(&program, root.join("bin").join(name)).with_context(|| format!("link {name}"))?;
     }
-    write(&root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n")?;
+    write(
+        &root.join("etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n",
+    )?;
     write(&root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n")?;
     for name in ["dev", "home", "proc", "root", "sys", "tmp", "var"] {
         fs::create_dir_all(root.join(name))?;
@@ -131,7 +171,12 @@ fn check(scratch: &Path, layers: &Layers) -> Result<()> {
     let whole = scratch.join("whole");
     for layer in [&layers.base, &layers.nginx, &site(scratch, "check")?] {
         let script = r#"set -e; mkdir -p "$1"; tar -C "$0" -c . | tar -C "$1" -x --keep-directory-symlink"#;
-        process::output(Command::new("bash").args(["-o", "pipefail", "-c", script]).arg(layer).arg(&whole))?;
+        process::output(
+            Command::new("bash")
+                .args(["-o", "pipefail", "-c", script])
+                .arg(layer)
+                .arg(&whole),
+        )?;
     }
     fs::remove_file(whole.join("etc/nginx/sites-enabled/default"))?;
     fs::remove_file(whole.join("etc/nginx/sites-enabled/.wh.default"))?;
