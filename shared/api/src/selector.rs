@@ -1,6 +1,9 @@
 //! Label and field selectors: parse, match, and print in upstream's canonical form.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// The text is no selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -246,6 +249,51 @@ pub fn valid_label_key(key: &str) -> bool {
 /// Whether `value` may be a label's value.
 pub fn valid_label_value(value: &str) -> bool {
     value.is_empty() || name_part(value)
+}
+
+/// `metav1.LabelSelector`, as it stands in objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MatchSelector {
+    /// Labels that must have exactly these values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// More requirements.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<MatchExpression>,
+}
+
+/// `metav1.LabelSelectorRequirement`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct MatchExpression {
+    /// Label key.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`.
+    pub operator: String,
+    /// Values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+impl MatchSelector {
+    /// As a selector that can be matched; an unknown operator is an error.
+    pub fn selector(&self) -> Result<LabelSelector, SelectorError> {
+        let labels = self.match_labels.iter();
+        let mut all: Vec<_> =
+            labels.map(|(k, v)| Requirement::In(k.clone(), BTreeSet::from([v.clone()]))).collect();
+        for expression in &self.match_expressions {
+            let (key, values) = (expression.key.clone(), expression.values.iter().cloned().collect());
+            all.push(match expression.operator.as_str() {
+                "In" => Requirement::In(key, values),
+                "NotIn" => Requirement::NotIn(key, values),
+                "Exists" => Requirement::Exists(key),
+                "DoesNotExist" => Requirement::Absent(key),
+                other => return Err(SelectorError(format!("{other:?} is not a valid label selector operator"))),
+            });
+        }
+        Ok(LabelSelector::new(all))
+    }
 }
 
 /// A field selector: `path=value` and `path!=value`, all of which must hold.
