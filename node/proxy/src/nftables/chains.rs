@@ -160,7 +160,8 @@ impl Spread {
         rule.push(Expr::Map { map, key: layout.address(), to: layout.endpoint() });
         if let Some(seconds) = self.sticky {
             let set = SetName::Sticky.text(self.v4);
-            rule.push(Expr::Dynset { set, op: DynsetOp::Delete, key: layout.client(), data: None, timeout: None });
+            let data = Some(layout.endpoint());
+            rule.push(Expr::Dynset { set, op: DynsetOp::Delete, key: layout.client(), data, timeout: None });
             rule.push(self.remember(seconds));
         }
         rule.push(self.dnat());

@@ -23,6 +23,8 @@ impl Lab {
         host.sh("ip link add cni0 type bridge && ip addr add 10.244.0.1/24 dev cni0 && ip link set cni0 up
             ip addr add 192.0.2.1/32 dev lo && ip route add 10.96.0.0/12 dev cni0
             echo 1 > /proc/sys/net/ipv4/ip_forward
+            echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects
+            echo 0 > /proc/sys/net/ipv4/conf/cni0/send_redirects
             echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables || true");
         let make = |index: usize| {
             let pod = Netns::new();
@@ -134,11 +136,11 @@ fn connections_are_balanced_refused_and_forgotten() {
     assert_eq!(reached(&|| tcp(&lab.host, "10.96.0.20:80")), masqueraded);
     assert_eq!(reached(&|| tcp(client, "192.0.2.1:30080")), direct);
 
-    for from in [client, &lab.host] {
+    for (who, from) in [("a pod", client), ("the host", &lab.host)] {
         let refused = tcp(from, "10.96.0.21:80").expect_err("a refusal");
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{refused}");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{who}: {refused}");
         let refused = udp(from, 0, "10.96.0.21:80").expect_err("a refusal");
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{refused}");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{who}: {refused}");
     }
 
     // A client keeps its UDP port; its endpoint goes: the next packet must reach the other one.
