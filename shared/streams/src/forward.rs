@@ -1,0 +1,145 @@
+//! Port forwarding over WebSocket: port `i` has data channel `2i` and error channel `2i+1`; the first message of each
+//! is its port number, little-endian. Upstream: `kubelet/pkg/cri/streaming/portforward/websocket.go`.
+
+use crate::{Error, channel};
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt, future::BoxFuture};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::Role},
+};
+
+/// Opens a byte stream to a port.
+pub type Connect<'a, D> = &'a (dyn Fn(u16) -> BoxFuture<'static, Result<D, String>> + Send + Sync);
+
+const DEPTH: usize = 16;
+
+/// Serves one port-forward over `io` (upgraded already) until the other end leaves or all ports closed.
+pub async fn forward<S, D>(io: S, ports: &[u16], connect: Connect<'_, D>) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    D: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
+    let (mut sink, mut source) = socket.split();
+    for (index, port) in (0u8..).zip(ports) {
+        for channel in [2 * index, 2 * index + 1] {
+            sink.send(Message::Binary(channel::message(channel, &port.to_le_bytes()))).await?;
+        }
+    }
+    let (out, mut messages) = mpsc::channel::<Bytes>(DEPTH);
+    let (inputs, pipes): (Vec<_>, Vec<_>) = (0u8..)
+        .zip(ports)
+        .map(|(index, port)| {
+            let (input, data) = mpsc::channel(DEPTH);
+            (input, pipe(connect(*port), data, index, out.clone()))
+        })
+        .unzip();
+    drop(out);
+    let input = async {
+        while let Some(message) = source.next().await {
+            match message? {
+                Message::Binary(mut data) if !data.is_empty() => {
+                    let channel = data.split_to(1)[0];
+                    let input = inputs.get(usize::from(channel / 2)).ok_or(Error::Channel(channel))?;
+                    if channel % 2 == 0 {
+                        // The port's own end closed: what still comes for it goes nowhere.
+                        let _ = input.send(data).await;
+                    }
+                }
+                Message::Close(_) => return Ok(()),
+                _ => {}
+            }
+        }
+        Ok::<(), Error>(())
+    };
+    let output = async {
+        while let Some(message) = messages.recv().await {
+            sink.send(Message::Binary(message)).await?;
+        }
+        // A peer that is gone needs no closing handshake.
+        let _ = sink.close().await;
+        Ok::<(), Error>(())
+    };
+    let copying = async { tokio::join!(futures::future::join_all(pipes), output).1 };
+    tokio::select! {
+        left = input => left,
+        done = copying => done,
+    }
+}
+
+/// Copies between one connection and its channels.
+async fn pipe<D: AsyncRead + AsyncWrite + Send + Unpin>(
+    connection: BoxFuture<'static, Result<D, String>>,
+    mut data: mpsc::Receiver<Bytes>,
+    index: u8,
+    out: mpsc::Sender<Bytes>,
+) {
+    let connection = match connection.await {
+        Ok(connection) => connection,
+        Err(why) => {
+            // Nobody is left to tell when this fails.
+            let _ = out.send(channel::message(2 * index + 1, why.as_bytes())).await;
+            return;
+        }
+    };
+    let (mut reader, mut writer) = tokio::io::split(connection);
+    let up = async {
+        while let Some(bytes) = data.recv().await {
+            if writer.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    let down = async {
+        let mut buffer = vec![0u8; 32 * 1024];
+        while let Ok(n @ 1..) = reader.read(&mut buffer).await {
+            if out.send(channel::message(2 * index, &buffer[..n])).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = up => {}
+        () = down => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_go_both_ways_and_refusals_are_told() {
+        let (near, far) = tokio::io::duplex(4096);
+        let connect = |port: u16| -> BoxFuture<'static, Result<tokio::io::DuplexStream, String>> {
+            Box::pin(async move {
+                if port != 80 {
+                    return Err("connection refused".to_owned());
+                }
+                let (ours, mut theirs) = tokio::io::duplex(64);
+                let _ = theirs.write_all(b"hi").await;
+                Ok(ours)
+            })
+        };
+        let client = async {
+            let mut socket = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+            let mut seen = Vec::new();
+            while let Some(Ok(Message::Binary(data))) = socket.next().await {
+                seen.push(data.to_vec());
+            }
+            seen.sort();
+            seen
+        };
+        let (served, seen) = tokio::join!(forward(far, &[80, 81], &connect), client);
+        served.unwrap();
+        let expected: Vec<Vec<u8>> = vec![
+            vec![0, 80, 0], b"\0hi".to_vec(), vec![1, 80, 0], vec![2, 81, 0], vec![3, 81, 0], b"\x03connection refused".to_vec(),
+        ];
+        assert_eq!(seen, expected);
+    }
+}
