@@ -31,7 +31,7 @@ struct Arguments {
 enum Task {
     /// Run everything that CI runs, fast things first.
     Test(test::Options),
-    /// Build the test images from Debian packages (kept in the cache), and push them.
+    /// Fetch the tools of the tests, build the test images from Debian packages (all kept in the cache), and push them.
     Images {
         /// Push the images to this registry, as http://HOST:PORT.
         #[arg(long, value_name = "URL")]

@@ -26,6 +26,7 @@ pub fn run(to: Option<&str>, rebuild: bool) -> Result<bool> {
     if rebuild {
         fs::remove_dir_all(artifacts::images()).or_else(gone)?;
     }
+    tools::ensure()?;
     ensure()?;
     if let Some(url) = to {
         push::all(&Layout::open(&artifacts::images().join("layout"))?, url)?;
