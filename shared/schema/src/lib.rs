@@ -1,1 +1,22 @@
-//! What follows from tables of field facts: patches, pruning, unknown fields, OpenAPI. Pure.
+//! What follows from tables of field facts: unknown fields and wrong types, pruning, patches, YAML bodies, OpenAPI. Pure: text
+//! in, text out. It knows types and fields, and nothing of what is special about any one kind.
+#![expect(
+    clippy::disallowed_types,
+    reason = "DOM values live here: patches and pruning change documents of any type"
+)]
+
+mod check;
+mod document;
+mod patch;
+mod prune;
+mod syntax;
+mod table;
+mod time;
+mod yaml;
+
+pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
+pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
+pub use prune::{canonical, prune};
+pub use syntax::SyntaxError;
+pub use table::{Field, Shape, ShapeRef, TypeRef, type_named, type_of, types};
+pub use yaml::{json_to_yaml, yaml_to_json};
