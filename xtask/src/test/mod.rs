@@ -111,7 +111,12 @@ fn stories(binary: Option<PathBuf>, filter: Option<&str>) -> Result<Tally> {
     }
     tools::ensure()?;
     images::ensure()?;
-    cargo::test(&["--package", "e2e"], filter, &[("FERROKUBE", binary)])
+    // Backtraces tell the line of the story that failed.
+    cargo::test(
+        &["--package", "e2e"],
+        filter,
+        &[("FERROKUBE", binary), ("RUST_LIB_BACKTRACE", "1".into())],
+    )
 }
 
 /// rustfmt and clippy, which a minimal toolchain lacks.

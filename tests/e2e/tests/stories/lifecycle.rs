@@ -1,0 +1,256 @@
+//! The process itself: it stops, it crashes, it comes back, it refuses what cannot work, and it removes all it made.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::cluster::Cluster;
+use e2e::process;
+use e2e::wait;
+
+use crate::deployments::roll_out;
+use crate::expect::{has, same};
+use crate::services::{client_until, start_client};
+use crate::{Story, stories};
+
+/// The last story ends the cluster for good.
+pub const STORIES: &[Story] = stories![
+    a_restart_interrupts_no_container,
+    a_crash_loses_nothing,
+    changes_while_it_was_down_are_made_up_for,
+    a_second_cluster_on_the_same_data_is_refused,
+    a_taken_port_is_named,
+    it_needs_root,
+    bad_settings_are_refused,
+    files_are_private,
+    an_idle_cluster_is_quiet,
+    rm_leaves_nothing,
+];
+
+/// What tells whether a container is still the same: its id, its start, its restarts, and when its first process was born.
+fn traces(c: &Cluster) -> Result<Vec<String>> {
+    let pods = c.kubectl("get pods --output name")?;
+    let of_pod = |pod: &str| -> Result<String> {
+        let path = "{.status.containerStatuses[0].containerID} {.status.containerStatuses[0].state.running.startedAt} \
+                    {.status.containerStatuses[0].restartCount}";
+        let path = format!("jsonpath={path}");
+        let status = c.kubectl_words(&["get", pod, "--output", &path], "")?;
+        let born = c.kubectl(&format!("exec {pod} -- cat /proc/1/stat"))?;
+        Ok(format!(
+            "{pod} {status} {}",
+            born.split_whitespace().nth(21).unwrap_or_default()
+        ))
+    };
+    pods.lines().map(of_pod).collect()
+}
+
+fn until_ready(c: &Cluster) -> Result<()> {
+    c.kubectl("wait --for=condition=Ready node --all --timeout=60s")?;
+    c.kubectl("rollout status deployment/nginx-deployment --timeout=60s")
+        .map(drop)
+}
+
+fn a_restart_interrupts_no_container(c: &mut Cluster) -> Result<()> {
+    roll_out(c)?;
+    c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=80")?;
+    start_client(c)?;
+    client_until(c, "wget -qO- -T 5 http://my-nginx", "Welcome to nginx!")?;
+    let before = traces(c)?;
+    same(c.stop()?, 0)?;
+    let took = c.up()?;
+    println!("came back in {:.2} s", took.as_secs_f64());
+    until_ready(c)?;
+    same(traces(c)?, before)?;
+    client_until(c, "wget -qO- -T 5 http://my-nginx", "Welcome to nginx!")?;
+    c.kubectl("exec client -- true")?;
+    c.kubectl("logs deployment/nginx-deployment").map(drop)
+}
+
+fn a_crash_loses_nothing(c: &mut Cluster) -> Result<()> {
+    roll_out(c)?;
+    let before = traces(c)?;
+    for round in 0..3 {
+        // The last write before the crash was acknowledged, so that it is there after it.
+        c.kubectl(&format!("create configmap written-{round}"))?;
+        c.kill()?;
+        c.up()?;
+        c.kubectl(&format!("get configmap written-{round}"))?;
+    }
+    until_ready(c)?;
+    same(traces(c)?, before)
+}
+
+fn changes_while_it_was_down_are_made_up_for(c: &mut Cluster) -> Result<()> {
+    roll_out(c)?;
+    same(c.stop()?, 0)?;
+    let nginx = |pid: &u32| e2e::kernel::command_line(*pid).starts_with("nginx: master process");
+    let masters: Vec<u32> = e2e::kernel::processes().into_iter().filter(nginx).collect();
+    let victim = masters
+        .first()
+        .context("no nginx runs while the cluster is stopped")?;
+    let victim = rustix::process::Pid::from_raw(i32::try_from(*victim)?).context("a pid is not 0")?;
+    rustix::process::kill_process(victim, rustix::process::Signal::KILL)?;
+    c.up()?;
+    until_ready(c)?;
+    wait::until(
+        "the container that died to be started again",
+        Duration::from_secs(60),
+        || {
+            let counts =
+                c.kubectl("get pods --output jsonpath={.items[*].status.containerStatuses[0].restartCount}")?;
+            ensure!(counts.split(' ').any(|count| count == "1"), "restarts: {counts}");
+            Ok(Some(()))
+        },
+    )?;
+    until_ready(c)
+}
+
+/// Runs a second `ferrokube`, expects that it ends by itself with exit code 1, and gives what it said.
+fn refused(c: &Cluster, arguments: &[&str]) -> Result<String> {
+    let binary = c
+        .ferrokube(&[])
+        .get_args()
+        .last()
+        .map(|word| word.to_string_lossy().into_owned());
+    let binary = binary.context("no binary")?;
+    let mut command = c.lab.command("timeout");
+    command.args(["30", &binary]).args(arguments);
+    let done = process::run(&mut command, "")?;
+    ensure!(
+        done.code == 1,
+        "{arguments:?} ended with {}, having said:\n{}{}",
+        done.code,
+        done.stdout,
+        done.stderr
+    );
+    Ok(done.stderr + &done.stdout)
+}
+
+fn a_second_cluster_on_the_same_data_is_refused(c: &mut Cluster) -> Result<()> {
+    let other = c.lab.folder().join("other").display().to_string();
+    has(
+        &refused(c, &["up", "--kubeconfig", &other])?,
+        &["/var/lib/ferrokube"],
+    )?;
+    c.kubectl("get nodes").map(drop)
+}
+
+fn a_taken_port_is_named(c: &mut Cluster) -> Result<()> {
+    let folder = c.lab.folder().join("second").display().to_string();
+    let (data, run, config) = (
+        format!("{folder}/data"),
+        format!("{folder}/run"),
+        format!("{folder}/config"),
+    );
+    let said = refused(
+        c,
+        &[
+            "up",
+            "--data-dir",
+            &data,
+            "--run-dir",
+            &run,
+            "--kubeconfig",
+            &config,
+        ],
+    )?;
+    has(&said, &["6443", "in use"])?;
+    c.kubectl("get nodes").map(drop)
+}
+
+fn it_needs_root(c: &mut Cluster) -> Result<()> {
+    let binary = c
+        .ferrokube(&[])
+        .get_args()
+        .last()
+        .map(|word| word.to_owned())
+        .context("no binary")?;
+    let copy = "/run/binary-of-anyone";
+    process::output(c.lab.command("cp").arg(&binary).arg(copy))?;
+    let mut command = c.lab.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", copy, "up"]);
+    let done = process::run(&mut command, "")?;
+    process::output(c.lab.command("rm").arg(copy))?;
+    same(done.code, 1)?;
+    has(&done.stderr, &["root"])
+}
+
+fn bad_settings_are_refused(c: &mut Cluster) -> Result<()> {
+    let mut unknown = c.ferrokube(&["up", "--no-such-flag"]);
+    let done = process::run(&mut unknown, "")?;
+    ensure!(done.code != 0, "an unknown flag was accepted");
+    has(&done.stderr, &["--no-such-flag"])?;
+    let broken = c.lab.folder().join("broken.yaml");
+    fs::write(&broken, "mirrors: [")?;
+    let data = c.lab.folder().join("third").display().to_string();
+    let broken = broken.display().to_string();
+    has(
+        &refused(c, &["up", "--data-dir", &data, "--registries", &broken])?,
+        &["broken.yaml"],
+    )
+}
+
+fn files_are_private(c: &mut Cluster) -> Result<()> {
+    let open = "find /var/lib/ferrokube/pki /var/lib/ferrokube/store -type f -perm /077";
+    same(process::output(c.lab.command("sh").args(["-c", open]))?, "")?;
+    use std::os::unix::fs::PermissionsExt as _;
+    same(fs::metadata(c.kubeconfig())?.permissions().mode() & 0o777, 0o600)
+}
+
+fn an_idle_cluster_is_quiet(c: &mut Cluster) -> Result<()> {
+    let wakes = |c: &Cluster| -> Result<u64> {
+        let ticks = c
+            .lab
+            .processes()
+            .into_iter()
+            .map(e2e::kernel::cpu_ticks)
+            .filter_map(Result::ok);
+        Ok(ticks.sum())
+    };
+    // No bound of time: only that it is not busy when nothing happens, as a loop without an event would be.
+    let before = wakes(c)?;
+    std::thread::sleep(Duration::from_secs(5));
+    let used = wakes(c)? - before;
+    ensure!(
+        used < 250,
+        "an idle cluster used {used} of 500 hundredths of a second"
+    );
+    Ok(())
+}
+
+fn rm_leaves_nothing(c: &mut Cluster) -> Result<()> {
+    roll_out(c)?;
+    c.kubectl("expose deployment/nginx-deployment --port=80")?;
+    same(c.stop()?, 0)?;
+    ensure!(
+        !c.lab.processes().is_empty(),
+        "the containers ended with the process"
+    );
+    process::output(&mut c.ferrokube(&["rm", "--data-dir", "/var/lib/ferrokube"]))?;
+    let none: Vec<String> = Vec::new();
+    same(
+        c.lab
+            .processes()
+            .into_iter()
+            .map(e2e::kernel::command_line)
+            .collect::<Vec<_>>(),
+        &none[..],
+    )?;
+    same(c.lab.mounts(), &none[..])?;
+    same(c.lab.links()?, &none[..])?;
+    same(c.lab.rules()?, "")?;
+    let groups: Vec<String> = c
+        .lab
+        .cgroups()
+        .iter()
+        .map(|group| group.display().to_string())
+        .collect();
+    same(groups, &none[..])?;
+    let places = "/var/lib/ferrokube /var/lib/kubelet /run/ferrokube /run/netns /etc/cni /opt/cni /var/log/pods /var/log/containers";
+    let left = process::output(
+        c.lab
+            .command("sh")
+            .args(["-c", &format!("find {places} -mindepth 1 2>/dev/null || true")]),
+    )?;
+    same(left, "")
+}

@@ -1,0 +1,186 @@
+//! Services: a name and an address that a client in another pod uses.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::cluster::Cluster;
+use e2e::wait;
+
+use crate::deployments::roll_out;
+use crate::expect::{has, same};
+use crate::{Story, stories};
+
+pub const STORIES: &[Story] = stories![
+    a_client_reaches_a_service_by_name,
+    a_service_follows_its_pods,
+    a_service_carries_udp,
+    the_api_is_reached_from_a_pod,
+];
+
+/// A pod in which the stories run commands.
+pub const CLIENT: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: client
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: client
+    image: busybox:1.28
+    command: [sleep, '3600']
+";
+
+/// Starts the client pod.
+pub fn start_client(c: &Cluster) -> Result<()> {
+    c.apply(CLIENT)?;
+    c.kubectl("wait --for=condition=Ready pod/client --timeout=60s")
+        .map(drop)
+}
+
+/// Runs a command in the client pod.
+pub fn client(c: &Cluster, command: &str) -> Result<String> {
+    c.kubectl_words(&["exec", "client", "--", "sh", "-c", command], "")
+}
+
+/// Runs a command in the client pod until it succeeds and its output is as asked.
+pub fn client_until(c: &Cluster, command: &str, part: &str) -> Result<String> {
+    wait::until(
+        &format!("`{command}` in a pod to say {part:?}"),
+        Duration::from_secs(30),
+        || {
+            let said = client(c, command)?;
+            ensure!(said.contains(part), "it said {said:?}");
+            Ok(Some(said))
+        },
+    )
+}
+
+fn a_client_reaches_a_service_by_name(c: &mut Cluster) -> Result<()> {
+    roll_out(c)?;
+    let said = c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=80")?;
+    has(&said, &["service/my-nginx exposed"])?;
+    let (heading, rows) = c.table("get service my-nginx")?;
+    same(
+        heading,
+        ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"],
+    )?;
+    same(
+        [&rows[0][1], &rows[0][3], &rows[0][4]],
+        ["ClusterIP", "<none>", "80/TCP"],
+    )?;
+    let address = &rows[0][2];
+    start_client(c)?;
+    client_until(c, "wget -qO- -T 5 http://my-nginx", "Welcome to nginx!")?;
+    let full = format!("my-nginx.{}.svc.cluster.local", c.namespace);
+    has(
+        &client(c, &format!("wget -qO- -T 5 http://{full}"))?,
+        &["Welcome to nginx!"],
+    )?;
+    has(
+        &client(c, &format!("wget -qO- -T 5 http://{address}"))?,
+        &["Welcome to nginx!"],
+    )?;
+    has(&client(c, &format!("nslookup {full}"))?, &["10.96.0.10", address])?;
+    has(
+        &client(c, "cat /etc/resolv.conf")?,
+        &["nameserver 10.96.0.10", "svc.cluster.local", "ndots:5"],
+    )?;
+    has(
+        &c.kubectl("describe service my-nginx")?,
+        &["Selector:", "app=nginx", "Endpoints:", ":80"],
+    )?;
+    let slice = c.kubectl("get endpointslices --selector kubernetes.io/service-name=my-nginx")?;
+    has(&slice, &["ADDRESSTYPE", "IPv4", "80", "10.244."])
+}
+
+fn a_service_follows_its_pods(c: &mut Cluster) -> Result<()> {
+    roll_out(c)?;
+    c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=8080 --target-port=80")?;
+    start_client(c)?;
+    client_until(c, "wget -qO- -T 5 http://my-nginx:8080", "Welcome to nginx!")?;
+    c.kubectl("set image deployment/nginx-deployment nginx=nginx:1.16.1")?;
+    c.kubectl("rollout status deployment/nginx-deployment --timeout=60s")?;
+    client_until(c, "wget -qO- -T 5 http://my-nginx:8080/version", "1.16.1")?;
+    c.kubectl("scale deployment/nginx-deployment --replicas=0")?;
+    c.until_value("endpoints my-nginx", ".subsets", "")?;
+    wait::until(
+        "a service without pods to refuse",
+        Duration::from_secs(30),
+        || {
+            let done = c.try_kubectl(
+                &[
+                    "exec",
+                    "client",
+                    "--",
+                    "wget",
+                    "-qO-",
+                    "-T",
+                    "2",
+                    "http://my-nginx:8080",
+                ],
+                "",
+            )?;
+            ensure!(done.code != 0, "it still answers");
+            Ok(Some(()))
+        },
+    )?;
+    c.kubectl("scale deployment/nginx-deployment --replicas=1")?;
+    client_until(c, "wget -qO- -T 5 http://my-nginx:8080", "Welcome to nginx!").map(drop)
+}
+
+/// A server that answers each datagram with its own name.
+const UDP: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: echo
+  labels: {app: echo}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: echo
+    image: busybox:1.28
+    command: [sh, -c, 'while true; do echo hello from $HOSTNAME | nc -u -l -p 9000 -w 1; done']
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: echo
+spec:
+  selector: {app: echo}
+  ports:
+  - port: 90
+    targetPort: 9000
+    protocol: UDP
+";
+
+fn a_service_carries_udp(c: &mut Cluster) -> Result<()> {
+    c.apply(UDP)?;
+    start_client(c)?;
+    c.kubectl("wait --for=condition=Ready pod/echo --timeout=60s")?;
+    client_until(c, "echo hi | nc -u -w 2 echo 90", "hello from echo").map(drop)
+}
+
+fn the_api_is_reached_from_a_pod(c: &mut Cluster) -> Result<()> {
+    start_client(c)?;
+    let folder = "/var/run/secrets/kubernetes.io/serviceaccount";
+    same(
+        client(c, &format!("cat {folder}/namespace"))?,
+        c.namespace.clone(),
+    )?;
+    has(
+        &client(c, &format!("cat {folder}/ca.crt"))?,
+        &["-----BEGIN CERTIFICATE-----"],
+    )?;
+    same(
+        client(c, &format!("cut -d. -f3 {folder}/token | wc -l"))?.trim(),
+        "1",
+    )?;
+    has(
+        &client(c, "env")?,
+        &["KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443"],
+    )?;
+    let ask = "wget -qO- -T 5 --no-check-certificate https://kubernetes.default/version";
+    client_until(c, ask, "\"gitVersion\"").map(drop)
+}
