@@ -1,5 +1,29 @@
 //! The store: a deterministic state machine over a segmented log, behind the trait that the API server writes to.
+//!
+//! [`state::apply`] is the whole meaning of the store and does no I/O. Around it: [`mod@record`] is the format on disk,
+//! `commit` the one writer that applies, logs and publishes, `watch` a cursor over the retained changes, `checkpoint`
+//! the dump of the index that makes opening fast, `reclaim` what gives space back, `recovery` what opens a directory.
+//! It never decodes a value and knows no Kubernetes kind.
+//!
+//! A directory holds `version` (the format), `lock`, `checkpoint`, `log-N.seg` (the log, which is the data) and
+//! `live-N.seg` (live records that were copied out of old log segments). See [`mod@record`] for their bytes.
 
+mod checkpoint;
+mod commit;
 mod edge;
+pub mod engine;
+mod files;
+mod lease;
+mod memory;
+mod reclaim;
+pub mod record;
+mod recovery;
+mod segment;
+pub mod state;
+mod watch;
 
 pub use edge::*;
+pub use engine::{Engine, Options};
+pub use files::{Disk, File, Files, Locked};
+pub use memory::MemoryFiles;
+pub use recovery::OpenError;

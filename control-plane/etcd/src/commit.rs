@@ -1,0 +1,423 @@
+//! The one writer: applies what waits, logs it, makes it durable with one sync, publishes it in order, answers.
+
+use crate::{
+    Error, KeyValue, Revision,
+    checkpoint::{self, Capture},
+    engine::{Core, hold},
+    record::{Kind, Record},
+    segment::{Role, Segment, Tail},
+    state::{Command, Entry, Location, Output, apply},
+};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::sync::{mpsc, oneshot};
+
+mod publish;
+
+/// Requests of one batch at most.
+const BATCH: usize = 1024;
+/// Bytes of one batch, about, at most.
+const BATCH_BYTES: usize = 8 << 20;
+/// Revisions that volatile writes reserve at a time.
+const RESERVE: Revision = 8192;
+/// Bytes of volatile writes that wait for the log at most.
+const UNLOGGED_BYTES: usize = 1 << 20;
+/// One member is always in its first term.
+const TERM: u64 = 1;
+
+/// What the writer is asked.
+pub(crate) enum Request {
+    /// Apply a command; `durable`: answer only when it is on disk.
+    Apply { command: Command, durable: bool, answer: oneshot::Sender<Result<Answer, Error>> },
+    /// Say from where a checkpoint starts that is begun now.
+    Capture(oneshot::Sender<Capture>),
+    /// Log the volatile writes.
+    Flush,
+    /// End.
+    Stop,
+}
+
+/// What the writer answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done(Revision),
+    Mismatch(Option<KeyValue>, Revision),
+}
+
+type Reply = oneshot::Sender<Result<Answer, Error>>;
+
+/// An entry that was applied and is not yet published.
+struct Applied {
+    output: Output,
+    answer: Option<Reply>,
+}
+
+/// A batch that was applied: how to take it back, and whether it must be durable before it is published.
+struct Batch {
+    applied: Vec<Applied>,
+    captures: Vec<oneshot::Sender<Capture>>,
+    tail_before: usize,
+    index_before: u64,
+    sync: bool,
+    volatile: bool,
+    stop: bool,
+}
+
+enum Failure {
+    /// Nothing was written, certainly.
+    Write(io::Error),
+    /// It may have been written.
+    Sync(io::Error),
+}
+
+pub(crate) struct Writer {
+    core: Arc<Core>,
+    active: Arc<Segment>,
+    /// The newest index that was used, and the newest that is durable.
+    index: u64,
+    durable: u64,
+    /// The newest revision in the log.
+    logged: Revision,
+    /// Volatile writes happen here, so that revisions must be reserved ahead.
+    volatile: bool,
+    /// Why nothing can be written any more.
+    broken: Option<String>,
+}
+
+/// Serves requests on a thread that may wait for the device.
+pub(crate) fn serve_blocking(mut writer: Writer, mut requests: mpsc::Receiver<Request>) {
+    let mut inbox = Vec::with_capacity(BATCH);
+    while requests.blocking_recv_many(&mut inbox, BATCH) > 0 && writer.step(&mut inbox) {}
+    writer.finish(requests);
+}
+
+/// Serves requests of a store in memory.
+pub(crate) async fn serve(mut writer: Writer, mut requests: mpsc::Receiver<Request>) {
+    let mut inbox = Vec::with_capacity(BATCH);
+    while requests.recv_many(&mut inbox, BATCH).await > 0 && writer.step(&mut inbox) {}
+    writer.finish(requests);
+}
+
+impl Writer {
+    pub fn new(core: Arc<Core>, active: Arc<Segment>, next_index: u64, logged: Revision) -> Self {
+        let index = next_index - 1;
+        Self { core, active, index, durable: index, logged, volatile: false, broken: None }
+    }
+
+    /// Does all that is in the inbox. False when the writer is to end.
+    fn step(&mut self, inbox: &mut Vec<Request>) -> bool {
+        let mut stop = self.core.stopping.load(Ordering::Acquire);
+        while !inbox.is_empty() {
+            let mut bytes = 0;
+            let fits = inbox.iter().take_while(|request| {
+                let before = bytes;
+                bytes += request.size();
+                before <= BATCH_BYTES
+            });
+            let fits = fits.count();
+            stop |= self.commit(inbox.drain(..fits));
+        }
+        !stop
+    }
+
+    /// Commits one batch. True when it asks to stop.
+    fn commit(&mut self, requests: impl Iterator<Item = Request>) -> bool {
+        let ready = match &self.broken {
+            Some(why) => Err(why.clone()),
+            None => self.rotate().map_err(|failure| self.note(&failure)),
+        };
+        if let Err(why) = ready {
+            let mut stop = false;
+            for request in requests {
+                stop |= matches!(request, Request::Stop);
+                request.refuse(&why);
+            }
+            return stop;
+        }
+        let batch = self.apply(requests);
+        let (stop, synced) = (batch.stop, batch.sync);
+        if synced && let Err(failure) = self.sync() {
+            self.take_back(batch, &failure);
+            return stop;
+        }
+        if batch.volatile && !synced {
+            let mut flush_at = hold(&self.core.flush_at);
+            if flush_at.is_none() {
+                *flush_at = Some(self.core.env.clock.now() + self.core.options.flush_after);
+                self.core.timer.notify_one();
+            }
+        }
+        self.publish(batch.applied);
+        for capture in batch.captures {
+            // Whoever asked may have gone.
+            let _ = capture.send(self.capture());
+        }
+        stop
+    }
+
+    fn apply(&mut self, requests: impl Iterator<Item = Request>) -> Batch {
+        let (core, active) = (self.core.clone(), self.active.clone());
+        let mut shared = core.write();
+        let mut tail = active.tail_mut();
+        let mut batch = Batch {
+            applied: Vec::with_capacity(requests.size_hint().0 + 1),
+            captures: Vec::new(),
+            tail_before: tail.bytes.len(),
+            index_before: self.index,
+            sync: false,
+            volatile: false,
+            stop: false,
+        };
+        for request in requests {
+            match request {
+                Request::Apply { command, durable, answer } => {
+                    let output = self.apply_one(&mut shared.state, &mut tail, command);
+                    let changed = output.is_logged();
+                    batch.sync |= changed && durable;
+                    batch.volatile |= changed && !durable;
+                    batch.applied.push(Applied { output, answer: Some(answer) });
+                }
+                Request::Capture(answer) => batch.captures.push(answer),
+                Request::Flush => batch.sync |= !tail.bytes.is_empty(),
+                Request::Stop => batch.stop = true,
+            }
+        }
+        self.volatile |= batch.volatile;
+        batch.sync |= tail.bytes.len() > UNLOGGED_BYTES;
+        let (revision, reserved) = (shared.state.revision(), shared.state.reserved());
+        let short = reserved < revision || (batch.sync && reserved < revision + RESERVE / 2);
+        if self.volatile && short && (batch.sync || batch.volatile) {
+            let command = Command::Reserve(revision + RESERVE);
+            let output = self.apply_one(&mut shared.state, &mut tail, command);
+            batch.applied.push(Applied { output, answer: None });
+            batch.sync = true;
+        }
+        batch
+    }
+
+    fn apply_one(&mut self, state: &mut crate::state::State, tail: &mut Tail, command: Command) -> Output {
+        let length = match &command {
+            Command::Write { key, op: crate::Op::Put { value, .. }, .. } => Record::length(key, value),
+            _ => 0,
+        };
+        let offset = (tail.start + tail.bytes.len() as u64) as u32;
+        let at = Location { segment: self.active.id, offset, length: length as u32 };
+        let index = self.index + 1;
+        let output = apply(state, Entry { term: TERM, index, at, command });
+        if output.is_logged() {
+            self.index = index;
+            output.encode(index, self.durable, self.core.salt, &mut tail.bytes);
+        }
+        output
+    }
+
+    /// Starts a new segment when the active one is full.
+    fn rotate(&mut self) -> Result<(), Failure> {
+        if self.active.length() < self.core.options.segment_bytes {
+            return Ok(());
+        }
+        if !self.active.tail().bytes.is_empty() {
+            self.sync()?;
+        }
+        let id = self.core.new_segment();
+        let made = Segment::create(self.core.files.as_ref(), Role::Log, id, self.core.salt, self.index + 1);
+        self.active = Arc::new(made.map_err(Failure::Write)?);
+        self.core.write().segments.insert(id, self.active.clone());
+        self.core.upkeep.notify_one();
+        Ok(())
+    }
+
+    /// Writes the tail and returns when it is durable.
+    fn sync(&mut self) -> Result<(), Failure> {
+        let file = self.active.file.clone();
+        let (start, written) = {
+            let tail = self.active.tail();
+            (tail.start, file.write_at(&tail.bytes, tail.start))
+        };
+        if let Err(error) = written {
+            // What was written of it must not come back after a crash, since its writers are told that it failed.
+            file.truncate(start).and_then(|()| file.sync()).map_err(Failure::Sync)?;
+            return Err(Failure::Write(error));
+        }
+        file.sync().map_err(Failure::Sync)?;
+        let mut tail = self.active.tail_mut();
+        let length = tail.bytes.len() as u64;
+        tail.start += length;
+        tail.bytes.clear();
+        tail.bytes.shrink_to(UNLOGGED_BYTES);
+        drop(tail);
+        self.durable = self.index;
+        self.logged = self.core.read().state.revision();
+        *hold(&self.core.flush_at) = None;
+        let unsaved = self.core.unsaved.fetch_add(length, Ordering::Relaxed) + length;
+        if unsaved >= self.core.options.checkpoint_bytes {
+            self.core.upkeep.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The message of a failure; after one whose outcome is not known nothing more is written.
+    fn note(&mut self, failure: &Failure) -> String {
+        let file = self.active.role.name(self.active.id);
+        match failure {
+            Failure::Write(error) => {
+                tracing::error!(%error, file, "the log cannot be written");
+                format!("the log cannot be written: {error}")
+            }
+            Failure::Sync(error) => {
+                tracing::error!(%error, file, "the log cannot be synced: the store is read-only until it is opened again");
+                let why = format!("the log could not be synced ({error}): read-only until the store is opened again");
+                self.broken = Some(why.clone());
+                why
+            }
+        }
+    }
+
+    /// Undoes a batch that could not be logged.
+    fn take_back(&mut self, batch: Batch, failure: &Failure) {
+        {
+            let mut shared = self.core.write();
+            for applied in batch.applied.iter().rev() {
+                shared.state.undo(&applied.output);
+            }
+            self.active.tail_mut().bytes.truncate(batch.tail_before);
+        }
+        self.index = batch.index_before;
+        let why = self.note(failure);
+        for Applied { output, answer } in batch.applied {
+            let unknown = matches!(failure, Failure::Sync(_)) && output.is_logged();
+            let error = if unknown { Error::Unknown(why.clone()) } else { Error::Unavailable(why.clone()) };
+            if let Some(answer) = answer {
+                // A writer that no longer waits need not be told.
+                let _ = answer.send(Err(error));
+            }
+        }
+    }
+
+    fn capture(&self) -> Capture {
+        let shared = self.core.read();
+        Capture {
+            segment: self.active.id,
+            offset: self.active.tail().start,
+            next_index: self.durable + 1,
+            revision: self.logged,
+            compacted: shared.state.compacted(),
+            reserved: shared.state.reserved(),
+            lost: shared.state.lost().to_vec(),
+            leases: shared.state.leases().collect(),
+        }
+    }
+
+    /// Refuses what still waits, and leaves a directory that opens fast.
+    fn finish(mut self, mut requests: mpsc::Receiver<Request>) {
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            request.refuse("the store is closed");
+        }
+        if self.broken.is_some() {
+            return;
+        }
+        {
+            let (core, active) = (self.core.clone(), self.active.clone());
+            let mut shared = core.write();
+            let revision = shared.state.revision();
+            if shared.state.reserved() > revision {
+                // With all of its revisions logged, none of the block can be lost.
+                self.apply_one(&mut shared.state, &mut active.tail_mut(), Command::Reserve(revision));
+            }
+        }
+        if !self.active.tail().bytes.is_empty()
+            && let Err(failure) = self.sync()
+        {
+            self.note(&failure);
+            return;
+        }
+        let mut ended = hold(&self.core.dumping);
+        *ended = true;
+        if let Err(error) = checkpoint::write(&self.core, &self.capture(), &[]) {
+            tracing::warn!(%error, "no checkpoint was written; the next start reads more of the log");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        *hold(&self.core.dumping) = true;
+        self.core.files.unlock();
+        self.core.tip.send_modify(|tip| tip.closed = true);
+        self.core.ended.send_replace(true);
+    }
+}
+
+impl Request {
+    fn size(&self) -> usize {
+        match self {
+            Request::Apply { command: Command::Write { key, op: crate::Op::Put { value, .. }, .. }, .. } => {
+                Record::length(key, value)
+            }
+            _ => 0,
+        }
+    }
+
+    fn refuse(self, why: &str) {
+        if let Request::Apply { answer, .. } = self {
+            // A writer that no longer waits need not be told.
+            let _ = answer.send(Err(Error::Unavailable(why.to_owned())));
+        }
+    }
+}
+
+impl Output {
+    /// Whether the log must say it.
+    fn is_logged(&self) -> bool {
+        match self {
+            Output::Put { .. } | Output::Granted(..) | Output::Compacted(..) | Output::Reserved(..) => true,
+            Output::Removed { keys, lease, .. } => !keys.is_empty() || lease.is_some(),
+            Output::Mismatch(..) | Output::Refused(_) => false,
+        }
+    }
+
+    /// Appends the records of this output.
+    fn encode(&self, index: u64, durable: u64, salt: u32, out: &mut Vec<u8>) {
+        let blank = Record {
+            kind: Kind::Put,
+            more: false,
+            term: TERM,
+            index,
+            durable,
+            revision: 0,
+            detail: 0,
+            lease: 0,
+            key: &[],
+            value: &[],
+        };
+        match self {
+            Output::Put { key, value, version, .. } => {
+                let (revision, detail, lease) = (version.revision, version.create, version.lease);
+                Record { revision, detail, lease, key, value, ..blank }.encode(salt, out);
+            }
+            Output::Removed { keys, revision, lease } => {
+                let revision = *revision;
+                for (at, (key, _)) in keys.iter().enumerate() {
+                    let more = lease.is_some() || at + 1 < keys.len();
+                    Record { kind: Kind::Delete, more, revision, key, ..blank }.encode(salt, out);
+                }
+                if let Some((lease, _)) = *lease {
+                    Record { kind: Kind::Revoke, revision, lease, ..blank }.encode(salt, out);
+                }
+            }
+            Output::Granted(lease, ttl) => {
+                Record { kind: Kind::Grant, lease: *lease, detail: *ttl, ..blank }.encode(salt, out);
+            }
+            Output::Compacted(revision, _) => {
+                Record { kind: Kind::Compact, revision: *revision, ..blank }.encode(salt, out);
+            }
+            Output::Reserved(until, _) => {
+                Record { kind: Kind::Reserve, revision: *until, ..blank }.encode(salt, out);
+            }
+            Output::Mismatch(..) | Output::Refused(_) => {}
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The engine: the parts of the store put together, as a [`Store`].
+
+use crate::{
+    Durability, Error, Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest, WatchItem,
+    WatchRequest,
+    commit::{self, Answer, Request, Writer},
+    files::{Disk, Files},
+    lease::Deadlines,
+    memory::MemoryFiles,
+    reclaim,
+    recovery::{self, OpenError},
+    segment::{Found, Segment},
+    state::{Command, State},
+    watch,
+};
+use bytes::Bytes;
+use component::Env;
+use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
+
+/// How many requests wait for the writer at most; more wait to wait.
+const QUEUE: usize = 8192;
+/// How long to wait before a lease is tried again that could not be ended.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How a store is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// About how large a segment becomes, in bytes; at most 1 GiB.
+    pub segment_bytes: u64,
+    /// How much is logged between checkpoints, in bytes.
+    pub checkpoint_bytes: u64,
+    /// The largest value that is taken, in bytes.
+    pub max_value_bytes: usize,
+    /// Treat [`Durability::Volatile`] as [`Durability::Durable`].
+    pub durable_leases: bool,
+    /// How long a volatile write stays out of the log at most.
+    pub flush_after: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 32 << 20,
+            checkpoint_bytes: 64 << 20,
+            max_value_bytes: 3 << 19,
+            durable_leases: false,
+            flush_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What readers see, under one lock.
+pub(crate) struct Shared {
+    pub state: State,
+    pub segments: BTreeMap<u32, Arc<Segment>>,
+    /// The newest published revision; what is newer in the state is not committed.
+    pub visible: Revision,
+    /// The newest published compaction.
+    pub compacted: Revision,
+}
+
+impl Shared {
+    /// A version, with the segment that has its value.
+    pub fn find(&self, key: &Bytes, version: crate::state::Version) -> Found {
+        let cold = version.value.is_none();
+        let segment = cold.then(|| self.segments.get(&version.at.segment).cloned()).flatten();
+        Found { key: key.clone(), version, segment }
+    }
+}
+
+/// How far the store is, for those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub revision: Revision,
+    pub closed: bool,
+}
+
+/// Everything that the tasks of a store share.
+pub(crate) struct Core {
+    pub options: Options,
+    pub env: Env,
+    pub files: Arc<dyn Files>,
+    pub salt: u32,
+    pub shared: RwLock<Shared>,
+    pub observer: Mutex<Option<Arc<dyn Observer>>>,
+    pub tip: tokio::sync::watch::Sender<Tip>,
+    pub queue: mpsc::Sender<Request>,
+    pub stopping: AtomicBool,
+    pub next_segment: AtomicU32,
+    pub leases: Mutex<Deadlines>,
+    /// When volatile writes must be logged.
+    pub flush_at: Mutex<Option<Instant>>,
+    /// A deadline came nearer.
+    pub timer: Notify,
+    /// There may be something to free or to dump.
+    pub upkeep: Notify,
+    /// Bytes logged since the last checkpoint.
+    pub unsaved: AtomicU64,
+    /// Held while a checkpoint is written or old segments are copied; true when the store has ended.
+    pub dumping: Mutex<bool>,
+    /// The writer ended.
+    pub ended: tokio::sync::watch::Sender<bool>,
+}
+
+pub(crate) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Core {
+    pub fn read(&self) -> RwLockReadGuard<'_, Shared> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, Shared> {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` where it may wait for the device.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        if self.files.blocks() {
+            let done = self.env.tasks.blocking(work).await;
+            done.ok_or_else(|| Error::Unavailable("the runtime is stopping".to_owned()))
+        } else {
+            Ok(work())
+        }
+    }
+
+    pub fn new_segment(&self) -> u32 {
+        self.next_segment.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks the writer to end, from anywhere.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        // If the queue is full the writer is awake and sees the flag.
+        let _ = self.queue.try_send(Request::Stop);
+    }
+
+    /// Sends a command to the writer and waits for what became of it.
+    pub async fn submit(&self, command: Command, durable: bool) -> Result<Answer, Error> {
+        let (answer, answered) = oneshot::channel();
+        let closed = || Error::Unavailable("the store is closed".to_owned());
+        self.queue.send(Request::Apply { command, durable, answer }).await.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(Error::Unknown("the store closed before it answered".to_owned())))
+    }
+
+    fn collect(&self, request: &RangeRequest) -> Result<(RangeResponse, Vec<Found>), Error> {
+        let shared = self.read();
+        let revision = match request.revision {
+            0 => shared.visible,
+            revision if revision > shared.visible => return Err(Error::Future(revision)),
+            revision => shared.state.readable(revision).map(|()| revision)?,
+        };
+        let limit = if request.limit == 0 { usize::MAX } else { request.limit };
+        let mut found = Vec::new();
+        let mut count = 0;
+        for (key, version) in shared.state.range(&request.start, &request.end, revision) {
+            count += 1;
+            if found.len() < limit {
+                let mut version = version.clone();
+                if request.keys_only {
+                    version.value = Some(Bytes::new());
+                }
+                found.push(shared.find(key, version));
+            }
+        }
+        Ok((RangeResponse { kvs: Vec::new(), count, revision }, found))
+    }
+}
+
+/// Reads the values of what was found, off the async workers if a device must be asked.
+pub(crate) async fn load(core: &Core, found: Vec<Found>) -> Result<Vec<crate::KeyValue>, Error> {
+    if found.iter().any(Found::is_cold) {
+        core.run(|| found.into_iter().map(Found::load).collect()).await?
+    } else {
+        found.into_iter().map(Found::load).collect()
+    }
+}
+
+/// A store in this process. Dropping it stops it; [`Engine::close`] also waits for that.
+pub struct Engine {
+    core: Arc<Core>,
+}
+
+impl Engine {
+    /// Opens the store in `dir`, which is made if it is not there. Must be called inside a Tokio runtime; reads the
+    /// directory before it returns. The store closes when the tasks of `env` are asked to stop.
+    pub fn open(dir: impl AsRef<Path>, options: Options, env: Env) -> Result<Arc<Self>, OpenError> {
+        let dir = dir.as_ref();
+        let disk = Disk::new(dir).map_err(|source| OpenError::Io { what: dir.display().to_string(), source })?;
+        Self::open_in(Arc::new(disk), options, env)
+    }
+
+    /// A store that is gone with the process, without threads and without waiting: for simulations.
+    pub fn in_memory(env: Env) -> Result<Arc<Self>, OpenError> {
+        Self::open_in(Arc::new(MemoryFiles::new()), Options::default(), env)
+    }
+
+    /// Opens the store in a directory of any kind.
+    pub fn open_in(files: Arc<dyn Files>, mut options: Options, env: Env) -> Result<Arc<Self>, OpenError> {
+        options.segment_bytes = options.segment_bytes.clamp(4096, 1 << 30);
+        let recovered = recovery::open(files.as_ref(), &env)?;
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let revision = recovered.state.revision();
+        let now = env.clock.now();
+        let mut leases = Deadlines::default();
+        for (lease, ttl) in recovered.state.leases() {
+            leases.insert(lease, Duration::from_millis(ttl), now);
+        }
+        let core = Arc::new(Core {
+            options,
+            files,
+            salt: recovered.salt,
+            observer: Mutex::new(None),
+            tip: tokio::sync::watch::Sender::new(Tip { revision, closed: false }),
+            queue,
+            stopping: AtomicBool::new(false),
+            next_segment: AtomicU32::new(recovered.next_segment),
+            leases: Mutex::new(leases),
+            flush_at: Mutex::new(None),
+            timer: Notify::new(),
+            upkeep: Notify::new(),
+            unsaved: AtomicU64::new(0),
+            dumping: Mutex::new(false),
+            ended: tokio::sync::watch::Sender::new(false),
+            shared: RwLock::new(Shared {
+                visible: revision,
+                compacted: recovered.state.compacted(),
+                state: recovered.state,
+                segments: recovered.segments,
+            }),
+            env,
+        });
+        let writer = Writer::new(core.clone(), recovered.active, recovered.next_index, recovered.logged);
+        start(&core, writer, requests);
+        Ok(Arc::new(Self { core }))
+    }
+
+    /// Logs what is not logged, writes a checkpoint and gives the directory back.
+    pub async fn close(&self) {
+        self.core.stop();
+        let _ = self.core.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Bytes of records that some retained revision needs; what the store has beyond this on disk is reclaimed in time.
+    pub fn live_bytes(&self) -> u64 {
+        self.core.read().state.live().values().sum()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.core.stop();
+    }
+}
+
+/// Stops the store when it is dropped, as when the runtime goes away with its tasks.
+struct StopOnDrop(Arc<Core>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+fn start(core: &Arc<Core>, writer: Writer, requests: mpsc::Receiver<Request>) {
+    let tasks = &core.env.tasks;
+    if core.files.blocks() {
+        tasks.spawn_blocking(move || commit::serve_blocking(writer, requests));
+    } else {
+        tasks.spawn_draining("store-writer", commit::serve(writer, requests));
+    }
+    let guard = StopOnDrop(core.clone());
+    tasks.spawn_draining("store", async move {
+        let core = &guard.0;
+        let mut ended = core.ended.subscribe();
+        tokio::select! {
+            () = core.env.tasks.stopping() => core.stop(),
+            _ = ended.wait_for(|ended| *ended) => return,
+        }
+        let _ = ended.wait_for(|ended| *ended).await;
+    });
+    tasks.spawn("store-timer", timer(core.clone()));
+    tasks.spawn("store-upkeep", reclaim::upkeep(core.clone()));
+}
+
+/// Ends leases and asks for volatile writes to be logged, when their time comes.
+async fn timer(core: Arc<Core>) {
+    let mut ended = core.ended.subscribe();
+    let mut retry = None;
+    loop {
+        let lease = retry.take().or_else(|| hold(&core.leases).next());
+        let flush = *hold(&core.flush_at);
+        let next = lease.into_iter().chain(flush).min();
+        tokio::select! {
+            () = sleep_until(&core, next) => {}
+            () = core.timer.notified() => {}
+            _ = ended.wait_for(|ended| *ended) => return,
+        }
+        let now = core.env.clock.now();
+        if hold(&core.flush_at).take_if(|at| *at <= now).is_some() && core.queue.send(Request::Flush).await.is_err() {
+            return;
+        }
+        let due = hold(&core.leases).ended(now);
+        for lease in due {
+            if let Err(error) = core.submit(Command::Revoke(lease), true).await {
+                match error {
+                    Error::LeaseNotFound => hold(&core.leases).remove(lease),
+                    error => {
+                        tracing::warn!(lease, %error, "an ended lease is not removed yet");
+                        retry = Some(now + RETRY);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn sleep_until(core: &Core, deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => core.env.clock.sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unexpected(answer: &Answer) -> Error {
+    Error::Unknown(format!("the writer answered {answer:?}"))
+}
+
+impl Store for Engine {
+    fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse, Error>> {
+        async move {
+            let (mut response, found) = self.core.collect(&request)?;
+            response.kvs = load(&self.core, found).await?;
+            Ok(response)
+        }
+        .boxed()
+    }
+
+    fn txn(&self, request: TxnRequest) -> BoxFuture<'_, Result<TxnOutcome, Error>> {
+        async move {
+            let TxnRequest { key, expect, op, durability } = request;
+            if let crate::Op::Put { value, .. } = &op
+                && value.len().max(key.len()) > self.core.options.max_value_bytes
+            {
+                return Err(Error::TooLarge(value.len().max(key.len())));
+            }
+            let durable = durability == Durability::Durable || self.core.options.durable_leases;
+            match self.core.submit(Command::Write { key, expect, op }, durable).await? {
+                Answer::Done(revision) => Ok(TxnOutcome::Done(revision)),
+                Answer::Mismatch(kv, revision) => Ok(TxnOutcome::Mismatch(kv, revision)),
+            }
+        }
+        .boxed()
+    }
+
+    fn watch(&self, request: WatchRequest) -> BoxStream<'static, Result<WatchItem, Error>> {
+        watch::watch(self.core.clone(), request)
+    }
+
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
+        async move { self.core.submit(Command::Compact(revision), true).await.map(|_| ()) }.boxed()
+    }
+
+    fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<i64, Error>> {
+        async move {
+            let id = i64::try_from(self.core.env.random.below(i64::MAX as u64)).unwrap_or(0) + 1;
+            let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+            match self.core.submit(Command::Grant { id, ttl }, true).await? {
+                Answer::Done(_) => Ok(id),
+                answer => Err(unexpected(&answer)),
+            }
+        }
+        .boxed()
+    }
+
+    fn keep_alive(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>> {
+        let renewed = hold(&self.core.leases).renew(lease, self.core.env.clock.now());
+        async move { if renewed { Ok(()) } else { Err(Error::LeaseNotFound) } }.boxed()
+    }
+
+    fn revoke(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>> {
+        async move { self.core.submit(Command::Revoke(lease), true).await.map(|_| ()) }.boxed()
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) -> bool {
+        // The writer publishes under this lock: a revision is either readable now or will be observed.
+        let mut slot = hold(&self.core.observer);
+        *slot = Some(observer);
+        self.core.write().state.set_keep_values();
+        true
+    }
+
+    fn revision(&self) -> BoxFuture<'_, Result<Revision, Error>> {
+        let revision = self.core.read().visible;
+        async move { Ok(revision) }.boxed()
+    }
+}

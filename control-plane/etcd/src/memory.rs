@@ -1,0 +1,199 @@
+//! A directory in memory that can lose what was not synced, fill up, and fail: for simulations and crash tests.
+
+use crate::files::{File, Files, Locked};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+/// A directory in memory. Clones are the same directory.
+#[derive(Clone, Default)]
+pub struct MemoryFiles(Arc<Directory>);
+
+#[derive(Default)]
+struct Directory {
+    files: Mutex<BTreeMap<String, Arc<MemoryFile>>>,
+    faults: Arc<Faults>,
+    locked: AtomicBool,
+}
+
+struct Faults {
+    room: AtomicU64,
+    sync_fails: AtomicBool,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self { room: AtomicU64::new(u64::MAX), sync_fails: AtomicBool::new(false) }
+    }
+}
+
+struct MemoryFile {
+    content: Mutex<Content>,
+    faults: Arc<Faults>,
+}
+
+#[derive(Default)]
+struct Content {
+    bytes: Vec<u8>,
+    durable: usize,
+}
+
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MemoryFiles {
+    /// An empty directory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The directory as a machine finds it that lost its power now: without what was not synced.
+    pub fn after_crash(&self) -> Self {
+        self.copy(|content| content.durable)
+    }
+
+    /// The directory as a process finds it whose predecessor was killed now: with all that was written.
+    pub fn after_kill(&self) -> Self {
+        self.copy(|content| content.bytes.len())
+    }
+
+    fn copy(&self, keep: impl Fn(&Content) -> usize) -> Self {
+        let copy = Self::new();
+        for (name, file) in hold(&self.0.files).iter() {
+            let content = hold(&file.content);
+            let bytes = content.bytes[..keep(&content)].to_vec();
+            copy.put(name, bytes);
+        }
+        copy
+    }
+
+    /// Sets the content of a file, as if it had always been so.
+    pub fn put(&self, name: &str, bytes: Vec<u8>) {
+        let content = Mutex::new(Content { durable: bytes.len(), bytes });
+        let file = MemoryFile { content, faults: self.0.faults.clone() };
+        hold(&self.0.files).insert(name.to_owned(), Arc::new(file));
+    }
+
+    /// The content of a file.
+    pub fn get(&self, name: &str) -> Option<Vec<u8>> {
+        let file = hold(&self.0.files).get(name).cloned()?;
+        let content = hold(&file.content);
+        Some(content.bytes.clone())
+    }
+
+    /// From now on `bytes` more can be written before the directory is full.
+    pub fn set_room(&self, bytes: u64) {
+        self.0.faults.room.store(bytes, Ordering::Relaxed);
+    }
+
+    /// From now on syncing fails, or works again.
+    pub fn set_sync_fails(&self, fails: bool) {
+        self.0.faults.sync_fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// How many bytes all files have together.
+    pub fn size(&self) -> u64 {
+        hold(&self.0.files).values().map(|file| hold(&file.content).bytes.len() as u64).sum()
+    }
+}
+
+impl Files for MemoryFiles {
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+
+    fn lock(&self) -> Result<(), Locked> {
+        if self.0.locked.swap(true, Ordering::AcqRel) { Err(Locked::Held(None)) } else { Ok(()) }
+    }
+
+    fn unlock(&self) {
+        self.0.locked.store(false, Ordering::Release);
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(hold(&self.0.files).keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.put(name, Vec::new());
+        self.open(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        match hold(&self.0.files).get(name) {
+            Some(file) => Ok(file.clone()),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = hold(&self.0.files);
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        hold(&self.0.files).remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl File for MemoryFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(hold(&self.content).bytes.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let content = hold(&self.content);
+        let start = offset as usize;
+        let part = content.bytes.get(start..start + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(part);
+        Ok(())
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let room = self.faults.room.load(Ordering::Relaxed);
+        let fits = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        if room != u64::MAX {
+            self.faults.room.store(room - fits as u64, Ordering::Relaxed);
+        }
+        let mut content = hold(&self.content);
+        let (start, end) = (offset as usize, offset as usize + fits);
+        if content.bytes.len() < end {
+            content.bytes.resize(end, 0);
+        }
+        content.bytes[start..end].copy_from_slice(&data[..fits]);
+        content.durable = content.durable.min(start);
+        if fits < data.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        let mut content = hold(&self.content);
+        content.bytes.truncate(length as usize);
+        content.durable = content.durable.min(length as usize);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.faults.sync_fails.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the device failed"));
+        }
+        let mut content = hold(&self.content);
+        content.durable = content.bytes.len();
+        Ok(())
+    }
+}

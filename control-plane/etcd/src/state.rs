@@ -1,0 +1,453 @@
+//! The state machine: [`apply`] gives each entry its revision and its outcome, and does nothing else.
+//!
+//! The same entries in the same order make the same state on every member. A value is not here but in the log, where
+//! its [`Location`] says; it is also kept in memory while it is fresh, or while an observer shares it.
+
+use crate::{Op, Revision, record};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry as Slot};
+
+mod view;
+
+pub use view::Refusal;
+pub(crate) use view::contains;
+
+/// How many bytes of the newest changes' values stay in memory for watches.
+const WARM_BYTES: usize = 4 << 20;
+
+/// Where the log holds a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// The number of the segment; 0 for nowhere.
+    pub segment: u32,
+    /// The offset in it.
+    pub offset: u32,
+    /// The length of the record.
+    pub length: u32,
+}
+
+/// One thing to apply.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The term it was proposed in.
+    pub term: u64,
+    /// Its place in the log.
+    pub index: u64,
+    /// Where the log holds (or will hold) the record, if the entry puts a value.
+    pub at: Location,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What an entry does.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Write `key` if it is at `expect`.
+    Write {
+        /// The key.
+        key: Bytes,
+        /// As [`crate::TxnRequest::expect`].
+        expect: Option<Revision>,
+        /// The write.
+        op: Op,
+    },
+    /// Grant a lease.
+    Grant {
+        /// Its number.
+        id: i64,
+        /// Its time to live, in milliseconds.
+        ttl: u64,
+    },
+    /// End a lease and remove its keys.
+    Revoke(i64),
+    /// Forget what is older than the revision.
+    Compact(Revision),
+    /// Let revisions up to this one be used before they are logged.
+    Reserve(Revision),
+}
+
+/// What became of an entry.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// The key was written.
+    Put {
+        /// The key.
+        key: Bytes,
+        /// The value.
+        value: Bytes,
+        /// The version that was made.
+        version: Version,
+        /// The version before, if the key was there.
+        prev: Option<Version>,
+    },
+    /// Keys were removed at one revision: one by a delete, any number by the end of `lease` (its number and TTL).
+    Removed {
+        /// The keys, with what they were.
+        keys: Vec<(Bytes, Version)>,
+        /// When; the current revision if there was no key.
+        revision: Revision,
+        /// The lease that ended, if this was its end.
+        lease: Option<(i64, u64)>,
+    },
+    /// The condition did not hold; the key as it is.
+    Mismatch(Bytes, Option<Version>),
+    /// The lease is there.
+    Granted(i64, u64),
+    /// Older revisions are forgotten; the oldest readable one before.
+    Compacted(Revision, Revision),
+    /// Revisions are reserved; the reservation before.
+    Reserved(Revision, Revision),
+    /// It could not be done, and nothing changed.
+    Refused(Refusal),
+}
+
+/// A version of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The revision that wrote it.
+    pub revision: Revision,
+    /// The revision that created the key.
+    pub create: Revision,
+    /// The lease the key lives by; 0 for none.
+    pub lease: i64,
+    /// Where its record is; nowhere if this version is a removal.
+    pub at: Location,
+    /// The value, while it is kept in memory.
+    pub value: Option<Bytes>,
+}
+
+impl Version {
+    /// Whether the key was removed by this.
+    pub fn is_removal(&self) -> bool {
+        self.at.segment == 0
+    }
+}
+
+/// A change that is retained for watches.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// When.
+    pub revision: Revision,
+    /// Which key.
+    pub key: Bytes,
+    value: Option<Bytes>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Lease {
+    ttl: u64,
+    keys: BTreeSet<Bytes>,
+}
+
+/// All that the store knows: an index of the log, ordered by key and by revision.
+#[derive(Debug, Default)]
+pub struct State {
+    index: BTreeMap<Bytes, Vec<Version>>,
+    /// By revision; those before `cold` have no value in memory.
+    changes: VecDeque<Change>,
+    cold: usize,
+    warm_bytes: usize,
+    leases: BTreeMap<i64, Lease>,
+    revision: Revision,
+    compacted: Revision,
+    reserved: Revision,
+    /// Revisions that a crash may have taken: after the first, up to the second.
+    lost: Vec<(Revision, Revision)>,
+    /// Bytes of records in use, by segment.
+    live: BTreeMap<u32, u64>,
+    /// Whether live values stay in memory (when somebody else holds them anyway).
+    keep_values: bool,
+}
+
+/// Applies `entry` to `state`.
+pub fn apply(state: &mut State, entry: Entry) -> Output {
+    match entry.command {
+        Command::Write { key, expect, op } => state.write(key, expect, op, entry.at),
+        Command::Grant { id, ttl } => {
+            state.leases.entry(id).or_default().ttl = ttl;
+            Output::Granted(id, ttl)
+        }
+        Command::Revoke(id) => state.revoke(id),
+        Command::Compact(revision) if revision > state.revision => {
+            Output::Refused(Refusal::Future(revision))
+        }
+        Command::Compact(revision) if revision <= state.compacted => {
+            Output::Refused(Refusal::Compacted(state.compacted))
+        }
+        Command::Compact(revision) => {
+            Output::Compacted(revision, std::mem::replace(&mut state.compacted, revision))
+        }
+        Command::Reserve(until) => Output::Reserved(until, std::mem::replace(&mut state.reserved, until)),
+    }
+}
+
+impl State {
+    fn write(&mut self, key: Bytes, expect: Option<Revision>, op: Op, at: Location) -> Output {
+        let live = self.newest(&key);
+        let current = live.map_or(0, |version| version.revision);
+        if expect.is_some_and(|expected| expected != current) {
+            return Output::Mismatch(key.clone(), live.cloned());
+        }
+        let revision = self.revision + 1;
+        match op {
+            Op::Put { lease, .. } if lease != 0 && !self.leases.contains_key(&lease) => {
+                Output::Refused(Refusal::LeaseNotFound)
+            }
+            Op::Put { value, lease } => {
+                let create = live.map_or(revision, |version| version.create);
+                let kept = self.keep_values.then(|| value.clone());
+                let version = Version { revision, create, lease, at, value: kept };
+                self.revision = revision;
+                let prev = self.push(&key, version.clone(), Some(value.clone()));
+                Output::Put { key, value, version, prev }
+            }
+            Op::Delete if current == 0 => {
+                Output::Removed { keys: Vec::new(), revision: self.revision, lease: None }
+            }
+            Op::Delete => {
+                self.revision = revision;
+                let prev = self.push(&key, removal(revision), None);
+                Output::Removed { keys: prev.map(|prev| (key, prev)).into_iter().collect(), revision, lease: None }
+            }
+        }
+    }
+
+    fn revoke(&mut self, id: i64) -> Output {
+        let Some(lease) = self.leases.get_mut(&id) else { return Output::Refused(Refusal::LeaseNotFound) };
+        let (ttl, keys) = (lease.ttl, std::mem::take(&mut lease.keys));
+        self.leases.remove(&id);
+        if !keys.is_empty() {
+            self.revision += 1;
+        }
+        let revision = self.revision;
+        let removed = keys.into_iter().filter_map(|key| {
+            let prev = self.push(&key, removal(revision), None)?;
+            Some((key, prev))
+        });
+        Output::Removed { keys: removed.collect(), revision, lease: Some((id, ttl)) }
+    }
+
+    /// Adds the newest version of a key; gives the one before, if the key was there.
+    fn push(&mut self, key: &Bytes, version: Version, value: Option<Bytes>) -> Option<Version> {
+        let (revision, lease, at) = (version.revision, version.lease, version.at);
+        let (key, prev) = match self.index.entry(key.clone()) {
+            Slot::Occupied(mut slot) => {
+                let versions = slot.get_mut();
+                let prev = versions.last_mut().filter(|prev| !prev.is_removal()).map(|prev| {
+                    let value = prev.value.take();
+                    Version { value, ..prev.clone() }
+                });
+                versions.push(version);
+                (slot.key().clone(), prev)
+            }
+            Slot::Vacant(slot) => {
+                drop(slot);
+                // A copy, since the caller's key may be a slice of something large.
+                let key = Bytes::copy_from_slice(key);
+                self.index.insert(key.clone(), vec![version]);
+                (key, None)
+            }
+        };
+        if let Some(prev) = &prev {
+            self.detach(prev.lease, &key);
+        }
+        self.attach(lease, &key);
+        self.count(at, true);
+        self.remember(Change { revision, key, value });
+        prev
+    }
+
+    fn remember(&mut self, change: Change) {
+        self.warm_bytes += change.value.as_ref().map_or(0, Bytes::len);
+        self.changes.push_back(change);
+        while self.warm_bytes > WARM_BYTES
+            && let Some(change) = self.changes.get_mut(self.cold)
+        {
+            self.warm_bytes -= change.value.take().map_or(0, |value| value.len());
+            self.cold += 1;
+        }
+    }
+
+    fn attach(&mut self, lease: i64, key: &Bytes) {
+        if lease != 0
+            && let Some(lease) = self.leases.get_mut(&lease)
+        {
+            lease.keys.insert(key.clone());
+        }
+    }
+
+    fn detach(&mut self, lease: i64, key: &Bytes) {
+        if lease != 0
+            && let Some(lease) = self.leases.get_mut(&lease)
+        {
+            lease.keys.remove(key);
+        }
+    }
+
+    fn count(&mut self, at: Location, added: bool) {
+        if at.segment != 0 {
+            let live = self.live.entry(at.segment).or_default();
+            let length = u64::from(at.length);
+            *live = if added { *live + length } else { live.saturating_sub(length) };
+        }
+    }
+
+    /// Takes back the newest entry that was applied and is not taken back yet.
+    pub fn undo(&mut self, output: &Output) {
+        match output {
+            Output::Put { key, .. } => {
+                self.pop(key);
+                self.revision -= 1;
+            }
+            Output::Removed { keys, lease, .. } => {
+                if let Some((id, ttl)) = *lease {
+                    self.leases.insert(id, Lease { ttl, keys: BTreeSet::new() });
+                }
+                for (key, _) in keys.iter().rev() {
+                    self.pop(key);
+                }
+                self.revision -= u64::from(!keys.is_empty());
+            }
+            Output::Granted(id, _) => {
+                self.leases.remove(id);
+            }
+            Output::Compacted(_, before) => self.compacted = *before,
+            Output::Reserved(_, before) => self.reserved = *before,
+            Output::Mismatch(..) | Output::Refused(_) => {}
+        }
+    }
+
+    fn pop(&mut self, key: &Bytes) {
+        if let Some(change) = self.changes.pop_back() {
+            self.warm_bytes -= change.value.map_or(0, |value| value.len());
+            self.cold = self.cold.min(self.changes.len());
+        }
+        let Some(versions) = self.index.get_mut(key) else { return };
+        let popped = versions.pop();
+        let lease = versions.last().filter(|version| !version.is_removal()).map_or(0, |version| version.lease);
+        if versions.is_empty() {
+            self.index.remove(key);
+        }
+        if let Some(popped) = popped {
+            self.detach(popped.lease, key);
+            self.count(popped.at, false);
+        }
+        self.attach(lease, key);
+    }
+
+    /// Takes a record of the log as it was decided then; for recovery.
+    pub(crate) fn replay(&mut self, record: &record::Record<'_>, at: Location) {
+        match record.kind {
+            record::Kind::Put => {
+                let (revision, create, lease) = (record.revision, record.detail, record.lease);
+                let version = Version { revision, create, lease, at, value: None };
+                self.push(&Bytes::copy_from_slice(record.key), version, None);
+            }
+            record::Kind::Delete => {
+                self.push(&Bytes::copy_from_slice(record.key), removal(record.revision), None);
+            }
+            record::Kind::Grant => self.leases.entry(record.lease).or_default().ttl = record.detail,
+            record::Kind::Revoke => {
+                self.leases.remove(&record.lease);
+            }
+            record::Kind::Compact => self.compacted = self.compacted.max(record.revision),
+            record::Kind::Reserve => self.reserved = record.revision,
+            record::Kind::Lost => self.lose(record.detail, record.revision),
+        }
+        if !matches!(record.kind, record::Kind::Compact | record::Kind::Reserve) {
+            self.revision = self.revision.max(record.revision);
+        }
+    }
+
+    /// Takes back what is newer than `revision`: the part of an entry whose rest is not in the log.
+    pub(crate) fn truncate(&mut self, revision: Revision) {
+        while let Some(change) = self.changes.back().filter(|change| change.revision > revision) {
+            let key = change.key.clone();
+            self.pop(&key);
+        }
+        self.revision = self.revision.min(revision);
+    }
+
+    /// Skips from revision `from` to `to`: what lies between may have been seen and is gone.
+    pub(crate) fn lose(&mut self, from: Revision, to: Revision) {
+        self.lost.push((from, to.saturating_sub(1)));
+        self.revision = to;
+        self.reserved = self.reserved.max(to);
+    }
+
+    /// Frees versions that are forgotten as of `upto`, of at most `limit` changes. False when nothing is left to free.
+    pub fn sweep(&mut self, upto: Revision, mut limit: usize) -> bool {
+        self.lost.retain(|(_, last)| *last >= upto);
+        while self.changes.front().is_some_and(|change| change.revision < upto) {
+            if limit == 0 {
+                return true;
+            }
+            limit -= 1;
+            if let Some(change) = self.changes.pop_front() {
+                self.warm_bytes -= change.value.map_or(0, |value| value.len());
+                self.cold = self.cold.saturating_sub(1);
+                self.sweep_key(&change.key, upto);
+            }
+        }
+        false
+    }
+
+    fn sweep_key(&mut self, key: &Bytes, upto: Revision) {
+        let Some(versions) = self.index.get_mut(key) else { return };
+        let mut first = versions.iter().rposition(|version| version.revision <= upto).unwrap_or(0);
+        if versions.get(first).is_some_and(|version| version.is_removal() && version.revision < upto) {
+            first += 1;
+        }
+        let freed: Vec<Location> = versions.drain(..first).map(|version| version.at).collect();
+        if versions.is_empty() {
+            self.index.remove(key);
+        } else if !freed.is_empty() && versions.capacity() > 4 {
+            versions.shrink_to_fit();
+        }
+        for at in freed {
+            self.count(at, false);
+        }
+    }
+
+    /// Whether [`State::sweep`] would free anything.
+    pub fn sweepable(&self, upto: Revision) -> bool {
+        self.changes.front().is_some_and(|change| change.revision < upto)
+    }
+
+    /// Moves a version to where it was copied, if it still is where it was copied from.
+    pub(crate) fn relocate(&mut self, key: &[u8], revision: Revision, from: Location, to: Location) {
+        let versions = self.index.get_mut(key).into_iter().flatten();
+        if let Some(version) = versions.into_iter().find(|v| v.revision == revision && v.at == from) {
+            version.at = to;
+            self.count(from, false);
+            self.count(to, true);
+        }
+    }
+
+    /// Forgets a segment that nothing is in any more.
+    pub(crate) fn forget_segment(&mut self, segment: u32) {
+        self.live.remove(&segment);
+    }
+
+    /// Puts a key of a checkpoint in place; its versions oldest first.
+    pub(crate) fn restore(&mut self, key: Bytes, versions: Vec<Version>) {
+        for version in &versions {
+            self.count(version.at, true);
+            if version.revision >= self.compacted || versions.len() > 1 || version.is_removal() {
+                self.changes.push_back(Change { revision: version.revision, key: key.clone(), value: None });
+            }
+        }
+        let newest = versions.last().filter(|version| !version.is_removal()).map_or(0, |version| version.lease);
+        self.attach(newest, &key);
+        self.index.insert(key, versions);
+    }
+
+    /// Ends a series of [`State::restore`].
+    pub(crate) fn restored(&mut self) {
+        self.changes.make_contiguous().sort_by_key(|change| change.revision);
+    }
+}
+
+fn removal(revision: Revision) -> Version {
+    Version { revision, create: 0, lease: 0, at: Location::default(), value: None }
+}

@@ -1,0 +1,142 @@
+//! What can be read of a state, now and as of any retained revision.
+
+use super::{Change, State, Version};
+use crate::{Error, Revision};
+use bytes::Bytes;
+use std::{collections::BTreeMap, ops::Bound};
+
+/// Why an entry could not be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such lease.
+    LeaseNotFound,
+    /// The revision is forgotten already; the oldest one that is not.
+    Compacted(Revision),
+    /// The revision is not there yet.
+    Future(Revision),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::LeaseNotFound => Error::LeaseNotFound,
+            Refusal::Compacted(oldest) => Error::Compacted(oldest),
+            Refusal::Future(revision) => Error::Future(revision),
+        }
+    }
+}
+
+/// Whether `key` is in `start..end`; an empty `end` means the one key `start`, a single zero byte no end.
+pub(crate) fn contains(start: &[u8], end: &[u8], key: &[u8]) -> bool {
+    if end.is_empty() { key == start } else { key >= start && (end == [0] || key < end) }
+}
+
+impl State {
+    /// The newest revision, published or not.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The oldest revision that can be read.
+    pub fn compacted(&self) -> Revision {
+        self.compacted
+    }
+
+    /// Revisions up to this may be used before they are logged.
+    pub fn reserved(&self) -> Revision {
+        self.reserved
+    }
+
+    pub(crate) fn set_keep_values(&mut self) {
+        self.keep_values = true;
+    }
+
+    pub(crate) fn lost(&self) -> &[(Revision, Revision)] {
+        &self.lost
+    }
+
+    /// Bytes of records in use, by segment.
+    pub fn live(&self) -> &BTreeMap<u32, u64> {
+        &self.live
+    }
+
+    /// The leases with their TTL in milliseconds.
+    pub fn leases(&self) -> impl Iterator<Item = (i64, u64)> {
+        self.leases.iter().map(|(id, lease)| (*id, lease.ttl))
+    }
+
+    /// The newest version of a key that is there.
+    pub fn newest(&self, key: &[u8]) -> Option<&Version> {
+        self.index.get(key)?.last().filter(|version| !version.is_removal())
+    }
+
+    /// Whether the state as of `revision` can be read.
+    pub fn readable(&self, revision: Revision) -> Result<(), Error> {
+        if revision < self.compacted {
+            return Err(Error::Compacted(self.compacted));
+        }
+        match self.lost.iter().find(|(after, last)| *after < revision && revision <= *last) {
+            Some((_, last)) => Err(Error::Compacted(last + 1)),
+            None => Ok(()),
+        }
+    }
+
+    /// The keys of a range with their versions as of `revision`, in key order.
+    pub fn range<'a>(
+        &'a self,
+        start: &'a [u8],
+        end: &'a [u8],
+        revision: Revision,
+    ) -> impl Iterator<Item = (&'a Bytes, &'a Version)> {
+        let last = match end {
+            [] => Bound::Included(start),
+            [0] => Bound::Unbounded,
+            end => Bound::Excluded(end.max(start)),
+        };
+        // Both bounds at one key would be a panic if one excludes it.
+        let first = if last == Bound::Excluded(start) { Bound::Unbounded } else { Bound::Included(start) };
+        let last = if first == Bound::Unbounded { Bound::Excluded(&[][..]) } else { last };
+        self.index.range::<[u8], _>((first, last)).filter_map(move |(key, versions)| {
+            let version = versions.iter().rev().find(|version| version.revision <= revision)?;
+            (!version.is_removal()).then_some((key, version))
+        })
+    }
+
+    /// The retained changes after `after`, by revision.
+    pub fn changes_after(&self, after: Revision) -> impl Iterator<Item = &Change> {
+        let first = self.changes.partition_point(|change| change.revision <= after);
+        self.changes.range(first..)
+    }
+
+    /// The version that a change made (with its value, if that is in memory) and the one before, if the key was there.
+    pub fn versions(&self, change: &Change) -> Option<(Version, Option<Version>)> {
+        let versions = self.index.get(&change.key)?;
+        let at = versions.binary_search_by_key(&change.revision, |version| version.revision).ok()?;
+        let mut version = versions[at].clone();
+        version.value = version.value.or_else(|| change.value.clone());
+        let prev = at.checked_sub(1).map(|before| &versions[before]).filter(|prev| !prev.is_removal());
+        Some((version, prev.cloned()))
+    }
+
+    /// Up to `limit` keys after `after` (`None`: from the first) with all their versions.
+    pub(crate) fn keys_after(&self, after: Option<&Bytes>, limit: usize) -> Vec<(Bytes, Vec<Version>)> {
+        let first = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let keys = self.index.range::<Bytes, _>((first, Bound::Unbounded)).take(limit);
+        keys.map(|(key, versions)| (key.clone(), versions.clone())).collect()
+    }
+
+    /// Starts a state from what a checkpoint says of the whole.
+    pub(crate) fn from_checkpoint(
+        revision: Revision,
+        compacted: Revision,
+        reserved: Revision,
+        lost: Vec<(Revision, Revision)>,
+        leases: impl IntoIterator<Item = (i64, u64)>,
+    ) -> Self {
+        let mut state = Self { revision, compacted, reserved, lost, ..Self::default() };
+        for (id, ttl) in leases {
+            state.leases.entry(id).or_default().ttl = ttl;
+        }
+        state
+    }
+}
