@@ -44,14 +44,20 @@ pub struct Findings(pub Vec<Finding>);
 impl Findings {
     /// Paths of unknown fields.
     pub fn unknown(&self) -> Vec<&str> {
-        let path = |finding: &'_ Finding| matches!(finding, Finding::Unknown(_));
-        self.0.iter().filter(|f| path(f)).map(Finding::path).collect()
+        self.0
+            .iter()
+            .filter(|f| matches!(f, Finding::Unknown(_)))
+            .map(Finding::path)
+            .collect()
     }
 
     /// Paths of duplicate fields.
     pub fn duplicate(&self) -> Vec<&str> {
-        let path = |finding: &'_ Finding| matches!(finding, Finding::Duplicate(_));
-        self.0.iter().filter(|f| path(f)).map(Finding::path).collect()
+        self.0
+            .iter()
+            .filter(|f| matches!(f, Finding::Duplicate(_)))
+            .map(Finding::path)
+            .collect()
     }
 
     /// Upstream's `strict decoding error: …`; None without findings.
@@ -167,7 +173,10 @@ impl<'a> Walker<'a> {
     /// Reads on in an open object: one member or its end.
     fn member(&mut self, first: bool) -> Result<(), SyntaxError> {
         match self.cursor.next_word() {
-            Some(b'}') => return Ok(self.close()),
+            Some(b'}') => {
+                self.close();
+                return Ok(());
+            }
             Some(b',') if !first => self.cursor.at += 1,
             _ if first => {}
             _ => return Err(self.cursor.complain("after object key:value pair")),
@@ -184,7 +193,10 @@ impl<'a> Walker<'a> {
     /// Reads on in an open list: one element or its end.
     fn element(&mut self, first: bool) -> Result<(), SyntaxError> {
         match self.cursor.next_word() {
-            Some(b']') => return Ok(self.close()),
+            Some(b']') => {
+                self.close();
+                return Ok(());
+            }
             Some(b',') if !first => self.cursor.at += 1,
             _ if first => {}
             _ => return Err(self.cursor.complain("after array element")),

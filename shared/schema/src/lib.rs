@@ -7,6 +7,7 @@
 
 mod check;
 mod document;
+mod openapi;
 mod patch;
 mod prune;
 mod syntax;
@@ -15,6 +16,7 @@ mod time;
 mod yaml;
 
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
+pub use openapi::{GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v3, openapi_v3_index};
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use prune::{canonical, prune};
 pub use syntax::SyntaxError;

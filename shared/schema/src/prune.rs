@@ -37,7 +37,7 @@ fn shaped(value: &mut Value, shape: Shape, canonical: bool) {
                 return false;
             };
             shaped(value, field.shape, canonical);
-            !value.is_null() && !(canonical && omitted(field, value))
+            !(value.is_null() || canonical && omitted(field, value))
         }),
         (Shape::Map(element), Value::Object(members)) => {
             members

@@ -1,0 +1,204 @@
+use super::*;
+
+const ALL: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
+
+fn resource<'a>(name: &'a str, group: &'a str, kind: &'a str, verbs: &'a [&'a str]) -> ResourceInfo<'a> {
+    ResourceInfo {
+        name,
+        namespaced: true,
+        group,
+        version: "v1",
+        kind,
+        verbs,
+    }
+}
+
+fn apps() -> Vec<ResourceInfo<'static>> {
+    vec![
+        resource("deployments", "apps", "Deployment", ALL),
+        resource(
+            "deployments/scale",
+            "autoscaling",
+            "Scale",
+            &["get", "patch", "update"],
+        ),
+        resource(
+            "deployments/status",
+            "apps",
+            "Deployment",
+            &["get", "patch", "update"],
+        ),
+        resource("widgets", "apps", "Widget", &["get", "list"]),
+    ]
+}
+
+fn document(dialect: Dialect) -> Value {
+    let resources = apps();
+    let group = GroupVersion {
+        group: "apps",
+        version: "v1",
+        resources: &resources,
+    };
+    let bytes = match dialect {
+        Dialect::V2 => openapi_v2("v1.0.0", &[group]),
+        Dialect::V3 => openapi_v3("v1.0.0", &group),
+    };
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// Every `$ref` in a document.
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str));
+            members.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_has_its_schema() {
+    for dialect in [Dialect::V2, Dialect::V3] {
+        let document = document(dialect);
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 100);
+        for reference in found {
+            assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+        }
+    }
+}
+
+#[test]
+fn paths_say_what_kubectl_asks_for() {
+    let document = document(Dialect::V3);
+    let paths = document["paths"].as_object().unwrap();
+    let names: Vec<&str> = paths.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "/apis/apps/v1/deployments",
+            "/apis/apps/v1/namespaces/{namespace}/deployments",
+            "/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+            "/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale",
+            "/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status",
+            "/apis/apps/v1/namespaces/{namespace}/widgets",
+            "/apis/apps/v1/namespaces/{namespace}/widgets/{name}",
+            "/apis/apps/v1/widgets",
+        ]
+    );
+    let patch = &paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    assert_eq!(patch["operationId"], "patchAppsV1NamespacedDeployment");
+    assert_eq!(patch["x-kubernetes-action"], "patch");
+    assert_eq!(
+        patch["x-kubernetes-group-version-kind"],
+        json!({"group": "apps", "version": "v1", "kind": "Deployment"})
+    );
+    let parameters: Vec<_> = patch["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].clone())
+        .collect();
+    assert_eq!(parameters, ["dryRun", "fieldManager", "fieldValidation", "force"]);
+    assert!(patch["requestBody"]["content"]["application/apply-patch+yaml"].is_object());
+    let scale = &paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"];
+    assert_eq!(
+        scale["put"]["operationId"],
+        "replaceAppsV1NamespacedDeploymentScale"
+    );
+    assert_eq!(
+        scale["put"]["x-kubernetes-group-version-kind"]["group"],
+        "autoscaling"
+    );
+    assert!(scale["post"].is_null());
+    let list = &paths["/apis/apps/v1/deployments"]["get"];
+    assert_eq!(list["operationId"], "listAppsV1DeploymentForAllNamespaces");
+    let answer = list["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].as_str();
+    assert_eq!(
+        answer,
+        Some("#/components/schemas/io.k8s.api.apps.v1.DeploymentList")
+    );
+}
+
+#[test]
+fn schemas_say_how_to_merge() {
+    let document = document(Dialect::V3);
+    let schemas = &document["components"]["schemas"];
+    let deployment = &schemas["io.k8s.api.apps.v1.Deployment"];
+    assert_eq!(
+        deployment["x-kubernetes-group-version-kind"][0]["kind"],
+        "Deployment"
+    );
+    assert_eq!(
+        schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["volumes"],
+        json!({
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/io.k8s.api.core.v1.Volume"},
+            "x-kubernetes-patch-strategy": "merge,retainKeys",
+            "x-kubernetes-patch-merge-key": "name",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        })
+    );
+    assert_eq!(
+        schemas["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["strategy"],
+        json!({
+            "allOf": [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentStrategy"}],
+            "x-kubernetes-patch-strategy": "retainKeys",
+        })
+    );
+    assert_eq!(
+        schemas["io.k8s.api.apps.v1.DeploymentSpec"]["required"],
+        json!(["selector", "template"])
+    );
+    assert_eq!(
+        schemas["apps.v1.Widget"]["x-kubernetes-preserve-unknown-fields"],
+        true
+    );
+}
+
+#[test]
+fn the_index_names_documents_by_hash() {
+    let hash = openapi_hash(b"{}");
+    assert_eq!(hash.len(), 128);
+    let index = openapi_v3_index([("api/v1".to_owned(), hash.as_str())]);
+    let want =
+        format!(r#"{{"paths":{{"api/v1":{{"serverRelativeURL":"/openapi/v3/api/v1?hash={hash}"}}}}}}"#);
+    assert_eq!(String::from_utf8(index).unwrap(), want);
+}
+
+#[test]
+fn ids_and_tags_are_upstreams() {
+    let role = ResourceInfo {
+        name: "clusterroles",
+        namespaced: false,
+        group: "rbac.authorization.k8s.io",
+        version: "v1",
+        kind: "ClusterRole",
+        verbs: ALL,
+    };
+    let group = GroupVersion {
+        group: "rbac.authorization.k8s.io",
+        version: "v1",
+        resources: &[role],
+    };
+    let document: Value = serde_json::from_slice(&openapi_v3("v1.0.0", &group)).unwrap();
+    let collection = &document["paths"]["/apis/rbac.authorization.k8s.io/v1/clusterroles"];
+    assert_eq!(
+        collection["delete"]["operationId"],
+        "deleteRbacAuthorizationV1CollectionClusterRole"
+    );
+    assert_eq!(collection["get"]["tags"][0], "rbacAuthorization_v1");
+}
