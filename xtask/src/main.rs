@@ -8,6 +8,7 @@
 mod apt;
 mod bench;
 mod images;
+mod schema;
 mod test;
 mod tidy;
 mod tools;
@@ -42,6 +43,8 @@ enum Task {
     },
     /// Measure ours and a peer in turn, a line a case.
     Bench(bench::Options),
+    /// Make the table of field facts from a published OpenAPI v2 document.
+    Schema(schema::Options),
     /// Check the rules of the code base that a machine can check.
     Tidy,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Images { push, rebuild } => images::run(push.as_deref(), rebuild),
         Task::Bench(options) => bench::run(&options),
+        Task::Schema(options) => schema::run(&options),
         Task::Tidy => tidy::run(),
     };
     match done {

@@ -1,6 +1,9 @@
 //! `cargo xtask schema`: makes the table of field facts from a published OpenAPI v2 document. Facts only: names, types,
 //! list and merge keys; no prose.
-#![expect(clippy::disallowed_types, reason = "reads a published document once, at development time")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "reads a published document once, at development time"
+)]
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
@@ -22,12 +25,20 @@ pub struct Options {
 
 /// Writes (or with `--check` compares) the table; whether it is as wanted.
 pub fn run(options: &Options) -> Result<bool> {
-    let text = fs::read(&options.openapi).with_context(|| format!("reading {}", options.openapi.display()))?;
+    let text =
+        fs::read(&options.openapi).with_context(|| format!("reading {}", options.openapi.display()))?;
     let document: Value = serde_json::from_slice(&text).context("the document is not JSON")?;
     let table = table(&document)?;
     if options.check {
         let same = fs::read_to_string(TABLE).is_ok_and(|committed| committed == table);
-        println!("{}", if same { "the table is current" } else { "the table differs: run cargo xtask schema" });
+        println!(
+            "{}",
+            if same {
+                "the table is current"
+            } else {
+                "the table differs: run cargo xtask schema"
+            }
+        );
         return Ok(same);
     }
     fs::write(TABLE, &table).context("writing the table")?;
@@ -46,26 +57,54 @@ fn table(document: &Value) -> Result<String> {
         }
         types += 1;
         writeln!(body, "type {name}")?;
-        for gvk in definition["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
+        for gvk in definition["x-kubernetes-group-version-kind"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             kinds += 1;
             let part = |key: &str| gvk[key].as_str().unwrap_or_default();
             let slash = if part("group").is_empty() { "" } else { "/" };
-            writeln!(body, "kind {}{slash}{} {}", part("group"), part("version"), part("kind"))?;
+            writeln!(
+                body,
+                "kind {}{slash}{} {}",
+                part("group"),
+                part("version"),
+                part("kind")
+            )?;
         }
         if let Some(map) = definition["x-kubernetes-map-type"].as_str() {
             writeln!(body, "map {map}")?;
         }
-        let required: Vec<&str> =
-            definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let properties: BTreeMap<&String, &Value> =
-            definition["properties"].as_object().into_iter().flatten().collect();
+        let required: Vec<&str> = definition["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let properties: BTreeMap<&String, &Value> = definition["properties"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .collect();
         for (field, property) in properties {
             fields += 1;
-            let mark = if required.contains(&field.as_str()) { "!" } else { "" };
-            writeln!(body, " {field}{mark} {}{}", field_shape(property, definitions), merging(property))?;
+            let mark = if required.contains(&field.as_str()) {
+                "!"
+            } else {
+                ""
+            };
+            writeln!(
+                body,
+                " {field}{mark} {}{}",
+                field_shape(property, definitions),
+                merging(property)
+            )?;
         }
     }
-    Ok(format!("fields 1\ntypes={types} fields={fields} kinds={kinds}\n{body}"))
+    Ok(format!(
+        "fields 1\ntypes={types} fields={fields} kinds={kinds}\n{body}"
+    ))
 }
 
 /// How lists and maps at a field are merged: the `x-kubernetes-*` extensions as `key=value` words.
@@ -102,14 +141,22 @@ fn field_shape(property: &Value, definitions: &serde_json::Map<String, Value>) -
             Some("Time") => "time".into(),
             Some("MicroTime") => "microtime".into(),
             Some("IntOrString") => "int-or-string".into(),
-            _ if definitions.get(name).is_some_and(|definition| is_struct(name, definition)) => name.into(),
+            _ if definitions
+                .get(name)
+                .is_some_and(|definition| is_struct(name, definition)) =>
+            {
+                name.into()
+            }
             _ => "raw".into(),
         };
     }
     match property["type"].as_str() {
         Some("array") => format!("[]{}", field_shape(&property["items"], definitions)),
         Some("object") if property["additionalProperties"].is_object() => {
-            format!("{{}}{}", field_shape(&property["additionalProperties"], definitions))
+            format!(
+                "{{}}{}",
+                field_shape(&property["additionalProperties"], definitions)
+            )
         }
         _ => shape(property).into(),
     }
@@ -130,6 +177,8 @@ fn shape(schema: &Value) -> &'static str {
 
 /// Whether the named definition is a struct; some without fields are, and some hold text that a decoder of their own reads.
 fn is_struct(name: &str, definition: &Value) -> bool {
-    let raw = [".RawExtension", ".FieldsV1", ".Patch"].iter().any(|end| name.ends_with(end));
+    let raw = [".RawExtension", ".FieldsV1", ".Patch"]
+        .iter()
+        .any(|end| name.ends_with(end));
     definition["type"] == "object" && !raw
 }
