@@ -1,1 +1,18 @@
 //! kube-apiserver: one handler for every resource over a watch cache.
+//!
+//! A request, over TLS or in memory, goes through [`security`] (who asks, may they), is put to a row of the resource
+//! table by the router in `http`, and is answered by `handler`, which knows no kind: `cache` answers reads, the store
+//! takes writes. What is not a plain read or write of an object is a file of `subresources`.
+//! It never decodes an object to read it, and holds no state that is not in the store.
+
+mod allocate;
+mod cache;
+mod handler;
+mod http;
+mod local;
+pub mod security;
+mod server;
+mod splice;
+mod subresources;
+
+pub use server::{Config, Error, MakeSecurity, Reader, Records, Server};

@@ -1,0 +1,216 @@
+//! What fills the caches: the store's observer when it is in this process, else a watch of it.
+
+use super::{Cache, Objects};
+use bytes::Bytes;
+use component::Env;
+use etcd::{Error, Event, Observer, RangeRequest, Store, WatchItem, WatchRequest};
+use futures::StreamExt;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// All keys of the API stand under this.
+const ROOT: &str = "/registry/";
+
+/// How long a read waits for a remote store's progress, as upstream.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// The stream of committed revisions into the caches.
+pub struct Feed {
+    revision: watch::Sender<u64>,
+    /// Caches by key prefix (with its closing slash).
+    caches: OnceLock<BTreeMap<String, Arc<Cache>>>,
+    /// Revisions that came while the first list was read; none when it is done.
+    early: Mutex<Option<Vec<(u64, Vec<Event>)>>>,
+    observed: AtomicBool,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            revision: watch::Sender::new(0),
+            caches: OnceLock::new(),
+            early: Mutex::new(Some(Vec::new())),
+            observed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Feed {
+    /// The newest revision that is in the caches.
+    pub fn revision(&self) -> u64 {
+        *self.revision.borrow()
+    }
+
+    /// Resolves when the caches hold `revision`.
+    pub async fn reached(&self, revision: u64) {
+        // The sender lives in self, so waiting cannot fail.
+        let _ = self.revision.subscribe().wait_for(|seen| *seen >= revision).await;
+    }
+
+    /// Makes sure that a read of the caches sees all that was acknowledged before it. False: the store did not say
+    /// in time.
+    pub async fn fresh(&self, store: &dyn Store, env: &Env) -> bool {
+        if self.observed.load(Ordering::Acquire) {
+            return true;
+        }
+        let caught_up = async {
+            match store.revision().await {
+                Ok(revision) => {
+                    self.reached(revision).await;
+                    true
+                }
+                Err(_) => false,
+            }
+        };
+        env.clock.timeout(FRESH, caught_up).await.unwrap_or(false)
+    }
+
+    /// Fills `caches` from the store and keeps them current.
+    pub async fn start(
+        self: &Arc<Self>,
+        caches: &[Arc<Cache>],
+        store: &Arc<dyn Store>,
+        env: &Env,
+    ) -> Result<(), Error> {
+        let by_prefix = caches.iter().map(|cache| (format!("{}/", cache.row.prefix), cache.clone())).collect();
+        let _ = self.caches.set(by_prefix);
+        let observed = store.observe(self.clone());
+        self.observed.store(observed, Ordering::Release);
+        let revision = self.list(store.as_ref()).await?;
+        self.go(revision);
+        if !observed {
+            let (feed, store, env) = (self.clone(), store.clone(), env.clone());
+            let tasks = env.tasks.clone();
+            tasks.spawn("watch-cache", async move { feed.follow(&*store, &env).await });
+        }
+        Ok(())
+    }
+
+    /// Reads everything as of one revision.
+    async fn list(&self, store: &dyn Store) -> Result<u64, Error> {
+        let revision = store.revision().await?;
+        for (prefix, cache) in self.caches.get().into_iter().flatten() {
+            let start = Bytes::from(prefix.clone());
+            let end = Bytes::from(end_of(prefix));
+            let request = RangeRequest { start, end, revision, ..RangeRequest::default() };
+            let mut objects = Objects::new();
+            for kv in store.range(request).await?.kvs {
+                let suffix = String::from_utf8_lossy(&kv.key[prefix.len()..]).into_owned();
+                match super::Held::parse(cache.row, kv.value, kv.mod_revision) {
+                    Ok(held) => {
+                        objects.insert(suffix.into(), held);
+                    }
+                    Err(error) => {
+                        tracing::error!(resource = %cache.row.gvr(), key = suffix, %error, "unreadable object in the store");
+                    }
+                }
+            }
+            cache.fill(objects, revision);
+        }
+        Ok(revision)
+    }
+
+    /// Applies what came during the list, then lets events through.
+    fn go(&self, revision: u64) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        self.publish(revision);
+        for (at, events) in early.take().unwrap_or_default() {
+            if at > revision {
+                self.take_in(at, &events);
+            }
+        }
+    }
+
+    fn publish(&self, revision: u64) {
+        self.revision.send_if_modified(|seen| {
+            let newer = *seen < revision;
+            *seen = revision.max(*seen);
+            newer
+        });
+    }
+
+    fn take_in(&self, revision: u64, events: &[Event]) {
+        for event in events {
+            let (key, body) = match event {
+                Event::Put { kv, .. } => (&kv.key, Some(kv.value.clone())),
+                Event::Delete { key, .. } => (key, None),
+            };
+            let Ok(key) = std::str::from_utf8(key) else { continue };
+            if let Some((cache, suffix)) = self.cache_of(key) {
+                cache.apply(suffix, body, revision);
+            }
+        }
+        self.publish(revision);
+    }
+
+    fn cache_of<'a>(&self, key: &'a str) -> Option<(&Arc<Cache>, &'a str)> {
+        let caches = self.caches.get()?;
+        // Prefixes may nest (`/registry/services/`): try each slash from the left.
+        key.match_indices('/').skip(1).find_map(|(at, _)| {
+            let (prefix, suffix) = key.split_at(at + 1);
+            caches.get(prefix).map(|cache| (cache, suffix))
+        })
+    }
+
+    /// Follows a store in another process, listing anew when it forgot what was missed.
+    async fn follow(&self, store: &dyn Store, env: &Env) {
+        loop {
+            let request = WatchRequest {
+                start: Bytes::from_static(ROOT.as_bytes()),
+                end: Bytes::from(end_of(ROOT)),
+                after: self.revision(),
+                prev: false,
+                progress: true,
+            };
+            let mut items = store.watch(request);
+            while let Some(item) = items.next().await {
+                match item {
+                    Ok(WatchItem::Events(events)) => self.take_in_all(&events),
+                    Ok(WatchItem::Progress(revision)) => self.publish(revision),
+                    Err(Error::Compacted(_)) => {
+                        if let Ok(revision) = self.list(store).await {
+                            self.publish(revision);
+                        }
+                    }
+                    Err(error) => tracing::warn!(%error, "watch of the store ended"),
+                }
+            }
+            env.clock.sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn take_in_all(&self, events: &[Event]) {
+        for group in events.chunk_by(|a, b| a.revision() == b.revision()) {
+            self.take_in(group[0].revision(), group);
+        }
+    }
+}
+
+impl Observer for Feed {
+    fn committed(&self, revision: u64, events: &[Event]) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        match early.as_mut() {
+            Some(waiting) => waiting.push((revision, events.to_vec())),
+            None => {
+                drop(early);
+                self.take_in(revision, events);
+            }
+        }
+    }
+}
+
+/// The first key past all that start with `prefix`.
+pub fn end_of(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}

@@ -1,0 +1,256 @@
+//! The watch cache: per resource a persistent ordered map of objects and a ring of recent events.
+//!
+//! With our own store it is filled before a write is acknowledged, so that a read is never behind one. Reads never
+//! decode: GET clones an `Arc`, LIST walks a snapshot, WATCH shares encoded frames.
+
+mod event;
+mod feed;
+mod held;
+mod selection;
+mod watch;
+
+pub use event::{Event, Include, Kind, Shape};
+pub use feed::Feed;
+pub use held::{Held, api_version};
+pub use selection::Selection;
+pub use watch::{Item, Watcher};
+
+use api::{Object, Status};
+use imbl::OrdMap;
+use resources::Row;
+use std::{
+    collections::VecDeque,
+    ops::Bound,
+    sync::{Arc, PoisonError, RwLock},
+};
+use watch::Watchers;
+
+/// Events kept, at most, and the bytes that they may hold.
+const RING_EVENTS: usize = 16_384;
+const RING_BYTES: usize = 24 << 20;
+
+/// Objects by `namespace/name` (or `name`), in the order of the store's keys.
+pub type Objects = OrdMap<Arc<str>, Held>;
+
+/// A collection as it was at one revision. Taking and keeping one is cheap.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The objects.
+    pub objects: Objects,
+    /// The revision it is of.
+    pub revision: u64,
+}
+
+type Hook = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// The cache of one resource.
+pub struct Cache {
+    /// The resource.
+    pub row: &'static Row,
+    feed: Arc<Feed>,
+    state: RwLock<State>,
+    /// Sees each event before anyone else does.
+    hook: std::sync::OnceLock<Hook>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: Objects,
+    ring: VecDeque<Arc<Event>>,
+    bytes: usize,
+    /// Changes after this revision are in the ring.
+    horizon: u64,
+    /// Revision of the newest event.
+    last: u64,
+    watchers: Watchers,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(row: &'static Row, feed: Arc<Feed>) -> Self {
+        Self { row, feed, state: RwLock::default(), hook: std::sync::OnceLock::new() }
+    }
+
+    /// `namespace/name` or `name`: what follows the row's prefix in the store's key.
+    pub fn suffix(row: &Row, namespace: &str, name: &str) -> String {
+        if row.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+    }
+
+    /// Sets the one hook that sees each event.
+    pub fn set_hook(&self, hook: Hook) {
+        let _ = self.hook.set(hook);
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&State) -> T) -> T {
+        f(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One object.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Held> {
+        let key = Self::suffix(self.row, namespace, name);
+        self.read(|state| state.objects.get(key.as_str()).cloned())
+    }
+
+    /// The collection now.
+    pub fn snapshot(&self) -> Snapshot {
+        // Read first: all events up to this revision are in the map that is read after it.
+        let seen = self.feed.revision();
+        self.read(|state| Snapshot { objects: state.objects.clone(), revision: seen.max(state.last) })
+    }
+
+    /// The collection as it was at `revision`; none when that is too long ago.
+    pub fn snapshot_at(&self, revision: u64) -> Option<Snapshot> {
+        self.read(|state| {
+            if revision < state.horizon {
+                return None;
+            }
+            let mut objects = state.objects.clone();
+            for event in state.ring.iter().rev().take_while(|event| event.revision > revision) {
+                match &event.old {
+                    Some(old) => objects.insert(event.key.clone(), old.clone()),
+                    None => objects.remove(&event.key),
+                };
+            }
+            Some(Snapshot { objects, revision })
+        })
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.read(|state| state.objects.len())
+    }
+
+    /// Fills the cache with what the store held at `revision`.
+    pub(super) fn fill(&self, objects: Objects, revision: u64) {
+        self.write(|state| {
+            state.objects = objects;
+            state.horizon = revision;
+            state.last = revision;
+            state.ring.clear();
+            state.bytes = 0;
+            // What lies between was not seen: watchers must list again.
+            state.watchers.cut();
+        });
+    }
+
+    /// Takes in a change: `body` is the stored value, or none for a deletion.
+    pub(super) fn apply(&self, suffix: &str, body: Option<bytes::Bytes>, revision: u64) {
+        let new = match body.map(|body| Held::parse(self.row, body, revision)).transpose() {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(resource = %self.row.gvr(), key = suffix, %error, "unreadable object in the store");
+                return;
+            }
+        };
+        self.write(|state| {
+            let event = state.apply(suffix, new, revision);
+            if let (Some(event), Some(hook)) = (&event, self.hook.get()) {
+                hook(event);
+            }
+            if let Some(event) = event {
+                state.watchers.publish(self.row, &event);
+            }
+        });
+    }
+
+    /// Starts a watch of `selection` in the served version `version`: everything after `after`, or, without it, the
+    /// objects as they are and then what follows.
+    pub fn watch(
+        self: &Arc<Self>,
+        selection: Selection,
+        version: usize,
+        after: Option<u64>,
+    ) -> Result<Watcher, Status> {
+        let seen = self.feed.revision();
+        self.write(|state| {
+            let start = match after {
+                Some(after) if after < state.horizon => {
+                    let message = format!("too old resource version: {after} ({})", state.horizon);
+                    return Err(Status::expired(message));
+                }
+                Some(after) => state.ring.iter().rev().take_while(|e| e.revision > after).cloned().collect::<Vec<_>>(),
+                None => state.matching(self.row, &selection),
+            };
+            let from = after.unwrap_or_else(|| seen.max(state.last));
+            let (ticket, receiver) = state.watchers.register(self.row, &selection);
+            let backlog = if after.is_some() { start.into_iter().rev().collect() } else { start.into() };
+            let initial = after.is_none();
+            Ok(Watcher::new(self.clone(), selection, version, ticket, receiver, backlog, initial, from))
+        })
+    }
+
+    pub(super) fn unregister(&self, ticket: &watch::Ticket) {
+        self.write(|state| state.watchers.unregister(ticket));
+    }
+
+    /// The feed that fills it.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+}
+
+impl Snapshot {
+    /// The objects from the key `start` on, of one namespace (empty: all), in order.
+    pub fn range<'a>(
+        &'a self,
+        row: &Row,
+        namespace: &str,
+        start: &str,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Held)> + use<'a> {
+        let whole = !row.namespaced || namespace.is_empty();
+        let prefix = if whole { String::new() } else { format!("{namespace}/") };
+        let start: Arc<str> = if start > prefix.as_str() { start.into() } else { prefix.as_str().into() };
+        let range = (Bound::Included(start), Bound::<Arc<str>>::Unbounded);
+        self.objects.range(range).take_while(move |(key, _)| key.starts_with(&prefix))
+    }
+
+    /// The stored forms of the objects of a namespace (empty: all).
+    pub fn hubs(&self, row: &Row, namespace: &str) -> Vec<Arc<Object>> {
+        self.range(row, namespace, "").map(|(_, held)| held.hub().clone()).collect()
+    }
+}
+
+impl State {
+    fn apply(&mut self, suffix: &str, new: Option<Held>, revision: u64) -> Option<Arc<Event>> {
+        let key: Arc<str> = match self.objects.get_key_value(suffix) {
+            Some((key, _)) => key.clone(),
+            None => suffix.into(),
+        };
+        let old = match &new {
+            Some(held) => self.objects.insert(key.clone(), held.clone()),
+            None => self.objects.remove(&key),
+        };
+        if new.is_none() && old.is_none() {
+            return None;
+        }
+        let event = Arc::new(Event::new(revision, key, new, old));
+        self.bytes += event.size();
+        self.last = revision;
+        self.ring.push_back(event.clone());
+        while self.ring.len() > RING_EVENTS || (self.bytes > RING_BYTES && self.ring.len() > 1) {
+            self.forget_oldest();
+        }
+        Some(event)
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(event) = self.ring.pop_front() {
+            self.bytes -= event.size();
+            self.horizon = event.revision;
+        }
+    }
+
+    /// The objects as they are, told as additions.
+    fn matching(&self, row: &'static Row, selection: &Selection) -> Vec<Arc<Event>> {
+        let snapshot = Snapshot { objects: self.objects.clone(), revision: self.last };
+        let wanted = snapshot.range(row, &selection.namespace, "").filter(|(_, h)| selection.matches(row, h.hub()));
+        let told = |(key, held): (&Arc<str>, &Held)| {
+            Arc::new(Event::new(held.hub().resource_version(), key.clone(), Some(held.clone()), None))
+        };
+        wanted.map(told).collect()
+    }
+}

@@ -1,0 +1,79 @@
+//! Which objects of a resource a reader wants.
+
+use super::Cache;
+use api::{FieldSelector, LabelSelector, Object, Status};
+use resources::Row;
+
+/// A namespace and selectors. Matches on headers only.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Namespace; empty: all.
+    pub namespace: String,
+    /// By labels.
+    pub labels: LabelSelector,
+    /// By fields.
+    pub fields: FieldSelector,
+}
+
+impl Selection {
+    /// Parses selectors, in upstream's words when they are bad.
+    pub fn parse(row: &Row, namespace: &str, labels: &str, fields: &str) -> Result<Self, Status> {
+        let labels = LabelSelector::parse(labels).map_err(|e| Status::bad_request(e.to_string()))?;
+        let fields = FieldSelector::parse(fields).map_err(|e| Status::bad_request(e.to_string()))?;
+        for (path, _, _) in &fields.0 {
+            let known = path == "metadata.name"
+                || (path == "metadata.namespace" && row.namespaced)
+                || row.fields.contains(&path.as_str());
+            if !known {
+                return Err(unknown_field(row, path));
+            }
+        }
+        Ok(Self { namespace: namespace.to_owned(), labels, fields })
+    }
+
+    /// Whether `object` (in its stored form) is wanted.
+    pub fn matches(&self, row: &Row, object: &Object) -> bool {
+        (self.namespace.is_empty() || object.namespace() == self.namespace)
+            && self.labels.matches(|key| object.label(key))
+            && self.fields.matches(|path| field(row, object, path))
+    }
+
+    /// Whether all objects of the namespace are wanted.
+    pub fn is_everything(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_everything()
+    }
+
+    /// The key of the one object that is wanted, when the selectors say that there is only one.
+    pub fn only(&self, row: &Row) -> Option<String> {
+        let name = self.fields.required("metadata.name")?;
+        let namespace = match self.namespace.as_str() {
+            "" => self.fields.required("metadata.namespace").unwrap_or_default(),
+            namespace => namespace,
+        };
+        if row.namespaced && namespace.is_empty() {
+            return None;
+        }
+        Some(Cache::suffix(row, namespace, name))
+    }
+
+    /// The value that the trigger field must have.
+    pub fn trigger(&self, row: &Row) -> Option<&str> {
+        row.trigger.and_then(|index| row.fields.get(index)).and_then(|path| self.fields.required(path))
+    }
+}
+
+fn field<'a>(row: &Row, object: &'a Object, path: &str) -> &'a str {
+    match path {
+        "metadata.name" => object.name(),
+        "metadata.namespace" => object.namespace(),
+        _ => row.fields.iter().position(|f| *f == path).map_or("", |index| object.field(index)),
+    }
+}
+
+fn unknown_field(row: &Row, path: &str) -> Status {
+    if row.fields.is_empty() {
+        let known = r#""metadata.name", "metadata.namespace""#;
+        return Status::bad_request(format!("{path:?} is not a known field selector: only {known}"));
+    }
+    Status::bad_request(format!("field label not supported: {path}"))
+}

@@ -1,0 +1,202 @@
+//! Watchers: who is told of which event.
+
+use super::{Cache, Event, Kind, Selection};
+use resources::Row;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+use tokio::sync::mpsc;
+
+/// Events that may wait for a slow watcher before it is cut.
+const BACKLOG: usize = 4096;
+
+/// Where a watcher is indexed, so that an event finds only those that may want it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Object(Arc<str>),
+    Trigger(String),
+    Namespace(String),
+    All,
+}
+
+/// What unregisters a watcher.
+#[derive(Debug)]
+pub struct Ticket {
+    place: Place,
+    number: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Watchers {
+    places: HashMap<Place, Vec<(u64, mpsc::Sender<Arc<Event>>)>>,
+    next: u64,
+}
+
+impl Watchers {
+    pub(super) fn register(&mut self, row: &Row, selection: &Selection) -> (Ticket, mpsc::Receiver<Arc<Event>>) {
+        let place = if let Some(key) = selection.only(row) {
+            Place::Object(key.into())
+        } else if let Some(value) = selection.trigger(row) {
+            Place::Trigger(value.to_owned())
+        } else if row.namespaced && !selection.namespace.is_empty() {
+            Place::Namespace(selection.namespace.clone())
+        } else {
+            Place::All
+        };
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        self.next += 1;
+        self.places.entry(place.clone()).or_default().push((self.next, sender));
+        (Ticket { place, number: self.next }, receiver)
+    }
+
+    pub(super) fn unregister(&mut self, ticket: &Ticket) {
+        if let Some(list) = self.places.get_mut(&ticket.place) {
+            list.retain(|(number, _)| *number != ticket.number);
+            if list.is_empty() {
+                self.places.remove(&ticket.place);
+            }
+        }
+    }
+
+    /// Ends all watches.
+    pub(super) fn cut(&mut self) {
+        self.places.clear();
+    }
+
+    pub(super) fn publish(&mut self, row: &Row, event: &Arc<Event>) {
+        let sides = [event.old.as_ref(), event.new.as_ref()];
+        let trigger = |index: usize| sides.map(|side| side.map(|held| held.hub().field(index)));
+        if let Some(index) = row.trigger {
+            let [old, new] = trigger(index);
+            if let Some(old) = old.filter(|old| Some(*old) != new) {
+                self.tell(&Place::Trigger(old.to_owned()), event);
+            }
+            if let Some(new) = new {
+                self.tell(&Place::Trigger(new.to_owned()), event);
+            }
+        }
+        if row.namespaced
+            && let Some((namespace, _)) = event.key.split_once('/')
+        {
+            self.tell(&Place::Namespace(namespace.to_owned()), event);
+        }
+        self.tell(&Place::Object(event.key.clone()), event);
+        self.tell(&Place::All, event);
+    }
+
+    fn tell(&mut self, place: &Place, event: &Arc<Event>) {
+        // A watcher that does not keep up loses its sender: it gets what waits for it, then its stream ends.
+        if let Some(list) = self.places.get_mut(place) {
+            list.retain(|(_, sender)| sender.try_send(event.clone()).is_ok());
+        }
+    }
+}
+
+/// What a watcher yields.
+#[derive(Debug)]
+pub enum Item {
+    /// An event to show.
+    Event(Kind, Arc<Event>),
+    /// The objects that were there at the start were told; the state is of this revision.
+    InitialEnd(u64),
+}
+
+/// A watch in progress.
+pub struct Watcher {
+    cache: Arc<Cache>,
+    selection: Selection,
+    /// The served version that is wanted.
+    pub version: usize,
+    ticket: Ticket,
+    receiver: mpsc::Receiver<Arc<Event>>,
+    backlog: VecDeque<Arc<Event>>,
+    /// The backlog is the state at the start, not events.
+    initial: bool,
+    from: u64,
+}
+
+impl Watcher {
+    #[expect(clippy::too_many_arguments, reason = "made in one place, of parts that only exist there")]
+    pub(super) fn new(
+        cache: Arc<Cache>,
+        selection: Selection,
+        version: usize,
+        ticket: Ticket,
+        receiver: mpsc::Receiver<Arc<Event>>,
+        backlog: VecDeque<Arc<Event>>,
+        initial: bool,
+        from: u64,
+    ) -> Self {
+        Self { cache, selection, version, ticket, receiver, backlog, initial, from }
+    }
+
+    /// The resource.
+    pub fn row(&self) -> &'static Row {
+        self.cache.row
+    }
+
+    /// The next item; none when the watcher was cut or the cache was filled anew.
+    pub async fn next(&mut self) -> Option<Item> {
+        loop {
+            if let Some(item) = self.waiting() {
+                return Some(item);
+            }
+            let event = self.receiver.recv().await?;
+            if let Some(item) = self.wanted(event) {
+                return Some(item);
+            }
+        }
+    }
+
+    /// The next item, if one is there now.
+    pub fn try_next(&mut self) -> Option<Item> {
+        loop {
+            if let Some(item) = self.waiting() {
+                return Some(item);
+            }
+            let event = self.receiver.try_recv().ok()?;
+            if let Some(item) = self.wanted(event) {
+                return Some(item);
+            }
+        }
+    }
+
+    fn waiting(&mut self) -> Option<Item> {
+        while let Some(event) = self.backlog.pop_front() {
+            if self.initial {
+                return Some(Item::Event(Kind::Added, event));
+            }
+            if let Some(item) = self.wanted(event) {
+                return Some(item);
+            }
+        }
+        std::mem::take(&mut self.initial).then_some(Item::InitialEnd(self.from))
+    }
+
+    /// What the event is to this watcher: entering the selection is an addition, leaving it a deletion.
+    fn wanted(&self, event: Arc<Event>) -> Option<Item> {
+        let row = self.cache.row;
+        let matches = |held: &Option<super::Held>| held.as_ref().is_some_and(|h| self.selection.matches(row, h.hub()));
+        let kind = match (matches(&event.old), matches(&event.new)) {
+            (false, true) => Kind::Added,
+            (true, true) => Kind::Modified,
+            (true, false) => Kind::Deleted,
+            (false, false) => return None,
+        };
+        Some(Item::Event(kind, event))
+    }
+
+    /// The revision up to which nothing more can come, if nothing waits now.
+    pub fn bookmark(&mut self) -> Result<u64, Item> {
+        // Read first: all events up to this revision are in the channel by now.
+        let revision = self.cache.feed().revision().max(self.from);
+        self.try_next().map_or(Ok(revision), Err)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.cache.unregister(&self.ticket);
+    }
+}

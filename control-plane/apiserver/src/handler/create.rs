@@ -1,0 +1,117 @@
+//! POST.
+
+use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, view::View};
+use api::{Gvr, Object, Status, scan};
+use resources::{Op, WriteRequest, Written};
+
+/// How often a generated name is tried, as upstream.
+const NAME_TRIES: usize = 8;
+/// A generated name is cut to 63 characters, five of which are random.
+const PREFIX_LENGTH: usize = 58;
+
+impl Handler {
+    /// Creates an object.
+    pub async fn create(&self, place: &Place, call: &Call, body: &[u8]) -> Result<Outcome, Status> {
+        let incoming = Incoming::decode(place, call.validation, body)?;
+        incoming.check_names(place)?;
+        self.fresh().await?;
+        self.check_namespace(place)?;
+        if incoming.object.resource_version() != 0 {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        let prefix = generate_name(&incoming.object);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let name = match &prefix {
+                Some(prefix) => format!("{prefix}{}", self.env.random.name_suffix(5)),
+                None => incoming.object.name().to_owned(),
+            };
+            match self.create_as(place, call, &incoming, &name).await {
+                Err(status) if status.is_already_exists() && prefix.is_some() && tries < NAME_TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn create_as(&self, place: &Place, call: &Call, incoming: &Incoming, name: &str) -> Result<Outcome, Status> {
+        let view = View::new(self);
+        let written = self.prepare(place, call, &view, Op::Create, &incoming.object, None, name)?;
+        let object = Object::parse(written.body.clone(), 0, place.row().fields).map_err(Status::internal)?;
+        self.admit(call, None, Some(&object))?;
+        if place.cache.get(&place.namespace, name).is_some() {
+            return Err(Status::already_exists(&place.gvr(), name));
+        }
+        let warnings = [incoming.warnings.clone(), written.warnings].concat();
+        let created = |object| Ok(Outcome { object, did: Did::Created, warnings });
+        if call.dry_run {
+            return created(self.shown(place, written.body, 0)?);
+        }
+        match self.commit(place, name, 0, Some(written.body.clone())).await? {
+            Commit::Lost => Err(Status::already_exists(&place.gvr(), name)),
+            Commit::Done(revision) => {
+                view.keep();
+                created(self.stored(place, name, written.body, revision)?)
+            }
+        }
+    }
+
+    /// Lets the row prepare and validate a write.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one WriteRequest")]
+    pub(super) fn prepare(
+        &self,
+        place: &Place,
+        call: &Call,
+        view: &View<'_>,
+        op: Op,
+        object: &Object,
+        old: Option<&Object>,
+        name: &str,
+    ) -> Result<Written, Status> {
+        let row = place.row();
+        (row.write)(&WriteRequest {
+            op,
+            body: object.body(),
+            old,
+            namespace: if row.namespaced { &place.namespace } else { "" },
+            name,
+            uid: &self.env.random.uuid(),
+            now: self.env.clock.wall(),
+            user: &call.attributes.user.name,
+            cluster: view,
+        })
+    }
+
+    /// Asks admission.
+    pub(super) fn admit(&self, call: &Call, old: Option<&Object>, new: Option<&Object>) -> Result<(), Status> {
+        self.security.admission.iter().try_for_each(|admission| admission.admit(&call.attributes, old, new))
+    }
+
+    /// New objects need a namespace that is there and stays.
+    pub(super) fn check_namespace(&self, place: &Place) -> Result<(), Status> {
+        if !place.row().namespaced {
+            return Ok(());
+        }
+        let namespaces = Gvr::new("", "v1", "namespaces");
+        let found = self.cache("", "namespaces").and_then(|cache| cache.get("", &place.namespace));
+        let Some(namespace) = found else { return Err(Status::not_found(&namespaces, &place.namespace)) };
+        if namespace.hub().deletion_timestamp().is_some() {
+            let name = &place.namespace;
+            let why = format!("unable to create new content in namespace {name} because it is being terminated");
+            let message = format!("namespace {name} is being terminated");
+            let status = Status::forbidden(&place.gvr(), &place.name, &why);
+            return Err(status.with_cause("NamespaceTerminating", message, "metadata.namespace"));
+        }
+        Ok(())
+    }
+}
+
+/// The prefix of the name that the server is to make; none when the object has a name, or neither.
+fn generate_name(object: &Object) -> Option<String> {
+    if !object.name().is_empty() {
+        return None;
+    }
+    let prefix = scan::scalar(object.body(), "metadata.generateName").ok()?;
+    let end = prefix.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= PREFIX_LENGTH).last()?;
+    Some(prefix[..end].to_owned())
+}

@@ -1,0 +1,111 @@
+//! From a body as a client sent it to the stored form.
+
+use super::Place;
+use api::{Object, Status, scan};
+use bytes::Bytes;
+
+/// What becomes of unknown and duplicate fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Validation {
+    /// They are dropped in silence.
+    #[default]
+    Ignore,
+    /// They are dropped with a warning.
+    Warn,
+    /// They are an error.
+    Strict,
+}
+
+impl Validation {
+    /// The value of `fieldValidation`; the server's default is to warn.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" | "Warn" => Some(Self::Warn),
+            "Ignore" => Some(Self::Ignore),
+            "Strict" => Some(Self::Strict),
+            _ => None,
+        }
+    }
+}
+
+/// A body in its stored version.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Header and text. The header's resourceVersion is the one that the client sent, 0 for none.
+    pub object: Object,
+    /// What was wrong but let through.
+    pub warnings: Vec<String>,
+}
+
+impl Incoming {
+    /// Decodes `body`, which must be of the kind and version of `place`.
+    pub fn decode(place: &Place, validation: Validation, body: &[u8]) -> Result<Self, Status> {
+        check_kind(place, body)?;
+        let warnings = check_fields(place, validation, body)?;
+        let text = match place.served().to_hub {
+            Some(to_hub) => to_hub(body)?,
+            None => body.to_vec(),
+        };
+        let object = Object::parse_any(Bytes::from(text), place.row().fields).map_err(|e| unusable(place, &e.to_string()))?;
+        Ok(Self { object, warnings })
+    }
+
+    /// Checks that name and namespace are those of the URL, or left out.
+    pub fn check_names(&self, place: &Place) -> Result<(), Status> {
+        let (namespace, name) = (self.object.namespace(), self.object.name());
+        if place.row().namespaced && !namespace.is_empty() && namespace != place.namespace {
+            let message = format!(
+                "the namespace of the provided object does not match the namespace sent on the request ({namespace} != {})",
+                place.namespace
+            );
+            return Err(Status::bad_request(message));
+        }
+        if !place.name.is_empty() && !name.is_empty() && name != place.name {
+            let message =
+                format!("the name of the object ({name}) does not match the name on the URL ({})", place.name);
+            return Err(Status::bad_request(message));
+        }
+        Ok(())
+    }
+}
+
+fn unusable(place: &Place, why: &str) -> Status {
+    let (kind, version) = (place.row().kind, place.served().name);
+    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+}
+
+/// Kind and version may be left out; if they are there they must be right.
+fn check_kind(place: &Place, body: &[u8]) -> Result<(), Status> {
+    let text = |path| scan::scalar(body, path).map_err(|e| unusable(place, &e.to_string()));
+    let (api_version, kind) = (text("apiVersion")?, text("kind")?);
+    let expected = place.api_version();
+    if !kind.is_empty() && kind != place.row().kind {
+        let (wanted, version) = (place.row().kind, api_version.rsplit('/').next().unwrap_or_default());
+        let message = format!("{kind} in version {version:?} cannot be handled as a {wanted}: unknown conversion");
+        return Err(Status::bad_request(message));
+    }
+    if !api_version.is_empty() && api_version != expected {
+        let message = format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+        );
+        return Err(Status::bad_request(message));
+    }
+    Ok(())
+}
+
+fn check_fields(place: &Place, validation: Validation, body: &[u8]) -> Result<Vec<String>, Status> {
+    let row = place.row();
+    let findings = match schema::type_of(place.group(), place.served().name, row.kind) {
+        Some(ty) => schema::check(body, ty),
+        None => schema::check_untyped(body),
+    };
+    let findings = findings.map_err(|error| unusable(place, &error.to_string()))?;
+    match validation {
+        Validation::Ignore => Ok(Vec::new()),
+        Validation::Warn => Ok(findings.0.iter().map(ToString::to_string).collect()),
+        Validation::Strict => match findings.strict_error() {
+            Some(error) => Err(unusable(place, &error)),
+            None => Ok(Vec::new()),
+        },
+    }
+}

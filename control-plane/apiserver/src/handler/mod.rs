@@ -1,0 +1,102 @@
+//! The one handler: every resource, from its row alone. It knows no kind.
+
+mod collection;
+mod commit;
+mod create;
+mod decode;
+mod delete;
+mod list;
+mod patch;
+mod place;
+mod update;
+mod view;
+mod watch;
+
+pub use decode::{Incoming, Validation};
+pub use list::{ListQuery, Match, Page};
+pub use patch::apply as apply_patch;
+pub use place::{Place, Places};
+pub use watch::WatchQuery;
+
+use crate::{
+    allocate::Allocator,
+    cache::{Cache, Feed},
+    security::{Attributes, Security},
+};
+use api::{Object, Status};
+use component::Env;
+use etcd::Store;
+use std::sync::Arc;
+
+/// A write that was authorized.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Who asks for what.
+    pub attributes: Attributes,
+    /// Do everything but store it.
+    pub dry_run: bool,
+    /// What becomes of unknown and duplicate fields.
+    pub validation: Validation,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// Made a new object.
+    Created,
+    /// Changed it, or found nothing to change.
+    Stored,
+    /// Took it away.
+    Deleted,
+}
+
+/// The answer to a write.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The object as it is now, or was last.
+    pub object: Arc<Object>,
+    /// What was done.
+    pub did: Did,
+    /// For the client.
+    pub warnings: Vec<String>,
+}
+
+/// The handler and what it works on.
+pub struct Handler {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) security: Security,
+    pub(crate) allocator: Arc<Allocator>,
+    pub(crate) env: Env,
+    /// The lease that Events of the last minute live by, and until when it is used.
+    pub(crate) lease: tokio::sync::Mutex<Option<(i64, tokio::time::Instant)>>,
+}
+
+impl Handler {
+    /// Makes sure that reads see all that was acknowledged before.
+    pub async fn fresh(&self) -> Result<(), Status> {
+        if self.feed.fresh(self.store.as_ref(), &self.env).await {
+            Ok(())
+        } else {
+            Err(Status::timeout("The store did not confirm the newest revision in time"))
+        }
+    }
+
+    /// Reads one object.
+    pub async fn get(&self, place: &Place) -> Result<Arc<Object>, Status> {
+        self.fresh().await?;
+        self.current(place).map(|held| held.version(place.version).clone())
+    }
+
+    /// The object of `place` as the cache has it.
+    pub(crate) fn current(&self, place: &Place) -> Result<crate::cache::Held, Status> {
+        let held = place.cache.get(&place.namespace, &place.name);
+        held.ok_or_else(|| Status::not_found(&place.gvr(), &place.name))
+    }
+
+    /// The cache of a resource, by group and plural name.
+    pub fn cache(&self, group: &str, plural: &str) -> Option<&Arc<Cache>> {
+        self.places.cache(group, plural)
+    }
+}

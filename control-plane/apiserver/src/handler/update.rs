@@ -1,0 +1,123 @@
+//! PUT, and the transaction that PUT and PATCH share.
+
+use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, view::View};
+use crate::cache::Held;
+use api::{Object, Status};
+use resources::Op;
+
+/// Tries of a write that names no resourceVersion, before it is a conflict.
+const TRIES: usize = 32;
+
+impl Handler {
+    /// Replaces an object, or with a subresource its part.
+    pub async fn update(&self, place: &Place, call: &Call, body: &[u8]) -> Result<Outcome, Status> {
+        let incoming = Incoming::decode(place, call.validation, body)?;
+        incoming.check_names(place)?;
+        if incoming.object.name().is_empty() {
+            return Err(Status::bad_request("name must be provided"));
+        }
+        let text = incoming.object.body().clone();
+        let version = incoming.object.resource_version();
+        let fields = place.row().fields;
+        self.transact(place, call, TRIES, |_| {
+            let object = Object::parse(text.clone(), version, fields).map_err(Status::internal)?;
+            Ok(Incoming { object, warnings: incoming.warnings.clone() })
+        })
+        .await
+    }
+
+    /// Reads the object, lets `make` say what it should be, and writes it if nobody else did meanwhile; else again, at
+    /// most `tries` times. The resourceVersion of what `make` returns is a precondition.
+    pub async fn transact(
+        &self,
+        place: &Place,
+        call: &Call,
+        tries: usize,
+        make: impl Fn(&Held) -> Result<Incoming, Status>,
+    ) -> Result<Outcome, Status> {
+        self.fresh().await?;
+        for _ in 0..tries {
+            let held = self.current(place)?;
+            let incoming = make(&held)?;
+            let stale = || Status::modified(&place.gvr(), &place.name);
+            let wanted = incoming.object.resource_version();
+            if wanted != 0 && wanted != held.hub().resource_version() {
+                return Err(stale());
+            }
+            check_uid(place, &incoming.object, held.hub())?;
+            match self.replace(place, call, &held, incoming).await? {
+                Some(outcome) => return Ok(outcome),
+                None if wanted != 0 => return Err(stale()),
+                None => {}
+            }
+        }
+        Err(Status::modified(&place.gvr(), &place.name))
+    }
+
+    /// One try; none when another writer was faster.
+    async fn replace(
+        &self,
+        place: &Place,
+        call: &Call,
+        held: &Held,
+        incoming: Incoming,
+    ) -> Result<Option<Outcome>, Status> {
+        let (old, name) = (held.hub().as_ref(), place.name.as_str());
+        let view = View::new(self);
+        let written = self.prepare(place, call, &view, op(place)?, &incoming.object, Some(old), name)?;
+        let revision = old.resource_version();
+        let new = Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
+        self.admit(call, Some(old), Some(&new))?;
+        let warnings = [incoming.warnings, written.warnings].concat();
+        let gone = self.finished(place, &new);
+        if !gone && written.body == *old.body() {
+            let object = held.version(place.version).clone();
+            return Ok(Some(Outcome { object, did: Did::Stored, warnings }));
+        }
+        let did = if gone { Did::Deleted } else { Did::Stored };
+        if call.dry_run {
+            let object = self.shown(place, written.body, revision)?;
+            return Ok(Some(Outcome { object, did: Did::Stored, warnings }));
+        }
+        let stored = (!gone).then(|| written.body.clone());
+        match self.commit(place, name, revision, stored).await? {
+            Commit::Lost => Ok(None),
+            Commit::Done(revision) => {
+                view.keep();
+                let object = self.stored(place, name, written.body, revision)?;
+                Ok(Some(Outcome { object, did, warnings }))
+            }
+        }
+    }
+
+    /// Whether an object that is being deleted has nothing left that holds it.
+    fn finished(&self, place: &Place, object: &Object) -> bool {
+        object.deletion_timestamp().is_some()
+            && object.finalizers().next().is_none()
+            && object.deletion_grace_seconds().unwrap_or(0) == 0
+            && !(place.row().lingers)(object)
+    }
+}
+
+fn op(place: &Place) -> Result<Op, Status> {
+    match place.subresource.as_str() {
+        "" => Ok(Op::Update),
+        "status" => Ok(Op::Status),
+        name => {
+            let known = place.row().subresource(name).ok_or_else(Status::no_such_path)?;
+            Ok(Op::Subresource(known.name))
+        }
+    }
+}
+
+fn check_uid(place: &Place, new: &Object, old: &Object) -> Result<(), Status> {
+    if new.uid().is_empty() || new.uid() == old.uid() {
+        return Ok(());
+    }
+    let why = format!(
+        "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+        new.uid(),
+        old.uid()
+    );
+    Err(Status::conflict(&place.gvr(), &place.name, &why))
+}

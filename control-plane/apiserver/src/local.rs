@@ -1,0 +1,165 @@
+//! The transport in memory: the server's own objects, by reference.
+
+use crate::{
+    Server,
+    cache::{Item, Kind, Selection, Watcher},
+    handler::{Call, ListQuery, Place, Validation, WatchQuery},
+    security::User,
+    subresources,
+};
+use api::{Object, Status};
+use client::{List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+/// How often a watcher that asked for bookmarks is told where it stands, if that has moved.
+pub const BOOKMARKS: Duration = Duration::from_secs(60);
+
+/// A client in this process. The user is private to it: there is no header that could claim to be another.
+pub(crate) struct Local {
+    server: Arc<Server>,
+    user: Arc<User>,
+}
+
+impl Local {
+    pub(crate) fn new(server: Arc<Server>, user: User) -> Self {
+        Self { server, user: Arc::new(user) }
+    }
+
+    fn place(&self, target: &Target) -> Result<Place, Status> {
+        let places = &self.server.handler.places;
+        places.find(&target.gvr, &target.namespace, &target.name, target.subresource)
+    }
+
+    fn allow(&self, verb: &str, place: &Place) -> Result<Call, Status> {
+        let attributes = Server::attributes(&self.user, verb, place);
+        self.server.authorize(&attributes)?;
+        Ok(Call { attributes, dry_run: false, validation: Validation::Ignore })
+    }
+
+    async fn read(&self, target: Target) -> Result<Arc<Object>, Status> {
+        let place = self.place(&target)?;
+        self.allow("get", &place)?;
+        subresources::get(&self.server, &place).await
+    }
+
+    async fn read_list(&self, target: Target, params: ListParams) -> Result<List, Status> {
+        let place = self.place(&target)?;
+        self.allow("list", &place)?;
+        let query = query(&place, params)?;
+        let page = self.server.handler.list(&place, &query).await?;
+        Ok(List { items: page.items, resource_version: page.revision, continue_token: page.continue_token })
+    }
+
+    async fn read_watch(&self, target: Target, params: WatchParams) -> Result<WatchStream, Status> {
+        let place = self.place(&target)?;
+        self.allow("watch", &place)?;
+        let selection =
+            Selection::parse(place.row(), &place.namespace, &params.label_selector, &params.field_selector)?;
+        let query =
+            WatchQuery { selection, resource_version: Some(params.resource_version), send_initial: false };
+        let watcher = self.server.handler.watch(&place, query).await?;
+        Ok(events(watcher, params.bookmarks, self.server.clone()))
+    }
+
+    async fn change(&self, target: Target, write: Write, options: WriteOptions) -> Result<Arc<Object>, Status> {
+        let place = self.place(&target)?;
+        let mut call = self.allow(verb(&write, &place), &place)?;
+        call.dry_run = options.dry_run;
+        if let (Write::Delete(delete), true) = (&write, place.name.is_empty()) {
+            let query = query(&place, ListParams::default())?;
+            self.server.handler.delete_collection(&place, &call, &query, delete).await?;
+            return subresources::success(None);
+        }
+        let outcome = subresources::write(&self.server, &place, &call, write).await?;
+        Ok(outcome.object)
+    }
+}
+
+fn verb(write: &Write, place: &Place) -> &'static str {
+    match write {
+        Write::Create(_) => "create",
+        Write::Update(_) => "update",
+        Write::Patch(..) => "patch",
+        Write::Delete(_) if place.name.is_empty() => "deletecollection",
+        Write::Delete(_) => "delete",
+    }
+}
+
+fn query(place: &Place, params: ListParams) -> Result<ListQuery, Status> {
+    let selection = Selection::parse(place.row(), &place.namespace, &params.label_selector, &params.field_selector)?;
+    Ok(ListQuery {
+        selection,
+        limit: params.limit,
+        continue_token: params.continue_token,
+        resource_version: params.resource_version,
+        ..ListQuery::default()
+    })
+}
+
+/// The stream of a watch. It ends when the watcher is cut; the client then starts again from where it stands.
+fn events(watcher: Watcher, bookmarks: bool, server: Arc<Server>) -> WatchStream {
+    let state = (watcher, server, 0u64);
+    stream::unfold(state, move |(mut watcher, server, mut told)| async move {
+        loop {
+            let clock = &server.handler.env.clock;
+            let item = if bookmarks {
+                match clock.timeout(BOOKMARKS, watcher.next()).await {
+                    Some(item) => item?,
+                    None => match watcher.bookmark() {
+                        Err(item) => item,
+                        Ok(revision) if revision <= told => continue,
+                        Ok(revision) => {
+                            told = revision;
+                            return Some((Ok(WatchEvent::Bookmark(revision)), (watcher, server, told)));
+                        }
+                    },
+                }
+            } else {
+                watcher.next().await?
+            };
+            match item {
+                Item::Event(kind, event) => {
+                    told = event.revision.max(told);
+                    let Some(object) = event.object(kind, watcher.version).cloned() else { continue };
+                    let shown = match kind {
+                        Kind::Added => WatchEvent::Added(object),
+                        Kind::Modified => WatchEvent::Modified(object),
+                        Kind::Deleted => WatchEvent::Deleted(object),
+                    };
+                    return Some((Ok(shown), (watcher, server, told)));
+                }
+                Item::InitialEnd(revision) if bookmarks => {
+                    told = revision;
+                    return Some((Ok(WatchEvent::Bookmark(revision)), (watcher, server, told)));
+                }
+                Item::InitialEnd(_) => {}
+            }
+        }
+    })
+    .boxed()
+}
+
+/// A panic in the handler is the answer 500, not the end of the caller.
+async fn contained<T>(work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let panicked = |_| Err(Status::internal("the request panicked"));
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
+}
+
+impl Transport for Local {
+    fn get(&self, target: Target) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+        contained(self.read(target)).boxed()
+    }
+
+    fn list(&self, target: Target, params: ListParams) -> BoxFuture<'_, Result<List, Status>> {
+        contained(self.read_list(target, params)).boxed()
+    }
+
+    fn watch(&self, target: Target, params: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>> {
+        contained(self.read_watch(target, params)).boxed()
+    }
+
+    fn write(&self, target: Target, write: Write, options: WriteOptions) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+        contained(self.change(target, write, options)).boxed()
+    }
+}

@@ -1,0 +1,229 @@
+//! Who asks, and may they: the interfaces between the request flow and its guards.
+
+use api::{Object, Status};
+use http::request::Parts;
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The user of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// Name, such as `system:serviceaccount:default:builder`.
+    pub name: String,
+    /// UID; empty when there is none.
+    pub uid: String,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// What else the authenticator knows.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// A user by name and groups.
+    pub fn new(name: &str, groups: &[&str]) -> Self {
+        let groups = groups.iter().map(|&group| group.to_owned()).collect();
+        Self { name: name.to_owned(), groups, ..Self::default() }
+    }
+
+    /// `system:anonymous`.
+    pub fn anonymous() -> Self {
+        Self::new("system:anonymous", &["system:unauthenticated"])
+    }
+
+    /// Whether the user is in `group`.
+    pub fn in_group(&self, group: &str) -> bool {
+        self.groups.iter().any(|g| g == group)
+    }
+}
+
+/// Finds out who asks.
+pub trait Authenticator: Send + Sync + 'static {
+    /// The user of a request. `Ok(None)`: no credentials that it knows; `Err`: bad ones. `client_cert` is the chain of
+    /// the TLS client, the leaf first; empty without one.
+    fn authenticate(&self, parts: &Parts, client_cert: &[CertificateDer<'static>]) -> Result<Option<User>, Status>;
+
+    /// The user of a bearer token meant for one of `audiences` (empty: the API server's own), and the audiences that
+    /// it is good for. `Err`: why not, for the `error` of a TokenReview.
+    fn token(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>, String>;
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Who.
+    pub user: Arc<User>,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; the lower-case HTTP method
+    /// for paths.
+    pub verb: String,
+    /// API group.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Plural resource name.
+    pub resource: String,
+    /// Subresource; empty for none.
+    pub subresource: String,
+    /// Namespace; empty: cluster-scoped or all.
+    pub namespace: String,
+    /// Name; empty: a collection.
+    pub name: String,
+    /// The path, when it is not a resource.
+    pub path: String,
+    /// Whether it is a resource.
+    pub is_resource: bool,
+}
+
+/// What an authorizer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Allow,
+    /// Does not know; without another's yes it is a no.
+    NoOpinion,
+    /// No, whatever others say.
+    Deny,
+}
+
+/// A verdict and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What.
+    pub verdict: Verdict,
+    /// Why, for a person; may be empty.
+    pub reason: String,
+}
+
+impl Decision {
+    /// Yes.
+    pub fn allow(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Allow, reason: reason.into() }
+    }
+
+    /// Does not know.
+    pub fn no_opinion(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::NoOpinion, reason: reason.into() }
+    }
+
+    /// Whether it is a yes.
+    pub fn allowed(&self) -> bool {
+        self.verdict == Verdict::Allow
+    }
+}
+
+/// A rule that a user has on resources, as a SelfSubjectRulesReview tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceRule {
+    /// Verbs.
+    pub verbs: Vec<String>,
+    /// API groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub api_groups: Vec<String>,
+    /// Resources.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+    /// Names; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_names: Vec<String>,
+}
+
+/// A rule that a user has on paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct PathRule {
+    /// Verbs.
+    pub verbs: Vec<String>,
+    /// Paths; `*` at the end matches any rest.
+    #[serde(rename = "nonResourceURLs", skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+}
+
+/// What a user may do in a namespace, as far as the authorizers can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// On resources.
+    pub resources: Vec<ResourceRule>,
+    /// On paths.
+    pub paths: Vec<PathRule>,
+    /// There may be more.
+    pub incomplete: bool,
+    /// Why it may be more; empty for no reason.
+    pub error: String,
+}
+
+/// Decides whether a user may do what is asked for.
+pub trait Authorizer: Send + Sync + 'static {
+    /// Decides.
+    fn authorize(&self, attributes: &Attributes) -> Decision;
+
+    /// What `user` may do in `namespace`.
+    fn rules(&self, _user: &User, _namespace: &str) -> Rules {
+        Rules { incomplete: true, ..Rules::default() }
+    }
+}
+
+/// Looks at a write after it is authorized and prepared, and may refuse it.
+pub trait Admission: Send + Sync + 'static {
+    /// `old` is what is stored, `new` what would be (none for a delete), both in the stored version.
+    fn admit(&self, attributes: &Attributes, old: Option<&Object>, new: Option<&Object>) -> Result<(), Status>;
+}
+
+/// The object a token is bound to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// `Pod`, `Secret` or `Node`.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// UID.
+    pub uid: String,
+}
+
+/// A token that is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenAsk {
+    /// Namespace of the service account.
+    pub namespace: String,
+    /// Its name.
+    pub service_account: String,
+    /// Its UID.
+    pub uid: String,
+    /// For whom; empty: the API server.
+    pub audiences: Vec<String>,
+    /// For how long.
+    pub seconds: i64,
+    /// Bound to an object.
+    pub bound: Option<Bound>,
+    /// The node of the pod that it is bound to: name and UID.
+    pub node: Option<(String, String)>,
+}
+
+/// A token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The JWT.
+    pub token: String,
+    /// Until when it is good.
+    pub expires: Timestamp,
+    /// For whom.
+    pub audiences: Vec<String>,
+}
+
+/// Signs service account tokens.
+pub trait TokenIssuer: Send + Sync + 'static {
+    /// Signs one.
+    fn issue(&self, ask: &TokenAsk) -> Result<Token, Status>;
+}
+
+/// The guards of a server.
+#[derive(Clone)]
+pub struct Security {
+    /// Who asks.
+    pub authn: Arc<dyn Authenticator>,
+    /// May they.
+    pub authz: Arc<dyn Authorizer>,
+    /// Who signs tokens; none: no TokenRequest.
+    pub issuer: Option<Arc<dyn TokenIssuer>>,
+    /// Who may refuse writes, in order.
+    pub admission: Vec<Arc<dyn Admission>>,
+}

@@ -1,0 +1,187 @@
+//! The server: the parts put together, and the flow that every request takes.
+
+use crate::{
+    allocate::{Allocator, Cidr},
+    cache::{Cache, Feed},
+    handler::{Handler, Place, Places},
+    local::Local,
+    security::{Attributes, Security, User, Verdict},
+};
+use api::{Gvr, Object, Status, decision::Record};
+use client::{Dial, Transport};
+use component::Env;
+use etcd::Store;
+use resources::Row;
+use std::{net::IpAddr, sync::Arc};
+
+/// Where decision records come from: what each box of this process has decided lately.
+pub type Records = Arc<dyn Fn() -> Vec<Record> + Send + Sync>;
+
+/// Makes the guards, given a way to read what is stored.
+pub type MakeSecurity = Box<dyn FnOnce(Reader) -> Security + Send>;
+
+/// What a server is made of.
+pub struct Config {
+    /// The resources to serve.
+    pub rows: Vec<&'static Row>,
+    /// Where they are kept.
+    pub store: Arc<dyn Store>,
+    /// Makes the guards.
+    pub security: MakeSecurity,
+    /// The way to kubelets.
+    pub dial: Arc<dyn Dial>,
+    /// Addresses of Services, such as `10.96.0.0/12`.
+    pub service_cidr: String,
+    /// Where clients inside the cluster reach this server.
+    pub advertise: (IpAddr, u16),
+    /// Decision records; none: there are none to read.
+    pub records: Option<Records>,
+}
+
+/// The server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store failed.
+    #[error("reading the store: {0}")]
+    Store(#[from] etcd::Error),
+    /// The range is no IPv4 network.
+    #[error("service CIDR {0:?} is not an IPv4 network")]
+    ServiceCidr(String),
+    /// A listener or stream failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What the cluster needs could not be written.
+    #[error("bootstrap: {0}")]
+    Bootstrap(Status),
+}
+
+/// The API server. It is one value in a process; every way in leads to the same handler.
+pub struct Server {
+    pub(crate) handler: Handler,
+    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) advertise: (IpAddr, u16),
+    pub(crate) records: Option<Records>,
+    pub(crate) rows: Vec<&'static Row>,
+    pub(crate) documents: crate::http::Documents,
+}
+
+/// Reads what is stored, from the caches: what authorizers and authenticators look at. Never behind an acknowledged
+/// write when the store is in this process.
+#[derive(Clone)]
+pub struct Reader(Arc<Places>);
+
+impl Reader {
+    /// One object, in its stored form. The version in `resource` does not matter.
+    pub fn get(&self, resource: &Gvr, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        let held = self.0.cache(&resource.group, &resource.resource)?.get(namespace, name)?;
+        Some(held.hub().clone())
+    }
+
+    /// A collection, or one namespace of it.
+    pub fn list(&self, resource: &Gvr, namespace: &str) -> Vec<Arc<Object>> {
+        let cache = self.0.cache(&resource.group, &resource.resource);
+        cache.map(|cache| cache.snapshot().hubs(cache.row, namespace)).unwrap_or_default()
+    }
+}
+
+impl Server {
+    /// Reads the store into the caches and is ready to serve.
+    pub async fn start(config: Config, env: Env) -> Result<Arc<Self>, Error> {
+        let cidr = Cidr::parse(&config.service_cidr).ok_or(Error::ServiceCidr(config.service_cidr))?;
+        let feed = Arc::new(Feed::default());
+        let caches = config.rows.iter().map(|row| Arc::new(Cache::new(row, feed.clone()))).collect();
+        let places = Arc::new(Places::new(caches));
+        let allocator = Arc::new(Allocator::new(cidr));
+        if let Some(services) = places.cache("", "services") {
+            let follower = allocator.clone();
+            services.set_hook(Box::new(move |event| {
+                let side = |held: &Option<crate::cache::Held>| held.as_ref().map(|held| held.hub().clone());
+                follower.follow(side(&event.old).as_deref(), side(&event.new).as_deref());
+            }));
+        }
+        feed.start(places.caches(), &config.store, &env).await?;
+        if let Some(services) = places.cache("", "services") {
+            for service in services.snapshot().hubs(services.row, "") {
+                allocator.follow(None, Some(&service));
+            }
+        }
+        let security = (config.security)(Reader(places.clone()));
+        let documents = crate::http::Documents::new(&config.rows);
+        let handler =
+            Handler { store: config.store, feed, places, security, allocator, env, lease: tokio::sync::Mutex::default() };
+        Ok(Arc::new(Self {
+            handler,
+            dial: config.dial,
+            advertise: config.advertise,
+            records: config.records,
+            rows: config.rows,
+            documents,
+        }))
+    }
+
+    /// The server as a client of `user` sees it, in memory: no bytes are copied, and authorization and admission are
+    /// those of every request. The identity is in this value and nowhere else.
+    pub fn local(self: &Arc<Self>, user: User) -> Arc<dyn Transport> {
+        Arc::new(Local::new(self.clone(), user))
+    }
+
+    /// Reads what is stored.
+    pub fn reader(&self) -> Reader {
+        Reader(self.handler.places.clone())
+    }
+
+    /// The newest revision that reads see.
+    pub fn revision(&self) -> u64 {
+        self.handler.feed.revision()
+    }
+
+    /// What is asked for with `verb` at `place`.
+    pub(crate) fn attributes(user: &Arc<User>, verb: &str, place: &Place) -> Attributes {
+        let row = place.row();
+        // A namespace is inside itself, so that a role there may speak of it.
+        let inside = row.group.is_empty() && row.plural == "namespaces";
+        let namespace = if inside { &place.name } else { &place.namespace };
+        Attributes {
+            user: user.clone(),
+            verb: verb.to_owned(),
+            group: place.group().to_owned(),
+            version: place.served().name.to_owned(),
+            resource: row.plural.to_owned(),
+            subresource: place.subresource.clone(),
+            namespace: namespace.clone(),
+            name: place.name.clone(),
+            path: String::new(),
+            is_resource: true,
+        }
+    }
+
+    /// 403 unless the authorizer allows it.
+    pub(crate) fn authorize(&self, attributes: &Attributes) -> Result<(), Status> {
+        let decision = self.handler.security.authz.authorize(attributes);
+        if decision.verdict == Verdict::Allow { Ok(()) } else { Err(forbidden(attributes, &decision.reason)) }
+    }
+}
+
+fn forbidden(attributes: &Attributes, reason: &str) -> Status {
+    let (user, verb) = (&attributes.user.name, &attributes.verb);
+    let why = if attributes.is_resource {
+        let resource = match attributes.subresource.as_str() {
+            "" => attributes.resource.clone(),
+            sub => format!("{}/{sub}", attributes.resource),
+        };
+        let place = match attributes.namespace.as_str() {
+            "" => "at the cluster scope".to_owned(),
+            namespace => format!("in the namespace {namespace:?}"),
+        };
+        format!("User {user:?} cannot {verb} resource {resource:?} in API group {:?} {place}", attributes.group)
+    } else {
+        format!("User {user:?} cannot {verb} path {:?}", attributes.path)
+    };
+    let why = if reason.is_empty() { why } else { format!("{why}: {reason}") };
+    let gvr = Gvr {
+        group: attributes.group.clone().into(),
+        version: attributes.version.clone().into(),
+        resource: attributes.resource.clone().into(),
+    };
+    Status::forbidden(&gvr, &attributes.name, &why)
+}
