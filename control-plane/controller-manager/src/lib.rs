@@ -1,1 +1,66 @@
-//! kube-controller-manager: one row a controller, all on the runtime of reconcile.
+//! kube-controller-manager: one row a controller, all on the runtime of `reconcile`.
+//!
+//! Controllers are pure: they never hold a client, never await, never retry. The garbage collector is an engine with
+//! effects of its own.
+
+mod claim;
+mod deployment;
+mod endpoints;
+pub mod gc;
+mod namespace;
+mod node;
+mod publish;
+mod replicaset;
+mod views;
+
+pub use deployment::DeploymentController;
+pub use endpoints::{EndpointSliceController, EndpointsController};
+pub use namespace::NamespaceController;
+pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
+pub use publish::{RootCaController, ServiceAccountController};
+pub use replicaset::ReplicaSetController;
+
+use api::{Gvr, decision::Ring};
+use client::Client;
+use component::{Env, State};
+use reconcile::Runtime;
+use std::net::Ipv4Addr;
+
+/// The name of the box on the readiness board.
+pub const NAME: &str = "kube-controller-manager";
+
+/// Settings of the box.
+#[derive(Clone)]
+pub struct Config {
+    /// The cluster's CA certificate, PEM, published to every namespace.
+    pub root_ca: String,
+    /// The cluster's pod range.
+    pub cluster_cidr: (Ipv4Addr, u8),
+    /// The prefix length of a node's range.
+    pub node_cidr_prefix: u8,
+    /// Every resource that can be listed, watched and deleted, and whether it is namespaced.
+    pub resources: Vec<(Gvr, bool)>,
+    /// Finds the resource of an owner reference.
+    pub kinds: gc::Kinds,
+}
+
+/// Starts all controllers in the task tree of `env`.
+pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runtime {
+    let runtime = Runtime::new(client.clone(), records, env.clone());
+    runtime.start(DeploymentController);
+    runtime.start(ReplicaSetController);
+    runtime.start(EndpointSliceController);
+    runtime.start(EndpointsController);
+    runtime.start(ServiceAccountController);
+    runtime.start(RootCaController { certificate: config.root_ca });
+    let (base, prefix) = config.cluster_cidr;
+    runtime.start(NodeIpamController { base, prefix, node_prefix: config.node_cidr_prefix });
+    runtime.start(NodeLifecycleController { since: env.clock.wall() });
+    runtime.start(TaintEvictionController);
+    let namespaced = config.resources.iter().filter(|(_, namespaced)| *namespaced).map(|(gvr, _)| gvr.clone());
+    runtime.start(NamespaceController { resources: namespaced.collect() });
+    let resources = config.resources.into_iter().map(|(gvr, _)| gvr).collect();
+    gc::start(client, runtime.caches(), resources, config.kinds, env);
+    env.ready.set(NAME, State::Ready);
+    runtime
+}

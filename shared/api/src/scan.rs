@@ -64,6 +64,9 @@ pub fn skip_value(json: &[u8], at: usize) -> Result<usize, ScanError> {
     }
 }
 
+/// A member of an object: its key, and where its value stands.
+pub type Member<'a> = (Cow<'a, str>, Range<usize>);
+
 /// Members of the object that starts at `at`: key and where its value stands.
 #[derive(Debug)]
 pub struct Members<'a> {
@@ -80,7 +83,7 @@ pub fn members(json: &[u8], at: usize) -> Members<'_> {
 }
 
 impl<'a> Iterator for Members<'a> {
-    type Item = Result<(Cow<'a, str>, Range<usize>), ScanError>;
+    type Item = Result<Member<'a>, ScanError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -95,7 +98,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn member(&mut self) -> Result<Option<(Cow<'a, str>, Range<usize>)>, ScanError> {
+    fn member(&mut self) -> Result<Option<Member<'a>>, ScanError> {
         let mut i = skip_space(self.json, self.at);
         if self.json.get(i) == Some(&b',') {
             i = skip_space(self.json, i + 1);

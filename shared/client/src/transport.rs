@@ -31,6 +31,7 @@ impl Target {
 
     /// Its subresource.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "short for subresource; nothing is subtracted")]
     pub fn sub(mut self, subresource: &'static str) -> Self {
         self.subresource = subresource;
         self

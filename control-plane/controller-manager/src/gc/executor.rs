@@ -1,0 +1,146 @@
+//! Carries the engine's effects out.
+
+use super::engine::{Effect, Engine, Event};
+use api::{Gvr, Key, Owner, Status};
+use client::{Caches, Change, Client, DeleteOptions, Patch, Target, Write};
+use component::Env;
+use futures::{StreamExt, stream::FuturesUnordered};
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// Finds the resource of an owner: from apiVersion and kind to the resource, and whether it is namespaced.
+pub type Kinds = Arc<dyn Fn(&str, &str) -> Option<(Gvr, bool)> + Send + Sync>;
+
+/// Starts the garbage collector over all `resources`.
+pub fn start(client: &Client, caches: &Caches, resources: Vec<Gvr>, kinds: Kinds, env: &Env) {
+    let (sender, events) = mpsc::unbounded_channel();
+    for gvr in resources {
+        let mut changes = caches.all(&gvr).subscribe();
+        let sender = sender.clone();
+        env.tasks.spawn("gc-watch", async move {
+            while let Some(change) = changes.recv().await {
+                let event = match change {
+                    Change::Applied { new, .. } => Event::Seen(gvr.clone(), new),
+                    Change::Deleted { old } => Event::Gone(old),
+                };
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    let executor = Executor { client: client.clone(), kinds, env: env.clone() };
+    env.tasks.spawn("gc", executor.run(events));
+}
+
+struct Executor {
+    client: Client,
+    kinds: Kinds,
+    env: Env,
+}
+
+impl Executor {
+    async fn run(self, mut events: mpsc::UnboundedReceiver<Event>) {
+        let mut engine = Engine::default();
+        let mut running = FuturesUnordered::new();
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                Some(answer) = running.next(), if !running.is_empty() => answer,
+            };
+            let Some(event) = event else { return };
+            for effect in engine.on(event) {
+                running.push(self.carry_out(effect));
+            }
+        }
+    }
+
+    /// The event that answers `effect`; a dependent that is gone stands for "nothing more to do".
+    async fn carry_out(&self, effect: Effect) -> Option<Event> {
+        let mut delay = Duration::from_millis(100);
+        loop {
+            match self.attempt(&effect).await {
+                Ok(event) => return Some(event),
+                // The object changed: look again.
+                Err(status) if status.is_conflict() => {
+                    if let Effect::Delete(uid, gvr, key) | Effect::Release(uid, gvr, key, ..) = &effect {
+                        let look = Effect::LookDependent(uid.clone(), gvr.clone(), key.clone());
+                        if let Ok(event) = self.attempt(&look).await {
+                            return Some(event);
+                        }
+                    }
+                }
+                Err(status) => tracing::debug!(?effect, error = %status, "garbage collection will be tried again"),
+            }
+            self.env.clock.sleep(delay).await;
+            delay = (delay * 2).min(Duration::from_secs(60));
+        }
+    }
+
+    async fn attempt(&self, effect: &Effect) -> Result<Event, Status> {
+        match effect {
+            Effect::LookOwner(owner, namespace) => {
+                let there = self.owner_is_there(owner, namespace).await?;
+                Ok(Event::Owner(owner.clone(), there))
+            }
+            Effect::LookDependent(uid, gvr, key) => {
+                Ok(Event::Dependent(uid.clone(), self.client.find(gvr, key).await?))
+            }
+            Effect::Delete(uid, gvr, key) => {
+                let options = DeleteOptions {
+                    uid: Some(uid.clone()),
+                    propagation_policy: Some("Background"),
+                    ..DeleteOptions::default()
+                };
+                match self.client.delete(gvr, key, options).await {
+                    Err(status) if !status.is_not_found() => Err(status),
+                    _ => Ok(Event::Dependent(uid.clone(), None)),
+                }
+            }
+            Effect::Release(uid, gvr, key, version, owners) => {
+                let patch = release(uid, *version, owners);
+                let write = Write::Patch(Patch::Strategic, serde_json::to_vec(&patch).map_err(Status::internal)?.into());
+                match self.client.write(Target::object(gvr, key), write).await {
+                    Err(status) if !status.is_not_found() => Err(status),
+                    _ => Ok(Event::Dependent(uid.clone(), None)),
+                }
+            }
+        }
+    }
+
+    async fn owner_is_there(&self, owner: &Owner, namespace: &str) -> Result<bool, Status> {
+        // A kind that is not served is left alone: it may be served later.
+        let Some((gvr, namespaced)) = (self.kinds)(&owner.api_version, &owner.kind) else { return Ok(true) };
+        let key = Key::new(if namespaced { namespace } else { "" }, &owner.name);
+        let live = self.client.find(&gvr, &key).await?;
+        Ok(live.is_some_and(|o| o.uid() == owner.uid))
+    }
+}
+
+#[derive(Serialize)]
+struct Release {
+    metadata: ReleaseMeta,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReleaseMeta {
+    uid: String,
+    resource_version: String,
+    owner_references: Vec<ReleaseOwner>,
+}
+
+#[derive(Serialize)]
+struct ReleaseOwner {
+    #[serde(rename = "$patch")]
+    patch: &'static str,
+    uid: String,
+}
+
+fn release(uid: &str, version: u64, owners: &[String]) -> Release {
+    let gone = |owner: &String| ReleaseOwner { patch: "delete", uid: owner.clone() };
+    let owner_references = owners.iter().map(gone).collect();
+    Release { metadata: ReleaseMeta { uid: uid.to_owned(), resource_version: version.to_string(), owner_references } }
+}
