@@ -37,6 +37,9 @@ const BASE: &[&str] = &[
     "sed",
 ];
 
+/// The server, and its module for TCP and UDP streams.
+const NGINX: &[&str] = &["nginx-light", "libnginx-mod-stream"];
+
 /// Folders of packages that an image does not need.
 const UNUSED: &[&str] = &[
     "usr/share/doc",
@@ -57,7 +60,7 @@ impl Layers {
     /// Fetches and unpacks the packages of every layer below `scratch`.
     pub fn build(scratch: &Path) -> Result<Layers> {
         let base_packages = apt::closure(BASE, LEAVE)?;
-        let nginx_packages = &apt::closure(&["nginx-light"], LEAVE)? - &base_packages;
+        let nginx_packages = &apt::closure(NGINX, LEAVE)? - &base_packages;
         let layers = Layers {
             base: scratch.join("base"),
             nginx: scratch.join("nginx"),

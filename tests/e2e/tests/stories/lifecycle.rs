@@ -23,7 +23,6 @@ pub const STORIES: &[Story] = stories![
     it_needs_root,
     bad_settings_are_refused,
     files_are_private,
-    an_idle_cluster_is_quiet,
     rm_leaves_nothing,
 ];
 
@@ -195,27 +194,6 @@ fn files_are_private(c: &mut Cluster) -> Result<()> {
     same(process::output(c.lab.command("sh").args(["-c", open]))?, "")?;
     use std::os::unix::fs::PermissionsExt as _;
     same(fs::metadata(c.kubeconfig())?.permissions().mode() & 0o777, 0o600)
-}
-
-fn an_idle_cluster_is_quiet(c: &mut Cluster) -> Result<()> {
-    let wakes = |c: &Cluster| -> Result<u64> {
-        let ticks = c
-            .lab
-            .processes()
-            .into_iter()
-            .map(e2e::kernel::cpu_ticks)
-            .filter_map(Result::ok);
-        Ok(ticks.sum())
-    };
-    // No bound of time: only that it is not busy when nothing happens, as a loop without an event would be.
-    let before = wakes(c)?;
-    std::thread::sleep(Duration::from_secs(5));
-    let used = wakes(c)? - before;
-    ensure!(
-        used < 250,
-        "an idle cluster used {used} of 500 hundredths of a second"
-    );
-    Ok(())
 }
 
 fn rm_leaves_nothing(c: &mut Cluster) -> Result<()> {

@@ -129,19 +129,31 @@ fn a_service_follows_its_pods(c: &mut Cluster) -> Result<()> {
     client_until(c, "wget -qO- -T 5 http://my-nginx:8080", "Welcome to nginx!").map(drop)
 }
 
-/// A server that answers each datagram with its own name.
+/// A server that answers each datagram with its own name, and a client that can send one.
 const UDP: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: echo
+data:
+  nginx.conf: |
+    load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+    events {}
+    stream { server { listen 9000 udp; return 'hello from $hostname'; } }
+---
 apiVersion: v1
 kind: Pod
 metadata:
   name: echo
   labels: {app: echo}
 spec:
-  terminationGracePeriodSeconds: 1
   containers:
   - name: echo
-    image: busybox:1.28
-    command: [sh, -c, 'while true; do echo hello from $HOSTNAME | nc -u -l -p 9000 -w 1; done']
+    image: nginx:1.14.2
+    command: [nginx, -c, /config/nginx.conf, -g, daemon off;]
+    volumeMounts: [{name: config, mountPath: /config}]
+  volumes:
+  - {name: config, configMap: {name: echo}}
 ---
 apiVersion: v1
 kind: Service
@@ -150,16 +162,15 @@ metadata:
 spec:
   selector: {app: echo}
   ports:
-  - port: 90
-    targetPort: 9000
-    protocol: UDP
+  - {port: 90, targetPort: 9000, protocol: UDP}
 ";
 
 fn a_service_carries_udp(c: &mut Cluster) -> Result<()> {
     c.apply(UDP)?;
-    start_client(c)?;
-    c.kubectl("wait --for=condition=Ready pod/echo --timeout=60s")?;
-    client_until(c, "echo hi | nc -u -w 2 echo 90", "hello from echo").map(drop)
+    c.apply(&CLIENT.replace("busybox:1.28", "nginx:1.14.2"))?;
+    c.kubectl("wait --for=condition=Ready pod/echo pod/client --timeout=60s")?;
+    let ask = "exec bash -c 'exec 3<>/dev/udp/echo/90 && echo hi >&3 && timeout 2 head -c 15 <&3'";
+    client_until(c, ask, "hello from echo").map(drop)
 }
 
 fn the_api_is_reached_from_a_pod(c: &mut Cluster) -> Result<()> {
