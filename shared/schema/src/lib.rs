@@ -5,6 +5,7 @@
     reason = "DOM values live here: patches and pruning change documents of any type"
 )]
 
+mod body;
 mod check;
 mod document;
 mod openapi;
@@ -15,6 +16,7 @@ mod table;
 mod time;
 mod yaml;
 
+pub use body::{TypeMeta, mishandled, type_meta, undecodable, unreadable};
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
 pub use openapi::{GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v3, openapi_v3_index};
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};

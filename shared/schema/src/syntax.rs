@@ -70,9 +70,18 @@ impl<'a> Cursor<'a> {
                     self.escape()?;
                 }
                 Some(0..0x20) | None => return Err(self.complain("in string literal")),
-                Some(_) => self.at += 1,
+                Some(_) => self.skip_plain(),
             }
         }
+    }
+
+    /// Skips to the end of the string, the next escape, or a byte that may not stand in a string.
+    fn skip_plain(&mut self) {
+        let rest = &self.text.as_bytes()[self.at..];
+        let plain = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        self.at += plain.unwrap_or(rest.len());
     }
 
     fn escape(&mut self) -> Result<(), SyntaxError> {

@@ -73,31 +73,41 @@ fn merge_member(original: &mut Members, key: String, value: Value, shape: Shape)
         original.remove(&key);
         return Ok(());
     }
-    let Some(current) = original.get_mut(&key) else {
-        if !deletes && let Some(value) = without_directives(value) {
-            original.insert(key, value);
+    let Some(current) = original
+        .get_mut(&key)
+        .filter(|current| go_type(current) == go_type(&value))
+    else {
+        match without_directives(value) {
+            _ if deletes => {}
+            Some(value) => drop(original.insert(key, value)),
+            None => drop(original.remove(&key)),
         }
         return Ok(());
     };
-    if go_type(current) != go_type(&value) {
-        if let Some(value) = without_directives(value) {
-            *current = value;
-        }
-        return Ok(());
-    }
-    let facts = facts(shape, &key)?;
     match (current, value) {
-        (Value::Object(_), Value::Object(patch)) if facts.replaces() => {
-            original.insert(key, Value::Object(patch));
+        (Value::Object(current), Value::Object(patch)) => {
+            let facts = facts(shape, &key)?;
+            if facts.replaces() {
+                *current = patch;
+                return Ok(());
+            }
+            merge_map(current, patch, facts.shape)
         }
-        (Value::Object(current), Value::Object(patch)) => merge_map(current, patch, facts.shape)?,
-        (Value::Array(current), Value::Array(patch)) if facts.merges() => {
-            let merged = lists::merge(std::mem::take(current), patch, &facts, deletes)?;
-            *current = merged;
+        (Value::Array(current), Value::Array(patch)) => {
+            let facts = facts(shape, &key)?;
+            let current_items = std::mem::take(current);
+            *current = if facts.merges() {
+                lists::merge(current_items, patch, &facts, deletes)?
+            } else {
+                patch
+            };
+            Ok(())
         }
-        (current, value) => *current = value,
+        (current, value) => {
+            *current = value;
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// What the table says of a member of a struct or map.
@@ -188,31 +198,24 @@ fn retain_keys(original: &mut Members, patch: &mut Members) -> Result<(), PatchE
     Ok(())
 }
 
-/// A value of the patch that is taken whole: nulls and directives have nothing left to act on. None if it asks for a deletion.
+/// A value of the patch that is taken whole: nulls and directives have nothing to act on. None if it is itself a directive.
 fn without_directives(mut value: Value) -> Option<Value> {
     match &mut value {
         Value::Object(members) => {
-            if members.get(PATCH).is_some_and(|directive| directive == "delete") {
+            if members.contains_key(PATCH) {
                 return None;
             }
-            let own = std::mem::take(members).into_iter().filter(|(key, value)| {
-                let directive = [PATCH, RETAIN_KEYS].contains(&key.as_str())
-                    || key.starts_with(DELETE_FROM)
-                    || key.starts_with(SET_ORDER);
-                !directive && !value.is_null()
-            });
+            let directive =
+                |key: &str| key == RETAIN_KEYS || key.starts_with(DELETE_FROM) || key.starts_with(SET_ORDER);
+            let own = std::mem::take(members).into_iter();
+            let own = own.filter(|(key, value)| !directive(key) && !value.is_null());
             *members = own
                 .filter_map(|(key, value)| Some((key, without_directives(value)?)))
                 .collect();
         }
         Value::Array(items) => {
-            let only_directive = |item: &Value| {
-                item.as_object()
-                    .is_some_and(|members| members.len() == 1 && members.contains_key(PATCH))
-            };
             *items = std::mem::take(items)
                 .into_iter()
-                .filter(|item| !only_directive(item))
                 .filter_map(without_directives)
                 .collect();
         }

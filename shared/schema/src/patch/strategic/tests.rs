@@ -168,8 +168,18 @@ fn null_removes_and_what_was_absent_comes_clean() {
     story(
         DEPLOYMENT,
         "spec: {}",
-        "spec: {strategy: {$retainKeys: [type], type: Recreate}, selector: {$patch: delete}}",
+        "spec: {strategy: {$retainKeys: [type], type: Recreate}, selector: {$patch: delete}, new: {$patch: replace}}",
         "spec: {strategy: {type: Recreate}}",
+    );
+}
+
+#[test]
+fn a_value_of_another_type_is_taken_whole() {
+    story(
+        POD,
+        "spec: {containers: {odd: 1}, nonsense: 1, nodeSelector: [x]}",
+        "spec: {containers: [{name: a, image: null}, {$patch: delete, name: b}], nonsense: 2, nodeSelector: {$patch: delete}}",
+        "spec: {containers: [{name: a}], nonsense: 2}",
     );
 }
 
