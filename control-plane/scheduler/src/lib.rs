@@ -1,1 +1,181 @@
 //! kube-scheduler: queue, snapshot, plugins, binding.
+//!
+//! The decision is a pure function of the pod and a snapshot; it never waits for the API server. A pod that was just
+//! assigned counts on its node at once, and its binding is written in the background.
+
+mod bind;
+mod plugins;
+mod queue;
+mod schedule;
+mod snapshot;
+mod views;
+
+use crate::{
+    bind::{Binder, Bound},
+    queue::Queue,
+    schedule::schedule,
+    snapshot::Snapshot,
+    views::{NODES, NodeView, PODS, Pod},
+};
+use api::{Object, decision::Ring};
+use client::{Cache, Change, Client, Selector};
+use component::{Env, State};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// The name of the box on the readiness board.
+pub const NAME: &str = "kube-scheduler";
+
+/// Settings of the box.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Pods that name this scheduler are its own.
+    pub scheduler_name: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { scheduler_name: "default-scheduler".to_owned() }
+    }
+}
+
+/// Starts the scheduler in the task tree of `env`.
+pub fn start(client: &Client, config: Config, records: Ring, env: &Env) {
+    // Finished pods hold nothing; they are filtered at the server.
+    let unfinished = Selector::fields("status.phase!=Succeeded,status.phase!=Failed");
+    let pods = Cache::start(client, PODS, unfinished, env);
+    let nodes = Cache::start(client, NODES, Selector::all(), env);
+    let binder = Binder::new(client, &config.scheduler_name, records, env);
+    let scheduler = Scheduler {
+        config,
+        env: env.clone(),
+        binder,
+        queue: Queue::default(),
+        snapshot: Snapshot::default(),
+        turn: 0,
+    };
+    env.tasks.spawn("scheduler", scheduler.run(pods, nodes));
+}
+
+struct Scheduler {
+    config: Config,
+    env: Env,
+    binder: Binder,
+    queue: Queue,
+    snapshot: Snapshot,
+    turn: u64,
+}
+
+impl Scheduler {
+    async fn run(mut self, pods: Cache, nodes: Cache) {
+        nodes.synced().await;
+        pods.synced().await;
+        let (mut pod_changes, mut node_changes) = (pods.subscribe(), nodes.subscribe());
+        let (bound_sender, mut bound) = mpsc::unbounded_channel();
+        self.env.ready.set(NAME, State::Ready);
+        loop {
+            // Everything that is known comes before the next decision.
+            while let Ok(change) = node_changes.try_recv() {
+                self.node(&change);
+            }
+            while let Ok(change) = pod_changes.try_recv() {
+                self.pod(&change);
+            }
+            if let Some(pod) = self.queue.pop(self.env.clock.now()) {
+                self.place(&pod, &bound_sender);
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let wake = self.queue.next_wake();
+            let timer = async {
+                match wake {
+                    Some(at) => self.env.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(change) = node_changes.recv() => self.node(&change),
+                Some(change) = pod_changes.recv() => self.pod(&change),
+                Some(outcome) = bound.recv() => self.bound(outcome),
+                () = timer => {}
+            }
+        }
+    }
+
+    fn node(&mut self, change: &Change) {
+        match change {
+            Change::Applied { old, new } => {
+                self.snapshot.set_node(new.clone());
+                if old.as_deref().is_none_or(|old| matters(old, new)) {
+                    self.queue.wake_all(self.env.clock.now());
+                }
+            }
+            Change::Deleted { old } => self.snapshot.remove_node(old.name()),
+        }
+    }
+
+    fn pod(&mut self, change: &Change) {
+        let now = self.env.clock.now();
+        let gone = |scheduler: &mut Self, uid: &str| {
+            scheduler.queue.remove(uid);
+            if scheduler.snapshot.node_of(uid).is_some() {
+                scheduler.snapshot.remove_pod(uid);
+                scheduler.queue.wake_all(now);
+            }
+        };
+        let object = change.object();
+        if let Change::Deleted { .. } = change {
+            return gone(self, object.uid());
+        }
+        let pod = match Pod::new(object.clone()) {
+            Ok(pod) => Arc::new(pod),
+            Err(error) => {
+                tracing::warn!(pod = %object.key(), %error, "pod does not decode; left alone");
+                return;
+            }
+        };
+        if pod.is_finished() {
+            gone(self, object.uid());
+        } else if !pod.spec.node_name.is_empty() {
+            self.queue.remove(object.uid());
+            let node = pod.spec.node_name.clone();
+            self.snapshot.set_pod(&node, pod);
+        } else if pod.spec.scheduler_name == self.config.scheduler_name
+            && object.deletion_timestamp().is_none()
+            && pod.spec.scheduling_gates.is_empty()
+            && self.snapshot.node_of(object.uid()).is_none()
+        {
+            self.queue.add(pod, now);
+        } else if object.deletion_timestamp().is_some() || !pod.spec.scheduling_gates.is_empty() {
+            self.queue.remove(object.uid());
+        }
+    }
+
+    fn place(&mut self, pod: &Arc<Pod>, bound: &mpsc::UnboundedSender<Bound>) {
+        self.turn += 1;
+        match schedule(pod, &self.snapshot, self.turn) {
+            Ok(node) => {
+                self.snapshot.set_pod(&node, pod.clone());
+                self.binder.bind(pod.clone(), node, bound.clone());
+            }
+            Err(diagnosis) => self.binder.refuse(pod.clone(), &diagnosis),
+        }
+    }
+
+    fn bound(&mut self, outcome: Bound) {
+        let uid = outcome.pod.object.uid();
+        if outcome.done {
+            self.queue.remove(uid);
+        } else if self.snapshot.node_of(uid) == Some(&outcome.node) {
+            self.snapshot.remove_pod(uid);
+            self.queue.wake(uid, self.env.clock.now());
+        }
+    }
+}
+
+/// Whether a change of a node could let a pod on it: a heartbeat does not.
+fn matters(old: &Object, new: &Object) -> bool {
+    let view = |o: &Object| o.view::<NodeView>().map(|v| (v.spec, v.status)).unwrap_or_default();
+    !old.labels().eq(new.labels()) || view(old) != view(new)
+}

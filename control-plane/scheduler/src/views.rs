@@ -1,0 +1,226 @@
+//! Views: what the scheduler reads of pods and nodes.
+
+use api::{Gvr, MatchExpression, MatchSelector, Object, Quantity};
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+pub(crate) const PODS: Gvr = Gvr::new("", "v1", "pods");
+pub(crate) const NODES: Gvr = Gvr::new("", "v1", "nodes");
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PodView {
+    pub spec: PodSpec,
+    pub status: PodStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PodSpec {
+    pub node_name: String,
+    pub scheduler_name: String,
+    pub priority: i32,
+    pub node_selector: BTreeMap<String, String>,
+    pub affinity: Option<Affinity>,
+    pub tolerations: Vec<Toleration>,
+    pub topology_spread_constraints: Vec<SpreadConstraint>,
+    pub containers: Vec<Container>,
+    pub init_containers: Vec<Container>,
+    pub overhead: BTreeMap<String, Quantity>,
+    pub host_network: bool,
+    pub scheduling_gates: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PodStatus {
+    pub phase: String,
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Condition {
+    pub r#type: String,
+    pub status: String,
+    pub reason: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Container {
+    pub resources: Requirements,
+    pub ports: Vec<Port>,
+    pub restart_policy: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Requirements {
+    pub requests: BTreeMap<String, Quantity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Port {
+    pub host_port: u16,
+    pub protocol: String,
+    #[serde(rename = "hostIP")]
+    pub host_ip: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Toleration {
+    pub key: String,
+    pub operator: String,
+    pub value: String,
+    pub effect: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Affinity {
+    pub node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeAffinity {
+    pub required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
+    pub preferred_during_scheduling_ignored_during_execution: Vec<PreferredTerm>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeSelector {
+    pub node_selector_terms: Vec<NodeSelectorTerm>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeSelectorTerm {
+    pub match_expressions: Vec<MatchExpression>,
+    pub match_fields: Vec<MatchExpression>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PreferredTerm {
+    pub weight: i64,
+    pub preference: NodeSelectorTerm,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct SpreadConstraint {
+    pub max_skew: i64,
+    pub topology_key: String,
+    pub when_unsatisfiable: String,
+    pub label_selector: Option<MatchSelector>,
+    pub min_domains: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeView {
+    pub spec: NodeSpec,
+    pub status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeSpec {
+    pub taints: Vec<Taint>,
+    pub unschedulable: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Taint {
+    pub key: String,
+    pub value: String,
+    pub effect: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeStatus {
+    pub allocatable: BTreeMap<String, Quantity>,
+}
+
+/// A pod as the scheduler holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pod {
+    pub object: Arc<Object>,
+    pub spec: PodSpec,
+    pub status: PodStatus,
+    /// What it asks for, by resource, in thousandths for cpu and units for the rest.
+    pub requests: BTreeMap<String, i64>,
+}
+
+impl Pod {
+    /// Decodes it.
+    pub fn new(object: Arc<Object>) -> Result<Self, serde_json::Error> {
+        let view: PodView = object.view()?;
+        let requests = requests(&view.spec);
+        Ok(Self { object, spec: view.spec, status: view.status, requests })
+    }
+
+    /// Whether it uses its node no more.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
+    }
+
+    /// The host ports it takes: address, protocol, port.
+    pub fn host_ports(&self) -> impl Iterator<Item = (&str, &str, u16)> {
+        // An init container that stays is a sidecar and holds its ports.
+        let stays = |c: &&Container| c.restart_policy.as_deref() == Some("Always");
+        let containers = self.spec.containers.iter().chain(self.spec.init_containers.iter().filter(stays));
+        containers.flat_map(|c| &c.ports).filter(|p| p.host_port > 0).map(|p| {
+            let ip = if p.host_ip.is_empty() { "0.0.0.0" } else { p.host_ip.as_str() };
+            let protocol = if p.protocol.is_empty() { "TCP" } else { p.protocol.as_str() };
+            (ip, protocol, p.host_port)
+        })
+    }
+}
+
+/// A quantity in the unit in which the scheduler counts `resource`.
+pub(crate) fn amount(resource: &str, quantity: Quantity) -> i64 {
+    if resource == "cpu" { quantity.millis() } else { quantity.value() }
+}
+
+/// Containers together, or the largest moment of the init containers if that is more (sidecars stay on); plus overhead.
+fn requests(spec: &PodSpec) -> BTreeMap<String, i64> {
+    let mut total: BTreeMap<String, i64> = BTreeMap::new();
+    let mut peak: BTreeMap<String, i64> = BTreeMap::new();
+    let mut sidecars: BTreeMap<String, i64> = BTreeMap::new();
+    let each = |c: &Container| -> Vec<(String, i64)> {
+        c.resources.requests.iter().map(|(r, q)| (r.clone(), amount(r, *q))).collect()
+    };
+    for container in &spec.containers {
+        each(container).into_iter().for_each(|(r, n)| *total.entry(r).or_default() += n);
+    }
+    for container in &spec.init_containers {
+        let sidecar = container.restart_policy.as_deref() == Some("Always");
+        for (resource, n) in each(container) {
+            let running = sidecars.entry(resource.clone()).or_default();
+            let moment = *running + n;
+            if sidecar {
+                *running = moment;
+                *total.entry(resource.clone()).or_default() += n;
+            }
+            let highest = peak.entry(resource).or_default();
+            *highest = (*highest).max(moment);
+        }
+    }
+    for (resource, n) in peak {
+        let sum = total.entry(resource).or_default();
+        *sum = (*sum).max(n);
+    }
+    for (resource, quantity) in &spec.overhead {
+        *total.entry(resource.clone()).or_default() += amount(resource, *quantity);
+    }
+    total
+}
