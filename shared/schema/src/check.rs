@@ -18,6 +18,8 @@ use crate::{
 pub const MAX_DEPTH: usize = 10_000;
 /// How many findings are kept, as upstream.
 const MAX_FINDINGS: usize = 100;
+/// How many times a finding is looked at; the same may come again and again, and its path may be long.
+const MAX_LOOKS: usize = 1_000;
 
 /// What strict field validation refuses and `Warn` warns of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +149,7 @@ struct Walker<'a> {
     opened: u32,
     keys: HashSet<(u32, Cow<'a, str>)>,
     findings: Findings,
+    looks: usize,
     /// The first value of a wrong type.
     wrong: Option<String>,
     /// The first value that a decoder of its own refused: upstream reports it before any other.
@@ -262,7 +265,8 @@ impl<'a> Walker<'a> {
 
     /// Keeps a finding about the member that is read.
     fn find(&mut self, finding: fn(String) -> Finding) {
-        if self.findings.0.len() < MAX_FINDINGS {
+        self.looks += 1;
+        if self.looks <= MAX_LOOKS && self.findings.0.len() < MAX_FINDINGS {
             let finding = finding(self.path());
             if !self.findings.0.contains(&finding) {
                 self.findings.0.push(finding);
@@ -419,8 +423,9 @@ impl<'a> Walker<'a> {
     }
 
     fn fatal_mismatch(&mut self, go_type: &str, value: &str) {
-        let text = self.cannot(value, go_type);
-        self.refuse(text);
+        if self.fatal.is_none() {
+            self.fatal = Some(self.cannot(value, go_type));
+        }
     }
 
     /// Go's text about a value of a wrong type: the innermost struct, and the names of the fields down to the value.
