@@ -32,8 +32,13 @@ pub struct Cluster {
 impl Cluster {
     /// Makes a machine, with nothing started on it.
     pub fn new() -> Result<Cluster> {
-        let binary =
-            artifacts::ferrokube().context("no ferrokube binary: build it, or name it in $FERROKUBE")?;
+        Cluster::with_binary(
+            artifacts::ferrokube().context("no ferrokube binary: build it, or name it in $FERROKUBE")?,
+        )
+    }
+
+    /// Makes a machine for this binary.
+    pub fn with_binary(binary: PathBuf) -> Result<Cluster> {
         Ok(Cluster {
             lab: Lab::new()?,
             namespace: "default".to_owned(),

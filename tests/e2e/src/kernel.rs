@@ -1,6 +1,6 @@
 //! What the kernel shows of a cluster: its processes and what they cost, its control groups, its mounts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,29 @@ pub fn peers_of(member: u32) -> Vec<u32> {
     processes()
         .into_iter()
         .filter(|pid| namespace(*pid).as_ref() == Some(&wanted))
+        .collect()
+}
+
+/// The processes below one, at any depth.
+pub fn descendants_of(ancestor: u32) -> Vec<u32> {
+    let parent = |pid: u32| -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))?
+            .trim()
+            .parse()
+            .ok()
+    };
+    let parents: BTreeMap<u32, u32> = processes()
+        .into_iter()
+        .filter_map(|pid| Some((pid, parent(pid)?)))
+        .collect();
+    let above = |pid: u32| std::iter::successors(parents.get(&pid).copied(), |pid| parents.get(pid).copied());
+    parents
+        .keys()
+        .copied()
+        .filter(|pid| above(*pid).any(|pid| pid == ancestor))
         .collect()
 }
 

@@ -175,6 +175,15 @@ impl Lab {
         kernel::peers_of(self.init).into_iter().filter(own).collect()
     }
 
+    /// The processes in pods: those of the machine that are in a pid namespace of their own.
+    pub fn containers(&self) -> Vec<u32> {
+        let peers = kernel::peers_of(self.init);
+        kernel::descendants_of(self.init)
+            .into_iter()
+            .filter(|pid| !peers.contains(pid))
+            .collect()
+    }
+
     /// The control groups for pods that did not stand here before the machine was made.
     pub fn cgroups(&self) -> Vec<PathBuf> {
         kernel::cgroups()

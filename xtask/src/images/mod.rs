@@ -111,8 +111,8 @@ fn fill(layout: &Layout, storage: &Path) -> Result<()> {
     let registry = Registry::start(address, storage, &scratch.0, &[])?;
     let url = registry.url();
     wait::until("docker-registry to answer", Duration::from_secs(20), || {
-        Ok(http::request("GET", &format!("{url}/v2/"), None, &[])
-            .map(|answer| (answer.status == 200).then_some(()))?)
+        http::request("GET", &format!("{url}/v2/"), None, &[])
+            .map(|answer| (answer.status == 200).then_some(()))
     })?;
     push::all(layout, &url)
 }

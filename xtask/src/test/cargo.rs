@@ -69,9 +69,8 @@ pub fn build_ferrokube(release: bool) -> Result<PathBuf> {
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty());
     let messages = messages.filter_map(|line| serde_json::from_slice::<Message>(line).ok());
-    let built = messages
+    let mut built = messages
         .filter(|message| message.reason == "compiler-artifact")
-        .filter_map(|m| m.executable)
-        .last();
-    built.context("cargo named no binary")
+        .filter_map(|m| m.executable);
+    built.next_back().context("cargo named no binary")
 }

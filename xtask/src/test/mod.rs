@@ -92,6 +92,11 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(close(&stages))
 }
 
+/// Builds the release binary.
+pub fn build_release() -> Result<PathBuf> {
+    cargo::build_ferrokube(true)
+}
+
 fn tidy_stage() -> Result<Tally> {
     let complaints = tidy::complaints(&artifacts::root())?;
     complaints.iter().for_each(|complaint| println!("{complaint}"));

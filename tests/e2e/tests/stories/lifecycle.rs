@@ -83,9 +83,10 @@ fn changes_while_it_was_down_are_made_up_for(c: &mut Cluster) -> Result<()> {
     roll_out(c)?;
     same(c.stop()?, 0)?;
     let nginx = |pid: &u32| e2e::kernel::command_line(*pid).starts_with("nginx: master process");
-    let masters: Vec<u32> = e2e::kernel::processes().into_iter().filter(nginx).collect();
-    let victim = masters
-        .first()
+    let containers = c.lab.containers();
+    let victim = containers
+        .iter()
+        .find(|pid| nginx(pid))
         .context("no nginx runs while the cluster is stopped")?;
     let victim = rustix::process::Pid::from_raw(i32::try_from(*victim)?).context("a pid is not 0")?;
     rustix::process::kill_process(victim, rustix::process::Signal::KILL)?;
