@@ -23,12 +23,28 @@ struct Directory {
 
 struct Faults {
     room: AtomicU64,
+    operations: AtomicU64,
     sync_fails: AtomicBool,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { room: AtomicU64::new(u64::MAX), sync_fails: AtomicBool::new(false) }
+        let never = || AtomicU64::new(u64::MAX);
+        Self { room: never(), operations: never(), sync_fails: AtomicBool::new(false) }
+    }
+}
+
+impl Faults {
+    /// Counts an operation that changes the directory; an error when the power is lost.
+    fn count(&self) -> io::Result<()> {
+        let left = self.operations.load(Ordering::Relaxed);
+        if left == 0 {
+            return Err(io::Error::other("the power is lost"));
+        }
+        if left != u64::MAX {
+            self.operations.store(left - 1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -92,6 +108,16 @@ impl MemoryFiles {
         self.0.faults.room.store(bytes, Ordering::Relaxed);
     }
 
+    /// After so many more operations that change something the power is lost: nothing changes any more.
+    pub fn set_operations(&self, operations: u64) {
+        self.0.faults.operations.store(operations, Ordering::Relaxed);
+    }
+
+    /// How many operations are left before the power is lost.
+    pub fn operations(&self) -> u64 {
+        self.0.faults.operations.load(Ordering::Relaxed)
+    }
+
     /// From now on syncing fails, or works again.
     pub fn set_sync_fails(&self, fails: bool) {
         self.0.faults.sync_fails.store(fails, Ordering::Relaxed);
@@ -125,6 +151,7 @@ impl Files for MemoryFiles {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.0.faults.count()?;
         self.put(name, Vec::new());
         self.open(name)
     }
@@ -137,6 +164,7 @@ impl Files for MemoryFiles {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.faults.count()?;
         let mut files = hold(&self.0.files);
         let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         files.insert(to.to_owned(), file);
@@ -144,11 +172,12 @@ impl Files for MemoryFiles {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.faults.count()?;
         hold(&self.0.files).remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(())
+        self.0.faults.count()
     }
 }
 
@@ -166,6 +195,7 @@ impl File for MemoryFile {
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.faults.count()?;
         let room = self.faults.room.load(Ordering::Relaxed);
         let fits = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         if room != u64::MAX {
@@ -182,6 +212,7 @@ impl File for MemoryFile {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
+        self.faults.count()?;
         let mut content = hold(&self.content);
         content.bytes.truncate(length as usize);
         content.durable = content.durable.min(length as usize);
@@ -189,6 +220,7 @@ impl File for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.faults.count()?;
         if self.faults.sync_fails.load(Ordering::Relaxed) {
             return Err(io::Error::other("the device failed"));
         }

@@ -46,11 +46,15 @@ pub(crate) async fn upkeep(core: Arc<Core>) {
 }
 
 fn sweep(core: &Core) -> bool {
-    let compacted = core.read().compacted;
-    core.read().state.sweepable(compacted) && core.write().state.sweep(compacted, STEP)
+    let (compacted, sweepable) = {
+        let shared = core.read();
+        (shared.compacted, shared.state.sweepable(shared.compacted))
+    };
+    sweepable && core.write().state.sweep(compacted, STEP)
 }
 
-/// The segments that are worth to be emptied: less than half of each is live, and together they hold enough garbage.
+/// The segments that are worth to be emptied, if together they hold enough garbage: those of which less than half is
+/// live, and small ones of copies, so that their number stays bounded.
 fn candidates(core: &Core) -> Vec<u32> {
     let shared = core.read();
     let active = shared.segments.values().filter(|segment| segment.role == Role::Log).map(|segment| segment.id).max();
@@ -59,8 +63,9 @@ fn candidates(core: &Core) -> Vec<u32> {
     let mut old = Vec::new();
     for segment in shared.segments.values().filter(|segment| Some(segment.id) != active) {
         let (length, live) = (segment.length(), shared.state.live().get(&segment.id).copied().unwrap_or(0));
-        if live < length / 2 {
-            garbage += length - live;
+        let small = segment.role == Role::Live && length < core.options.segment_bytes / 4;
+        if small || live < length / 2 {
+            garbage += length.saturating_sub(live);
             old.push(segment.id);
         }
     }
