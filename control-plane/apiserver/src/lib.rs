@@ -6,7 +6,10 @@
 //! It never decodes an object to read it, and holds no state that is not in the store.
 
 mod allocate;
+mod bootstrap;
 mod cache;
+#[cfg(test)]
+mod fixture;
 mod handler;
 mod http;
 mod local;

@@ -9,6 +9,7 @@ use crate::{
 };
 use api::{Object, Status};
 use client::{List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions};
+use resources::VirtualResource;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -63,6 +64,9 @@ impl Local {
     }
 
     async fn change(&self, target: Target, write: Write, options: WriteOptions) -> Result<Arc<Object>, Status> {
+        if let Some(of) = subresources::reviews::find(&target.gvr) {
+            return self.ask(of, &target, write, options).await;
+        }
         let place = self.place(&target)?;
         let mut call = self.allow(verb(&write, &place), &place)?;
         call.dry_run = options.dry_run;
@@ -72,6 +76,24 @@ impl Local {
             return subresources::success(None);
         }
         let outcome = subresources::write(&self.server, &place, &call, write).await?;
+        Ok(outcome.object)
+    }
+}
+
+impl Local {
+    /// A create of what is not stored.
+    async fn ask(
+        &self,
+        of: &'static VirtualResource,
+        target: &Target,
+        write: Write,
+        options: WriteOptions,
+    ) -> Result<Arc<Object>, Status> {
+        let Write::Create(body) = write else { return Err(Status::method_not_allowed()) };
+        let attributes = Server::virtual_attributes(&self.user, of, &target.namespace);
+        self.server.authorize(&attributes)?;
+        let call = Call { attributes, dry_run: options.dry_run, validation: Validation::Ignore };
+        let outcome = subresources::create_virtual(&self.server, of, &target.namespace, &call, &body).await?;
         Ok(outcome.object)
     }
 }

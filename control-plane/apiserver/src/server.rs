@@ -11,7 +11,7 @@ use api::{Gvr, Object, Status, decision::Record};
 use client::{Dial, Transport};
 use component::Env;
 use etcd::Store;
-use resources::Row;
+use resources::{Row, VirtualResource};
 use std::{net::IpAddr, sync::Arc};
 
 /// Where decision records come from: what each box of this process has decided lately.
@@ -152,6 +152,20 @@ impl Server {
             name: place.name.clone(),
             path: String::new(),
             is_resource: true,
+        }
+    }
+
+    /// What is asked for with a create of what is not stored.
+    pub(crate) fn virtual_attributes(user: &Arc<User>, of: &VirtualResource, namespace: &str) -> Attributes {
+        Attributes {
+            user: user.clone(),
+            verb: "create".to_owned(),
+            group: of.group.to_owned(),
+            version: of.version.to_owned(),
+            resource: of.plural.to_owned(),
+            namespace: namespace.to_owned(),
+            is_resource: true,
+            ..Attributes::default()
         }
     }
 

@@ -183,6 +183,16 @@ impl Cache {
         })
     }
 
+    /// Forgets all events, as a restart does.
+    #[cfg(test)]
+    pub fn forget_all(&self) {
+        let revision = self.feed.revision();
+        self.write(|state| {
+            state.ring.clear();
+            state.horizon = revision;
+        });
+    }
+
     pub(super) fn unregister(&self, ticket: &watch::Ticket) {
         self.write(|state| state.watchers.unregister(ticket));
     }

@@ -176,6 +176,9 @@ impl Watcher {
 
     /// What the event is to this watcher: entering the selection is an addition, leaving it a deletion.
     fn wanted(&self, event: Arc<Event>) -> Option<Item> {
+        if event.revision <= self.from {
+            return None;
+        }
         let row = self.cache.row;
         let matches = |held: &Option<super::Held>| held.as_ref().is_some_and(|h| self.selection.matches(row, h.hub()));
         let kind = match (matches(&event.old), matches(&event.new)) {

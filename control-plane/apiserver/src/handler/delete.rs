@@ -1,10 +1,11 @@
 //! DELETE: preconditions, grace, finalizers.
 
-use super::{Call, Did, Handler, Outcome, Place, commit::Commit};
+use super::{Call, Did, Handler, Outcome, Place, commit::Commit, view::View};
 use crate::{cache::Held, splice};
 use api::{Object, Status};
 use bytes::Bytes;
 use client::DeleteOptions;
+use resources::Op;
 
 const TRIES: usize = 32;
 const FOREGROUND: &str = "foregroundDeletion";
@@ -39,7 +40,8 @@ impl Handler {
         if grace.is_none() && finalizers.is_empty() && !(place.row().lingers)(old) {
             return self.remove(place, call, held).await;
         }
-        let body = self.marked(old, grace.unwrap_or(0), &finalizers)?;
+        let marked = self.marked(old, grace.unwrap_or(0), &finalizers)?;
+        let body = if marked == *old.body() { marked } else { self.prepared(place, call, old, marked)? };
         if body == *old.body() {
             let object = held.version(place.version).clone();
             return Ok(Some(Outcome { object, did: Did::Stored, warnings: Vec::new() }));
@@ -56,6 +58,14 @@ impl Handler {
                 Ok(Some(Outcome { object, did: Did::Stored, warnings: Vec::new() }))
             }
         }
+    }
+
+    /// Lets the row see the mark (a Namespace shows it in its phase).
+    fn prepared(&self, place: &Place, call: &Call, old: &Object, marked: Bytes) -> Result<Bytes, Status> {
+        let view = View::new(self);
+        let object = Object::parse(marked, 0, place.row().fields).map_err(Status::internal)?;
+        let op = Op::Subresource("delete");
+        Ok(self.prepare(place, call, &view, op, &object, Some(old), &place.name)?.body)
     }
 
     async fn remove(&self, place: &Place, call: &Call, held: &Held) -> Result<Option<Outcome>, Status> {

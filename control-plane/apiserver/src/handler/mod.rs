@@ -6,14 +6,18 @@ mod create;
 mod decode;
 mod delete;
 mod list;
+mod options;
 mod patch;
 mod place;
 mod update;
 mod view;
+#[cfg(test)]
+mod stories;
 mod watch;
 
 pub use decode::{Incoming, Validation};
 pub use list::{ListQuery, Match, Page};
+pub use options::{delete_options, dry_run, propagation};
 pub use patch::apply as apply_patch;
 pub use place::{Place, Places};
 pub use watch::WatchQuery;

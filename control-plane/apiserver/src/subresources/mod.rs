@@ -1,17 +1,25 @@
 //! What is not a plain read or write of an object: one file each.
 
+mod binding;
+mod eviction;
+pub mod reviews;
+mod scale;
+mod token;
+
 use crate::{
     Server,
     handler::{Call, Outcome, Place},
 };
-use api::{Object, Status};
+use api::{Gvr, Object, Status};
 use client::Write;
+use resources::VirtualResource;
 use std::sync::Arc;
 
 /// GET of an object or of a subresource that answers an object.
 pub async fn get(server: &Server, place: &Place) -> Result<Arc<Object>, Status> {
     match place.subresource.as_str() {
         "" | "status" | "finalize" | "ephemeralcontainers" | "resize" => server.handler.get(place).await,
+        "scale" => scale::get(server, place).await,
         _ => Err(Status::method_not_allowed()),
     }
 }
@@ -22,10 +30,29 @@ pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) ->
     match (place.subresource.as_str(), write) {
         ("", Write::Create(body)) => handler.create(place, call, &body).await,
         ("", Write::Delete(options)) => handler.delete(place, call, &options).await,
+        ("binding", Write::Create(body)) => binding::create(server, place, call, &body).await,
+        ("eviction", Write::Create(body)) => eviction::create(server, place, call, &body).await,
+        ("token", Write::Create(body)) => token::create(server, place, call, &body).await,
+        ("scale", write) => scale::write(server, place, call, write).await,
         (_, Write::Update(body)) => handler.update(place, call, &body).await,
         (_, Write::Patch(kind, patch)) => handler.patch(place, call, kind, &patch).await,
         _ => Err(Status::method_not_allowed()),
     }
+}
+
+/// A POST of what is asked, not stored: a review, or a binding that names its pod itself.
+pub async fn create_virtual(
+    server: &Server,
+    of: &VirtualResource,
+    namespace: &str,
+    call: &Call,
+    body: &[u8],
+) -> Result<Outcome, Status> {
+    if of.kind == "Binding" {
+        let pods = server.handler.places.find(&Gvr::new("", "v1", "pods"), namespace, "", "binding")?;
+        return binding::create(server, &pods, call, body).await;
+    }
+    reviews::create(server, of, namespace, call, body)
 }
 
 /// A `Status` that says success, as an object.

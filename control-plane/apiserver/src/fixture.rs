@@ -1,0 +1,188 @@
+//! A server over the store in memory with rows of no special kind, for tests.
+
+use crate::{
+    Config, Server,
+    security::{Attributes, Authenticator, Authorizer, Decision, Security, User},
+    splice,
+};
+use api::{Object, Status};
+use client::{Client, Dial, Duplex, Peer};
+use component::Env;
+use futures::{FutureExt, future::BoxFuture};
+use http::request::Parts;
+use resources::{Cell, Keeping, Op, Row, ScalePaths, Subresource, Version, WriteRequest, Written};
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+
+/// The write of a kind without rules: names, UID and times are the server's.
+fn write(request: &WriteRequest<'_>) -> Result<Written, Status> {
+    let set = |body: Vec<u8>, path: &str, value: &str| {
+        splice::set(&body, path, Some(&splice::quoted(value))).map_err(Status::internal)
+    };
+    let mut body = request.body.to_vec();
+    match request.old {
+        None => {
+            if request.name.is_empty() {
+                return Err(Status::invalid("", "Widget", "", vec![api::field::Error::required("metadata.name", "")]));
+            }
+            body = set(body, "metadata.name", request.name)?;
+            body = set(body, "metadata.uid", request.uid)?;
+            body = set(body, "metadata.creationTimestamp", &request.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())?;
+            if !request.namespace.is_empty() {
+                body = set(body, "metadata.namespace", request.namespace)?;
+            }
+        }
+        Some(old) => {
+            body = set(body, "metadata.uid", old.uid())?;
+            let part = |name| {
+                let range = api::scan::find(old.body(), name).ok().flatten();
+                range.map(|range| old.body()[range].to_vec())
+            };
+            let kept = match request.op {
+                Op::Status => Some("spec"),
+                Op::Update => Some("status"),
+                _ => None,
+            };
+            if let Some(name) = kept {
+                body = splice::set(&body, name, part(name).as_deref()).map_err(Status::internal)?;
+            }
+        }
+    }
+    Ok(Written { body: body.into(), warnings: Vec::new() })
+}
+
+const SAME: Version = Version { group: None, name: "v1", to_hub: None, from_hub: None };
+
+static WIDGETS: Row = Row {
+    group: "test.io",
+    kind: "Widget",
+    plural: "widgets",
+    singular: "widget",
+    short_names: &["wd"],
+    categories: &["all"],
+    namespaced: true,
+    versions: &[SAME, Version { name: "v2", ..SAME }],
+    hub: "v1",
+    prefix: "/registry/test.io/widgets",
+    verbs: &[],
+    subresources: &[
+        Subresource { name: "status", kind: ("", "", ""), verbs: &["get", "patch", "update"] },
+        Subresource { name: "scale", kind: ("autoscaling", "v1", "Scale"), verbs: &["get", "patch", "update"] },
+    ],
+    fields: &["spec.nodeName"],
+    trigger: Some(0),
+    columns: &[],
+    cells: |object, _| vec![Cell::Text(object.name().to_owned())],
+    write,
+    grace: |object, wished| {
+        let own = api::scan::scalar(object.body(), "spec.grace").ok()?.parse().ok()?;
+        Some(wished.unwrap_or(own)).filter(|seconds| *seconds > 0)
+    },
+    lingers: |_| false,
+    keeping: Keeping::Durable,
+    scale: Some(ScalePaths {
+        spec_replicas: "spec.replicas",
+        status_replicas: "status.replicas",
+        selector: "spec.selector",
+    }),
+    propagation: "Background",
+};
+
+static NAMESPACES: Row = Row {
+    group: "",
+    kind: "Namespace",
+    plural: "namespaces",
+    singular: "namespace",
+    short_names: &["ns"],
+    categories: &[],
+    namespaced: false,
+    versions: &[SAME],
+    hub: "v1",
+    prefix: "/registry/namespaces",
+    verbs: &[],
+    subresources: &[],
+    fields: &[],
+    trigger: None,
+    columns: &[],
+    cells: |object, _| vec![Cell::Text(object.name().to_owned())],
+    write,
+    grace: |_, _| None,
+    lingers: |object: &Object| object.label("lingers").is_some(),
+    keeping: Keeping::Durable,
+    scale: None,
+    propagation: "Background",
+};
+
+/// Users by bearer token: the token is the name. `nobody` may do nothing.
+struct Guards;
+
+impl Authenticator for Guards {
+    fn authenticate(&self, parts: &Parts, _: &[CertificateDer<'static>]) -> Result<Option<User>, Status> {
+        let header = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+        match header.and_then(|value| value.strip_prefix("Bearer ")) {
+            Some("bad") => Err(Status::unauthorized()),
+            Some(name) => Ok(Some(User::new(name, &["system:authenticated"]))),
+            None => Ok(None),
+        }
+    }
+
+    fn token(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>, String> {
+        match token {
+            "bad" => Err("token is bad".to_owned()),
+            name => Ok(Some((User::new(name, &[]), audiences.to_vec()))),
+        }
+    }
+}
+
+impl Authorizer for Guards {
+    fn authorize(&self, attributes: &Attributes) -> Decision {
+        match attributes.user.name.as_str() {
+            "nobody" | "system:anonymous" => Decision::no_opinion(""),
+            _ => Decision::allow("test"),
+        }
+    }
+}
+
+/// There are no nodes.
+struct NoNodes;
+
+impl Dial for NoNodes {
+    fn dial(&self, _: &Peer) -> BoxFuture<'_, std::io::Result<Box<dyn Duplex>>> {
+        async { Err(std::io::ErrorKind::HostUnreachable.into()) }.boxed()
+    }
+
+    fn trusted(&self, _: &Peer) -> bool {
+        true
+    }
+}
+
+/// A server with the namespaces `default` and `other`, and what it runs in.
+pub async fn server() -> (Arc<Server>, Env) {
+    server_with(Arc::new(NoNodes)).await
+}
+
+/// The same with a way to nodes.
+pub async fn server_with(dial: Arc<dyn Dial>) -> (Arc<Server>, Env) {
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let config = Config {
+        rows: vec![&WIDGETS, &NAMESPACES],
+        store,
+        security: Box::new(|_| {
+            let guards = Arc::new(Guards);
+            Security { authn: guards.clone(), authz: guards, issuer: None, admission: Vec::new() }
+        }),
+        dial,
+        service_cidr: "10.96.0.0/12".to_owned(),
+        advertise: ([127, 0, 0, 1].into(), 6443),
+        records: None,
+    };
+    let server = Server::start(config, env.clone()).await.unwrap();
+    server.bootstrap().await.unwrap();
+    (server, env)
+}
+
+/// A client of `server` that may do all.
+pub fn client(server: &Arc<Server>) -> Client {
+    Client::new(server.local(User::new("admin", &[])), "test")
+}

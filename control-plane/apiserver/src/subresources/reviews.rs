@@ -1,0 +1,285 @@
+//! The reviews: questions about tokens and rights. Asked, answered, never stored.
+
+use crate::{
+    Server,
+    handler::{Call, Did, Outcome},
+    security::{Attributes, Decision, PathRule, ResourceRule, User, Verdict},
+};
+use api::{Gvr, Object, Status, field, scan};
+use resources::VirtualResource;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The resource without storage that `gvr` names.
+pub fn find(gvr: &Gvr) -> Option<&'static VirtualResource> {
+    let same = |v: &&VirtualResource| {
+        (v.group, v.version, v.plural) == (gvr.group.as_ref(), gvr.version.as_ref(), gvr.resource.as_ref())
+    };
+    resources::virtual_resources().iter().find(same)
+}
+
+/// Answers a POST of the review `of`.
+pub fn create(
+    server: &Server,
+    of: &VirtualResource,
+    namespace: &str,
+    call: &Call,
+    body: &[u8],
+) -> Result<Outcome, Status> {
+    let text = match of.kind {
+        "TokenReview" => token(server, of, body)?,
+        "SubjectAccessReview" => subject_access(server, of, body, None)?,
+        "LocalSubjectAccessReview" => subject_access(server, of, body, Some(namespace))?,
+        "SelfSubjectAccessReview" => self_access(server, of, &call.attributes.user, body)?,
+        "SelfSubjectRulesReview" => self_rules(server, of, &call.attributes.user, body)?,
+        "SelfSubjectReview" => answer(of, None, SelfStatus { user_info: UserInfo::of(&call.attributes.user) })?,
+        _ => return Err(Status::method_not_allowed()),
+    };
+    let object = Object::parse(text.into(), 0, &[]).map(Arc::new).map_err(Status::internal)?;
+    Ok(Outcome { object, did: Did::Created, warnings: Vec::new() })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a, T> {
+    kind: &'a str,
+    api_version: String,
+    metadata: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spec: Option<&'a RawValue>,
+    status: T,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+fn answer<T: Serialize>(of: &VirtualResource, spec: Option<&RawValue>, status: T) -> Result<Vec<u8>, Status> {
+    let api_version = format!("{}/{}", of.group, of.version);
+    let answer = Answer { kind: of.kind, api_version, metadata: Empty {}, spec, status };
+    serde_json::to_vec(&answer).map_err(Status::internal)
+}
+
+/// The `spec` of a review, as text and decoded.
+fn spec<'a, T: Deserialize<'a>>(of: &VirtualResource, body: &'a [u8]) -> Result<(&'a RawValue, T), Status> {
+    let bad = |why: String| {
+        let message = format!("{0} in version {1:?} cannot be handled as a {0}: {why}", of.kind, of.version);
+        Status::bad_request(message)
+    };
+    let kind = scan::scalar(body, "kind").map_err(|e| bad(e.to_string()))?;
+    if !kind.is_empty() && kind != of.kind {
+        return Err(bad("unknown conversion".to_owned()));
+    }
+    let range = scan::find(body, "spec").map_err(|e| bad(e.to_string()))?;
+    let text: &[u8] = range.map_or(b"{}", |range| &body[range]);
+    let raw = serde_json::from_slice(text).map_err(|e| bad(e.to_string()))?;
+    let decoded = serde_json::from_slice(text).map_err(|e| bad(e.to_string()))?;
+    Ok((raw, decoded))
+}
+
+#[derive(Serialize, Default)]
+struct UserInfo<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    username: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    uid: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    groups: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a BTreeMap<String, Vec<String>>>,
+}
+
+impl<'a> UserInfo<'a> {
+    fn of(user: &'a User) -> Self {
+        let extra = (!user.extra.is_empty()).then_some(&user.extra);
+        Self { username: &user.name, uid: &user.uid, groups: &user.groups, extra }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SelfStatus<'a> {
+    user_info: UserInfo<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TokenSpec {
+    token: String,
+    audiences: Vec<String>,
+}
+
+#[derive(Serialize, Default)]
+struct TokenStatus<'a> {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    authenticated: bool,
+    user: UserInfo<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    audiences: &'a [String],
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+}
+
+fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec<u8>, Status> {
+    let (raw, asked) = spec::<TokenSpec>(of, body)?;
+    if asked.token.is_empty() {
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+    }
+    match server.handler.security.authn.token(&asked.token, &asked.audiences) {
+        Ok(Some((user, audiences))) => {
+            let status = TokenStatus {
+                authenticated: true,
+                user: UserInfo::of(&user),
+                audiences: &audiences,
+                error: String::new(),
+            };
+            answer(of, Some(raw), status)
+        }
+        Ok(None) => answer(of, Some(raw), TokenStatus::default()),
+        Err(error) => answer(of, Some(raw), TokenStatus { error, ..TokenStatus::default() }),
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct AccessSpec {
+    resource_attributes: Option<ResourceAttributes>,
+    non_resource_attributes: Option<PathAttributes>,
+    user: String,
+    groups: Vec<String>,
+    extra: BTreeMap<String, Vec<String>>,
+    uid: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ResourceAttributes {
+    namespace: String,
+    verb: String,
+    group: String,
+    version: String,
+    resource: String,
+    subresource: String,
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PathAttributes {
+    path: String,
+    verb: String,
+}
+
+#[derive(Serialize)]
+struct AccessStatus {
+    allowed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    denied: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+}
+
+impl From<Decision> for AccessStatus {
+    fn from(decision: Decision) -> Self {
+        let denied = decision.verdict == Verdict::Deny;
+        Self { allowed: decision.allowed(), denied, reason: decision.reason }
+    }
+}
+
+fn subject_access(
+    server: &Server,
+    of: &VirtualResource,
+    body: &[u8],
+    namespace: Option<&str>,
+) -> Result<Vec<u8>, Status> {
+    let (raw, asked) = spec::<AccessSpec>(of, body)?;
+    let invalid = |error| Status::invalid(of.group, of.kind, "", vec![error]);
+    if asked.user.is_empty() && asked.groups.is_empty() {
+        let detail = "at least one of user or group must be specified";
+        return Err(invalid(field::Error::invalid("spec.user", "", detail)));
+    }
+    let inside = asked.resource_attributes.as_ref().map(|r| r.namespace.as_str());
+    if let Some(namespace) = namespace
+        && inside != Some(namespace)
+    {
+        let message = format!("spec.resourceAttributes.namespace must match namespace: {namespace}");
+        return Err(Status::bad_request(message));
+    }
+    let user = User {
+        name: asked.user.clone(),
+        uid: asked.uid.clone(),
+        groups: asked.groups.clone(),
+        extra: asked.extra.clone(),
+    };
+    decide(server, of, raw, &asked, user)
+}
+
+fn self_access(server: &Server, of: &VirtualResource, user: &Arc<User>, body: &[u8]) -> Result<Vec<u8>, Status> {
+    let (raw, asked) = spec::<AccessSpec>(of, body)?;
+    decide(server, of, raw, &asked, user.as_ref().clone())
+}
+
+fn decide(
+    server: &Server,
+    of: &VirtualResource,
+    raw: &RawValue,
+    asked: &AccessSpec,
+    user: User,
+) -> Result<Vec<u8>, Status> {
+    let user = Arc::new(user);
+    let attributes = match (&asked.resource_attributes, &asked.non_resource_attributes) {
+        (Some(r), None) => Attributes {
+            user,
+            verb: r.verb.clone(),
+            group: r.group.clone(),
+            version: r.version.clone(),
+            resource: r.resource.clone(),
+            subresource: r.subresource.clone(),
+            namespace: r.namespace.clone(),
+            name: r.name.clone(),
+            path: String::new(),
+            is_resource: true,
+        },
+        (None, Some(p)) => {
+            Attributes { user, verb: p.verb.clone(), path: p.path.clone(), ..Attributes::default() }
+        }
+        _ => {
+            let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            let error = field::Error::invalid("spec.resourceAttributes", "", detail);
+            return Err(Status::invalid(of.group, of.kind, "", vec![error]));
+        }
+    };
+    let decision = server.handler.security.authz.authorize(&attributes);
+    answer(of, Some(raw), AccessStatus::from(decision))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RulesSpec {
+    namespace: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RulesStatus {
+    resource_rules: Vec<ResourceRule>,
+    non_resource_rules: Vec<PathRule>,
+    incomplete: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    evaluation_error: String,
+}
+
+fn self_rules(server: &Server, of: &VirtualResource, user: &User, body: &[u8]) -> Result<Vec<u8>, Status> {
+    let (raw, asked) = spec::<RulesSpec>(of, body)?;
+    if asked.namespace.is_empty() {
+        return Err(Status::bad_request("no namespace on request"));
+    }
+    let rules = server.handler.security.authz.rules(user, &asked.namespace);
+    let status = RulesStatus {
+        resource_rules: rules.resources,
+        non_resource_rules: rules.paths,
+        incomplete: rules.incomplete,
+        evaluation_error: rules.error,
+    };
+    answer(of, Some(raw), status)
+}

@@ -1,0 +1,162 @@
+//! `/scale`: the numbers that an autoscaler reads and writes, as `autoscaling/v1 Scale`.
+
+use crate::{
+    Server,
+    handler::{Call, Incoming, Outcome, Place, apply_patch},
+    splice,
+};
+use api::{LabelSelector, Object, Requirement, Status, field, scan};
+use bytes::Bytes;
+use client::Write;
+use resources::ScalePaths;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+const OF: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
+const TRIES: usize = 32;
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Scale {
+    kind: String,
+    api_version: String,
+    metadata: Meta,
+    spec: Replicas,
+    status: ScaleStatus,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Meta {
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    namespace: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    uid: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    resource_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creation_timestamp: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct Replicas {
+    #[serde(skip_serializing_if = "is_zero")]
+    replicas: i64,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct ScaleStatus {
+    replicas: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    selector: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+fn paths(place: &Place) -> Result<&'static ScalePaths, Status> {
+    place.row().scale.as_ref().ok_or_else(Status::no_such_path)
+}
+
+/// GET.
+pub async fn get(server: &Server, place: &Place) -> Result<Arc<Object>, Status> {
+    let object = server.handler.get(place).await?;
+    shown(paths(place)?, &object)
+}
+
+fn shown(paths: &ScalePaths, object: &Object) -> Result<Arc<Object>, Status> {
+    let text = serde_json::to_vec(&scale_of(paths, object)).map_err(Status::internal)?;
+    Object::parse_any(text.into(), &[]).map(Arc::new).map_err(Status::internal)
+}
+
+fn scale_of(paths: &ScalePaths, object: &Object) -> Scale {
+    let number = |path| scan::scalar(object.body(), path).ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    Scale {
+        kind: "Scale".to_owned(),
+        api_version: "autoscaling/v1".to_owned(),
+        metadata: Meta {
+            name: object.name().to_owned(),
+            namespace: object.namespace().to_owned(),
+            uid: object.uid().to_owned(),
+            resource_version: object.resource_version().to_string(),
+            creation_timestamp: object.creation_timestamp().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        },
+        spec: Replicas { replicas: number(paths.spec_replicas) },
+        status: ScaleStatus { replicas: number(paths.status_replicas), selector: selector(paths, object) },
+    }
+}
+
+/// The label selector in its query form.
+fn selector(paths: &ScalePaths, object: &Object) -> String {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct View {
+        match_labels: BTreeMap<String, String>,
+        match_expressions: Vec<Expression>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Expression {
+        key: String,
+        operator: String,
+        values: BTreeSet<String>,
+    }
+    let Ok(Some(range)) = scan::find(object.body(), paths.selector) else { return String::new() };
+    let Ok(view) = serde_json::from_slice::<View>(&object.body()[range]) else { return String::new() };
+    let labels = view.match_labels.into_iter().map(|(key, value)| Requirement::In(key, BTreeSet::from([value])));
+    let expressions = view.match_expressions.into_iter().filter_map(|e| match e.operator.as_str() {
+        "In" => Some(Requirement::In(e.key, e.values)),
+        "NotIn" => Some(Requirement::NotIn(e.key, e.values)),
+        "Exists" => Some(Requirement::Exists(e.key)),
+        "DoesNotExist" => Some(Requirement::Absent(e.key)),
+        _ => None,
+    });
+    LabelSelector::new(labels.chain(expressions).collect()).to_string()
+}
+
+/// PUT and PATCH: sets the wished replicas of the object itself.
+pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) -> Result<Outcome, Status> {
+    let paths = paths(place)?;
+    let whole = Place { subresource: String::new(), ..place.clone() };
+    let outcome = server.handler.transact(&whole, call, TRIES, |held| {
+        let old = held.version(place.version);
+        let (text, patched) = match &write {
+            Write::Update(body) => (body.to_vec(), false),
+            Write::Patch(kind, patch) => (apply_patch(*kind, OF, &shown(paths, old)?.at(old.resource_version()).to_json(), patch)?, true),
+            _ => return Err(Status::method_not_allowed()),
+        };
+        wanted(place, paths, held.hub(), old, &text, patched)
+    });
+    let outcome = outcome.await?;
+    Ok(Outcome { object: shown(paths, &outcome.object)?, ..outcome })
+}
+
+fn wanted(
+    place: &Place,
+    paths: &ScalePaths,
+    hub: &Object,
+    old: &Object,
+    text: &[u8],
+    patched: bool,
+) -> Result<Incoming, Status> {
+    let unusable = |error| Status::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {error}"));
+    let scale: Scale = serde_json::from_slice(text).map_err(unusable)?;
+    if scale.spec.replicas < 0 {
+        let error = field::Error::invalid("spec.replicas", scale.spec.replicas, "must be greater than or equal to 0");
+        return Err(Status::invalid("autoscaling", "Scale", &place.name, vec![error]));
+    }
+    let given = scale.metadata.resource_version.parse().unwrap_or(0);
+    let precondition = if patched && given == old.resource_version() { 0 } else { given };
+    let replicas = scale.spec.replicas.to_string();
+    let body = splice::set(hub.body(), paths.spec_replicas, Some(replicas.as_bytes())).map_err(Status::internal)?;
+    let object = Object::parse(Bytes::from(body), precondition, place.row().fields).map_err(Status::internal)?;
+    Ok(Incoming { object, warnings: Vec::new() })
+}
