@@ -1,0 +1,119 @@
+//! The certificate authority and the folder it lives in.
+
+use super::leaf::{self, Leaf, Purpose};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+use time::{Duration, OffsetDateTime};
+
+/// The PKI cannot be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// A file cannot be read or written.
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    File(PathBuf, io::Error),
+    /// A certificate or key is broken.
+    #[error("{0}: {1}")]
+    Broken(String, String),
+}
+
+/// A CA, with its key.
+pub struct Authority {
+    dir: PathBuf,
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Authority({})", self.dir.display())
+    }
+}
+
+impl Authority {
+    /// Opens the CA in `dir` (`ca.crt`, `ca.key`), or makes one there, good for ten years.
+    pub fn open(dir: &Path, now: jiff::Timestamp) -> Result<Self, PkiError> {
+        let file = |e| PkiError::File(dir.to_owned(), e);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file)?;
+        let (crt, key) = (dir.join("ca.crt"), dir.join("ca.key"));
+        if !crt.exists() || !key.exists() {
+            make(&crt, &key, now)?;
+        }
+        let certificate = read(&crt)?;
+        let broken = |e: rcgen::Error| PkiError::Broken(crt.display().to_string(), e.to_string());
+        let key = KeyPair::from_pem(&read(&key)?).map_err(broken)?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(broken)?;
+        Ok(Self { dir: dir.to_owned(), certificate, issuer })
+    }
+
+    /// The CA's certificate, PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
+    /// The leaf `name` from the folder (`NAME.crt`, `NAME.key`), or a new one if there is none that is still good for
+    /// a while, is of this CA and says what is asked for.
+    pub fn leaf(&self, name: &str, purpose: &Purpose, now: jiff::Timestamp) -> Result<Leaf, PkiError> {
+        leaf::open(self, name, purpose, now)
+    }
+
+    /// The PEM of the private key `name.key` in the folder, made if missing, with its public half in `name.pub`: the
+    /// key that signs service account tokens.
+    pub fn signing_key(&self, name: &str) -> Result<String, PkiError> {
+        let path = self.dir.join(format!("{name}.key"));
+        if !path.exists() {
+            let broken = |e: rcgen::Error| PkiError::Broken(name.to_owned(), e.to_string());
+            let key = KeyPair::generate().map_err(broken)?;
+            write(&self.dir.join(format!("{name}.pub")), &key.public_key_pem())?;
+            write(&path, &key.serialize_pem())?;
+        }
+        read(&path)
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<String, PkiError> {
+    fs::read_to_string(path).map_err(|e| PkiError::File(path.to_owned(), e))
+}
+
+/// Writes a file for its owner alone, whole or not at all.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), PkiError> {
+    let file = |e| PkiError::File(path.to_owned(), e);
+    let new = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(file)?;
+    io::Write::write_all(&mut out, text.as_bytes()).and_then(|()| out.sync_all()).map_err(file)?;
+    fs::rename(&new, path).map_err(file)
+}
+
+pub(super) fn offset(now: jiff::Timestamp) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(now.as_second()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+fn make(crt: &Path, key: &Path, now: jiff::Timestamp) -> Result<(), PkiError> {
+    let broken = |e: rcgen::Error| PkiError::Broken(crt.display().to_string(), e.to_string());
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "kubernetes");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages =
+        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment, KeyUsagePurpose::KeyCertSign];
+    // A little into the past, for clocks of other machines.
+    params.not_before = offset(now) - Duration::minutes(5);
+    params.not_after = offset(now) + Duration::days(3650);
+    let pair = KeyPair::generate().map_err(broken)?;
+    let certificate = params.self_signed(&pair).map_err(broken)?;
+    write(key, &pair.serialize_pem())?;
+    write(crt, &certificate.pem())
+}

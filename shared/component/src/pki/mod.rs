@@ -1,0 +1,10 @@
+//! The cluster's PKI: one CA, made at first start; leaves that are issued from it, kept in a folder and renewed while
+//! the process runs. Keys are ECDSA P-256.
+
+mod authority;
+mod leaf;
+mod tls;
+
+pub use authority::{Authority, PkiError};
+pub use leaf::{Leaf, Purpose};
+pub use tls::{Rotating, client_config, server_config};
