@@ -59,12 +59,16 @@ pub fn closure(packages: &[&str], leave: &[&str]) -> Result<BTreeSet<String>> {
     let mut new: BTreeSet<String> = packages.iter().map(|name| (*name).to_owned()).collect();
     while !new.is_empty() {
         all.extend(new.iter().cloned());
-        let asked = process::output(
-            Command::new("apt-cache")
-                .arg("depends")
-                .arg("--important")
-                .args(&new),
-        )?;
+        let ask = || {
+            process::output(
+                Command::new("apt-cache")
+                    .arg("depends")
+                    .arg("--important")
+                    .args(&new),
+            )
+        };
+        // A machine made from an image often has no package lists.
+        let asked = ask().or_else(|_| update().and_then(|()| ask()))?;
         let wanted = first_choices(&asked);
         new = wanted
             .into_iter()

@@ -97,9 +97,14 @@ impl Lab {
     fn connect(&mut self) -> Result<()> {
         let limit = Duration::from_secs(20);
         let made = self.folder.join("made");
-        wait::until("the namespaces of the lab", limit, || {
-            Ok(made.exists().then_some(()))
+        let ended = wait::until("the namespaces of the lab", limit, || {
+            Ok(if made.exists() {
+                Some(None)
+            } else {
+                self.holder.try_wait()?.map(Some)
+            })
         })?;
+        ensure!(ended.is_none(), "the first process of the lab ended");
         let init = |holder: u32| wait::until("a first process", limit, || Ok(kernel::child_of(holder)));
         self.init = init(self.holder.id())?;
         let lan = init(self.lan_holder.id())?;

@@ -46,7 +46,10 @@ pub fn run(options: &Options) -> Result<bool> {
         let start = Instant::now();
         let tally = work().unwrap_or_else(|error| {
             println!("error: {error:#}");
-            Tally::failure(format!("{name}: {error:#}"))
+            Tally::failure(format!(
+                "{name}: {}",
+                error.to_string().lines().next().unwrap_or_default()
+            ))
         });
         println!("=== {name}: {:.1} s", start.elapsed().as_secs_f64());
         stages.push(Stage {
