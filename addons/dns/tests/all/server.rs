@@ -33,13 +33,13 @@ async fn upstream() -> SocketAddr {
     address
 }
 
-fn question(name: &str) -> Vec<u8> {
+pub(crate) fn question(name: &str) -> Vec<u8> {
     let mut query = Query::new(Name::new(name).expect("a name"), 1);
     query.id = 4711;
     query.to_message()
 }
 
-async fn udp(server: SocketAddr, message: &[u8]) -> Message {
+pub(crate) async fn udp(server: SocketAddr, message: &[u8]) -> Message {
     let socket = UdpSocket::bind(ANY_PORT).await.expect("a socket");
     socket.send_to(message, server).await.expect("a question");
     let mut buffer = [0; 4096];
