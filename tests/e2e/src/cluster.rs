@@ -62,6 +62,22 @@ impl Cluster {
         self.lab.folder().join("ferrokube.log")
     }
 
+    /// What the running cluster printed.
+    pub fn output(&self) -> PathBuf {
+        self.lab.folder().join("ferrokube.out")
+    }
+
+    /// `ferrokube up` with the settings of this cluster, and more.
+    pub fn up_command(&self, more: &[&str]) -> Command {
+        let mut command = self.ferrokube(&["up", "--kubeconfig"]);
+        command
+            .arg(self.kubeconfig())
+            .arg("--registries")
+            .arg(self.lab.registries())
+            .args(more);
+        command
+    }
+
     /// A ferrokube command on the machine.
     pub fn ferrokube(&self, arguments: &[&str]) -> Command {
         let mut command = self.lab.command(&self.binary);
@@ -72,11 +88,9 @@ impl Cluster {
     /// Starts the cluster and waits until it says that it is ready. The answer is how long that took.
     pub fn up(&mut self) -> Result<Duration> {
         ensure!(self.running.is_none(), "the cluster runs already");
-        let output = self.lab.folder().join("ferrokube.out");
+        let output = self.output();
         let log = File::options().create(true).append(true).open(self.log())?;
-        let (kubeconfig, registries) = (self.kubeconfig(), self.lab.registries());
-        let mut command = self.ferrokube(&["up", "--kubeconfig"]);
-        command.arg(kubeconfig).arg("--registries").arg(registries);
+        let mut command = self.up_command(&[]);
         command
             .stdin(Stdio::null())
             .stdout(File::create(&output)?)

@@ -26,11 +26,13 @@ const INIT: &str = r#"
 set -e
 mount --make-rshared /
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/lock /run/netns
+mkdir -p /run/lock /run/netns /run/lab/folder
+mount --bind "$0" /run/lab/folder
 for place in etc opt var/lib var/log; do
-    mkdir -p "$0/$place" "$0/overlay/$place"
-    mount -t overlay -o "lowerdir=/$place,upperdir=$0/$place,workdir=$0/overlay/$place" overlay "/$place"
+    mkdir -p "/run/lab/upper/$place" "/run/lab/overlay/$place"
+    mount -t overlay -o "lowerdir=/$place,upperdir=/run/lab/upper/$place,workdir=/run/lab/overlay/$place" overlay "/$place"
 done
+mount --bind /run/lab/folder "$0"
 for place in ferrokube kubelet containers; do
     mkdir -p "/var/lib/$place" "$0/lib/$place"
     mount --bind "$0/lib/$place" "/var/lib/$place"

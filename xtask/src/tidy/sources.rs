@@ -27,6 +27,10 @@ const CHILD: &str = concat!("#[ign", "ore = \"is run by ");
 /// Paths of one machine.
 const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/fa", "rm/")];
 
+/// The mark of code that the compiler does not check, and the crates that may have such, since they speak with the kernel.
+const UNSAFE: &str = concat!("expect(unsafe", "_code");
+const KERNEL_CRATES: &[&str] = &["node/runtime/", "node/proxy/", "node/nft/", "addons/cni/"];
+
 /// Everything in the sources that breaks a rule.
 pub fn complaints(texts: &[Text]) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -73,10 +77,15 @@ fn bad_words<'a>(text: &'a Text, line: &'a str) -> impl Iterator<Item = String> 
     let skipped = [SKIPPED_TEST]
         .into_iter()
         .filter(move |word| text.is_rust() && line.contains(word) && !line.contains(CHILD));
+    let outside = !KERNEL_CRATES.iter().any(|folder| text.path.starts_with(folder));
+    let unchecked = [UNSAFE]
+        .into_iter()
+        .filter(move |word| outside && line.contains(word));
     let paths = MACHINE_PATHS.iter().filter(move |path| starts_path(line, path));
     unfinished
         .map(|word| format!("`{word}`: what is begun is finished"))
         .chain(skipped.map(|_| "a skipped test".to_owned()))
+        .chain(unchecked.map(|_| "unsafe code outside of the crates that speak with the kernel".to_owned()))
         .chain(paths.map(|path| format!("{path}…: a path of one machine")))
 }
 
@@ -129,6 +138,13 @@ mod tests {
             about("a/src/b.rs", &format!("{CHILD}survives_a_crash\"]")).len(),
             0
         );
+    }
+
+    #[test]
+    fn unsafe_code_has_its_crates() {
+        let line = format!("#[{UNSAFE}, reason = \"x\")]");
+        assert_eq!(about("node/runtime/src/b.rs", &line).len(), 0);
+        assert_eq!(about("node/kubelet/src/b.rs", &line).len(), 1);
     }
 
     #[test]

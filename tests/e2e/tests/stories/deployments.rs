@@ -17,6 +17,7 @@ pub const STORIES: &[Story] = stories![
     replaces_a_deleted_pod,
     pauses_and_resumes_a_rollout,
     restarts_a_rollout,
+    a_drain_evicts,
     deletes_all_it_owns,
 ];
 
@@ -288,6 +289,26 @@ fn restarts_a_rollout(c: &mut Cluster) -> Result<()> {
         "old pods are left: {before:?}, then {after:?}"
     );
     Ok(())
+}
+
+fn a_drain_evicts(c: &mut Cluster) -> Result<()> {
+    roll_out(c)?;
+    let node = c.kubectl("get nodes --output jsonpath={.items[0].metadata.name}")?;
+    let drained = c.kubectl(&format!("drain {node} --pod-selector=app=nginx --timeout=60s"));
+    let status = c.table("get nodes").map(|(_, rows)| rows[0][1].clone());
+    // The next stories need the node, whatever came of this one.
+    c.kubectl(&format!("uncordon {node}"))?;
+    has(
+        &drained?,
+        &[
+            &format!("node/{node} cordoned"),
+            "evicting pod",
+            &format!("node/{node} drained"),
+        ],
+    )?;
+    same(status?, "Ready,SchedulingDisabled")?;
+    rolled_out(c)?;
+    until_pods(c, 3).map(drop)
 }
 
 fn deletes_all_it_owns(c: &mut Cluster) -> Result<()> {

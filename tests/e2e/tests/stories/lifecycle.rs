@@ -15,6 +15,9 @@ use crate::{Story, stories};
 
 /// The last story ends the cluster for good.
 pub const STORIES: &[Story] = stories![
+    it_says_what_it_does,
+    it_keeps_other_contexts,
+    it_runs_in_the_background,
     a_restart_interrupts_no_container,
     a_crash_loses_nothing,
     changes_while_it_was_down_are_made_up_for,
@@ -47,6 +50,55 @@ fn until_ready(c: &Cluster) -> Result<()> {
     c.kubectl("wait --for=condition=Ready node --all --timeout=60s")?;
     c.kubectl("rollout status deployment/nginx-deployment --timeout=60s")
         .map(drop)
+}
+
+fn it_says_what_it_does(c: &mut Cluster) -> Result<()> {
+    let said = fs::read_to_string(c.output())?;
+    for part in [
+        "etcd",
+        "apiserver",
+        "scheduler",
+        "controller-manager",
+        "kubelet",
+        "proxy",
+        "dns",
+    ] {
+        ensure!(
+            said.lines().any(|line| line.contains(part)),
+            "no line on {part}:\n{said}"
+        );
+    }
+    let next = said
+        .lines()
+        .skip_while(|line| !line.starts_with("ready"))
+        .filter(|line| line.contains("kubectl"));
+    ensure!(next.count() == 3, "not three commands to go on with:\n{said}");
+    Ok(())
+}
+
+fn it_keeps_other_contexts(c: &mut Cluster) -> Result<()> {
+    c.kubectl("config set-context other --cluster=elsewhere --user=somebody")?;
+    same(c.stop()?, 0)?;
+    c.up()?;
+    same(
+        c.kubectl("config get-contexts --output name")?,
+        "ferrokube\nother\n",
+    )?;
+    same(c.kubectl("config current-context")?, "ferrokube\n")?;
+    c.kubectl("get nodes").map(drop)
+}
+
+fn it_runs_in_the_background(c: &mut Cluster) -> Result<()> {
+    same(c.stop()?, 0)?;
+    has(&process::output(&mut c.up_command(&["-d"]))?, &["ready"])?;
+    c.kubectl("get nodes")?;
+    process::output(&mut c.ferrokube(&["stop"]))?;
+    has(
+        &c.refused(&["get", "nodes", "--request-timeout=5s"], "")?,
+        &["refused"],
+    )?;
+    c.up()?;
+    c.kubectl("get nodes").map(drop)
 }
 
 fn a_restart_interrupts_no_container(c: &mut Cluster) -> Result<()> {

@@ -12,6 +12,7 @@ use crate::{Story, stories};
 pub const STORIES: &[Story] = stories![
     shows_the_cluster,
     lists_resources,
+    serves_every_version,
     labels_and_annotates,
     reads_in_every_form,
     patches,
@@ -99,6 +100,56 @@ fn lists_resources(c: &mut Cluster) -> Result<()> {
         &c.kubectl("api-resources --namespaced=false --output name")?,
         &["nodes\n", "namespaces\n"],
     )
+}
+
+const SCALER: &str = "\
+apiVersion: autoscaling/v1
+kind: HorizontalPodAutoscaler
+metadata: {name: scaler}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: nosuch}
+  maxReplicas: 5
+  targetCPUUtilizationPercentage: 60
+";
+
+const EVENT: &str = "\
+apiVersion: events.k8s.io/v1
+kind: Event
+metadata: {name: told}
+eventTime: 2026-01-02T03:04:05.000006Z
+reportingController: example.com/teller
+reportingInstance: teller-1
+action: Telling
+reason: Told
+type: Normal
+note: a tale
+regarding: {apiVersion: v1, kind: ConfigMap, name: one, namespace: NAMESPACE}
+";
+
+fn serves_every_version(c: &mut Cluster) -> Result<()> {
+    c.apply(SCALER)?;
+    same(
+        c.value(
+            "hpa.v1.autoscaling scaler",
+            ".spec.targetCPUUtilizationPercentage",
+        )?,
+        "60",
+    )?;
+    same(
+        c.value(
+            "hpa.v2.autoscaling scaler",
+            ".spec.metrics[0].resource.target.averageUtilization",
+        )?,
+        "60",
+    )?;
+    same(c.value("hpa.v2.autoscaling scaler", ".spec.minReplicas")?, "1")?;
+    c.kubectl_words(
+        &["create", "--filename", "-"],
+        &EVENT.replace("NAMESPACE", &c.namespace),
+    )?;
+    same(c.value("events.v1.events.k8s.io told", ".note")?, "a tale")?;
+    same(c.value("events.v1. told", ".message")?, "a tale")?;
+    same(c.value("events.v1. told", ".involvedObject.name")?, "one")
 }
 
 fn labels_and_annotates(c: &mut Cluster) -> Result<()> {
