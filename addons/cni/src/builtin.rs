@@ -1,7 +1,7 @@
 //! Our own pod network in this process: bridge and host-local, without a fork.
 
 use crate::{
-    Assigned, Attachment, Cni, Error, bridge, hostport, masquerade,
+    Assigned, Attachment, Cni, Error, bridge, host_local, hostport, masquerade,
     spec::{Config, Failure, Ipam, Range, ValidAttachment, code},
 };
 use component::Tasks;
@@ -104,6 +104,20 @@ impl BuiltIn {
         let done = self.tasks.blocking(work).await;
         let done = done.unwrap_or_else(|| Err(Failure::new(code::INTERNAL, "the work was cut off")));
         done.map_err(|failure| Error::of("bridge", command, failure))
+    }
+
+    /// Gives back what attachments other than these (container id, interface) hold: those of containers that went
+    /// while nobody looked, as when the machine was started anew.
+    pub async fn collect_garbage(&self, valid: &[(String, String)]) -> Result<(), Error> {
+        let owner = |(id, ifname): &(String, String)| ValidAttachment { container_id: id.clone(), ifname: ifname.clone() };
+        let valid: Vec<ValidAttachment> = valid.iter().map(owner).collect();
+        let config = self.config_for(Vec::new());
+        self.blocking("GC", move || {
+            host_local::collect_garbage(&config, &valid)?;
+            hostport::collect_garbage(&config, &valid)?;
+            bridge::collect_garbage(&config, &valid)
+        })
+        .await
     }
 
     /// Removes all that this network made on the host: bridge, pairs, nftables table, state. Pods lose their network.

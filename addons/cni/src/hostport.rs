@@ -17,10 +17,15 @@ use std::{fs, io::ErrorKind, net::IpAddr, path::PathBuf};
 const DNAT: i32 = -100;
 const SRCNAT: i32 = 100;
 const LOCAL: u32 = 2;
+const PREFIX: &str = "hostports-";
+
+fn folder(config: &Config) -> PathBuf {
+    let data_dir = config.ipam.as_ref().map(|ipam| ipam.data_dir.as_str()).filter(|dir| !dir.is_empty());
+    PathBuf::from(data_dir.unwrap_or(DATA_DIR)).join(&config.name)
+}
 
 fn file(config: &Config, owner: &ValidAttachment) -> PathBuf {
-    let data_dir = config.ipam.as_ref().map(|ipam| ipam.data_dir.as_str()).filter(|dir| !dir.is_empty());
-    PathBuf::from(data_dir.unwrap_or(DATA_DIR)).join(&config.name).join(format!("hostports-{}-{}", owner.container_id, owner.ifname))
+    folder(config).join(format!("{PREFIX}{}-{}", owner.container_id, owner.ifname))
 }
 
 /// Publishes a pod's ports.
@@ -36,8 +41,7 @@ pub(crate) fn add(
     let pods: Vec<IpAddr> =
         outcome.ips.iter().filter_map(|ip| ip.address.parse::<Cidr>().ok()).map(|cidr| cidr.address).collect();
     let record = Record { pods, mappings: mappings.to_vec() };
-    let folder = file(config, owner).parent().map(fs::create_dir_all);
-    folder.transpose().map_err(|e| Failure::internal("the record of published ports", e))?;
+    fs::create_dir_all(folder(config)).map_err(|e| Failure::internal("the record of published ports", e))?;
     let text = serde_json::to_vec(&record).map_err(|e| Failure::internal("the record of published ports", e))?;
     fs::write(file(config, owner), text).map_err(|e| Failure::internal("the record of published ports", e))?;
     let mut batch = Batch::new(Family::Inet, TABLE);
@@ -54,7 +58,18 @@ pub(crate) fn add(
 
 /// Takes a pod's ports back.
 pub(crate) fn del(config: &Config, owner: &ValidAttachment) -> Result<(), Failure> {
-    let path = file(config, owner);
+    take_back(file(config, owner))
+}
+
+/// Takes back the ports of pods that no attachment in `valid` stands for.
+pub(crate) fn collect_garbage(config: &Config, valid: &[ValidAttachment]) -> Result<(), Failure> {
+    let keep: Vec<PathBuf> = valid.iter().map(|owner| file(config, owner)).collect();
+    let Ok(listed) = fs::read_dir(folder(config)) else { return Ok(()) };
+    let ours = listed.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    ours.map(|entry| entry.path()).filter(|path| !keep.contains(path)).try_for_each(take_back)
+}
+
+fn take_back(path: PathBuf) -> Result<(), Failure> {
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

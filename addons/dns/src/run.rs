@@ -20,7 +20,9 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Settings of the box.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it listens, by UDP and TCP.
+    /// Where it listens, by UDP and TCP: addresses of this machine, each by itself. (A socket at the unspecified
+    /// address would answer from another address than the one it was asked at, and the answer would not find the way
+    /// back through the Service's rules.)
     pub listen: Vec<SocketAddr>,
     /// The cluster's domain.
     pub domain: String,
@@ -33,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: vec![SocketAddr::from(([0, 0, 0, 0], 53))],
+            listen: Vec::new(),
             domain: "cluster.local".to_owned(),
             service_ips: vec![IpAddr::from([10, 96, 0, 10])],
             resolv_conf: "/etc/resolv.conf".into(),
@@ -46,6 +48,9 @@ pub async fn run(client: Client, env: Env, config: Config) -> Result<(), Error> 
     env.ready.set(NAME, State::Starting("waiting for Services".to_owned()));
     let zone = Zone::new(&config.domain, &config.service_ips);
     let zone = zone.ok_or_else(|| Error::Config(format!("invalid cluster domain {:?}", config.domain)))?;
+    if config.listen.is_empty() || config.listen.iter().any(|address| address.ip().is_unspecified()) {
+        return Err(Error::Config("DNS needs the addresses at which it listens, each by itself".to_owned()));
+    }
     let zone = Arc::new(RwLock::new(zone));
     let cache = |gvr| Cache::start(&client, gvr, Selector::all(), &env);
     let (services, slices, namespaces) = (cache(SERVICES), cache(SLICES), cache(NAMESPACES));

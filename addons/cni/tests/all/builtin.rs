@@ -126,6 +126,29 @@ fn published_ports_lead_to_the_pod_until_it_goes() {
 }
 
 #[test]
+fn what_nobody_holds_is_given_back() {
+    let (host, state) = (Netns::new(), tempfile::tempdir().expect("a folder"));
+    let pods = [Netns::new(), Netns::new()];
+    let net = network(state.path());
+    net.set_pod_cidr("10.244.3.0/24").expect("a CIDR");
+    let mapping =
+        PortMapping { protocol: "UDP".to_owned(), container_port: 80, host_port: 8080, host_ip: String::new() };
+    on(&host, net.add(&attachment("gone", &pods[0], vec![mapping]))).expect("attaching");
+    on(&host, net.add(&attachment("stays", &pods[1], vec![]))).expect("attaching");
+    assert!(host.sh("nft -n list ruleset").contains("0.0.0.0 . 17 . 8080 : 10.244.3.2 . 80"));
+    on(&host, net.collect_garbage(&[("stays".to_owned(), "eth0".to_owned())])).expect("a collection");
+    assert!(!host.sh("nft -n list ruleset").contains("8080"));
+    let mut left: Vec<String> = std::fs::read_dir(state.path().join("ferrokube"))
+        .expect("the state")
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["10.244.3.3", "last_reserved_ip.0", "lock"]);
+    assert_eq!(host.sh("ip -o link show type veth").lines().count(), 1);
+}
+
+#[test]
 fn a_failed_attachment_leaves_nothing() {
     let (host, state) = (Netns::new(), tempfile::tempdir().expect("a folder"));
     let pods = [Netns::new(), Netns::new()];

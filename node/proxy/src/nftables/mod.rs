@@ -38,7 +38,10 @@ impl Nftables {
         if refused.is_some() {
             self.whole(&wanted).commit()?;
         }
-        forget_stale(&before, rules)?;
+        if let Err(error) = forget_stale(&before, rules) {
+            // The rules are right; what is left is that a UDP client may stay with an endpoint that is gone.
+            tracing::warn!(%error, "tracked connections cannot be looked through");
+        }
         self.installed = Some((rules.clone(), wanted));
         Ok(())
     }
@@ -61,7 +64,7 @@ impl Nftables {
 }
 
 /// UDP has no connections that end: tracked ones to endpoints that are gone would catch a client for ever.
-fn forget_stale(before: &Rules, after: &Rules) -> Result<(), Error> {
+fn forget_stale(before: &Rules, after: &Rules) -> Result<(), nft::Error> {
     let udp = |rules: &Rules| -> BTreeSet<(Destination, Option<SocketAddr>)> {
         let of = |(destination, action): (&Destination, &Action)| -> Vec<(Destination, Option<SocketAddr>)> {
             match action {

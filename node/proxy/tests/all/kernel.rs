@@ -21,6 +21,8 @@ impl Lab {
     fn new(pods: usize) -> Self {
         let host = Netns::new();
         host.sh("ip link add cni0 type bridge && ip addr add 10.244.0.1/24 dev cni0 && ip link set cni0 up
+            echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+            ip addr add fd01::1/64 dev cni0 nodad && ip route add fd00::/64 dev cni0
             ip addr add 192.0.2.1/32 dev lo && ip route add 10.96.0.0/12 dev cni0
             echo 1 > /proc/sys/net/ipv4/ip_forward
             echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects
@@ -36,7 +38,9 @@ impl Lab {
             // A /32 as our own plugin's: neighbours are reached through the host, so that answers pass its rules.
             pod.sh(&format!(
                 "ip addr add 10.244.0.{address}/32 dev eth0 && ip link set eth0 up
-                 ip route add 10.244.0.1 dev eth0 && ip route add default via 10.244.0.1"
+                 ip route add 10.244.0.1 dev eth0 && ip route add default via 10.244.0.1
+                 ip addr add fd01::{address}/128 dev eth0 nodad
+                 ip route add fd01::1 dev eth0 && ip route add default via fd01::1"
             ));
             pod
         };
@@ -48,18 +52,18 @@ impl Lab {
     fn serve(&self, pod: usize, port: u16) {
         let name = format!("10.244.0.{}", pod + 2);
         let (listener, socket) = self.pods[pod].run(|| {
-            (TcpListener::bind(("0.0.0.0", port)).expect("a listener"), UdpSocket::bind(("0.0.0.0", port)).expect("a socket"))
+            (TcpListener::bind(("::", port)).expect("a listener"), UdpSocket::bind(("::", port)).expect("a socket"))
         });
         let udp_name = name.clone();
         detach(move || {
             while let Ok((mut stream, peer)) = listener.accept() {
-                let _ = write!(stream, "{name} {}", peer.ip());
+                let _ = write!(stream, "{name} {}", peer.ip().to_canonical());
             }
         });
         detach(move || {
             let mut buffer = [0; 64];
             while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-                let _ = socket.send_to(format!("{udp_name} {}", peer.ip()).as_bytes(), peer);
+                let _ = socket.send_to(format!("{udp_name} {}", peer.ip().to_canonical()).as_bytes(), peer);
             }
         });
     }
@@ -157,6 +161,34 @@ fn connections_are_balanced_refused_and_forgotten() {
 
     lab.host.run(Nftables::purge).expect("a purge");
     assert_eq!(lab.host.sh("nft list ruleset"), "");
+}
+
+#[test]
+fn ipv6_services_are_balanced_and_refused_too() {
+    let lab = Lab::new(2);
+    lab.serve(0, 8080);
+    let mut rules = Rules::default();
+    service(&mut rules, "fd00::20", 80, &balance(&["[fd01::2]:8080"], Some(60)));
+    service(&mut rules, "fd00::21", 80, &Action::Reject);
+    lab.host.run(|| nftables().apply(&rules)).expect("rules");
+    assert_eq!(tcp(&lab.pods[1], "[fd00::20]:80").expect("an answer"), "10.244.0.2 fd01::3");
+    assert_eq!(tcp(&lab.pods[1], "[fd00::20]:80").expect("an answer"), "10.244.0.2 fd01::3");
+    assert_eq!(tcp(&lab.pods[0], "[fd00::20]:80").expect("an answer from itself"), "10.244.0.2 fd01::1");
+    let refused = tcp(&lab.pods[1], "[fd00::21]:80").expect_err("a refusal");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{refused}");
+}
+
+#[test]
+fn a_table_that_others_removed_is_put_up_anew() {
+    let host = Netns::new();
+    let mut nft = nftables();
+    let mut rules = Rules::default();
+    service(&mut rules, "10.96.0.20", 80, &Action::Reject);
+    host.run(|| nft.apply(&rules)).expect("rules");
+    host.sh("nft flush ruleset");
+    service(&mut rules, "10.96.0.21", 80, &Action::Reject);
+    host.run(|| nft.apply(&rules)).expect("rules");
+    assert_eq!(host.sh("nft list map inet ferrokube-proxy no-endpoints-4").matches("goto reject").count(), 4);
 }
 
 #[test]
