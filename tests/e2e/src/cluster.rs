@@ -54,7 +54,7 @@ impl Cluster {
 
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
-        PathBuf::from("/var/lib/ferrokube")
+        self.lab.folder().join("data")
     }
 
     /// The log of the cluster.
@@ -69,12 +69,12 @@ impl Cluster {
 
     /// `ferrokube up` with the settings of this cluster, and more.
     pub fn up_command(&self, more: &[&str]) -> Command {
-        let mut command = self.ferrokube(&["up", "--kubeconfig"]);
+        let mut command = self.ferrokube(&["up", "--data-dir"]);
         command
-            .arg(self.kubeconfig())
-            .arg("--registries")
-            .arg(self.lab.registries())
-            .args(more);
+            .arg(self.data_dir())
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig());
+        command.arg("--registries").arg(self.lab.registries()).args(more);
         command
     }
 

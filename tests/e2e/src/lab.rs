@@ -33,10 +33,6 @@ for place in etc opt var/lib var/log; do
     mount -t overlay -o "lowerdir=/$place,upperdir=/run/lab/upper/$place,workdir=/run/lab/overlay/$place" overlay "/$place"
 done
 mount --bind /run/lab/folder "$0"
-for place in ferrokube kubelet containers; do
-    mkdir -p "/var/lib/$place" "$0/lib/$place"
-    mount --bind "$0/lib/$place" "/var/lib/$place"
-done
 rm -f /etc/resolv.conf
 echo "nameserver 10.99.0.1" > /etc/resolv.conf
 ip link set lo up
@@ -306,7 +302,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(lab.mounts(), ["/mnt"]);
-        assert!(lab.folder().join("lib/ferrokube/store").is_dir());
+        process::output(lab.command("ls").arg("/var/lib/ferrokube/store")).unwrap();
         assert!(!Path::new("/etc/cni").exists() && !Path::new("/var/lib/ferrokube").exists());
         let sleeper = lab.processes();
         assert_eq!(

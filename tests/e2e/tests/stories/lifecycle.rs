@@ -92,7 +92,7 @@ fn it_runs_in_the_background(c: &mut Cluster) -> Result<()> {
     same(c.stop()?, 0)?;
     has(&process::output(&mut c.up_command(&["-d"]))?, &["ready"])?;
     c.kubectl("get nodes")?;
-    process::output(&mut c.ferrokube(&["stop"]))?;
+    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
     has(
         &c.refused(&["get", "nodes", "--request-timeout=5s"], "")?,
         &["refused"],
@@ -178,12 +178,14 @@ fn refused(c: &Cluster, arguments: &[&str]) -> Result<String> {
     Ok(done.stderr + &done.stdout)
 }
 
+fn data_dir(c: &Cluster) -> String {
+    c.data_dir().display().to_string()
+}
+
 fn a_second_cluster_on_the_same_data_is_refused(c: &mut Cluster) -> Result<()> {
     let other = c.lab.folder().join("other").display().to_string();
-    has(
-        &refused(c, &["up", "--kubeconfig", &other])?,
-        &["/var/lib/ferrokube"],
-    )?;
+    let said = refused(c, &["up", "--data-dir", &data_dir(c), "--kubeconfig", &other])?;
+    has(&said, &[&data_dir(c)])?;
     c.kubectl("get nodes").map(drop)
 }
 
@@ -243,8 +245,14 @@ fn bad_settings_are_refused(c: &mut Cluster) -> Result<()> {
 }
 
 fn files_are_private(c: &mut Cluster) -> Result<()> {
-    let open = "find /var/lib/ferrokube/pki /var/lib/ferrokube/store -type f -perm /077";
-    same(process::output(c.lab.command("sh").args(["-c", open]))?, "")?;
+    let folders = ["pki", "store"].map(|name| c.data_dir().join(name));
+    let open = process::output(
+        c.lab
+            .command("find")
+            .args(folders)
+            .args(["-type", "f", "-perm", "/077"]),
+    )?;
+    same(open, "")?;
     use std::os::unix::fs::PermissionsExt as _;
     same(fs::metadata(c.kubeconfig())?.permissions().mode() & 0o777, 0o600)
 }
@@ -257,7 +265,8 @@ fn rm_leaves_nothing(c: &mut Cluster) -> Result<()> {
         !c.lab.processes().is_empty(),
         "the containers ended with the process"
     );
-    process::output(&mut c.ferrokube(&["rm", "--data-dir", "/var/lib/ferrokube"]))?;
+    process::output(&mut c.ferrokube(&["rm", "--data-dir", &data_dir(c)]))?;
+    ensure!(!c.data_dir().exists(), "the data directory is left");
     let none: Vec<String> = Vec::new();
     same(
         c.lab
@@ -277,7 +286,8 @@ fn rm_leaves_nothing(c: &mut Cluster) -> Result<()> {
         .map(|group| group.display().to_string())
         .collect();
     same(groups, &none[..])?;
-    let places = "/var/lib/ferrokube /var/lib/kubelet /run/ferrokube /run/netns /etc/cni /opt/cni /var/log/pods /var/log/containers";
+    let places =
+        "/var/lib/kubelet /run/ferrokube /run/netns /etc/cni /opt/cni /var/log/pods /var/log/containers";
     let left = process::output(
         c.lab
             .command("sh")
