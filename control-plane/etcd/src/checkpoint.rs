@@ -101,12 +101,23 @@ pub(crate) fn write(core: &Core, capture: &Capture, without: &[u32]) -> io::Resu
 }
 
 fn dump(core: &Core, file: Arc<dyn File>, capture: &Capture, without: &[u32]) -> io::Result<()> {
-    let mut out = Output { file, offset: 0, buffer: Vec::new(), hasher: Hasher::new() };
+    let mut out = Output {
+        file,
+        offset: 0,
+        buffer: Vec::new(),
+        hasher: Hasher::new(),
+    };
     out.buffer.extend_from_slice(MAGIC);
     for number in [FORMAT, core.salt, capture.segment] {
         out.u32(number);
     }
-    for number in [capture.offset, capture.next_index, capture.revision, capture.compacted, capture.reserved] {
+    for number in [
+        capture.offset,
+        capture.next_index,
+        capture.revision,
+        capture.compacted,
+        capture.reserved,
+    ] {
         out.u64(number);
     }
     out.u32(capture.lost.len() as u32);
@@ -119,7 +130,13 @@ fn dump(core: &Core, file: Arc<dyn File>, capture: &Capture, without: &[u32]) ->
         out.u64(*id as u64);
         out.u64(*ttl);
     }
-    let segments: Vec<u32> = core.read().segments.keys().copied().filter(|id| !without.contains(id)).collect();
+    let segments: Vec<u32> = core
+        .read()
+        .segments
+        .keys()
+        .copied()
+        .filter(|id| !without.contains(id))
+        .collect();
     out.u32(segments.len() as u32);
     for id in segments {
         out.u32(id);
@@ -150,7 +167,14 @@ fn dump_key(out: &mut Output, key: &Bytes, versions: &[Version], upto: Revision)
     out.u32(key.len() as u32);
     out.u32(count as u32);
     out.buffer.extend_from_slice(key);
-    for Version { revision, create, lease, at, .. } in &versions[..count] {
+    for Version {
+        revision,
+        create,
+        lease,
+        at,
+        ..
+    } in &versions[..count]
+    {
         for number in [*revision, *create, *lease as u64] {
             out.u64(number);
         }
@@ -187,7 +211,10 @@ impl<'a> Input<'a> {
 
 /// Reads the checkpoint, if there is one.
 pub(crate) fn read(files: &dyn Files) -> Result<Option<Checkpoint>, OpenError> {
-    let io = |source| OpenError::Io { what: format!("{}/{NAME}", files.place()), source };
+    let io = |source| OpenError::Io {
+        what: format!("{}/{NAME}", files.place()),
+        source,
+    };
     let corrupt = |why: &str| OpenError::Corrupt {
         place: files.place(),
         file: NAME.to_owned(),
@@ -200,7 +227,9 @@ pub(crate) fn read(files: &dyn Files) -> Result<Option<Checkpoint>, OpenError> {
     };
     let mut bytes = vec![0; file.length().map_err(io)? as usize];
     file.read_at(&mut bytes, 0).map_err(io)?;
-    let Some((content, sum)) = bytes.split_last_chunk::<4>() else { return Err(corrupt("it is too short")) };
+    let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
+        return Err(corrupt("it is too short"));
+    };
     if crc32fast::hash(content) != u32::from_le_bytes(*sum) {
         return Err(corrupt("the checksum is wrong"));
     }
@@ -209,10 +238,14 @@ pub(crate) fn read(files: &dyn Files) -> Result<Option<Checkpoint>, OpenError> {
         return Err(corrupt("it is no checkpoint"));
     }
     match input.u32() {
-        Some(format) if format > FORMAT => {
-            Err(OpenError::Newer { place: files.place(), found: format, known: FORMAT })
-        }
-        Some(_) => parse(&mut input).map(Some).ok_or_else(|| corrupt("it ends too early")),
+        Some(format) if format > FORMAT => Err(OpenError::Newer {
+            place: files.place(),
+            found: format,
+            known: FORMAT,
+        }),
+        Some(_) => parse(&mut input)
+            .map(Some)
+            .ok_or_else(|| corrupt("it ends too early")),
         None => Err(corrupt("it ends too early")),
     }
 }
@@ -224,7 +257,13 @@ fn parse(input: &mut Input<'_>) -> Option<Checkpoint> {
     let lost = input.list(|input| Some((input.u64()?, input.u64()?)))?;
     let leases = input.list(|input| Some((input.u64()? as i64, input.u64()?)))?;
     let segments = input.list(Input::u32)?;
-    let mut state = State::from_checkpoint(revision, compacted, reserved, lost.clone(), leases.iter().copied());
+    let mut state = State::from_checkpoint(
+        revision,
+        compacted,
+        reserved,
+        lost.clone(),
+        leases.iter().copied(),
+    );
     loop {
         let key_length = input.u32()?;
         if key_length == END {
@@ -236,12 +275,36 @@ fn parse(input: &mut Input<'_>) -> Option<Checkpoint> {
         state.restore(key, versions);
     }
     state.restored();
-    let capture = Capture { segment, offset, next_index, revision, compacted, reserved, lost, leases };
-    Some(Checkpoint { salt, capture, segments, state })
+    let capture = Capture {
+        segment,
+        offset,
+        next_index,
+        revision,
+        compacted,
+        reserved,
+        lost,
+        leases,
+    };
+    Some(Checkpoint {
+        salt,
+        capture,
+        segments,
+        state,
+    })
 }
 
 fn version(input: &mut Input<'_>) -> Option<Version> {
     let (revision, create, lease) = (input.u64()?, input.u64()?, input.u64()? as i64);
-    let at = Location { segment: input.u32()?, offset: input.u32()?, length: input.u32()? };
-    Some(Version { revision, create, lease, at, value: None })
+    let at = Location {
+        segment: input.u32()?,
+        offset: input.u32()?,
+        length: input.u32()?,
+    };
+    Some(Version {
+        revision,
+        create,
+        lease,
+        at,
+        value: None,
+    })
 }

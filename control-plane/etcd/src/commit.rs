@@ -4,7 +4,7 @@ use crate::{
     Error, KeyValue, Revision,
     checkpoint::{self, Capture},
     engine::{Core, hold},
-    record::{Kind, Record},
+    record::Record,
     segment::{Role, Segment, Tail},
     state::{Command, Entry, Location, Output, apply},
 };
@@ -14,6 +14,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+mod encode;
 mod publish;
 
 /// Requests of one batch at most.
@@ -30,7 +31,11 @@ const TERM: u64 = 1;
 /// What the writer is asked.
 pub(crate) enum Request {
     /// Apply a command; `durable`: answer only when it is on disk.
-    Apply { command: Command, durable: bool, answer: oneshot::Sender<Result<Answer, Error>> },
+    Apply {
+        command: Command,
+        durable: bool,
+        answer: oneshot::Sender<Result<Answer, Error>>,
+    },
     /// Say from where a checkpoint starts that is begun now.
     Capture(oneshot::Sender<Capture>),
     /// Log the volatile writes.
@@ -103,7 +108,15 @@ pub(crate) async fn serve(mut writer: Writer, mut requests: mpsc::Receiver<Reque
 impl Writer {
     pub fn new(core: Arc<Core>, active: Arc<Segment>, next_index: u64, logged: Revision) -> Self {
         let index = next_index - 1;
-        Self { core, active, index, durable: index, logged, volatile: false, broken: None }
+        Self {
+            core,
+            active,
+            index,
+            durable: index,
+            logged,
+            volatile: false,
+            broken: None,
+        }
     }
 
     /// Does all that is in the inbox. False when the writer is to end.
@@ -172,12 +185,19 @@ impl Writer {
         };
         for request in requests {
             match request {
-                Request::Apply { command, durable, answer } => {
+                Request::Apply {
+                    command,
+                    durable,
+                    answer,
+                } => {
                     let output = self.apply_one(&mut shared.state, &mut tail, command);
                     let changed = output.is_logged();
                     batch.sync |= changed && durable;
                     batch.volatile |= changed && !durable;
-                    batch.applied.push(Applied { output, answer: Some(answer) });
+                    batch.applied.push(Applied {
+                        output,
+                        answer: Some(answer),
+                    });
                 }
                 Request::Capture(answer) => batch.captures.push(answer),
                 Request::Flush => batch.sync |= !tail.bytes.is_empty(),
@@ -199,13 +219,29 @@ impl Writer {
 
     fn apply_one(&mut self, state: &mut crate::state::State, tail: &mut Tail, command: Command) -> Output {
         let length = match &command {
-            Command::Write { key, op: crate::Op::Put { value, .. }, .. } => Record::length(key, value),
+            Command::Write {
+                key,
+                op: crate::Op::Put { value, .. },
+                ..
+            } => Record::length(key, value),
             _ => 0,
         };
         let offset = (tail.start + tail.bytes.len() as u64) as u32;
-        let at = Location { segment: self.active.id, offset, length: length as u32 };
+        let at = Location {
+            segment: self.active.id,
+            offset,
+            length: length as u32,
+        };
         let index = self.index + 1;
-        let output = apply(state, Entry { term: TERM, index, at, command });
+        let output = apply(
+            state,
+            Entry {
+                term: TERM,
+                index,
+                at,
+                command,
+            },
+        );
         if output.is_logged() {
             self.index = index;
             output.encode(index, self.durable, self.core.salt, &mut tail.bytes);
@@ -222,7 +258,13 @@ impl Writer {
             self.sync()?;
         }
         let id = self.core.new_segment();
-        let made = Segment::create(self.core.files.as_ref(), Role::Log, id, self.core.salt, self.index + 1);
+        let made = Segment::create(
+            self.core.files.as_ref(),
+            Role::Log,
+            id,
+            self.core.salt,
+            self.index + 1,
+        );
         self.active = Arc::new(made.map_err(Failure::Write)?);
         self.core.write().segments.insert(id, self.active.clone());
         self.core.upkeep.notify_one();
@@ -238,7 +280,9 @@ impl Writer {
         };
         if let Err(error) = written {
             // What was written of it must not come back after a crash, since its writers are told that it failed.
-            file.truncate(start).and_then(|()| file.sync()).map_err(Failure::Sync)?;
+            file.truncate(start)
+                .and_then(|()| file.sync())
+                .map_err(Failure::Sync)?;
             return Err(Failure::Write(error));
         }
         file.sync().map_err(Failure::Sync)?;
@@ -268,7 +312,9 @@ impl Writer {
             }
             Failure::Sync(error) => {
                 tracing::error!(%error, file, "the log cannot be synced: the store is read-only until it is opened again");
-                let why = format!("the log could not be synced ({error}): read-only until the store is opened again");
+                let why = format!(
+                    "the log could not be synced ({error}): read-only until the store is opened again"
+                );
                 self.broken = Some(why.clone());
                 why
             }
@@ -288,7 +334,11 @@ impl Writer {
         let why = self.note(failure);
         for Applied { output, answer } in batch.applied {
             let unknown = matches!(failure, Failure::Sync(_)) && output.is_logged();
-            let error = if unknown { Error::Unknown(why.clone()) } else { Error::Unavailable(why.clone()) };
+            let error = if unknown {
+                Error::Unknown(why.clone())
+            } else {
+                Error::Unavailable(why.clone())
+            };
             if let Some(answer) = answer {
                 // A writer that no longer waits need not be told.
                 let _ = answer.send(Err(error));
@@ -325,7 +375,11 @@ impl Writer {
             let revision = shared.state.revision();
             if shared.state.reserved() > revision {
                 // With all of its revisions logged, none of the block can be lost.
-                self.apply_one(&mut shared.state, &mut active.tail_mut(), Command::Reserve(revision));
+                self.apply_one(
+                    &mut shared.state,
+                    &mut active.tail_mut(),
+                    Command::Reserve(revision),
+                );
             }
         }
         if !self.active.tail().bytes.is_empty()
@@ -354,9 +408,15 @@ impl Drop for Writer {
 impl Request {
     fn size(&self) -> usize {
         match self {
-            Request::Apply { command: Command::Write { key, op: crate::Op::Put { value, .. }, .. }, .. } => {
-                Record::length(key, value)
-            }
+            Request::Apply {
+                command:
+                    Command::Write {
+                        key,
+                        op: crate::Op::Put { value, .. },
+                        ..
+                    },
+                ..
+            } => Record::length(key, value),
             _ => 0,
         }
     }
@@ -365,59 +425,6 @@ impl Request {
         if let Request::Apply { answer, .. } = self {
             // A writer that no longer waits need not be told.
             let _ = answer.send(Err(Error::Unavailable(why.to_owned())));
-        }
-    }
-}
-
-impl Output {
-    /// Whether the log must say it.
-    fn is_logged(&self) -> bool {
-        match self {
-            Output::Put { .. } | Output::Granted(..) | Output::Compacted(..) | Output::Reserved(..) => true,
-            Output::Removed { keys, lease, .. } => !keys.is_empty() || lease.is_some(),
-            Output::Mismatch(..) | Output::Refused(_) => false,
-        }
-    }
-
-    /// Appends the records of this output.
-    fn encode(&self, index: u64, durable: u64, salt: u32, out: &mut Vec<u8>) {
-        let blank = Record {
-            kind: Kind::Put,
-            more: false,
-            term: TERM,
-            index,
-            durable,
-            revision: 0,
-            detail: 0,
-            lease: 0,
-            key: &[],
-            value: &[],
-        };
-        match self {
-            Output::Put { key, value, version, .. } => {
-                let (revision, detail, lease) = (version.revision, version.create, version.lease);
-                Record { revision, detail, lease, key, value, ..blank }.encode(salt, out);
-            }
-            Output::Removed { keys, revision, lease } => {
-                let revision = *revision;
-                for (at, (key, _)) in keys.iter().enumerate() {
-                    let more = lease.is_some() || at + 1 < keys.len();
-                    Record { kind: Kind::Delete, more, revision, key, ..blank }.encode(salt, out);
-                }
-                if let Some((lease, _)) = *lease {
-                    Record { kind: Kind::Revoke, revision, lease, ..blank }.encode(salt, out);
-                }
-            }
-            Output::Granted(lease, ttl) => {
-                Record { kind: Kind::Grant, lease: *lease, detail: *ttl, ..blank }.encode(salt, out);
-            }
-            Output::Compacted(revision, _) => {
-                Record { kind: Kind::Compact, revision: *revision, ..blank }.encode(salt, out);
-            }
-            Output::Reserved(until, _) => {
-                Record { kind: Kind::Reserve, revision: *until, ..blank }.encode(salt, out);
-            }
-            Output::Mismatch(..) | Output::Refused(_) => {}
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The engine: the parts of the store put together, as a [`Store`].
 
 use crate::{
-    Durability, Error, Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest, WatchItem,
-    WatchRequest,
+    Durability, Error, Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest,
+    WatchItem, WatchRequest,
     commit::{self, Answer, Request, Writer},
     files::{Disk, Files},
     lease::Deadlines,
@@ -76,8 +76,14 @@ impl Shared {
     /// A version, with the segment that has its value.
     pub fn find(&self, key: &Bytes, version: crate::state::Version) -> Found {
         let cold = version.value.is_none();
-        let segment = cold.then(|| self.segments.get(&version.at.segment).cloned()).flatten();
-        Found { key: key.clone(), version, segment }
+        let segment = cold
+            .then(|| self.segments.get(&version.at.segment).cloned())
+            .flatten();
+        Found {
+            key: key.clone(),
+            version,
+            segment,
+        }
     }
 }
 
@@ -129,7 +135,10 @@ impl Core {
     }
 
     /// Runs `work` where it may wait for the device.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
         if self.files.blocks() {
             let done = self.env.tasks.blocking(work).await;
             done.ok_or_else(|| Error::Unavailable("the runtime is stopping".to_owned()))
@@ -153,8 +162,17 @@ impl Core {
     pub async fn submit(&self, command: Command, durable: bool) -> Result<Answer, Error> {
         let (answer, answered) = oneshot::channel();
         let closed = || Error::Unavailable("the store is closed".to_owned());
-        self.queue.send(Request::Apply { command, durable, answer }).await.map_err(|_| closed())?;
-        answered.await.unwrap_or_else(|_| Err(Error::Unknown("the store closed before it answered".to_owned())))
+        self.queue
+            .send(Request::Apply {
+                command,
+                durable,
+                answer,
+            })
+            .await
+            .map_err(|_| closed())?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(Error::Unknown("the store closed before it answered".to_owned())))
     }
 
     fn collect(&self, request: &RangeRequest) -> Result<(RangeResponse, Vec<Found>), Error> {
@@ -164,7 +182,11 @@ impl Core {
             revision if revision > shared.visible => return Err(Error::Future(revision)),
             revision => shared.state.readable(revision).map(|()| revision)?,
         };
-        let limit = if request.limit == 0 { usize::MAX } else { request.limit };
+        let limit = if request.limit == 0 {
+            usize::MAX
+        } else {
+            request.limit
+        };
         let mut found = Vec::new();
         let mut count = 0;
         for (key, version) in shared.state.range(&request.start, &request.end, revision) {
@@ -177,7 +199,14 @@ impl Core {
                 found.push(shared.find(key, version));
             }
         }
-        Ok((RangeResponse { kvs: Vec::new(), count, revision }, found))
+        Ok((
+            RangeResponse {
+                kvs: Vec::new(),
+                count,
+                revision,
+            },
+            found,
+        ))
     }
 }
 
@@ -200,7 +229,10 @@ impl Engine {
     /// directory before it returns. The store closes when the tasks of `env` are asked to stop.
     pub fn open(dir: impl AsRef<Path>, options: Options, env: Env) -> Result<Arc<Self>, OpenError> {
         let dir = dir.as_ref();
-        let disk = Disk::new(dir).map_err(|source| OpenError::Io { what: dir.display().to_string(), source })?;
+        let disk = Disk::new(dir).map_err(|source| OpenError::Io {
+            what: dir.display().to_string(),
+            source,
+        })?;
         Self::open_in(Arc::new(disk), options, env)
     }
 
@@ -225,7 +257,10 @@ impl Engine {
             files,
             salt: recovered.salt,
             observer: Mutex::new(None),
-            tip: tokio::sync::watch::Sender::new(Tip { revision, closed: false }),
+            tip: tokio::sync::watch::Sender::new(Tip {
+                revision,
+                closed: false,
+            }),
             queue,
             stopping: AtomicBool::new(false),
             next_segment: AtomicU32::new(recovered.next_segment),
@@ -244,7 +279,12 @@ impl Engine {
             }),
             env,
         });
-        let writer = Writer::new(core.clone(), recovered.active, recovered.next_index, recovered.logged);
+        let writer = Writer::new(
+            core.clone(),
+            recovered.active,
+            recovered.next_index,
+            recovered.logged,
+        );
         start(&core, writer, requests);
         Ok(Arc::new(Self { core }))
     }
@@ -311,7 +351,9 @@ async fn timer(core: Arc<Core>) {
             _ = ended.wait_for(|ended| *ended) => return,
         }
         let now = core.env.clock.now();
-        if hold(&core.flush_at).take_if(|at| *at <= now).is_some() && core.queue.send(Request::Flush).await.is_err() {
+        if hold(&core.flush_at).take_if(|at| *at <= now).is_some()
+            && core.queue.send(Request::Flush).await.is_err()
+        {
             return;
         }
         let due = hold(&core.leases).ended(now);
@@ -353,14 +395,23 @@ impl Store for Engine {
 
     fn txn(&self, request: TxnRequest) -> BoxFuture<'_, Result<TxnOutcome, Error>> {
         async move {
-            let TxnRequest { key, expect, op, durability } = request;
+            let TxnRequest {
+                key,
+                expect,
+                op,
+                durability,
+            } = request;
             if let crate::Op::Put { value, .. } = &op
                 && value.len().max(key.len()) > self.core.options.max_value_bytes
             {
                 return Err(Error::TooLarge(value.len().max(key.len())));
             }
             let durable = durability == Durability::Durable || self.core.options.durable_leases;
-            match self.core.submit(Command::Write { key, expect, op }, durable).await? {
+            match self
+                .core
+                .submit(Command::Write { key, expect, op }, durable)
+                .await?
+            {
                 Answer::Done(revision) => Ok(TxnOutcome::Done(revision)),
                 Answer::Mismatch(kv, revision) => Ok(TxnOutcome::Mismatch(kv, revision)),
             }
@@ -373,7 +424,13 @@ impl Store for Engine {
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.core.submit(Command::Compact(revision), true).await.map(|_| ()) }.boxed()
+        async move {
+            self.core
+                .submit(Command::Compact(revision), true)
+                .await
+                .map(|_| ())
+        }
+        .boxed()
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<i64, Error>> {
@@ -390,7 +447,14 @@ impl Store for Engine {
 
     fn keep_alive(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>> {
         let renewed = hold(&self.core.leases).renew(lease, self.core.env.clock.now());
-        async move { if renewed { Ok(()) } else { Err(Error::LeaseNotFound) } }.boxed()
+        async move {
+            if renewed {
+                Ok(())
+            } else {
+                Err(Error::LeaseNotFound)
+            }
+        }
+        .boxed()
     }
 
     fn revoke(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>> {

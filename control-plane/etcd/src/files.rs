@@ -65,11 +65,18 @@ impl Disk {
     pub fn new(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = dir.into();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self { dir, lock: Mutex::new(None) })
+        Ok(Self {
+            dir,
+            lock: Mutex::new(None),
+        })
     }
 
     fn open_with(&self, name: &str, options: &mut fs::OpenOptions) -> io::Result<fs::File> {
-        options.read(true).write(true).mode(0o600).open(self.dir.join(name))
+        options
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(self.dir.join(name))
     }
 }
 
@@ -95,21 +102,32 @@ impl Files for Disk {
             Err(fs::TryLockError::Error(error)) => return Err(Locked::Failed(error)),
         }
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.write_all_at(pid.as_bytes(), 0)).map_err(Locked::Failed)?;
+        file.set_len(0)
+            .and_then(|()| file.write_all_at(pid.as_bytes(), 0))
+            .map_err(Locked::Failed)?;
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     }
 
     fn unlock(&self) {
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let held = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Closing is not enough: a child between fork and exec has the same open file.
+        if let Some(Err(error)) = held.map(|file| file.unlock()) {
+            tracing::warn!(%error, place = self.place(), "the store's lock stays until this process ends");
+        }
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        fs::read_dir(&self.dir)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(self.open_with(name, fs::OpenOptions::new().create(true).truncate(true))?))
+        Ok(Arc::new(self.open_with(
+            name,
+            fs::OpenOptions::new().create(true).truncate(true),
+        )?))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {

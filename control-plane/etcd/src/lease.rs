@@ -42,7 +42,11 @@ impl Deadlines {
 
     /// The leases whose time is over.
     pub fn ended(&self, now: Instant) -> Vec<i64> {
-        self.by_time.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, lease)| *lease).collect()
+        self.by_time
+            .iter()
+            .take_while(|(deadline, _)| *deadline <= now)
+            .map(|(_, lease)| *lease)
+            .collect()
     }
 
     /// When the next lease ends.

@@ -30,7 +30,11 @@ struct Faults {
 impl Default for Faults {
     fn default() -> Self {
         let never = || AtomicU64::new(u64::MAX);
-        Self { room: never(), operations: never(), sync_fails: AtomicBool::new(false) }
+        Self {
+            room: never(),
+            operations: never(),
+            sync_fails: AtomicBool::new(false),
+        }
     }
 }
 
@@ -91,8 +95,14 @@ impl MemoryFiles {
 
     /// Sets the content of a file, as if it had always been so.
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
-        let content = Mutex::new(Content { durable: bytes.len(), bytes });
-        let file = MemoryFile { content, faults: self.0.faults.clone() };
+        let content = Mutex::new(Content {
+            durable: bytes.len(),
+            bytes,
+        });
+        let file = MemoryFile {
+            content,
+            faults: self.0.faults.clone(),
+        };
         hold(&self.0.files).insert(name.to_owned(), Arc::new(file));
     }
 
@@ -125,7 +135,10 @@ impl MemoryFiles {
 
     /// How many bytes all files have together.
     pub fn size(&self) -> u64 {
-        hold(&self.0.files).values().map(|file| hold(&file.content).bytes.len() as u64).sum()
+        hold(&self.0.files)
+            .values()
+            .map(|file| hold(&file.content).bytes.len() as u64)
+            .sum()
     }
 }
 
@@ -139,7 +152,11 @@ impl Files for MemoryFiles {
     }
 
     fn lock(&self) -> Result<(), Locked> {
-        if self.0.locked.swap(true, Ordering::AcqRel) { Err(Locked::Held(None)) } else { Ok(()) }
+        if self.0.locked.swap(true, Ordering::AcqRel) {
+            Err(Locked::Held(None))
+        } else {
+            Ok(())
+        }
     }
 
     fn unlock(&self) {
@@ -173,7 +190,10 @@ impl Files for MemoryFiles {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.0.faults.count()?;
-        hold(&self.0.files).remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        hold(&self.0.files)
+            .remove(name)
+            .map(|_| ())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -189,7 +209,10 @@ impl File for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let content = hold(&self.content);
         let start = offset as usize;
-        let part = content.bytes.get(start..start + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let part = content
+            .bytes
+            .get(start..start + buffer.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(part);
         Ok(())
     }
@@ -208,7 +231,11 @@ impl File for MemoryFile {
         }
         content.bytes[start..end].copy_from_slice(&data[..fits]);
         content.durable = content.durable.min(start);
-        if fits < data.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if fits < data.len() {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {

@@ -57,28 +57,48 @@ fn sweep(core: &Core) -> bool {
 /// live, and small ones of copies, so that their number stays bounded.
 fn candidates(core: &Core) -> Vec<u32> {
     let shared = core.read();
-    let active = shared.segments.values().filter(|segment| segment.role == Role::Log).map(|segment| segment.id).max();
+    let active = shared
+        .segments
+        .values()
+        .filter(|segment| segment.role == Role::Log)
+        .map(|segment| segment.id)
+        .max();
     let all_live: u64 = shared.state.live().values().sum();
     let mut garbage = 0;
     let mut old = Vec::new();
-    for segment in shared.segments.values().filter(|segment| Some(segment.id) != active) {
-        let (length, live) = (segment.length(), shared.state.live().get(&segment.id).copied().unwrap_or(0));
+    for segment in shared
+        .segments
+        .values()
+        .filter(|segment| Some(segment.id) != active)
+    {
+        let (length, live) = (
+            segment.length(),
+            shared.state.live().get(&segment.id).copied().unwrap_or(0),
+        );
         let small = segment.role == Role::Live && length < core.options.segment_bytes / 4;
         if small || live < length / 2 {
             garbage += length.saturating_sub(live);
             old.push(segment.id);
         }
     }
-    if garbage >= core.options.segment_bytes.max(all_live / 2) { old } else { Vec::new() }
+    if garbage >= core.options.segment_bytes.max(all_live / 2) {
+        old
+    } else {
+        Vec::new()
+    }
 }
 
 async fn reclaim(core: &Arc<Core>, old: Vec<u32>) -> io::Result<()> {
     let (worker, segments) = (core.clone(), old.clone());
-    core.run(move || copy_live(&worker, &segments)).await.map_err(io::Error::other)??;
+    core.run(move || copy_live(&worker, &segments))
+        .await
+        .map_err(io::Error::other)??;
     let emptied: Vec<u32> = {
         let shared = core.read();
         let live = shared.state.live();
-        old.into_iter().filter(|id| live.get(id).is_none_or(|bytes| *bytes == 0)).collect()
+        old.into_iter()
+            .filter(|id| live.get(id).is_none_or(|bytes| *bytes == 0))
+            .collect()
     };
     save(core, emptied).await
 }
@@ -92,7 +112,9 @@ async fn save(core: &Arc<Core>, emptied: Vec<u32>) -> io::Result<()> {
     // No answer: the store is ending, and writes its own checkpoint.
     let Ok(capture) = capture.await else { return Ok(()) };
     let worker = core.clone();
-    core.run(move || save_now(&worker, &capture, &emptied)).await.map_err(io::Error::other)?
+    core.run(move || save_now(&worker, &capture, &emptied))
+        .await
+        .map_err(io::Error::other)?
 }
 
 fn save_now(core: &Core, capture: &Capture, emptied: &[u32]) -> io::Result<()> {
@@ -127,14 +149,22 @@ fn copy_live(core: &Core, old: &[u32]) -> io::Result<()> {
     if *ended {
         return Ok(());
     }
-    let mut copier = Copier { core, target: None, buffer: Vec::new(), moves: Vec::new() };
+    let mut copier = Copier {
+        core,
+        target: None,
+        buffer: Vec::new(),
+        moves: Vec::new(),
+    };
     let mut last: Option<Bytes> = None;
     loop {
         let keys = core.read().state.keys_after(last.as_ref(), STEP);
         let Some((key, _)) = keys.last() else { break };
         last = Some(key.clone());
         for (key, versions) in keys {
-            for version in versions.iter().filter(|version| old.contains(&version.at.segment)) {
+            for version in versions
+                .iter()
+                .filter(|version| old.contains(&version.at.segment))
+            {
                 copier.copy(&key, version.revision, version.at)?;
             }
         }
@@ -144,10 +174,20 @@ fn copy_live(core: &Core, old: &[u32]) -> io::Result<()> {
 
 impl Copier<'_> {
     fn copy(&mut self, key: &Bytes, revision: u64, from: Location) -> io::Result<()> {
-        let source = self.core.read().segments.get(&from.segment).cloned().ok_or(io::ErrorKind::NotFound)?;
+        let source = self
+            .core
+            .read()
+            .segments
+            .get(&from.segment)
+            .cloned()
+            .ok_or(io::ErrorKind::NotFound)?;
         let bytes = source.read(from)?;
         Record::decode(self.core.salt, &bytes).map_err(|damage| {
-            io::Error::other(format!("{} at {}: {damage}", source.role.name(source.id), from.offset))
+            io::Error::other(format!(
+                "{} at {}: {damage}",
+                source.role.name(source.id),
+                from.offset
+            ))
         })?;
         let target = match &self.target {
             Some(target) => target.clone(),
@@ -160,7 +200,11 @@ impl Copier<'_> {
             }
         };
         let offset = target.length() + self.buffer.len() as u64;
-        let to = Location { segment: target.id, offset: offset as u32, length: from.length };
+        let to = Location {
+            segment: target.id,
+            offset: offset as u32,
+            length: from.length,
+        };
         self.buffer.extend_from_slice(&bytes);
         self.moves.push((key.clone(), revision, from, to));
         if self.buffer.len() >= CHUNK {

@@ -134,7 +134,14 @@ impl<'a> Record<'a> {
         out.extend_from_slice(&[self.kind as u8, u8::from(self.more)]);
         out.extend_from_slice(&MARK.to_le_bytes());
         out.extend_from_slice(&(self.key.len() as u32).to_le_bytes());
-        for number in [self.term, self.index, self.durable, self.revision, self.detail, self.lease as u64] {
+        for number in [
+            self.term,
+            self.index,
+            self.durable,
+            self.revision,
+            self.detail,
+            self.lease as u64,
+        ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(self.key);
@@ -148,7 +155,9 @@ impl<'a> Record<'a> {
         let header = bytes.get(..RECORD_HEADER).ok_or(Damage::Short)?;
         let (length, key_length) = (u32_at(header, 4) as usize, u32_at(header, 12) as usize);
         let mark = u16::from_le_bytes([header[10], header[11]]);
-        let kind = Kind::of(header[8]).filter(|_| mark == MARK && header[9] <= 1).ok_or(Damage::NoRecord)?;
+        let kind = Kind::of(header[8])
+            .filter(|_| mark == MARK && header[9] <= 1)
+            .ok_or(Damage::NoRecord)?;
         if length < RECORD_HEADER || key_length > length - RECORD_HEADER {
             return Err(Damage::NoRecord);
         }
@@ -211,7 +220,12 @@ impl SegmentHeader {
             return Err(Damage::Checksum);
         }
         let (format, segment) = (u32_at(header, 8), u32_at(header, 16));
-        Ok(Self { format, salt, segment, first_index: u64_at(header, 24) })
+        Ok(Self {
+            format,
+            salt,
+            segment,
+            first_index: u64_at(header, 24),
+        })
     }
 }
 
@@ -266,7 +280,12 @@ mod tests {
 
     #[test]
     fn a_header_reads_as_it_was_written() {
-        let header = SegmentHeader { format: FORMAT, salt: 5, segment: 3, first_index: 40 };
+        let header = SegmentHeader {
+            format: FORMAT,
+            salt: 5,
+            segment: 3,
+            first_index: 40,
+        };
         let bytes = header.encode();
         assert_eq!(bytes.len(), SEGMENT_HEADER);
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));

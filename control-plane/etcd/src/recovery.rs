@@ -8,11 +8,7 @@ use crate::{
     state::{Location, State},
 };
 use component::Env;
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 const VERSION: &str = "version";
 
@@ -78,8 +74,14 @@ pub(crate) struct Recovered {
 /// Locks and reads the directory.
 pub(crate) fn open(files: &dyn Files, env: &Env) -> Result<Recovered, OpenError> {
     files.lock().map_err(|locked| match locked {
-        Locked::Held(pid) => OpenError::Locked { place: files.place(), pid },
-        Locked::Failed(source) => OpenError::Io { what: format!("{}/lock", files.place()), source },
+        Locked::Held(pid) => OpenError::Locked {
+            place: files.place(),
+            pid,
+        },
+        Locked::Failed(source) => OpenError::Io {
+            what: format!("{}/lock", files.place()),
+            source,
+        },
     })?;
     let recovered = Recovery::run(files, env);
     if recovered.is_err() {
@@ -122,7 +124,10 @@ impl<'a> Recovery<'a> {
             this.state = checkpoint.state;
             this.next_index = checkpoint.capture.next_index;
             used = checkpoint.segments;
-            start = Some(Start { segment: checkpoint.capture.segment, offset: checkpoint.capture.offset });
+            start = Some(Start {
+                segment: checkpoint.capture.segment,
+                offset: checkpoint.capture.offset,
+            });
         }
         let first = start.as_ref().map_or(0, |start| start.segment);
         let unused = this.take_unused(&mut found, &used, first)?;
@@ -136,18 +141,30 @@ impl<'a> Recovery<'a> {
 
     fn io(&self, name: &str) -> impl Fn(io::Error) -> OpenError + use<> {
         let what = format!("{}/{name}", self.files.place());
-        move |source| OpenError::Io { what: what.clone(), source }
+        move |source| OpenError::Io {
+            what: what.clone(),
+            source,
+        }
     }
 
     fn corrupt(&self, file: &str, offset: u64, why: impl ToString) -> OpenError {
         let (place, file) = (self.files.place(), file.to_owned());
-        OpenError::Corrupt { place, file, offset, why: why.to_string() }
+        OpenError::Corrupt {
+            place,
+            file,
+            offset,
+            why: why.to_string(),
+        }
     }
 
     /// The segments by number.
     fn list(&self) -> Result<Vec<(u32, Role)>, OpenError> {
         let names = self.files.list().map_err(self.io(""))?;
-        let mut found: Vec<_> = names.iter().filter_map(|name| Role::parse(name)).map(|(r, id)| (id, r)).collect();
+        let mut found: Vec<_> = names
+            .iter()
+            .filter_map(|name| Role::parse(name))
+            .map(|(r, id)| (id, r))
+            .collect();
         found.sort_unstable_by_key(|(id, _)| *id);
         Ok(found)
     }
@@ -159,24 +176,34 @@ impl<'a> Recovery<'a> {
         used: &[u32],
         first: u32,
     ) -> Result<Vec<(u32, Role)>, OpenError> {
-        if let Some(missing) = used.iter().find(|id| !found.iter().any(|(found, _)| found == *id)) {
+        if let Some(missing) = used
+            .iter()
+            .find(|id| !found.iter().any(|(found, _)| found == *id))
+        {
             let file = format!("segment {missing}");
             return Err(self.corrupt(&file, 0, "the checkpoint needs it, and it is not there"));
         }
-        let (keep, unused) =
-            found.drain(..).partition(|(id, role)| used.contains(id) || (*role == Role::Log && *id >= first));
+        let (keep, unused) = found
+            .drain(..)
+            .partition(|(id, role)| used.contains(id) || (*role == Role::Log && *id >= first));
         *found = keep;
         Ok(unused)
     }
 
     fn read_segments(&mut self, found: &[(u32, Role)], start: Option<&Start>) -> Result<(), OpenError> {
-        let newest = found.iter().filter(|(_, role)| *role == Role::Log).map(|(id, _)| *id).max();
+        let newest = found
+            .iter()
+            .filter(|(_, role)| *role == Role::Log)
+            .map(|(id, _)| *id)
+            .max();
         for (id, role) in found {
             let name = role.name(*id);
             let file = self.files.open(&name).map_err(self.io(&name))?;
             let length = file.length().map_err(self.io(&name))?;
             let last = Some(*id) == newest;
-            let Some(header) = self.header(&name, file.as_ref(), length, last)? else { continue };
+            let Some(header) = self.header(&name, file.as_ref(), length, last)? else {
+                continue;
+            };
             if self.segments.is_empty() && start.is_none() {
                 self.salt = header.salt;
             }
@@ -185,12 +212,24 @@ impl<'a> Recovery<'a> {
             }
             let mut end = length;
             if *role == Role::Log && start.is_none_or(|start| *id >= start.segment) {
-                let from = start.filter(|start| start.segment == *id).map(|start| start.offset);
+                let from = start
+                    .filter(|start| start.segment == *id)
+                    .map(|start| start.offset);
                 if from.is_none() && header.first_index != self.next_index {
-                    let why = format!("it starts at index {}, after {}", header.first_index, self.next_index - 1);
+                    let why = format!(
+                        "it starts at index {}, after {}",
+                        header.first_index,
+                        self.next_index - 1
+                    );
                     return Err(self.corrupt(&name, 0, why));
                 }
-                end = self.replay(&name, *id, file.as_ref(), from.unwrap_or(SEGMENT_HEADER as u64), last)?;
+                end = self.replay(
+                    &name,
+                    *id,
+                    file.as_ref(),
+                    from.unwrap_or(SEGMENT_HEADER as u64),
+                    last,
+                )?;
             }
             let segment = Segment::opened(file, *role, *id, self.salt, end);
             self.segments.insert(*id, Arc::new(segment));
@@ -209,9 +248,11 @@ impl<'a> Recovery<'a> {
         let mut bytes = vec![0; (length as usize).min(SEGMENT_HEADER)];
         file.read_at(&mut bytes, 0).map_err(self.io(name))?;
         match SegmentHeader::decode(&bytes) {
-            Ok(header) if header.format > FORMAT => {
-                Err(OpenError::Newer { place: self.files.place(), found: header.format, known: FORMAT })
-            }
+            Ok(header) if header.format > FORMAT => Err(OpenError::Newer {
+                place: self.files.place(),
+                found: header.format,
+                known: FORMAT,
+            }),
             Ok(header) => Ok(Some(header)),
             Err(_) if last && length <= SEGMENT_HEADER as u64 => {
                 self.files.remove(name).map_err(self.io(name))?;
@@ -222,7 +263,14 @@ impl<'a> Recovery<'a> {
     }
 
     /// Reads the log in a segment; gives where it ends, and cuts the file there.
-    fn replay(&mut self, name: &str, id: u32, file: &dyn File, from: u64, last: bool) -> Result<u64, OpenError> {
+    fn replay(
+        &mut self,
+        name: &str,
+        id: u32,
+        file: &dyn File,
+        from: u64,
+        last: bool,
+    ) -> Result<u64, OpenError> {
         let length = file.length().map_err(self.io(name))?;
         let Some(rest) = length.checked_sub(from) else {
             return Err(self.corrupt(name, length, "it ends before the checkpoint"));
@@ -246,7 +294,14 @@ impl<'a> Recovery<'a> {
                 return Err(self.corrupt(name, from + at as u64, why));
             }
             let offset = (from + at as u64) as u32;
-            self.state.replay(&record, Location { segment: id, offset, length: size as u32 });
+            self.state.replay(
+                &record,
+                Location {
+                    segment: id,
+                    offset,
+                    length: size as u32,
+                },
+            );
             at += size;
             if !record.more {
                 self.next_index += 1;
@@ -257,9 +312,15 @@ impl<'a> Recovery<'a> {
             if !last {
                 return Err(self.corrupt(name, from + whole as u64, "an entry is cut off"));
             }
-            tracing::info!(file = name, bytes = bytes.len() - whole, "cut off an unfinished write");
+            tracing::info!(
+                file = name,
+                bytes = bytes.len() - whole,
+                "cut off an unfinished write"
+            );
             self.state.truncate(revision);
-            file.truncate(from + whole as u64).and_then(|()| file.sync()).map_err(self.io(name))?;
+            file.truncate(from + whole as u64)
+                .and_then(|()| file.sync())
+                .map_err(self.io(name))?;
         }
         Ok(from + whole as u64)
     }
@@ -273,7 +334,11 @@ impl<'a> Recovery<'a> {
     }
 
     fn finish(mut self, mut next_segment: u32) -> Result<Recovered, OpenError> {
-        let newest = self.segments.values().rfind(|segment| segment.role == Role::Log).cloned();
+        let newest = self
+            .segments
+            .values()
+            .rfind(|segment| segment.role == Role::Log)
+            .cloned();
         let active = match newest {
             Some(active) => active,
             None => {
@@ -319,7 +384,10 @@ impl<'a> Recovery<'a> {
         let mut bytes = Vec::new();
         record.encode(self.salt, &mut bytes);
         let mut tail = active.tail_mut();
-        let written = active.file.write_at(&bytes, tail.start).and_then(|()| active.file.sync());
+        let written = active
+            .file
+            .write_at(&bytes, tail.start)
+            .and_then(|()| active.file.sync());
         written.map_err(self.io(&active.role.name(active.id)))?;
         tail.start += bytes.len() as u64;
         self.next_index += 1;
@@ -329,7 +397,10 @@ impl<'a> Recovery<'a> {
 }
 
 fn check_version(files: &dyn Files) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io { what: format!("{}/{VERSION}", files.place()), source };
+    let io = |source| OpenError::Io {
+        what: format!("{}/{VERSION}", files.place()),
+        source,
+    };
     let file = match files.open(VERSION) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return write_version(files).map_err(io),
         opened => opened.map_err(io)?,
@@ -337,11 +408,20 @@ fn check_version(files: &dyn Files) -> Result<(), OpenError> {
     let mut text = vec![0; file.length().map_err(io)? as usize];
     file.read_at(&mut text, 0).map_err(io)?;
     match String::from_utf8_lossy(&text).trim().parse::<u32>() {
-        Ok(found) if found > FORMAT => Err(OpenError::Newer { place: files.place(), found, known: FORMAT }),
+        Ok(found) if found > FORMAT => Err(OpenError::Newer {
+            place: files.place(),
+            found,
+            known: FORMAT,
+        }),
         Ok(_) => Ok(()),
         Err(error) => {
             let (place, file) = (files.place(), VERSION.to_owned());
-            Err(OpenError::Corrupt { place, file, offset: 0, why: error.to_string() })
+            Err(OpenError::Corrupt {
+                place,
+                file,
+                offset: 0,
+                why: error.to_string(),
+            })
         }
     }
 }

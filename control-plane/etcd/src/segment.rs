@@ -61,7 +61,12 @@ impl Segment {
     pub fn create(files: &dyn Files, role: Role, id: u32, salt: u32, first_index: u64) -> io::Result<Self> {
         let name = role.name(id);
         let made = files.create(&name).and_then(|file| {
-            let header = SegmentHeader { format: FORMAT, salt, segment: id, first_index };
+            let header = SegmentHeader {
+                format: FORMAT,
+                salt,
+                segment: id,
+                first_index,
+            };
             file.write_at(&header.encode(), 0)?;
             file.sync()?;
             files.sync()?;
@@ -76,7 +81,16 @@ impl Segment {
 
     /// A segment whose file ends at `length`.
     pub fn opened(file: Arc<dyn File>, role: Role, id: u32, salt: u32, length: u64) -> Self {
-        Self { id, role, salt, file, tail: RwLock::new(Tail { start: length, bytes: Vec::new() }) }
+        Self {
+            id,
+            role,
+            salt,
+            file,
+            tail: RwLock::new(Tail {
+                start: length,
+                bytes: Vec::new(),
+            }),
+        }
     }
 
     pub fn tail(&self) -> RwLockReadGuard<'_, Tail> {
@@ -100,7 +114,10 @@ impl Segment {
         match u64::from(at.offset).checked_sub(tail.start) {
             Some(offset) => {
                 let offset = offset as usize;
-                let part = tail.bytes.get(offset..offset + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+                let part = tail
+                    .bytes
+                    .get(offset..offset + bytes.len())
+                    .ok_or(io::ErrorKind::UnexpectedEof)?;
                 bytes.copy_from_slice(part);
             }
             None => {
@@ -141,12 +158,24 @@ impl Found {
     }
 
     pub fn load(self) -> Result<KeyValue, Error> {
-        let Version { revision, create, lease, at, value } = self.version;
+        let Version {
+            revision,
+            create,
+            lease,
+            at,
+            value,
+        } = self.version;
         let value = match (value, &self.segment) {
             (Some(value), _) => value,
             (None, Some(segment)) => segment.value(&self.key, revision, at)?,
             (None, None) => return Err(Error::Unavailable(format!("segment {} is not there", at.segment))),
         };
-        Ok(KeyValue { key: self.key, value, mod_revision: revision, create_revision: create, lease })
+        Ok(KeyValue {
+            key: self.key,
+            value,
+            mod_revision: revision,
+            create_revision: create,
+            lease,
+        })
     }
 }

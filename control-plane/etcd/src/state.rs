@@ -3,10 +3,11 @@
 //! The same entries in the same order make the same state on every member. A value is not here but in the log, where
 //! its [`Location`] says; it is also kept in memory while it is fresh, or while an observer shares it.
 
-use crate::{Op, Revision, record};
+use crate::{Op, Revision};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry as Slot};
 
+mod replay;
 mod view;
 
 pub use view::Refusal;
@@ -168,9 +169,7 @@ pub fn apply(state: &mut State, entry: Entry) -> Output {
             Output::Granted(id, ttl)
         }
         Command::Revoke(id) => state.revoke(id),
-        Command::Compact(revision) if revision > state.revision => {
-            Output::Refused(Refusal::Future(revision))
-        }
+        Command::Compact(revision) if revision > state.revision => Output::Refused(Refusal::Future(revision)),
         Command::Compact(revision) if revision <= state.compacted => {
             Output::Refused(Refusal::Compacted(state.compacted))
         }
@@ -196,24 +195,43 @@ impl State {
             Op::Put { value, lease } => {
                 let create = live.map_or(revision, |version| version.create);
                 let kept = self.keep_values.then(|| value.clone());
-                let version = Version { revision, create, lease, at, value: kept };
+                let version = Version {
+                    revision,
+                    create,
+                    lease,
+                    at,
+                    value: kept,
+                };
                 self.revision = revision;
                 let prev = self.push(&key, version.clone(), Some(value.clone()));
-                Output::Put { key, value, version, prev }
+                Output::Put {
+                    key,
+                    value,
+                    version,
+                    prev,
+                }
             }
-            Op::Delete if current == 0 => {
-                Output::Removed { keys: Vec::new(), revision: self.revision, lease: None }
-            }
+            Op::Delete if current == 0 => Output::Removed {
+                keys: Vec::new(),
+                revision: self.revision,
+                lease: None,
+            },
             Op::Delete => {
                 self.revision = revision;
                 let prev = self.push(&key, removal(revision), None);
-                Output::Removed { keys: prev.map(|prev| (key, prev)).into_iter().collect(), revision, lease: None }
+                Output::Removed {
+                    keys: prev.map(|prev| (key, prev)).into_iter().collect(),
+                    revision,
+                    lease: None,
+                }
             }
         }
     }
 
     fn revoke(&mut self, id: i64) -> Output {
-        let Some(lease) = self.leases.get_mut(&id) else { return Output::Refused(Refusal::LeaseNotFound) };
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return Output::Refused(Refusal::LeaseNotFound);
+        };
         let (ttl, keys) = (lease.ttl, std::mem::take(&mut lease.keys));
         self.leases.remove(&id);
         if !keys.is_empty() {
@@ -224,7 +242,11 @@ impl State {
             let prev = self.push(&key, removal(revision), None)?;
             Some((key, prev))
         });
-        Output::Removed { keys: removed.collect(), revision, lease: Some((id, ttl)) }
+        Output::Removed {
+            keys: removed.collect(),
+            revision,
+            lease: Some((id, ttl)),
+        }
     }
 
     /// Adds the newest version of a key; gives the one before, if the key was there.
@@ -235,7 +257,10 @@ impl State {
                 let versions = slot.get_mut();
                 let prev = versions.last_mut().filter(|prev| !prev.is_removal()).map(|prev| {
                     let value = prev.value.take();
-                    Version { value, ..prev.clone() }
+                    Version {
+                        value,
+                        ..prev.clone()
+                    }
                 });
                 versions.push(version);
                 (slot.key().clone(), prev)
@@ -288,7 +313,11 @@ impl State {
         if at.segment != 0 {
             let live = self.live.entry(at.segment).or_default();
             let length = u64::from(at.length);
-            *live = if added { *live + length } else { live.saturating_sub(length) };
+            *live = if added {
+                *live + length
+            } else {
+                live.saturating_sub(length)
+            };
         }
     }
 
@@ -301,7 +330,13 @@ impl State {
             }
             Output::Removed { keys, lease, .. } => {
                 if let Some((id, ttl)) = *lease {
-                    self.leases.insert(id, Lease { ttl, keys: BTreeSet::new() });
+                    self.leases.insert(
+                        id,
+                        Lease {
+                            ttl,
+                            keys: BTreeSet::new(),
+                        },
+                    );
                 }
                 for (key, _) in keys.iter().rev() {
                     self.pop(key);
@@ -322,9 +357,14 @@ impl State {
             self.warm_bytes -= change.value.map_or(0, |value| value.len());
             self.cold = self.cold.min(self.changes.len());
         }
-        let Some(versions) = self.index.get_mut(key) else { return };
+        let Some(versions) = self.index.get_mut(key) else {
+            return;
+        };
         let popped = versions.pop();
-        let lease = versions.last().filter(|version| !version.is_removal()).map_or(0, |version| version.lease);
+        let lease = versions
+            .last()
+            .filter(|version| !version.is_removal())
+            .map_or(0, |version| version.lease);
         if versions.is_empty() {
             self.index.remove(key);
         }
@@ -333,46 +373,6 @@ impl State {
             self.count(popped.at, false);
         }
         self.attach(lease, key);
-    }
-
-    /// Takes a record of the log as it was decided then; for recovery.
-    pub(crate) fn replay(&mut self, record: &record::Record<'_>, at: Location) {
-        match record.kind {
-            record::Kind::Put => {
-                let (revision, create, lease) = (record.revision, record.detail, record.lease);
-                let version = Version { revision, create, lease, at, value: None };
-                self.push(&Bytes::copy_from_slice(record.key), version, None);
-            }
-            record::Kind::Delete => {
-                self.push(&Bytes::copy_from_slice(record.key), removal(record.revision), None);
-            }
-            record::Kind::Grant => self.leases.entry(record.lease).or_default().ttl = record.detail,
-            record::Kind::Revoke => {
-                self.leases.remove(&record.lease);
-            }
-            record::Kind::Compact => self.compacted = self.compacted.max(record.revision),
-            record::Kind::Reserve => self.reserved = record.revision,
-            record::Kind::Lost => self.lose(record.detail, record.revision),
-        }
-        if !matches!(record.kind, record::Kind::Compact | record::Kind::Reserve) {
-            self.revision = self.revision.max(record.revision);
-        }
-    }
-
-    /// Takes back what is newer than `revision`: the part of an entry whose rest is not in the log.
-    pub(crate) fn truncate(&mut self, revision: Revision) {
-        while let Some(change) = self.changes.back().filter(|change| change.revision > revision) {
-            let key = change.key.clone();
-            self.pop(&key);
-        }
-        self.revision = self.revision.min(revision);
-    }
-
-    /// Skips from revision `from` to `to`: what lies between may have been seen and is gone.
-    pub(crate) fn lose(&mut self, from: Revision, to: Revision) {
-        self.lost.push((from, to.saturating_sub(1)));
-        self.revision = to;
-        self.reserved = self.reserved.max(to);
     }
 
     /// Frees versions that are forgotten as of `upto`, of at most `limit` changes. False when nothing is left to free.
@@ -393,9 +393,17 @@ impl State {
     }
 
     fn sweep_key(&mut self, key: &Bytes, upto: Revision) {
-        let Some(versions) = self.index.get_mut(key) else { return };
-        let mut first = versions.iter().rposition(|version| version.revision <= upto).unwrap_or(0);
-        if versions.get(first).is_some_and(|version| version.is_removal() && version.revision < upto) {
+        let Some(versions) = self.index.get_mut(key) else {
+            return;
+        };
+        let mut first = versions
+            .iter()
+            .rposition(|version| version.revision <= upto)
+            .unwrap_or(0);
+        if versions
+            .get(first)
+            .is_some_and(|version| version.is_removal() && version.revision < upto)
+        {
             first += 1;
         }
         let freed: Vec<Location> = versions.drain(..first).map(|version| version.at).collect();
@@ -417,37 +425,23 @@ impl State {
     /// Moves a version to where it was copied, if it still is where it was copied from.
     pub(crate) fn relocate(&mut self, key: &[u8], revision: Revision, from: Location, to: Location) {
         let versions = self.index.get_mut(key).into_iter().flatten();
-        if let Some(version) = versions.into_iter().find(|v| v.revision == revision && v.at == from) {
+        if let Some(version) = versions
+            .into_iter()
+            .find(|v| v.revision == revision && v.at == from)
+        {
             version.at = to;
             self.count(from, false);
             self.count(to, true);
         }
     }
-
-    /// Forgets a segment that nothing is in any more.
-    pub(crate) fn forget_segment(&mut self, segment: u32) {
-        self.live.remove(&segment);
-    }
-
-    /// Puts a key of a checkpoint in place; its versions oldest first.
-    pub(crate) fn restore(&mut self, key: Bytes, versions: Vec<Version>) {
-        for version in &versions {
-            self.count(version.at, true);
-            if version.revision >= self.compacted || versions.len() > 1 || version.is_removal() {
-                self.changes.push_back(Change { revision: version.revision, key: key.clone(), value: None });
-            }
-        }
-        let newest = versions.last().filter(|version| !version.is_removal()).map_or(0, |version| version.lease);
-        self.attach(newest, &key);
-        self.index.insert(key, versions);
-    }
-
-    /// Ends a series of [`State::restore`].
-    pub(crate) fn restored(&mut self) {
-        self.changes.make_contiguous().sort_by_key(|change| change.revision);
-    }
 }
 
 fn removal(revision: Revision) -> Version {
-    Version { revision, create: 0, lease: 0, at: Location::default(), value: None }
+    Version {
+        revision,
+        create: 0,
+        lease: 0,
+        at: Location::default(),
+        value: None,
+    }
 }

@@ -39,8 +39,19 @@ struct Step {
 
 pub(crate) fn watch(core: Arc<Core>, request: WatchRequest) -> BoxStream<'static, Result<WatchItem, Error>> {
     let tip = core.tip.subscribe();
-    let after = if request.after == 0 { tip.borrow().revision } else { request.after };
-    let cursor = Cursor { core, tip, request, after, told: after, ended: false };
+    let after = if request.after == 0 {
+        tip.borrow().revision
+    } else {
+        request.after
+    };
+    let cursor = Cursor {
+        core,
+        tip,
+        request,
+        after,
+        told: after,
+        ended: false,
+    };
     stream::unfold(cursor, |mut cursor| async move {
         if cursor.ended {
             return None;
@@ -81,10 +92,18 @@ impl Cursor {
         if self.after + 1 < shared.compacted {
             return Err(Error::Compacted(shared.compacted));
         }
-        if let Some((_, last)) = state.lost().iter().find(|(from, last)| *from < self.after && self.after <= *last) {
+        if let Some((_, last)) = state
+            .lost()
+            .iter()
+            .find(|(from, last)| *from < self.after && self.after <= *last)
+        {
             return Err(Error::Compacted(last + 1));
         }
-        let mut step = Step { events: Vec::new(), reached: visible, visible };
+        let mut step = Step {
+            events: Vec::new(),
+            reached: visible,
+            visible,
+        };
         let (mut bytes, mut current) = (0, self.after);
         for (looked, change) in state.changes_after(self.after).enumerate() {
             let Change { revision, key, .. } = change;
@@ -101,9 +120,14 @@ impl Cursor {
             if !contains(&self.request.start, &self.request.end, key) {
                 continue;
             }
-            let Some((version, prev)) = state.versions(change) else { continue };
-            let prev = prev.filter(|_| self.request.prev).map(|prev| shared.find(key, prev));
-            bytes += version.at.length as usize + prev.as_ref().map_or(0, |prev| prev.version.at.length as usize);
+            let Some((version, prev)) = state.versions(change) else {
+                continue;
+            };
+            let prev = prev
+                .filter(|_| self.request.prev)
+                .map(|prev| shared.find(key, prev));
+            bytes +=
+                version.at.length as usize + prev.as_ref().map_or(0, |prev| prev.version.at.length as usize);
             let put = (!version.is_removal()).then(|| shared.find(key, version));
             step.events.push((key.clone(), *revision, put, prev));
         }

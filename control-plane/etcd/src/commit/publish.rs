@@ -38,7 +38,10 @@ impl Writer {
                     hold(&core.leases).insert(*lease, Duration::from_millis(*ttl), now);
                     core.timer.notify_one();
                 }
-                Output::Removed { lease: Some((lease, _)), .. } => hold(&core.leases).remove(*lease),
+                Output::Removed {
+                    lease: Some((lease, _)),
+                    ..
+                } => hold(&core.leases).remove(*lease),
                 Output::Compacted(..) => core.upkeep.notify_one(),
                 _ => {}
             }
@@ -61,16 +64,21 @@ fn outcome(core: &Core, output: Output, revision: u64) -> Result<Answer, Error> 
         Output::Removed { revision, .. } => Ok(Answer::Done(revision)),
         Output::Granted(..) | Output::Compacted(..) | Output::Reserved(..) => Ok(Answer::Done(revision)),
         Output::Mismatch(_, None) => Ok(Answer::Mismatch(None, revision)),
-        Output::Mismatch(key, Some(version)) => {
-            Ok(Answer::Mismatch(Some(find(core, &key, version).load()?), revision))
-        }
+        Output::Mismatch(key, Some(version)) => Ok(Answer::Mismatch(
+            Some(find(core, &key, version).load()?),
+            revision,
+        )),
         Output::Refused(refusal) => Err(refusal.into()),
     }
 }
 
 fn find(core: &Core, key: &Bytes, version: Version) -> Found {
     if version.value.is_some() {
-        return Found { key: key.clone(), version, segment: None };
+        return Found {
+            key: key.clone(),
+            version,
+            segment: None,
+        };
     }
     core.read().find(key, version)
 }
@@ -87,7 +95,12 @@ fn previous(core: &Core, key: &Bytes, version: &Version) -> Option<KeyValue> {
 
 fn events(core: &Core, output: &Output) -> Vec<Event> {
     match output {
-        Output::Put { key, value, version, prev } => {
+        Output::Put {
+            key,
+            value,
+            version,
+            prev,
+        } => {
             let kv = KeyValue {
                 key: key.clone(),
                 value: value.clone(),
@@ -95,7 +108,10 @@ fn events(core: &Core, output: &Output) -> Vec<Event> {
                 create_revision: version.create,
                 lease: version.lease,
             };
-            vec![Event::Put { kv, prev: prev.as_ref().and_then(|prev| previous(core, key, prev)) }]
+            vec![Event::Put {
+                kv,
+                prev: prev.as_ref().and_then(|prev| previous(core, key, prev)),
+            }]
         }
         Output::Removed { keys, revision, .. } => {
             let events = keys.iter().map(|(key, prev)| Event::Delete {

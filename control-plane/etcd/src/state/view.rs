@@ -28,7 +28,11 @@ impl From<Refusal> for Error {
 
 /// Whether `key` is in `start..end`; an empty `end` means the one key `start`, a single zero byte no end.
 pub(crate) fn contains(start: &[u8], end: &[u8], key: &[u8]) -> bool {
-    if end.is_empty() { key == start } else { key >= start && (end == [0] || key < end) }
+    if end.is_empty() {
+        key == start
+    } else {
+        key >= start && (end == [0] || key < end)
+    }
 }
 
 impl State {
@@ -67,7 +71,10 @@ impl State {
 
     /// The newest version of a key that is there.
     pub fn newest(&self, key: &[u8]) -> Option<&Version> {
-        self.index.get(key)?.last().filter(|version| !version.is_removal())
+        self.index
+            .get(key)?
+            .last()
+            .filter(|version| !version.is_removal())
     }
 
     /// Whether the state as of `revision` can be read.
@@ -75,7 +82,11 @@ impl State {
         if revision < self.compacted {
             return Err(Error::Compacted(self.compacted));
         }
-        match self.lost.iter().find(|(after, last)| *after < revision && revision <= *last) {
+        match self
+            .lost
+            .iter()
+            .find(|(after, last)| *after < revision && revision <= *last)
+        {
             Some((_, last)) => Err(Error::Compacted(last + 1)),
             None => Ok(()),
         }
@@ -94,12 +105,25 @@ impl State {
             end => Bound::Excluded(end.max(start)),
         };
         // Both bounds at one key would be a panic if one excludes it.
-        let first = if last == Bound::Excluded(start) { Bound::Unbounded } else { Bound::Included(start) };
-        let last = if first == Bound::Unbounded { Bound::Excluded(&[][..]) } else { last };
-        self.index.range::<[u8], _>((first, last)).filter_map(move |(key, versions)| {
-            let version = versions.iter().rev().find(|version| version.revision <= revision)?;
-            (!version.is_removal()).then_some((key, version))
-        })
+        let first = if last == Bound::Excluded(start) {
+            Bound::Unbounded
+        } else {
+            Bound::Included(start)
+        };
+        let last = if first == Bound::Unbounded {
+            Bound::Excluded(&[][..])
+        } else {
+            last
+        };
+        self.index
+            .range::<[u8], _>((first, last))
+            .filter_map(move |(key, versions)| {
+                let version = versions
+                    .iter()
+                    .rev()
+                    .find(|version| version.revision <= revision)?;
+                (!version.is_removal()).then_some((key, version))
+            })
     }
 
     /// The retained changes after `after`, by revision.
@@ -111,18 +135,27 @@ impl State {
     /// The version that a change made (with its value, if that is in memory) and the one before, if the key was there.
     pub fn versions(&self, change: &Change) -> Option<(Version, Option<Version>)> {
         let versions = self.index.get(&change.key)?;
-        let at = versions.binary_search_by_key(&change.revision, |version| version.revision).ok()?;
+        let at = versions
+            .binary_search_by_key(&change.revision, |version| version.revision)
+            .ok()?;
         let mut version = versions[at].clone();
         version.value = version.value.or_else(|| change.value.clone());
-        let prev = at.checked_sub(1).map(|before| &versions[before]).filter(|prev| !prev.is_removal());
+        let prev = at
+            .checked_sub(1)
+            .map(|before| &versions[before])
+            .filter(|prev| !prev.is_removal());
         Some((version, prev.cloned()))
     }
 
     /// Up to `limit` keys after `after` (`None`: from the first) with all their versions.
     pub(crate) fn keys_after(&self, after: Option<&Bytes>, limit: usize) -> Vec<(Bytes, Vec<Version>)> {
         let first = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let keys = self.index.range::<Bytes, _>((first, Bound::Unbounded)).take(limit);
-        keys.map(|(key, versions)| (key.clone(), versions.clone())).collect()
+        let keys = self
+            .index
+            .range::<Bytes, _>((first, Bound::Unbounded))
+            .take(limit);
+        keys.map(|(key, versions)| (key.clone(), versions.clone()))
+            .collect()
     }
 
     /// Starts a state from what a checkpoint says of the whole.
@@ -133,7 +166,13 @@ impl State {
         lost: Vec<(Revision, Revision)>,
         leases: impl IntoIterator<Item = (i64, u64)>,
     ) -> Self {
-        let mut state = Self { revision, compacted, reserved, lost, ..Self::default() };
+        let mut state = Self {
+            revision,
+            compacted,
+            reserved,
+            lost,
+            ..Self::default()
+        };
         for (id, ttl) in leases {
             state.leases.entry(id).or_default().ttl = ttl;
         }

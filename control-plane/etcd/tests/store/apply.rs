@@ -11,16 +11,44 @@ fn command(words: &str) -> Command {
     let number = |at: usize| words[at].parse::<u64>().unwrap();
     let bytes = |at: usize| Bytes::copy_from_slice(words[at].as_bytes());
     match words[0] {
-        "put" => Command::Write { key: bytes(1), expect: None, op: Op::Put { value: bytes(2), lease: 0 } },
-        "put-on" => {
-            Command::Write { key: bytes(1), expect: None, op: Op::Put { value: bytes(2), lease: number(3) as i64 } }
-        }
-        "put-if" => {
-            Command::Write { key: bytes(1), expect: Some(number(3)), op: Op::Put { value: bytes(2), lease: 0 } }
-        }
-        "delete" => Command::Write { key: bytes(1), expect: None, op: Op::Delete },
-        "delete-if" => Command::Write { key: bytes(1), expect: Some(number(2)), op: Op::Delete },
-        "grant" => Command::Grant { id: number(1) as i64, ttl: 1000 },
+        "put" => Command::Write {
+            key: bytes(1),
+            expect: None,
+            op: Op::Put {
+                value: bytes(2),
+                lease: 0,
+            },
+        },
+        "put-on" => Command::Write {
+            key: bytes(1),
+            expect: None,
+            op: Op::Put {
+                value: bytes(2),
+                lease: number(3) as i64,
+            },
+        },
+        "put-if" => Command::Write {
+            key: bytes(1),
+            expect: Some(number(3)),
+            op: Op::Put {
+                value: bytes(2),
+                lease: 0,
+            },
+        },
+        "delete" => Command::Write {
+            key: bytes(1),
+            expect: None,
+            op: Op::Delete,
+        },
+        "delete-if" => Command::Write {
+            key: bytes(1),
+            expect: Some(number(2)),
+            op: Op::Delete,
+        },
+        "grant" => Command::Grant {
+            id: number(1) as i64,
+            ttl: 1000,
+        },
         "revoke" => Command::Revoke(number(1) as i64),
         "compact" => Command::Compact(number(1)),
         "reserve" => Command::Reserve(number(1)),
@@ -32,10 +60,16 @@ fn describe(output: &Output) -> String {
     match output {
         Output::Put { version, prev, .. } => {
             let prev = prev.as_ref().map_or(0, |prev| prev.revision);
-            format!("put at {} created {} before {prev}", version.revision, version.create)
+            format!(
+                "put at {} created {} before {prev}",
+                version.revision, version.create
+            )
         }
         Output::Removed { keys, revision, .. } => {
-            let keys: Vec<_> = keys.iter().map(|(k, v)| format!("{}@{}", String::from_utf8_lossy(k), v.revision)).collect();
+            let keys: Vec<_> = keys
+                .iter()
+                .map(|(k, v)| format!("{}@{}", String::from_utf8_lossy(k), v.revision))
+                .collect();
             format!("removed [{}] at {revision}", keys.join(" "))
         }
         Output::Mismatch(_, version) => format!("mismatch {}", version.as_ref().map_or(0, |v| v.revision)),
@@ -47,8 +81,20 @@ fn describe(output: &Output) -> String {
 }
 
 fn tell(state: &mut State, index: u64, words: &str) -> Output {
-    let at = Location { segment: 1, offset: index as u32, length: 10 };
-    apply(state, Entry { term: 1, index, at, command: command(words) })
+    let at = Location {
+        segment: 1,
+        offset: index as u32,
+        length: 10,
+    };
+    apply(
+        state,
+        Entry {
+            term: 1,
+            index,
+            at,
+            command: command(words),
+        },
+    )
 }
 
 const STORIES: &[(&str, &[(&str, &str)])] = &[

@@ -21,9 +21,17 @@ fn child() {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
     let (round, dir) = line.trim().split_once(' ').unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
-        let options = Options { segment_bytes: 64 << 10, checkpoint_bytes: 128 << 10, ..Options::default() };
+        let options = Options {
+            segment_bytes: 64 << 10,
+            checkpoint_bytes: 128 << 10,
+            ..Options::default()
+        };
         let store = Engine::open(dir, options, Env::system()).unwrap();
         let mut writers = tokio::task::JoinSet::new();
         for writer in 0..WRITERS {
@@ -38,8 +46,11 @@ async fn write_for_ever(store: Arc<Engine>, round: String, writer: u64) {
         let key = format!("/{writer}/{}", n % 20);
         let text = format!("{round}-{n}-{}", "x".repeat(300));
         let volatile = writer == 0;
-        let revision =
-            if volatile { put_volatile(&store, &key, &text).await } else { put(&store, &key, &text).await };
+        let revision = if volatile {
+            put_volatile(&store, &key, &text).await
+        } else {
+            put(&store, &key, &text).await
+        };
         let kind = if volatile { "volatile" } else { "durable" };
         let line = format!("\nACK {kind} {revision} {key} {round}-{n}\n");
         std::io::stdout().write_all(line.as_bytes()).unwrap();
@@ -69,10 +80,15 @@ fn run_and_kill(dir: &std::path::Path, round: u64, after: u64, seen: &mut Acknow
     for line in output.lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
-        let ["ACK", kind, revision, key, text] = words[..] else { continue };
+        let ["ACK", kind, revision, key, text] = words[..] else {
+            continue;
+        };
         let revision: u64 = revision.parse().unwrap();
         assert!(seen.revisions.insert(revision), "revision {revision} came twice");
-        assert!(revision > seen.greatest, "revision {revision} is older than the last round");
+        assert!(
+            revision > seen.greatest,
+            "revision {revision} is older than the last round"
+        );
         greatest = greatest.max(revision);
         if kind == "durable" {
             let newest = seen.newest.entry(key.to_owned()).or_default();
@@ -99,21 +115,37 @@ fn killed_at_any_time_no_acknowledged_write_is_lost() {
     let mut seen = Acknowledged::default();
     for round in 0..ROUNDS {
         run_and_kill(&path, round, 50 + env.random.below(1500), &mut seen);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let env = Env::system();
             let store = Engine::open(&path, Options::default(), env.clone()).unwrap();
             for (key, (revision, text)) in &seen.newest {
-                let range = RangeRequest { start: key.clone().into(), ..Default::default() };
+                let range = RangeRequest {
+                    start: key.clone().into(),
+                    ..Default::default()
+                };
                 let response = store.range(range).await.unwrap();
                 let kv = response.kvs.first().unwrap_or_else(|| panic!("{key} is lost"));
-                assert!(kv.mod_revision >= *revision, "{key}: {} < {revision}", kv.mod_revision);
+                assert!(
+                    kv.mod_revision >= *revision,
+                    "{key}: {} < {revision}",
+                    kv.mod_revision
+                );
                 if kv.mod_revision == *revision {
                     let stored = String::from_utf8_lossy(&kv.value);
-                    assert!(stored.starts_with(&format!("{text}-")), "{key}: {stored} is not {text}");
+                    assert!(
+                        stored.starts_with(&format!("{text}-")),
+                        "{key}: {stored} is not {text}"
+                    );
                 }
             }
-            assert!(store.revision().await.unwrap() >= seen.greatest, "a revision would come again");
+            assert!(
+                store.revision().await.unwrap() >= seen.greatest,
+                "a revision would come again"
+            );
             if round % 2 == 0 {
                 store.close().await;
             }

@@ -10,7 +10,10 @@ const LOG: &str = "log-00000001.seg";
 /// A short log, and after how many of its bytes each revision was acknowledged.
 async fn short_log() -> (MemoryFiles, Vec<(usize, u64)>) {
     let files = MemoryFiles::new();
-    let options = Options { segment_bytes: 1 << 20, ..Options::default() };
+    let options = Options {
+        segment_bytes: 1 << 20,
+        ..Options::default()
+    };
     let store = Engine::open_in(Arc::new(files.clone()), options, Env::simulated(1)).unwrap();
     let mut acknowledged = Vec::new();
     let mut note = |revision| acknowledged.push((files.get(LOG).unwrap().len(), revision));
@@ -18,7 +21,16 @@ async fn short_log() -> (MemoryFiles, Vec<(usize, u64)>) {
     note(put(&store, "/b", "2").await);
     let lease = store.grant(std::time::Duration::from_secs(1000)).await.unwrap();
     for key in ["/l1", "/l2"] {
-        let outcome = store.txn(request(key, None, Op::Put { value: "x".into(), lease })).await;
+        let outcome = store
+            .txn(request(
+                key,
+                None,
+                Op::Put {
+                    value: "x".into(),
+                    lease,
+                },
+            ))
+            .await;
         note(done(outcome));
     }
     store.revoke(lease).await.unwrap();
@@ -50,13 +62,25 @@ async fn a_log_cut_at_any_byte_opens_with_all_that_was_acknowledged_by_then() {
         cut.put(LOG, whole[..length].to_vec());
         let store = open(&cut);
         let revision = store.revision().await.unwrap();
-        let least = acknowledged.iter().filter(|(end, _)| *end <= length).map(|(_, r)| *r).max().unwrap_or(0);
+        let least = acknowledged
+            .iter()
+            .filter(|(end, _)| *end <= length)
+            .map(|(_, r)| *r)
+            .max()
+            .unwrap_or(0);
         assert_eq!(revision, least, "cut at {length}");
-        assert_eq!(list(&store, "/", 0).await.unwrap(), STATES[revision as usize], "cut at {length}");
+        assert_eq!(
+            list(&store, "/", 0).await.unwrap(),
+            STATES[revision as usize],
+            "cut at {length}"
+        );
         let next = put(&store, "/z", "new").await;
         assert_eq!(next, revision + 1);
         store.close().await;
-        assert!(list(&open(&cut), "/z", 0).await.unwrap().contains("new"), "cut at {length}");
+        assert!(
+            list(&open(&cut), "/z", 0).await.unwrap().contains("new"),
+            "cut at {length}"
+        );
     }
 }
 
@@ -79,9 +103,16 @@ async fn a_flipped_byte_is_refused_or_costs_only_the_unproven_end() {
             Err(OpenError::Newer { .. }) => {}
             Err(other) => panic!("byte {at}: {other}"),
             Ok(store) => {
-                assert!(at >= last_entry, "byte {at} was durable before a later write, and its loss went unseen");
+                assert!(
+                    at >= last_entry,
+                    "byte {at} was durable before a later write, and its loss went unseen"
+                );
                 let revision = store.revision().await.unwrap();
-                assert_eq!(list(&store, "/", 0).await.unwrap(), STATES[revision as usize], "byte {at}");
+                assert_eq!(
+                    list(&store, "/", 0).await.unwrap(),
+                    STATES[revision as usize],
+                    "byte {at}"
+                );
             }
         }
     }
@@ -91,7 +122,10 @@ async fn a_flipped_byte_is_refused_or_costs_only_the_unproven_end() {
 #[tokio::test(start_paused = true)]
 async fn damage_in_an_older_segment_or_a_missing_one_is_refused_by_name() {
     let files = MemoryFiles::new();
-    let options = Options { segment_bytes: 4096, ..Options::default() };
+    let options = Options {
+        segment_bytes: 4096,
+        ..Options::default()
+    };
     let store = Engine::open_in(Arc::new(files.clone()), options, Env::simulated(1)).unwrap();
     for n in 0..40 {
         put(&store, &format!("/{n}"), &"x".repeat(400)).await;
@@ -103,11 +137,17 @@ async fn damage_in_an_older_segment_or_a_missing_one_is_refused_by_name() {
     bytes[end] ^= 1;
     damaged.put("log-00000002.seg", bytes);
     let error = try_open(&damaged).err().unwrap().to_string();
-    assert!(error.contains("log-00000002.seg") && error.contains("checksum"), "{error}");
+    assert!(
+        error.contains("log-00000002.seg") && error.contains("checksum"),
+        "{error}"
+    );
     let missing = files.after_crash();
     Files::remove(&missing, "log-00000002.seg").unwrap();
     let error = try_open(&missing).err().unwrap().to_string();
-    assert!(error.contains("log-00000003.seg at offset 0: it starts at index"), "{error}");
+    assert!(
+        error.contains("log-00000003.seg at offset 0: it starts at index"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,11 +32,29 @@ async fn a_limit_counts_what_it_leaves_out_and_keys_can_come_alone() {
     for key in ["/a", "/b", "/c"] {
         put(&store, key, "value").await;
     }
-    let all = RangeRequest { start: "/".into(), end: vec![0].into(), ..Default::default() };
-    let two = store.range(RangeRequest { limit: 2, keys_only: true, ..all.clone() }).await.unwrap();
+    let all = RangeRequest {
+        start: "/".into(),
+        end: vec![0].into(),
+        ..Default::default()
+    };
+    let two = store
+        .range(RangeRequest {
+            limit: 2,
+            keys_only: true,
+            ..all.clone()
+        })
+        .await
+        .unwrap();
     assert_eq!((two.kvs.len(), two.count, two.revision), (2, 3, 3));
     assert!(two.kvs.iter().all(|kv| kv.value.is_empty()));
-    let empty = store.range(RangeRequest { end: "/".into(), start: "/b".into(), ..all }).await.unwrap();
+    let empty = store
+        .range(RangeRequest {
+            end: "/".into(),
+            start: "/b".into(),
+            ..all
+        })
+        .await
+        .unwrap();
     assert_eq!(empty.count, 0);
 }
 
@@ -45,11 +63,22 @@ async fn a_condition_that_fails_says_what_is_there() {
     let store = Engine::in_memory(Env::simulated(1)).unwrap();
     put(&store, "/a", "x").await;
     let outcome = store.txn(request("/a", Some(0), value("y"))).await.unwrap();
-    let TxnOutcome::Mismatch(Some(kv), 1) = outcome else { panic!("{outcome:?}") };
+    let TxnOutcome::Mismatch(Some(kv), 1) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert_eq!(text(&kv), "/a=x@1");
     let outcome = store.txn(request("/b", Some(4), Op::Delete)).await.unwrap();
     assert_eq!(outcome, TxnOutcome::Mismatch(None, 1));
-    let large = store.txn(request("/a", None, Op::Put { value: vec![0; 2 << 20].into(), lease: 0 })).await;
+    let large = store
+        .txn(request(
+            "/a",
+            None,
+            Op::Put {
+                value: vec![0; 2 << 20].into(),
+                lease: 0,
+            },
+        ))
+        .await;
     assert!(matches!(large, Err(Error::TooLarge(_))));
 }
 
@@ -58,10 +87,25 @@ async fn a_watch_starts_anywhere_and_misses_nothing() {
     let store = Engine::in_memory(Env::simulated(1)).unwrap();
     put(&store, "/a", "1").await;
     put(&store, "/b", "2").await;
-    let all = WatchRequest { start: "/".into(), end: vec![0].into(), ..Default::default() };
-    let mut past = store.watch(WatchRequest { after: 1, prev: true, progress: true, ..all.clone() });
+    let all = WatchRequest {
+        start: "/".into(),
+        end: vec![0].into(),
+        ..Default::default()
+    };
+    let mut past = store.watch(WatchRequest {
+        after: 1,
+        prev: true,
+        progress: true,
+        ..all.clone()
+    });
     let mut now = store.watch(all.clone());
-    let mut one = store.watch(WatchRequest { start: "/b".into(), end: "".into(), after: 1, progress: true, ..all });
+    let mut one = store.watch(WatchRequest {
+        start: "/b".into(),
+        end: "".into(),
+        after: 1,
+        progress: true,
+        ..all
+    });
     assert_eq!(next_events(&mut past).await, "+/b=2@2");
     assert_eq!(next_events(&mut one).await, "+/b=2@2");
     put(&store, "/a", "3").await;
@@ -83,7 +127,10 @@ async fn a_watch_that_fell_behind_is_told() {
     store.compact(8).await.unwrap();
     assert!(matches!(next(&mut slow).await, Err(Error::Compacted(8))));
     assert!(futures::StreamExt::next(&mut slow).await.is_none());
-    assert_eq!(next_events(&mut watch_all(&store, 7)).await, "+/a=7@8 +/a=8@9 +/a=9@10");
+    assert_eq!(
+        next_events(&mut watch_all(&store, 7)).await,
+        "+/a=7@8 +/a=8@9 +/a=9@10"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +142,9 @@ async fn a_long_history_comes_in_items_of_whole_revisions() {
     let mut watch = watch_all(&store, 1);
     let (mut revision, mut items) = (1, 0);
     while revision < 3000 {
-        let WatchItem::Events(events) = next(&mut watch).await.unwrap() else { panic!("no events") };
+        let WatchItem::Events(events) = next(&mut watch).await.unwrap() else {
+            panic!("no events")
+        };
         items += 1;
         for event in events {
             assert_eq!(event.revision(), revision + 1);
@@ -127,7 +176,10 @@ async fn the_observer_sees_each_revision_before_the_writer_is_answered() {
     put_volatile(&store, "/b", "2").await;
     delete(&store, "/a").await;
     let _ = store.txn(request("/a", Some(9), value("no"))).await.unwrap();
-    assert_eq!(*seen.0.lock().unwrap(), ["+/a=1@2</a=0@1", "+/b=2@3", "-/a@4</a=1@2"]);
+    assert_eq!(
+        *seen.0.lock().unwrap(),
+        ["+/a=1@2</a=0@1", "+/b=2@3", "-/a@4</a=1@2"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,7 +189,17 @@ async fn a_lease_takes_its_keys_when_its_time_is_over() {
     let lease = store.grant(Duration::from_secs(10)).await.unwrap();
     let other = store.grant(Duration::from_secs(3600)).await.unwrap();
     for (key, lease) in [("/a", lease), ("/b", lease), ("/c", other)] {
-        store.txn(request(key, None, Op::Put { value: "x".into(), lease })).await.unwrap();
+        store
+            .txn(request(
+                key,
+                None,
+                Op::Put {
+                    value: "x".into(),
+                    lease,
+                },
+            ))
+            .await
+            .unwrap();
     }
     let mut watch = watch_all(&store, 0);
     env.clock.sleep(Duration::from_secs(9)).await;
@@ -158,8 +220,21 @@ async fn a_lease_lives_on_through_a_restart() {
     let files = MemoryFiles::new();
     let store = open(&files);
     let lease = store.grant(Duration::from_secs(10)).await.unwrap();
-    store.txn(request("/a", None, Op::Put { value: "x".into(), lease })).await.unwrap();
-    for files in [files.after_crash(), { store.close().await; files }] {
+    store
+        .txn(request(
+            "/a",
+            None,
+            Op::Put {
+                value: "x".into(),
+                lease,
+            },
+        ))
+        .await
+        .unwrap();
+    for files in [files.after_crash(), {
+        store.close().await;
+        files
+    }] {
         let store = open(&files);
         store.keep_alive(lease).await.unwrap();
         assert_eq!(next_events(&mut watch_all(&store, 1)).await, "-/a@2");
@@ -175,14 +250,34 @@ async fn a_full_disk_refuses_writes_changes_nothing_and_recovers() {
     put_volatile(&store, "/v", "1").await;
     files.set_room(100);
     for _ in 0..3 {
-        let error = store.txn(request("/a", None, value(&"x".repeat(500)))).await.unwrap_err();
-        assert!(matches!(&error, Error::Unavailable(why) if why.contains("no storage space")), "{error}");
+        let error = store
+            .txn(request("/a", None, value(&"x".repeat(500))))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Unavailable(why) if why.contains("no storage space")),
+            "{error}"
+        );
         assert_eq!(list(&store, "/", 0).await.unwrap(), "/a=1@1 /v=1@2");
         files.set_room(100);
     }
-    let lease = store.grant(Duration::from_secs(5)).await;
+    // One of two whole records fits: none of them may be there after a restart.
+    files.set_room(300);
+    let (one, two) = (
+        request("/a", None, value("one")),
+        request("/a", None, value(&"x".repeat(500))),
+    );
+    let both = futures::future::join(store.txn(one), store.txn(two)).await;
+    assert!(
+        matches!(both, (Err(Error::Unavailable(_)), Err(Error::Unavailable(_)))),
+        "{both:?}"
+    );
+    assert_eq!(
+        list(&open(&files.after_kill()), "/", 0).await.unwrap(),
+        "/a=1@1 /v=1@2"
+    );
     files.set_room(u64::MAX);
-    drop(lease);
+    assert!(store.grant(Duration::from_secs(5)).await.is_ok());
     assert_eq!(put(&store, "/a", "2").await, 3);
     let again = open(&files.after_crash());
     assert_eq!(list(&again, "/", 0).await.unwrap(), "/a=2@3 /v=1@2");
@@ -194,10 +289,16 @@ async fn after_a_failed_sync_the_store_is_read_only_until_it_is_opened_again() {
     let store = open(&files);
     put(&store, "/a", "1").await;
     files.set_sync_fails(true);
-    assert!(matches!(store.txn(request("/a", None, value("2"))).await, Err(Error::Unknown(_))));
+    assert!(matches!(
+        store.txn(request("/a", None, value("2"))).await,
+        Err(Error::Unknown(_))
+    ));
     files.set_sync_fails(false);
     let error = store.txn(request("/a", None, value("3"))).await.unwrap_err();
-    assert!(matches!(&error, Error::Unavailable(why) if why.contains("read-only")), "{error}");
+    assert!(
+        matches!(&error, Error::Unavailable(why) if why.contains("read-only")),
+        "{error}"
+    );
     assert_eq!(list(&store, "/", 0).await.unwrap(), "/a=1@1");
     store.close().await;
     let store = open(&files);
@@ -211,16 +312,28 @@ async fn a_directory_has_one_user_and_its_format_is_checked() {
     let env = Env::system();
     let store = Engine::open(&path, Options::default(), env.clone()).unwrap();
     put(&store, "/a", "1").await;
-    let second = Engine::open(&path, Options::default(), env.clone()).err().unwrap().to_string();
+    let second = Engine::open(&path, Options::default(), env.clone())
+        .err()
+        .unwrap()
+        .to_string();
     let holder = format!("in use by process {}", std::process::id());
-    assert!(second.contains(&path.display().to_string()) && second.contains(&holder), "{second}");
+    assert!(
+        second.contains(&path.display().to_string()) && second.contains(&holder),
+        "{second}"
+    );
     store.close().await;
-    assert!(matches!(store.txn(request("/a", None, value("2"))).await, Err(Error::Unavailable(_))));
+    assert!(matches!(
+        store.txn(request("/a", None, value("2"))).await,
+        Err(Error::Unavailable(_))
+    ));
     let store = Engine::open(&path, Options::default(), env.clone()).unwrap();
     assert_eq!(list(&store, "/", 0).await.unwrap(), "/a=1@1");
     assert!(env.tasks.drain(Duration::from_secs(60)).await);
     std::fs::write(path.join("version"), "2\n").unwrap();
-    let newer = Engine::open(&path, Options::default(), Env::system()).err().unwrap().to_string();
+    let newer = Engine::open(&path, Options::default(), Env::system())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(newer.contains("has format 2"), "{newer}");
 }
 
@@ -247,5 +360,8 @@ async fn churn_is_reclaimed_while_the_store_runs() {
     let store = open(&files);
     let all = list(&store, "/", revision).await.unwrap();
     assert_eq!(all.matches("=99 xxx").count(), 50, "{all}");
-    assert!(matches!(list(&store, "/", revision - 1).await, Err(Error::Compacted(_))));
+    assert!(matches!(
+        list(&store, "/", revision - 1).await,
+        Err(Error::Compacted(_))
+    ));
 }

@@ -7,12 +7,24 @@ use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { key: u8, length: usize, guess: Option<bool> },
-    Delete { key: u8 },
+    Put {
+        key: u8,
+        length: usize,
+        guess: Option<bool>,
+    },
+    Delete {
+        key: u8,
+    },
     Burst(Vec<u8>),
-    Compact { back: u64 },
-    Read { back: u64 },
-    Watch { back: u64 },
+    Compact {
+        back: u64,
+    },
+    Read {
+        back: u64,
+    },
+    Watch {
+        back: u64,
+    },
     Close,
     Crash,
 }
@@ -56,7 +68,10 @@ impl Model {
     }
 
     fn list(&self, revision: u64) -> String {
-        let texts = self.at(revision).into_iter().map(|(key, (at, value))| format!("{key}={value}@{at}"));
+        let texts = self
+            .at(revision)
+            .into_iter()
+            .map(|(key, (at, value))| format!("{key}={value}@{at}"));
         texts.collect::<Vec<_>>().join(" ")
     }
 
@@ -73,13 +88,18 @@ impl Model {
 async fn check_watch(store: &Engine, model: &Model, after: u64) {
     if after + 1 < model.compacted {
         let ended = next(&mut watch_all(store, after)).await;
-        assert!(matches!(ended, Err(Error::Compacted(oldest)) if oldest == model.compacted), "{ended:?}");
+        assert!(
+            matches!(ended, Err(Error::Compacted(oldest)) if oldest == model.compacted),
+            "{ended:?}"
+        );
         return;
     }
     let (expected, mut seen) = (model.events(after), Vec::new());
     let mut watch = watch_all(store, after);
     while seen.len() < expected.len() {
-        let WatchItem::Events(events) = next(&mut watch).await.unwrap() else { panic!("progress was not asked for") };
+        let WatchItem::Events(events) = next(&mut watch).await.unwrap() else {
+            panic!("progress was not asked for")
+        };
         seen.extend(events.iter().map(event_text));
     }
     assert_eq!(seen, expected);
@@ -93,7 +113,10 @@ async fn run(steps: Vec<Step>) {
         match step {
             Step::Put { key, length, guess } => {
                 let (key, text) = (name(key), format!("{number}{}", "x".repeat(length)));
-                let current = model.at(model.revision()).get(key.as_str()).map_or(0, |(at, _)| *at);
+                let current = model
+                    .at(model.revision())
+                    .get(key.as_str())
+                    .map_or(0, |(at, _)| *at);
                 let expect = guess.map(|right| if right { current } else { current + 1 });
                 match store.txn(request(&key, expect, value(&text))).await.unwrap() {
                     TxnOutcome::Done(revision) => {
@@ -103,7 +126,10 @@ async fn run(steps: Vec<Step>) {
                     }
                     TxnOutcome::Mismatch(kv, revision) => {
                         assert_eq!(guess, Some(false));
-                        assert_eq!((kv.map_or(0, |kv| kv.mod_revision), revision), (current, model.revision()));
+                        assert_eq!(
+                            (kv.map_or(0, |kv| kv.mod_revision), revision),
+                            (current, model.revision())
+                        );
                     }
                 }
             }
@@ -114,7 +140,9 @@ async fn run(steps: Vec<Step>) {
                 assert_eq!(delete(&store, &name(key)).await, model.revision());
             }
             Step::Burst(keys) => {
-                let writes = keys.iter().map(|key| store.txn(request(&name(*key), None, value("burst"))));
+                let writes = keys
+                    .iter()
+                    .map(|key| store.txn(request(&name(*key), None, value("burst"))));
                 let outcomes = futures::future::join_all(writes).await;
                 for (key, outcome) in keys.iter().zip(outcomes) {
                     model.history.push((name(*key), Some("burst".to_owned())));
@@ -133,7 +161,10 @@ async fn run(steps: Vec<Step>) {
                 let revision = model.revision().saturating_sub(back);
                 match list(&store, "/", revision).await {
                     Err(Error::Compacted(oldest)) => assert!(oldest == model.compacted && revision < oldest),
-                    read => assert_eq!(read.unwrap(), model.list(if revision == 0 { model.revision() } else { revision })),
+                    read => assert_eq!(
+                        read.unwrap(),
+                        model.list(if revision == 0 { model.revision() } else { revision })
+                    ),
                 }
             }
             Step::Watch { back } => match model.revision().saturating_sub(back) {
@@ -153,7 +184,10 @@ async fn run(steps: Vec<Step>) {
     }
     assert_eq!(list(&store, "/", 0).await.unwrap(), model.list(model.revision()));
     store.close().await;
-    assert_eq!(list(&open(&files), "/", 0).await.unwrap(), model.list(model.revision()));
+    assert_eq!(
+        list(&open(&files), "/", 0).await.unwrap(),
+        model.list(model.revision())
+    );
 }
 
 proptest! {

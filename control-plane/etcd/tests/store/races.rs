@@ -22,12 +22,25 @@ impl Observer for Order {
 
 async fn write(store: Arc<Engine>, order: Arc<Order>, writer: u64) {
     for n in 0..WRITES {
-        let (key, text) = (format!("/{writer:02}/{}", n % 7), format!("{n}-{}", "x".repeat(200)));
-        let durability = if n % 5 == 0 { Durability::Volatile } else { Durability::Durable };
-        let put = TxnRequest { durability, ..request(&key, None, value(&text)) };
+        let (key, text) = (
+            format!("/{writer:02}/{}", n % 7),
+            format!("{n}-{}", "x".repeat(200)),
+        );
+        let durability = if n % 5 == 0 {
+            Durability::Volatile
+        } else {
+            Durability::Durable
+        };
+        let put = TxnRequest {
+            durability,
+            ..request(&key, None, value(&text))
+        };
         let revision = done(store.txn(put).await);
         let own = format!("+{key}={text}@{revision}");
-        assert!(order.0.lock().unwrap()[revision as usize - 1].starts_with(&own), "the observer is behind");
+        assert!(
+            order.0.lock().unwrap()[revision as usize - 1].starts_with(&own),
+            "the observer is behind"
+        );
         let read = list(&store, &key, 0).await.unwrap();
         assert_eq!(read, own[1..], "a writer reads what it wrote");
         if writer == 0 && n % 20 == 19 {
@@ -40,7 +53,11 @@ async fn write(store: Arc<Engine>, order: Arc<Order>, writer: u64) {
 async fn writers_observer_and_watches_agree_on_one_order() {
     let dir = tempfile::tempdir().unwrap();
     let env = Env::system();
-    let options = Options { segment_bytes: 64 << 10, checkpoint_bytes: 256 << 10, ..Options::default() };
+    let options = Options {
+        segment_bytes: 64 << 10,
+        checkpoint_bytes: 256 << 10,
+        ..Options::default()
+    };
     let store = Engine::open(dir.path(), options.clone(), env.clone()).unwrap();
     let order = Arc::new(Order::default());
     store.observe(order.clone());

@@ -1,0 +1,16 @@
+//! The store as its users see it, on real and on failing file systems.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the functions that tests share fail as tests do"
+)]
+
+mod apply;
+mod crash;
+mod damage;
+mod engine;
+mod lab;
+mod model;
+mod power;
+mod races;
+mod volatile;
