@@ -150,7 +150,9 @@ impl Cluster {
     /// A kubectl command in the network of the cluster and in the namespace of the story, with a limit of time.
     pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.lab.network_command("timeout");
+        // In the foreground, since a command in a process group of its own may not read from a terminal.
         command
+            .arg("--foreground")
             .arg(KUBECTL_LIMIT)
             .arg(artifacts::kubectl())
             .args(["--namespace", &self.namespace])

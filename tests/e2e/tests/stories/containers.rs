@@ -231,7 +231,9 @@ fn limits_bind(c: &mut Cluster) -> Result<()> {
     c.apply(&(script_pod("bound", "Never", "sleep 31415") + limits))?;
     c.kubectl("wait --for=condition=Ready pod/bound --timeout=60s")?;
     same(c.value("pod bound", ".status.qosClass")?, "Burstable")?;
-    let pid = kernel::processes()
+    let pid = c
+        .lab
+        .containers()
         .into_iter()
         .find(|pid| kernel::command_line(*pid).ends_with("sleep 31415"));
     let pid = pid.context("no such process")?;
