@@ -18,85 +18,52 @@ impl Output {
 
     /// Appends the records of this output.
     pub(super) fn encode(&self, index: u64, durable: u64, salt: u32, out: &mut Vec<u8>) {
-        let blank = Record {
-            kind: Kind::Put,
-            more: false,
-            term: TERM,
-            index,
-            durable,
-            revision: 0,
-            detail: 0,
-            lease: 0,
-            key: &[],
-            value: &[],
+        let mut say = |kind, more, revision, detail, lease, key: &[u8], value: &[u8]| {
+            let term = TERM;
+            Record {
+                kind,
+                more,
+                term,
+                index,
+                durable,
+                revision,
+                detail,
+                lease,
+                key,
+                value,
+            }
+            .encode(salt, out);
         };
         match self {
             Output::Put {
                 key, value, version, ..
             } => {
-                let (revision, detail, lease) = (version.revision, version.create, version.lease);
-                Record {
-                    revision,
-                    detail,
-                    lease,
+                say(
+                    Kind::Put,
+                    false,
+                    version.revision,
+                    version.create,
+                    version.lease,
                     key,
                     value,
-                    ..blank
-                }
-                .encode(salt, out);
+                );
             }
             Output::Removed {
                 keys,
                 revision,
                 lease,
             } => {
-                let revision = *revision;
                 for (at, (key, _)) in keys.iter().enumerate() {
                     let more = lease.is_some() || at + 1 < keys.len();
-                    Record {
-                        kind: Kind::Delete,
-                        more,
-                        revision,
-                        key,
-                        ..blank
-                    }
-                    .encode(salt, out);
+                    say(Kind::Delete, more, *revision, 0, 0, key, &[]);
                 }
                 if let Some((lease, _)) = *lease {
-                    Record {
-                        kind: Kind::Revoke,
-                        revision,
-                        lease,
-                        ..blank
-                    }
-                    .encode(salt, out);
+                    say(Kind::Revoke, false, *revision, 0, lease, &[], &[]);
                 }
             }
-            Output::Granted(lease, ttl) => {
-                Record {
-                    kind: Kind::Grant,
-                    lease: *lease,
-                    detail: *ttl,
-                    ..blank
-                }
-                .encode(salt, out);
-            }
-            Output::Compacted(revision, _) => {
-                Record {
-                    kind: Kind::Compact,
-                    revision: *revision,
-                    ..blank
-                }
-                .encode(salt, out);
-            }
-            Output::Reserved(until, _) => {
-                Record {
-                    kind: Kind::Reserve,
-                    revision: *until,
-                    ..blank
-                }
-                .encode(salt, out);
-            }
+            Output::Granted(lease, ttl) => say(Kind::Grant, false, 0, *ttl, *lease, &[], &[]),
+            Output::Compacted(revision, _) => say(Kind::Compact, false, *revision, 0, 0, &[], &[]),
+            Output::Reserved(until, _) => say(Kind::Reserve, false, *until, 0, 0, &[], &[]),
             Output::Mismatch(..) | Output::Refused(_) => {}
         }
     }
