@@ -158,7 +158,10 @@ impl Lab {
         command
             .args(["--target", &self.init.to_string(), "--net", "--mount", "--pid"])
             .arg(program);
-        command.env("HOME", self.folder.join("home")).current_dir("/");
+        command
+            .env("HOME", self.folder.join("home"))
+            .env_remove("KUBECONFIG")
+            .current_dir("/");
         command
     }
 

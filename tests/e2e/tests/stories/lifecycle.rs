@@ -55,13 +55,14 @@ fn until_ready(c: &Cluster) -> Result<()> {
 fn it_says_what_it_does(c: &mut Cluster) -> Result<()> {
     let said = fs::read_to_string(c.output())?;
     for part in [
-        "etcd",
-        "apiserver",
+        "store",
+        "API server",
         "scheduler",
-        "controller-manager",
+        "controllers",
+        "container runtime",
         "kubelet",
         "proxy",
-        "dns",
+        "DNS",
     ] {
         ensure!(
             said.lines().any(|line| line.contains(part)),
@@ -77,15 +78,34 @@ fn it_says_what_it_does(c: &mut Cluster) -> Result<()> {
 }
 
 fn it_keeps_other_contexts(c: &mut Cluster) -> Result<()> {
-    c.kubectl("config set-context other --cluster=elsewhere --user=somebody")?;
     same(c.stop()?, 0)?;
-    c.up()?;
+    let own = format!(
+        "--kubeconfig={}",
+        c.lab.folder().join("home/.kube/config").display()
+    );
+    let kubectl = |line: &str| {
+        let words: Vec<&str> = [own.as_str()].into_iter().chain(line.split(' ')).collect();
+        c.kubectl_words(&words, "")
+    };
+    kubectl("config set-context other --cluster=elsewhere --user=somebody")?;
+    let registries = c.lab.registries().display().to_string();
+    let up = [
+        "up",
+        "-d",
+        "--data-dir",
+        &data_dir(c),
+        "--registries",
+        &registries,
+    ];
+    process::output(&mut c.ferrokube(&up))?;
     same(
-        c.kubectl("config get-contexts --output name")?,
+        kubectl("config get-contexts --output name")?,
         "ferrokube\nother\n",
     )?;
-    same(c.kubectl("config current-context")?, "ferrokube\n")?;
-    c.kubectl("get nodes").map(drop)
+    same(kubectl("config current-context")?, "ferrokube\n")?;
+    kubectl("get nodes")?;
+    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
+    c.up().map(drop)
 }
 
 fn it_runs_in_the_background(c: &mut Cluster) -> Result<()> {
