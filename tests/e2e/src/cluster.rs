@@ -119,6 +119,19 @@ impl Cluster {
         })
     }
 
+    /// Starts the cluster if it does not run, since a story that failed may have left it stopped.
+    pub fn see_that_it_runs(&mut self) -> Result<()> {
+        let ended = match &mut self.running {
+            Some(child) => child.try_wait()?.is_some(),
+            None => true,
+        };
+        if ended {
+            self.running = None;
+            self.up()?;
+        }
+        Ok(())
+    }
+
     /// The process of the running cluster, as seen outside of the lab.
     pub fn pid(&self) -> Result<u32> {
         let child = self.running.as_ref().context("the cluster does not run")?;

@@ -135,6 +135,7 @@ fn tell(stories: &[&Story]) -> Vec<String> {
 
 /// Tells a story in a namespace of its own, which goes afterwards.
 fn in_namespace(cluster: &mut Cluster, number: usize, story: &Story) -> Result<()> {
+    cluster.see_that_it_runs()?;
     let name = format!("story-{number}");
     cluster.namespace = name.clone();
     cluster.kubectl(&format!("create namespace {name}"))?;
