@@ -1,5 +1,31 @@
-//! THE table, one row a resource, and what is special about each kind.
+//! THE table: one row a resource, and what is special about each kind in one small file. Pure: what a write needs of
+//! time, randomness and the cluster is in its request; nothing here reads a clock, does I/O or keeps state.
 
+mod apps;
+mod autoscaling;
+mod cells;
+mod coordination;
+mod core;
+mod discovery;
+mod duration;
+mod encode;
+mod events;
+mod meta;
+mod names;
+mod rbac;
 mod row;
+mod scheduling;
+mod selector;
+mod table;
+mod virtual_resources;
+mod write;
 
+pub use core::bind;
+pub use duration::{human_duration, since};
 pub use row::*;
+pub use table::{by_kind, find, table};
+pub use virtual_resources::{VirtualResource, virtual_resources};
+pub use write::mark_deleted;
+
+#[cfg(test)]
+mod stories;

@@ -1,5 +1,6 @@
 //! The row: all that the rest of the system knows of a resource.
 
+use crate::cells;
 use api::{Gvk, Gvr, Object, Status, field};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -45,6 +46,9 @@ pub struct Row {
     pub write: fn(&WriteRequest<'_>) -> Result<Written, Status>,
     /// Whether and how long an object lingers when it is deleted.
     pub grace: fn(&Object, Option<i64>) -> Option<i64>,
+    /// Whether a deleted object stays although its grace period and its `metadata.finalizers` are over (a Namespace,
+    /// until its `spec.finalizers` are gone).
+    pub lingers: fn(&Object) -> bool,
     /// How its writes are acknowledged and whether they expire.
     pub keeping: Keeping,
     /// Where `/scale` finds its numbers.
@@ -100,6 +104,8 @@ pub enum Cell {
     Text(String),
     /// A number.
     Int(i64),
+    /// Yes or no.
+    Bool(bool),
 }
 
 /// How writes of a resource are kept.
@@ -187,7 +193,57 @@ pub trait Cluster {
     fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, field::Error>;
 }
 
+/// `/status`.
+pub const STATUS: Subresource = Subresource { name: "status", kind: ("", "", ""), verbs: &["get", "patch", "update"] };
+/// `/scale`.
+pub const SCALE: Subresource =
+    Subresource { name: "scale", kind: ("autoscaling", "v1", "Scale"), verbs: &["get", "patch", "update"] };
+
+const V1: &[Version] = &[Version::same("v1")];
+
+impl Version {
+    /// A version whose bytes are the hub's.
+    pub const fn same(name: &'static str) -> Self {
+        Self { group: None, name, to_hub: None, from_hub: None }
+    }
+}
+
 impl Row {
+    /// A row with the usual values, to be completed: namespaced, stored as `v1`, name and date as columns, gone at
+    /// once when deleted.
+    pub const fn usual(
+        group: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        singular: &'static str,
+        write: fn(&WriteRequest<'_>) -> Result<Written, Status>,
+    ) -> Self {
+        Self {
+            group,
+            kind,
+            plural,
+            singular,
+            short_names: &[],
+            categories: &[],
+            namespaced: true,
+            versions: V1,
+            hub: "v1",
+            prefix: "",
+            verbs: &[],
+            subresources: &[],
+            fields: &[],
+            trigger: None,
+            columns: &[cells::NAME, cells::CREATED],
+            cells: cells::name_and_date,
+            write,
+            grace: |_, _| None,
+            lingers: |_| false,
+            keeping: Keeping::Durable,
+            scale: None,
+            propagation: "Background",
+        }
+    }
+
     /// The hub's group, version and resource.
     pub fn gvr(&self) -> Gvr {
         Gvr::new(self.group, self.hub, self.plural)

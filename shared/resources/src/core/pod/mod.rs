@@ -1,0 +1,116 @@
+//! Pod.
+
+mod admission;
+mod bind;
+mod cells;
+mod containers;
+mod defaults;
+mod qos;
+pub(crate) mod template;
+mod update;
+mod validation;
+mod volumes;
+
+use crate::{
+    Row, STATUS, Subresource, WriteRequest, encode,
+    write::{Kind, write},
+};
+use api::{Object, Status, field::Error, scan};
+pub use bind::bind;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+
+const fn stream(name: &'static str, options: &'static str) -> Subresource {
+    Subresource { name, kind: ("", "v1", options), verbs: &["create", "get"] }
+}
+
+pub(crate) static ROW: Row = Row {
+    short_names: &["po"],
+    categories: &["all"],
+    prefix: "/registry/pods",
+    subresources: &[
+        stream("attach", "PodAttachOptions"),
+        Subresource { name: "binding", kind: ("", "v1", "Binding"), verbs: &["create"] },
+        Subresource { name: "eviction", kind: ("policy", "v1", "Eviction"), verbs: &["create"] },
+        stream("exec", "PodExecOptions"),
+        Subresource { name: "log", kind: ("", "v1", "Pod"), verbs: &["get"] },
+        stream("portforward", "PodPortForwardOptions"),
+        STATUS,
+    ],
+    fields: &[
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ],
+    trigger: Some(0),
+    columns: cells::COLUMNS,
+    cells: cells::row_cells,
+    grace,
+    ..Row::usual("", "Pod", "pods", "pod", write::<Pod>)
+};
+
+impl Kind for Pod {
+    const ROW: &'static Row = &ROW;
+    const GENERATION: bool = true;
+
+    fn defaults(&mut self) {
+        let spec = self.spec.get_or_insert_default();
+        defaults::spec(spec);
+        defaults::pod(spec);
+        self.status.get_or_insert_default();
+    }
+
+    fn prepare_create(&mut self, _: &WriteRequest<'_>) {
+        let spec = self.spec.get_or_insert_default();
+        self.status = Some(PodStatus {
+            phase: Some("Pending".to_owned()),
+            qos_class: Some(qos::class(spec).to_owned()),
+            conditions: defaults::gated(spec),
+            ..PodStatus::default()
+        });
+    }
+
+    fn prepare_update(&mut self, old: &Self) {
+        self.status.clone_from(&old.status);
+        update::keep_admitted(self, old);
+    }
+
+    fn prepare_status(&mut self, old: &Self) {
+        self.spec.clone_from(&old.spec);
+        self.metadata.owner_references.clone_from(&old.metadata.owner_references);
+        let qos = old.status.as_ref().and_then(|status| status.qos_class.clone());
+        self.status.get_or_insert_default().qos_class = qos;
+    }
+
+    fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
+        if old.is_some() { Ok(()) } else { admission::admit(self, request) }
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        validation::pod(self, errors);
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        update::validate(self, old, errors);
+    }
+
+    fn spec_changed(&self, old: &Self) -> bool {
+        !encode::same(&self.spec, &old.spec)
+    }
+}
+
+/// How long a deleted pod stays: as long as it says or is asked, unless nothing of it runs.
+fn grace(object: &Object, wished: Option<i64>) -> Option<i64> {
+    let own = || scan::scalar(object.body(), "spec.terminationGracePeriodSeconds").ok()?.parse::<i64>().ok();
+    let ended = matches!(object.field(5), "Succeeded" | "Failed");
+    let seconds = match wished.or_else(own).unwrap_or_default() {
+        _ if object.field(0).is_empty() || ended => 0,
+        negative if negative < 0 => 1,
+        seconds => seconds,
+    };
+    Some(seconds).filter(|&seconds| seconds > 0)
+}

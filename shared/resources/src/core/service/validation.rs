@@ -1,0 +1,173 @@
+//! Rules for Services.
+
+use super::kind;
+use crate::{meta, names};
+use api::{field, field::Error};
+use k8s_openapi::{
+    api::core::v1::{Service, ServicePort, ServiceSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use std::collections::BTreeSet;
+
+const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+
+/// Rules for a service.
+pub(super) fn service(service: &Service, errors: &mut Vec<Error>) {
+    let Some(spec) = &service.spec else { return };
+    let headless = spec.cluster_ip.as_deref() == Some("None");
+    if spec.ports.as_ref().is_none_or(Vec::is_empty) && !headless && kind(spec) != "ExternalName" {
+        errors.push(Error::required("spec.ports", ""));
+    }
+    addresses(spec, headless, errors);
+    ports(spec, errors);
+    meta::validate_labels(spec.selector.as_ref(), "spec.selector", errors);
+    match spec.session_affinity.as_deref().unwrap_or_default() {
+        "None" => {}
+        "ClientIP" => {
+            let config = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
+            let seconds = config.and_then(|ip| ip.timeout_seconds).unwrap_or_default();
+            if !(1..=86400).contains(&seconds) {
+                let path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
+                errors.push(Error::invalid(path, seconds, "must be greater than 0 and less than or equal to 86400"));
+            }
+        }
+        other => errors.push(Error::not_supported("spec.sessionAffinity", other, &["ClientIP", "None"])),
+    }
+    if !TYPES.contains(&kind(spec)) {
+        errors.push(Error::not_supported("spec.type", kind(spec), &TYPES));
+    }
+    policies(spec, errors);
+}
+
+fn addresses(spec: &ServiceSpec, headless: bool, errors: &mut Vec<Error>) {
+    let ip = spec.cluster_ip.as_deref().unwrap_or_default();
+    match kind(spec) {
+        "LoadBalancer" | "NodePort" if headless => {
+            let why = format!("may not be set to 'None' for {} services", kind(spec));
+            errors.push(Error::invalid("spec.clusterIPs[0]", ip, why));
+        }
+        "ExternalName" => {
+            if !ip.is_empty() {
+                errors.push(Error::forbidden("spec.clusterIPs", "may not be set for ExternalName services"));
+            }
+            let name = spec.external_name.as_deref().unwrap_or_default();
+            let name = name.strip_suffix('.').unwrap_or(name);
+            if name.is_empty() {
+                errors.push(Error::required("spec.externalName", ""));
+            } else {
+                meta::invalid(errors, "spec.externalName", name, names::dns_subdomain(name));
+            }
+            return;
+        }
+        _ => {}
+    }
+    if !ip.is_empty() && !headless {
+        meta::invalid(errors, "spec.clusterIPs[0]", ip, names::ip(ip));
+    }
+    let first = spec.cluster_ips.as_ref().and_then(|ips| ips.first()).map(String::as_str).unwrap_or_default();
+    if !first.is_empty() && first != ip {
+        errors.push(Error::invalid("spec.clusterIPs", &spec.cluster_ips, "first value must match `clusterIP`"));
+    }
+    for (i, ip) in spec.external_ips.iter().flatten().enumerate() {
+        meta::invalid(errors, &field::index("spec.externalIPs", i), ip, names::ip(ip));
+    }
+}
+
+fn ports(spec: &ServiceSpec, errors: &mut Vec<Error>) {
+    let list = spec.ports.as_deref().unwrap_or_default();
+    let (mut named, mut numbered, mut on_node) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (i, port) in list.iter().enumerate() {
+        let path = field::index("spec.ports", i);
+        one_port(port, &path, list.len() > 1, errors);
+        let name = port.name.as_deref().unwrap_or_default();
+        if !name.is_empty() && !named.insert(name) {
+            errors.push(Error::duplicate(field::child(&path, "name"), name));
+        }
+        if !numbered.insert((port.port, port.protocol.as_deref())) {
+            let key = ServicePort {
+                port: port.port,
+                protocol: port.protocol.clone(),
+                ..ServicePort::default()
+            };
+            errors.push(Error::duplicate(&path, &key));
+        }
+        let node_port = port.node_port.unwrap_or_default();
+        if node_port != 0 {
+            let path = field::child(&path, "nodePort");
+            if matches!(kind(spec), "ClusterIP" | "ExternalName") {
+                errors.push(Error::forbidden(path, format!("may not be used when `type` is '{}'", kind(spec))));
+            } else if !on_node.insert((node_port, port.protocol.as_deref())) {
+                errors.push(Error::duplicate(path, node_port));
+            }
+        }
+    }
+}
+
+fn one_port(port: &ServicePort, path: &str, many: bool, errors: &mut Vec<Error>) {
+    let name = port.name.as_deref().unwrap_or_default();
+    if many && name.is_empty() {
+        errors.push(Error::required(field::child(path, "name"), ""));
+    } else if !name.is_empty() {
+        meta::invalid(errors, &field::child(path, "name"), name, names::dns_label(name));
+    }
+    meta::invalid(errors, &field::child(path, "port"), port.port, names::port_number(port.port));
+    let protocol = port.protocol.as_deref().unwrap_or_default();
+    if !["SCTP", "TCP", "UDP"].contains(&protocol) {
+        let supported = ["SCTP", "TCP", "UDP"];
+        errors.push(Error::not_supported(field::child(path, "protocol"), protocol, &supported));
+    }
+    let target = field::child(path, "targetPort");
+    match &port.target_port {
+        Some(IntOrString::Int(number)) => meta::invalid(errors, &target, number, names::port_number(*number)),
+        Some(IntOrString::String(name)) => meta::invalid(errors, &target, name, names::port_name(name)),
+        None => {}
+    }
+    if let Some(app) = &port.app_protocol {
+        meta::invalid(errors, &field::child(path, "appProtocol"), app, names::qualified_name(app));
+    }
+}
+
+fn policies(spec: &ServiceSpec, errors: &mut Vec<Error>) {
+    let policies = ["Cluster", "Local"];
+    let external = spec.external_traffic_policy.as_deref().unwrap_or_default();
+    if super::external(spec) {
+        if !policies.contains(&external) {
+            errors.push(Error::not_supported("spec.externalTrafficPolicy", external, &policies));
+        }
+    } else if !external.is_empty() {
+        let why = "may only be set for externally-accessible services";
+        errors.push(Error::invalid("spec.externalTrafficPolicy", external, why));
+    }
+    if let Some(internal) = &spec.internal_traffic_policy
+        && !policies.contains(&internal.as_str())
+    {
+        errors.push(Error::not_supported("spec.internalTrafficPolicy", internal, &policies));
+    }
+    let families = spec.ip_families.as_deref().unwrap_or_default();
+    for (i, family) in families.iter().enumerate() {
+        if !["IPv4", "IPv6"].contains(&family.as_str()) {
+            let path = field::index("spec.ipFamilies", i);
+            errors.push(Error::not_supported(path, family, &["IPv4", "IPv6"]));
+        }
+    }
+    if let Some(policy) = &spec.ip_family_policy {
+        let supported = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+        if !supported.contains(&policy.as_str()) {
+            errors.push(Error::not_supported("spec.ipFamilyPolicy", policy, &supported));
+        }
+    }
+}
+
+/// Rules for a change: an address stays as long as the service has one.
+pub(super) fn update(new: &Service, old: &Service, errors: &mut Vec<Error>) {
+    if let (Some(new), Some(old)) = (&new.spec, &old.spec)
+        && kind(new) != "ExternalName"
+        && kind(old) != "ExternalName"
+        && old.cluster_ip.as_deref().is_some_and(|ip| !ip.is_empty())
+        && new.cluster_ip != old.cluster_ip
+    {
+        let why = "may not change once set";
+        errors.push(Error::invalid("spec.clusterIPs[0]", &new.cluster_ips, why));
+    }
+    service(new, errors);
+}

@@ -1,0 +1,162 @@
+//! What names may look like, in upstream's words (apimachinery `util/validation`). Each function answers what is wrong;
+//! nothing: the name is good.
+
+use api::{valid_dns_label, valid_dns_subdomain};
+
+/// A rule for names: what is wrong with a name.
+pub(crate) type NameRule = fn(&str) -> Vec<String>;
+
+const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const SUBDOMAIN: &str = r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+
+fn too_long(max: usize) -> String {
+    format!("must be no more than {max} bytes")
+}
+
+fn check(name: &str, max: usize, good: bool, words: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if name.len() > max {
+        wrong.push(too_long(max));
+    }
+    // What is only too long is not also malformed.
+    if !good {
+        wrong.push(words.to_owned());
+    }
+    wrong
+}
+
+/// The longest leading part of `name` that can be judged by a rule with a limit of its own.
+fn within(name: &str, max: usize) -> &str {
+    let end = (0..=max.min(name.len())).rev().find(|&i| name.is_char_boundary(i)).unwrap_or(0);
+    name[..end].trim_end_matches(['-', '.'])
+}
+
+/// An RFC 1123 label.
+pub(crate) fn dns_label(name: &str) -> Vec<String> {
+    let judged = if name.len() > 63 { within(name, 63) } else { name };
+    check(name, 63, valid_dns_label(judged), LABEL)
+}
+
+/// An RFC 1035 label.
+pub(crate) fn dns_1035_label(name: &str) -> Vec<String> {
+    let judged = if name.len() > 63 { within(name, 63) } else { name };
+    check(name, 63, valid_dns_label(judged) && judged.starts_with(|c: char| c.is_ascii_lowercase()), LABEL_1035)
+}
+
+/// An RFC 1123 subdomain.
+pub(crate) fn dns_subdomain(name: &str) -> Vec<String> {
+    let judged = if name.len() > 253 { within(name, 253) } else { name };
+    check(name, 253, valid_dns_subdomain(judged), SUBDOMAIN)
+}
+
+/// A segment of a URL path: the rule of RBAC kinds.
+pub(crate) fn path_segment(name: &str) -> Vec<String> {
+    if name == "." || name == ".." {
+        return vec![format!("may not be '{name}'")];
+    }
+    ['/', '%'].iter().filter(|c| name.contains(**c)).map(|c| format!("may not contain '{c}'")).collect()
+}
+
+/// A name with an optional prefix, such as a label key.
+pub(crate) fn qualified_name(key: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let name = match key.split_once('/') {
+        Some((_, name)) if name.contains('/') => {
+            return vec![format!(
+                "a qualified name {QUALIFIED} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )];
+        }
+        Some(("", name)) => {
+            wrong.push("prefix part must be non-empty".to_owned());
+            name
+        }
+        Some((prefix, name)) => {
+            wrong.extend(dns_subdomain(prefix).into_iter().map(|words| format!("prefix part {words}")));
+            name
+        }
+        None => key,
+    };
+    if name.is_empty() {
+        wrong.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        wrong.push(format!("name part {}", too_long(63)));
+    }
+    if !name_characters(name) {
+        wrong.push(format!("name part {QUALIFIED}"));
+    }
+    wrong
+}
+
+/// A label value.
+pub(crate) fn label_value(value: &str) -> Vec<String> {
+    check(value, 63, value.is_empty() || name_characters(value), LABEL_VALUE)
+}
+
+fn name_characters(name: &str) -> bool {
+    let end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    end(bytes.first()) && end(bytes.last()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+}
+
+/// A key of a ConfigMap or Secret.
+pub(crate) fn config_key(key: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if key.len() > 253 {
+        wrong.push(too_long(253));
+    }
+    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        wrong.push("a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')".to_owned());
+    }
+    match key {
+        "." | ".." => wrong.push(format!("must not be '{key}'")),
+        _ if key.starts_with("..") => wrong.push("must not start with '..'".to_owned()),
+        _ => {}
+    }
+    wrong
+}
+
+/// The name of an environment variable (the relaxed rule: printable ASCII but `=`).
+pub(crate) fn env_name(name: &str) -> Vec<String> {
+    let good = !name.is_empty() && name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=');
+    if good {
+        return Vec::new();
+    }
+    vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
+}
+
+/// The name of a port, as IANA registers services.
+pub(crate) fn port_name(name: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if name.len() > 15 {
+        wrong.push("must be no more than 15 characters".to_owned());
+    }
+    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        wrong.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
+    }
+    if !name.bytes().any(|b| b.is_ascii_lowercase()) {
+        wrong.push("must contain at least one letter (a-z)".to_owned());
+    }
+    if name.contains("--") {
+        wrong.push("must not contain consecutive hyphens".to_owned());
+    }
+    if name.starts_with('-') || name.ends_with('-') {
+        wrong.push("must not begin or end with a hyphen".to_owned());
+    }
+    wrong
+}
+
+/// A port number.
+pub(crate) fn port_number(port: i32) -> Vec<String> {
+    if (1..=65535).contains(&port) { Vec::new() } else { vec!["must be between 1 and 65535, inclusive".to_owned()] }
+}
+
+/// An IP address.
+pub(crate) fn ip(address: &str) -> Vec<String> {
+    if address.parse::<std::net::IpAddr>().is_ok() {
+        return Vec::new();
+    }
+    vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
+}

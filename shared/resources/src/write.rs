@@ -1,0 +1,180 @@
+//! `write::<K>`: the one path by which an object of a built-in kind comes to be stored. Pure: what it needs of time,
+//! randomness and the cluster is in the request.
+
+use crate::{Op, Row, WriteRequest, Written, encode, meta, names};
+use api::{Object, Status, field};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// What is special about a kind. Every method has a default that does nothing.
+pub(crate) trait Kind:
+    k8s_openapi::Resource + k8s_openapi::Metadata<Ty = ObjectMeta> + Serialize + DeserializeOwned + Clone
+{
+    /// Its row.
+    const ROW: &'static Row;
+    /// Its names.
+    const NAMES: names::NameRule = names::dns_subdomain;
+    /// `metadata.generation` counts changes of the spec.
+    const GENERATION: bool = false;
+
+    /// Fills what the client left out. Runs on every write, so it is idempotent.
+    fn defaults(&mut self) {}
+    /// Resets what a create may not set.
+    fn prepare_create(&mut self, _request: &WriteRequest<'_>) {}
+    /// Takes from the old object what an update may not set (the status).
+    fn prepare_update(&mut self, _old: &Self) {}
+    /// Takes from the old object what a write of the status may not set (the spec).
+    fn prepare_status(&mut self, _old: &Self) {}
+    /// The same for another subresource.
+    fn prepare_subresource(&mut self, _name: &str, _old: &Self) {}
+    /// Admission: may change the object or refuse it after a look at the cluster. `old` is `None` for a create.
+    fn admit(&mut self, _old: Option<&Self>, _request: &WriteRequest<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+    /// Rules for a new object.
+    fn validate(&self, _errors: &mut Vec<field::Error>) {}
+    /// Rules for a changed object; those for a new one unless the kind says otherwise.
+    fn validate_update(&self, _old: &Self, errors: &mut Vec<field::Error>) {
+        self.validate(errors);
+    }
+    /// Takes addresses and ports, after validation.
+    fn allocate(&mut self, _old: Option<&Self>, _request: &WriteRequest<'_>) -> Result<(), Vec<field::Error>> {
+        Ok(())
+    }
+    /// Whether the change is one that `metadata.generation` counts.
+    fn spec_changed(&self, _old: &Self) -> bool {
+        false
+    }
+    /// Warnings for the client.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Decodes, defaults, prepares, admits, validates and encodes one object.
+pub(crate) fn write<K: Kind>(request: &WriteRequest<'_>) -> Result<Written, Status> {
+    let mut new: K = decode(request.body)?;
+    let mut errors = Vec::new();
+    match request.old {
+        None => create(&mut new, request, &mut errors)?,
+        Some(object) => {
+            let old: K = object.view().map_err(Status::internal)?;
+            update(&mut new, &old, request, &mut errors)?;
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Status::invalid(K::ROW.group, K::ROW.kind, request.name, errors));
+    }
+    Ok(Written { body: encode::canonical(&new)?.into(), warnings: new.warnings() })
+}
+
+/// Decodes an object, or says what cannot be read.
+pub(crate) fn decode<K: k8s_openapi::Resource + DeserializeOwned>(body: &[u8]) -> Result<K, Status> {
+    serde_json::from_slice(body).map_err(|error| unreadable(K::KIND, K::VERSION, &error))
+}
+
+fn unreadable(kind: &str, version: &str, error: &serde_json::Error) -> Status {
+    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+}
+
+fn create<K: Kind>(new: &mut K, request: &WriteRequest<'_>, errors: &mut Vec<field::Error>) -> Result<(), Status> {
+    new.defaults();
+    meta::prepare_create(new.metadata_mut(), K::ROW, request)?;
+    if K::GENERATION {
+        new.metadata_mut().generation = Some(1);
+    }
+    new.prepare_create(request);
+    new.admit(None, request)?;
+    meta::validate(new.metadata(), K::ROW.namespaced, K::NAMES, errors);
+    new.validate(errors);
+    allocate(new, None, request, errors);
+    Ok(())
+}
+
+fn update<K: Kind>(
+    new: &mut K,
+    old: &K,
+    request: &WriteRequest<'_>,
+    errors: &mut Vec<field::Error>,
+) -> Result<(), Status> {
+    let given = (request.op == DELETE).then(|| new.metadata().clone());
+    new.defaults();
+    meta::prepare_update(new.metadata_mut(), old.metadata(), K::ROW, request)?;
+    match request.op {
+        Op::Create | Op::Update => new.prepare_update(old),
+        Op::Status => new.prepare_status(old),
+        Op::Subresource(_) if given.is_some() => {}
+        Op::Subresource(name) => new.prepare_subresource(name, old),
+    }
+    if K::GENERATION && new.spec_changed(old) {
+        let generation = old.metadata().generation.unwrap_or_default() + 1;
+        new.metadata_mut().generation = Some(generation);
+    }
+    if let Some(given) = given {
+        let meta = new.metadata_mut();
+        (meta.deletion_timestamp, meta.generation) = (given.deletion_timestamp, given.generation);
+        meta.deletion_grace_period_seconds = given.deletion_grace_period_seconds;
+        new.defaults();
+        return Ok(());
+    }
+    if request.op == Op::Update {
+        new.admit(Some(old), request)?;
+    }
+    meta::validate(new.metadata(), K::ROW.namespaced, no_rule, errors);
+    meta::validate_update(new.metadata(), old.metadata(), errors);
+    match request.op {
+        Op::Status => {}
+        _ => new.validate_update(old, errors),
+    }
+    allocate(new, Some(old), request, errors);
+    Ok(())
+}
+
+/// An object that is there keeps its name, whatever today's rule says.
+fn no_rule(_: &str) -> Vec<String> {
+    Vec::new()
+}
+
+fn allocate<K: Kind>(new: &mut K, old: Option<&K>, request: &WriteRequest<'_>, errors: &mut Vec<field::Error>) {
+    if errors.is_empty()
+        && let Err(refused) = new.allocate(old, request)
+    {
+        errors.extend(refused);
+    }
+}
+
+/// The write that marks an object as being deleted.
+const DELETE: Op = Op::Subresource("delete");
+
+/// The object marked as being deleted at `at`, with `grace` seconds to go: what a delete stores when the object must
+/// stay a while, for its grace period or its finalizers. `finalizers` are added (`foregroundDeletion`, `orphan`).
+/// An object that is being deleted already keeps its time unless the new one is earlier.
+pub fn mark_deleted(
+    row: &Row,
+    object: &Object,
+    request: &WriteRequest<'_>,
+    grace: i64,
+    finalizers: &[&str],
+) -> Result<Written, Status> {
+    let mut meta: ObjectMeta = serde_json::from_slice(&object.body()[object.metadata_span().range()])
+        .map_err(Status::internal)?;
+    let at = request.now.saturating_add(jiff::SignedDuration::from_secs(grace)).map_err(Status::internal)?;
+    let sooner = meta.deletion_grace_period_seconds.is_none_or(|before| grace < before);
+    if meta.deletion_timestamp.is_none() || sooner {
+        if meta.deletion_timestamp.is_none() && meta.generation.unwrap_or_default() > 0 {
+            meta.generation = meta.generation.map(|generation| generation + 1);
+        }
+        meta.deletion_timestamp = Some(Time(at));
+        meta.deletion_grace_period_seconds = Some(grace);
+    }
+    let list = meta.finalizers.get_or_insert_default();
+    for name in finalizers {
+        if !list.iter().any(|f| f == name) {
+            list.push((*name).to_owned());
+        }
+    }
+    let meta = encode::canonical(&meta)?;
+    let span = object.metadata_span().range();
+    let body = [&object.body()[..span.start], meta.as_slice(), &object.body()[span.end..]].concat();
+    (row.write)(&WriteRequest { op: DELETE, body: &body, old: Some(object), ..*request })
+}
