@@ -8,12 +8,7 @@ use crate::{
     netlink::{Errno, Link, Netlink},
     spec::{Config, Failure, Interface, Outcome, ValidAttachment, code},
 };
-use std::{
-    fs::File,
-    net::IpAddr,
-    os::fd::AsFd,
-    path::PathBuf,
-};
+use std::{fs::File, net::IpAddr, os::fd::AsFd, path::PathBuf};
 
 /// What a call is about.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +30,11 @@ fn failed(doing: &'static str) -> impl Fn(Errno) -> Failure {
 }
 
 fn bridge_name(config: &Config) -> &str {
-    if config.bridge.is_empty() { "cni0" } else { &config.bridge }
+    if config.bridge.is_empty() {
+        "cni0"
+    } else {
+        &config.bridge
+    }
 }
 
 /// The host's end of an attachment's pair: always the same name, so that it is found again without the namespace.
@@ -59,11 +58,21 @@ pub(crate) fn add(config: &Config, call: &Call) -> Result<Outcome, Failure> {
     made
 }
 
-fn attach(netlink: &Netlink, config: &Config, call: &Call, netns: &File, bridge: &Link) -> Result<Outcome, Failure> {
+fn attach(
+    netlink: &Netlink,
+    config: &Config,
+    call: &Call,
+    netns: &File,
+    bridge: &Link,
+) -> Result<Outcome, Failure> {
     let host = add_pair(netlink, config, call, netns)?;
-    netlink.set_master(host.index, bridge.index).map_err(failed("joining the bridge"))?;
+    netlink
+        .set_master(host.index, bridge.index)
+        .map_err(failed("joining the bridge"))?;
     if config.hairpin_mode {
-        netlink.set_hairpin(host.index).map_err(failed("setting hairpin mode"))?;
+        netlink
+            .set_hairpin(host.index)
+            .map_err(failed("setting hairpin mode"))?;
     }
     let mut outcome = ipam::add(config, call)?;
     let finished = finish(netlink, config, call, netns, bridge, &host, &mut outcome);
@@ -86,15 +95,27 @@ fn finish(
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     if outcome.ips.is_empty() {
-        return Err(Failure::new(code::INTERNAL, "IPAM plugin returned missing IP config"));
+        return Err(Failure::new(
+            code::INTERNAL,
+            "IPAM plugin returned missing IP config",
+        ));
     }
     let mut addresses = Vec::new();
     for ip in &mut outcome.ips {
-        let invalid = |_| Failure::new(code::INTERNAL, format!("IPAM gave an invalid address {:?}", ip.address));
+        let invalid = |_| {
+            Failure::new(
+                code::INTERNAL,
+                format!("IPAM gave an invalid address {:?}", ip.address),
+            )
+        };
         let cidr: Cidr = ip.address.parse().map_err(invalid)?;
         ip.interface = Some(2);
         let first = cidr.at(cidr.first() + 1);
-        let gateway = ip.gateway.parse().ok().or((config.is_gateway || config.is_default_gateway).then_some(first));
+        let gateway = ip
+            .gateway
+            .parse()
+            .ok()
+            .or((config.is_gateway || config.is_default_gateway).then_some(first));
         ip.gateway = gateway.map(|g: IpAddr| g.to_string()).unwrap_or_default();
         addresses.push((cidr, gateway));
     }
@@ -104,7 +125,9 @@ fn finish(
     let routes = routes(config, outcome, &addresses)?;
     let inside = || configure(&call.owner.ifname, config.route_via_gateway, &addresses, &routes);
     let mac = within(netns, inside)?;
-    netlink.up(host.index).map_err(failed("taking the host's end up"))?;
+    netlink
+        .up(host.index)
+        .map_err(failed("taking the host's end up"))?;
     if config.ip_masq {
         for (cidr, _) in &addresses {
             masquerade::ensure(config, cidr)?;
@@ -112,9 +135,21 @@ fn finish(
     }
     let sandbox = call.netns.display().to_string();
     outcome.interfaces = vec![
-        Interface { name: bridge.name.clone(), mac: bridge.mac_text(), sandbox: String::new() },
-        Interface { name: host.name.clone(), mac: host.mac_text(), sandbox: String::new() },
-        Interface { name: call.owner.ifname.clone(), mac, sandbox },
+        Interface {
+            name: bridge.name.clone(),
+            mac: bridge.mac_text(),
+            sandbox: String::new(),
+        },
+        Interface {
+            name: host.name.clone(),
+            mac: host.mac_text(),
+            sandbox: String::new(),
+        },
+        Interface {
+            name: call.owner.ifname.clone(),
+            mac,
+            sandbox,
+        },
     ];
     Ok(())
 }
@@ -129,9 +164,12 @@ fn ensure_bridge(netlink: &Netlink, config: &Config) -> Result<Link, Failure> {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(error) => return Err(Failure::internal("making the bridge", error)),
             }
-            let made = found()?.ok_or_else(|| Failure::new(code::INTERNAL, format!("bridge {name} went away")))?;
+            let made =
+                found()?.ok_or_else(|| Failure::new(code::INTERNAL, format!("bridge {name} went away")))?;
             // Set, its hardware address stays; else it would become that of its ports, and pods would lose the gateway.
-            netlink.set_mac(made.index, made.mac.clone()).map_err(failed("setting the bridge's address"))?;
+            netlink
+                .set_mac(made.index, made.mac.clone())
+                .map_err(failed("setting the bridge's address"))?;
             made
         }
     };
@@ -148,7 +186,12 @@ fn add_pair(netlink: &Netlink, config: &Config, call: &Call, netns: &File) -> Re
     let add = || netlink.add_veth(&name, &call.owner.ifname, netns.as_fd(), config.mtu);
     match add() {
         Ok(()) => {}
-        Err(Errno::EEXIST) if netlink.link(&name).map_err(failed("reading the host's end"))?.is_some() => {
+        Err(Errno::EEXIST)
+            if netlink
+                .link(&name)
+                .map_err(failed("reading the host's end"))?
+                .is_some() =>
+        {
             // Left by an attempt that was cut off: the name belongs to this attachment alone.
             netlink.delete(&name).map_err(failed("removing an old pair"))?;
             add().map_err(failed("making the pair"))?;
@@ -163,15 +206,31 @@ fn add_pair(netlink: &Netlink, config: &Config, call: &Call, netns: &File) -> Re
     made.ok_or_else(|| Failure::new(code::INTERNAL, format!("{name} went away")))
 }
 
-fn serve_as_gateway(netlink: &Netlink, bridge: &Link, addresses: &[(Cidr, Option<IpAddr>)]) -> Result<(), Failure> {
+fn serve_as_gateway(
+    netlink: &Netlink,
+    bridge: &Link,
+    addresses: &[(Cidr, Option<IpAddr>)],
+) -> Result<(), Failure> {
     for (cidr, gateway) in addresses {
         if let Some(gateway) = gateway {
-            let address = Cidr { address: *gateway, prefix: cidr.prefix };
-            netlink.add_address(bridge.index, address, false).map_err(failed("giving the bridge its address"))?;
+            let address = Cidr {
+                address: *gateway,
+                prefix: cidr.prefix,
+            };
+            netlink
+                .add_address(bridge.index, address, false)
+                .map_err(failed("giving the bridge its address"))?;
         }
-        let forwarding = if cidr.address.is_ipv4() { "ipv4/ip_forward" } else { "ipv6/conf/all/forwarding" };
+        let forwarding = if cidr.address.is_ipv4() {
+            "ipv4/ip_forward"
+        } else {
+            "ipv6/conf/all/forwarding"
+        };
         if !sysctl(forwarding, "1") {
-            return Err(Failure::new(code::INTERNAL, format!("failed to enable forwarding ({forwarding})")));
+            return Err(Failure::new(
+                code::INTERNAL,
+                format!("failed to enable forwarding ({forwarding})"),
+            ));
         }
     }
     Ok(())
@@ -185,9 +244,16 @@ fn routes(
 ) -> Result<Vec<(Cidr, Option<IpAddr>)>, Failure> {
     if config.is_default_gateway {
         for (cidr, _) in addresses {
-            let dst = if cidr.address.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+            let dst = if cidr.address.is_ipv4() {
+                "0.0.0.0/0"
+            } else {
+                "::/0"
+            };
             if !outcome.routes.iter().any(|route| route.dst == dst) {
-                outcome.routes.push(crate::spec::Route { dst: dst.to_owned(), gw: String::new() });
+                outcome.routes.push(crate::spec::Route {
+                    dst: dst.to_owned(),
+                    gw: String::new(),
+                });
             }
         }
     }
@@ -196,7 +262,11 @@ fn routes(
         let invalid = |text: String| Failure::new(code::INVALID_CONFIG, text);
         let dst: Cidr = route.dst.parse().map_err(invalid)?;
         let same = |(cidr, gateway): &(Cidr, Option<IpAddr>)| {
-            if cidr.address.is_ipv4() == dst.address.is_ipv4() { *gateway } else { None }
+            if cidr.address.is_ipv4() == dst.address.is_ipv4() {
+                *gateway
+            } else {
+                None
+            }
         };
         let gateway = route.gw.parse().ok().or_else(|| addresses.iter().find_map(same));
         routes.push((dst, gateway));
@@ -212,7 +282,11 @@ fn configure(
     routes: &[(Cidr, Option<IpAddr>)],
 ) -> Result<String, Failure> {
     let netlink = Netlink::open().map_err(failed("opening netlink"))?;
-    let read = |name: &str| netlink.link(name).map_err(failed("reading the container's interface"));
+    let read = |name: &str| {
+        netlink
+            .link(name)
+            .map_err(failed("reading the container's interface"))
+    };
     let link = read(ifname)?.ok_or_else(|| Failure::new(code::INTERNAL, format!("{ifname} went away")))?;
     if let Some(loopback) = read("lo")? {
         netlink.up(loopback.index).map_err(failed("taking lo up"))?;
@@ -222,19 +296,32 @@ fn configure(
         sysctl(&format!("ipv4/conf/{ifname}/accept_redirects"), "0");
     }
     for (cidr, _) in addresses {
-        netlink.add_address(link.index, *cidr, via_gateway).map_err(failed("giving the container its address"))?;
+        netlink
+            .add_address(link.index, *cidr, via_gateway)
+            .map_err(failed("giving the container its address"))?;
     }
-    netlink.up(link.index).map_err(failed("taking the container's interface up"))?;
+    netlink
+        .up(link.index)
+        .map_err(failed("taking the container's interface up"))?;
     if via_gateway {
         for (cidr, gateway) in addresses {
             let Some(gateway) = gateway else { continue };
-            let host = Cidr { address: *gateway, prefix: cidr.bits() };
-            netlink.add_route(link.index, host, None).map_err(failed("a route to the gateway"))?;
-            netlink.add_route(link.index, *cidr, Some(*gateway)).map_err(failed("a route to the subnet"))?;
+            let host = Cidr {
+                address: *gateway,
+                prefix: cidr.bits(),
+            };
+            netlink
+                .add_route(link.index, host, None)
+                .map_err(failed("a route to the gateway"))?;
+            netlink
+                .add_route(link.index, *cidr, Some(*gateway))
+                .map_err(failed("a route to the subnet"))?;
         }
     }
     for (dst, gateway) in routes {
-        netlink.add_route(link.index, *dst, *gateway).map_err(failed("a route"))?;
+        netlink
+            .add_route(link.index, *dst, *gateway)
+            .map_err(failed("a route"))?;
     }
     Ok(link.mac_text())
 }
@@ -243,7 +330,9 @@ fn configure(
 pub(crate) fn del(config: &Config, call: &Call) -> Result<(), Failure> {
     ipam::del(config, call)?;
     let netlink = Netlink::open().map_err(failed("opening netlink"))?;
-    netlink.delete(&host_link(&call.owner)).map_err(failed("removing the pair"))
+    netlink
+        .delete(&host_link(&call.owner))
+        .map_err(failed("removing the pair"))
 }
 
 /// Whether all stands as `config.prev_result` says.
@@ -259,17 +348,27 @@ pub(crate) fn check(config: &Config, call: &Call) -> Result<(), Failure> {
     if link.master != Some(bridge.index) {
         return Err(missing(format!("host interface {host} is not a port of {name}")));
     }
-    let expected: Vec<String> =
-        config.prev_result.iter().flat_map(|result| &result.ips).map(|ip| ip.address.clone()).collect();
+    let expected: Vec<String> = config
+        .prev_result
+        .iter()
+        .flat_map(|result| &result.ips)
+        .map(|ip| ip.address.clone())
+        .collect();
     let inside = || {
         let netlink = Netlink::open().map_err(failed("opening netlink"))?;
         let ifname = &call.owner.ifname;
-        let link = netlink.link(ifname).map_err(failed("reading the container's interface"))?;
+        let link = netlink
+            .link(ifname)
+            .map_err(failed("reading the container's interface"))?;
         let link = link.ok_or_else(|| missing(format!("container interface {ifname} is missing")))?;
-        let addresses = netlink.addresses(link.index).map_err(failed("reading addresses"))?;
+        let addresses = netlink
+            .addresses(link.index)
+            .map_err(failed("reading addresses"))?;
         let has = |text: &String| addresses.iter().any(|cidr| cidr.to_string() == *text);
         match expected.iter().find(|text| !has(text)) {
-            Some(text) => Err(missing(format!("container interface {ifname} has not the address {text}"))),
+            Some(text) => Err(missing(format!(
+                "container interface {ifname} has not the address {text}"
+            ))),
             None => Ok(()),
         }
     };
@@ -279,7 +378,9 @@ pub(crate) fn check(config: &Config, call: &Call) -> Result<(), Failure> {
 /// Removes the bridge with the pairs on it.
 pub(crate) fn purge(bridge: &str) -> Result<(), Failure> {
     let netlink = Netlink::open().map_err(failed("opening netlink"))?;
-    let Some(found) = netlink.link(bridge).map_err(failed("reading the bridge"))? else { return Ok(()) };
+    let Some(found) = netlink.link(bridge).map_err(failed("reading the bridge"))? else {
+        return Ok(());
+    };
     for link in netlink.links().map_err(failed("reading links"))? {
         if link.master == Some(found.index) && link.name.starts_with("veth") {
             netlink.delete(&link.name).map_err(failed("removing a pair"))?;
@@ -291,14 +392,25 @@ pub(crate) fn purge(bridge: &str) -> Result<(), Failure> {
 /// Removes the pairs on the bridge that no attachment in `valid` holds.
 pub(crate) fn collect_garbage(config: &Config, valid: &[ValidAttachment]) -> Result<(), Failure> {
     let netlink = Netlink::open().map_err(failed("opening netlink"))?;
-    let Some(bridge) = netlink.link(bridge_name(config)).map_err(failed("reading the bridge"))? else { return Ok(()) };
+    let Some(bridge) = netlink
+        .link(bridge_name(config))
+        .map_err(failed("reading the bridge"))?
+    else {
+        return Ok(());
+    };
     let names: Vec<String> = valid.iter().map(host_link).collect();
-    let ours = |link: &Link| link.master == Some(bridge.index) && link.name.starts_with("veth") && link.name.len() == 15;
-    for link in netlink.links().map_err(failed("reading links"))?.iter().filter(|link| ours(link)) {
+    let ours = |link: &Link| {
+        link.master == Some(bridge.index) && link.name.starts_with("veth") && link.name.len() == 15
+    };
+    for link in netlink
+        .links()
+        .map_err(failed("reading links"))?
+        .iter()
+        .filter(|link| ours(link))
+    {
         if !names.contains(&link.name) {
             netlink.delete(&link.name).map_err(failed("removing a pair"))?;
         }
     }
     Ok(())
 }
-

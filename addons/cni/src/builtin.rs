@@ -49,7 +49,11 @@ pub struct BuiltIn {
 impl BuiltIn {
     /// A network that does its work in `tasks`.
     pub fn new(tasks: Tasks, settings: BuiltInConfig) -> Self {
-        Self { tasks, settings, pod_cidrs: Arc::default() }
+        Self {
+            tasks,
+            settings,
+            pod_cidrs: Arc::default(),
+        }
     }
 
     /// Gives it the addresses of this node's pods, as they are in the Node: one CIDR, or one of each family with a
@@ -64,7 +68,11 @@ impl BuiltIn {
     }
 
     fn config(&self) -> Option<Config> {
-        let cidrs = self.pod_cidrs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cidrs = self
+            .pod_cidrs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if cidrs.is_empty() {
             return None;
         }
@@ -72,7 +80,12 @@ impl BuiltIn {
     }
 
     fn config_for(&self, cidrs: Vec<String>) -> Config {
-        let set = |subnet| vec![Range { subnet, ..Range::default() }];
+        let set = |subnet| {
+            vec![Range {
+                subnet,
+                ..Range::default()
+            }]
+        };
         let ipam = Ipam {
             kind: "host-local".to_owned(),
             ranges: cidrs.into_iter().map(set).collect(),
@@ -109,7 +122,10 @@ impl BuiltIn {
     /// Gives back what attachments other than these (container id, interface) hold: those of containers that went
     /// while nobody looked, as when the machine was started anew.
     pub async fn collect_garbage(&self, valid: &[(String, String)]) -> Result<(), Error> {
-        let owner = |(id, ifname): &(String, String)| ValidAttachment { container_id: id.clone(), ifname: ifname.clone() };
+        let owner = |(id, ifname): &(String, String)| ValidAttachment {
+            container_id: id.clone(),
+            ifname: ifname.clone(),
+        };
         let valid: Vec<ValidAttachment> = valid.iter().map(owner).collect();
         let config = self.config_for(Vec::new());
         self.blocking("GC", move || {
@@ -138,9 +154,15 @@ impl BuiltIn {
 }
 
 fn call(attachment: &Attachment) -> bridge::Call {
-    let owner =
-        ValidAttachment { container_id: attachment.container_id.clone(), ifname: attachment.ifname.clone() };
-    bridge::Call { owner, netns: attachment.netns_path.clone(), ..bridge::Call::default() }
+    let owner = ValidAttachment {
+        container_id: attachment.container_id.clone(),
+        ifname: attachment.ifname.clone(),
+    };
+    bridge::Call {
+        owner,
+        netns: attachment.netns_path.clone(),
+        ..bridge::Call::default()
+    }
 }
 
 fn uninitialized() -> Error {
@@ -180,13 +202,18 @@ impl Cni for BuiltIn {
         let call = call(attachment);
         async move {
             let config = self.config().ok_or_else(uninitialized)?;
-            self.blocking("CHECK", move || bridge::check(&config, &call)).await
+            self.blocking("CHECK", move || bridge::check(&config, &call))
+                .await
         }
         .boxed()
     }
 
     fn status(&self) -> BoxFuture<'_, Result<(), Error>> {
-        let status = if self.config().is_some() { Ok(()) } else { Err(uninitialized()) };
+        let status = if self.config().is_some() {
+            Ok(())
+        } else {
+            Err(uninitialized())
+        };
         async move { status }.boxed()
     }
 }

@@ -35,17 +35,28 @@ impl Cidr {
 
     /// The network's own address.
     pub fn network(&self) -> Self {
-        Self { address: self.at(self.first()), prefix: self.prefix }
+        Self {
+            address: self.at(self.first()),
+            prefix: self.prefix,
+        }
     }
 
     /// The address with that number, of this family.
     pub fn at(&self, number: u128) -> IpAddr {
-        if self.address.is_ipv4() { IpAddr::V4((number as u32).into()) } else { IpAddr::V6(number.into()) }
+        if self.address.is_ipv4() {
+            IpAddr::V4((number as u32).into())
+        } else {
+            IpAddr::V6(number.into())
+        }
     }
 
     pub fn mask(&self) -> Vec<u8> {
         let mask = !self.host_mask();
-        if self.address.is_ipv4() { (mask as u32).to_be_bytes().to_vec() } else { mask.to_be_bytes().to_vec() }
+        if self.address.is_ipv4() {
+            (mask as u32).to_be_bytes().to_vec()
+        } else {
+            mask.to_be_bytes().to_vec()
+        }
     }
 }
 
@@ -70,8 +81,15 @@ impl FromStr for Cidr {
         let invalid = || format!("invalid CIDR address: {text}");
         let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
         let address: IpAddr = address.parse().map_err(|_| invalid())?;
-        let cidr = Self { address, prefix: prefix.parse().map_err(|_| invalid())? };
-        if cidr.prefix > cidr.bits() { Err(invalid()) } else { Ok(cidr) }
+        let cidr = Self {
+            address,
+            prefix: prefix.parse().map_err(|_| invalid())?,
+        };
+        if cidr.prefix > cidr.bits() {
+            Err(invalid())
+        } else {
+            Ok(cidr)
+        }
     }
 }
 

@@ -74,7 +74,10 @@ const CACHE_KIND: &str = "cniCacheV1";
 impl Exec {
     /// A network that does its work in `tasks`.
     pub fn new(tasks: Tasks, config: ExecConfig) -> Self {
-        Self { tasks, config: Arc::new(config) }
+        Self {
+            tasks,
+            config: Arc::new(config),
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -115,9 +118,16 @@ impl Cni for Exec {
                     Err(error) => return Err(error),
                 },
             };
-            del(config, &network, &attachment, cached.and_then(|cached| cached.result))?;
+            del(
+                config,
+                &network,
+                &attachment,
+                cached.and_then(|cached| cached.result),
+            )?;
             match fs::remove_file(cache_file(config, &attachment)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::Internal(error.to_string())),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::Internal(error.to_string()))
+                }
                 _ => Ok(()),
             }
         })
@@ -127,8 +137,9 @@ impl Cni for Exec {
     fn check(&self, attachment: &Attachment) -> BoxFuture<'_, Result<(), Error>> {
         let attachment = attachment.clone();
         self.blocking(move |config| {
-            let cached = cached(config, &attachment)
-                .ok_or_else(|| Error::Internal(format!("no result of {} is kept", attachment.container_id)))?;
+            let cached = cached(config, &attachment).ok_or_else(|| {
+                Error::Internal(format!("no result of {} is kept", attachment.container_id))
+            })?;
             let network = match cached.network() {
                 Some(network) => network,
                 None => load(&config.conf_dir)?,
@@ -137,7 +148,14 @@ impl Cni for Exec {
                 return Ok(());
             }
             for plugin in &network.plugins {
-                run("CHECK", config, &network, plugin, Some(&attachment), cached.result.as_deref())?;
+                run(
+                    "CHECK",
+                    config,
+                    &network,
+                    plugin,
+                    Some(&attachment),
+                    cached.result.as_deref(),
+                )?;
             }
             Ok(())
         })
@@ -168,14 +186,20 @@ fn load(conf_dir: &Path) -> Result<Network, Error> {
     let listed = fs::read_dir(conf_dir).map(|entries| entries.flatten().map(|entry| entry.path()).collect());
     let mut files: Vec<PathBuf> = listed.unwrap_or_default();
     let known = |file: &PathBuf| {
-        file.extension().is_some_and(|extension| ["conf", "conflist", "json"].iter().any(|known| extension == *known))
+        file.extension().is_some_and(|extension| {
+            ["conf", "conflist", "json"]
+                .iter()
+                .any(|known| extension == *known)
+        })
     };
     files.retain(known);
     files.sort();
     for file in files {
         match parse(&file) {
             Ok(network) => return Ok(network),
-            Err(error) => tracing::warn!(file = %file.display(), %error, "network configuration is passed over"),
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "network configuration is passed over")
+            }
         }
     }
     Err(Error::NotReady("cni config uninitialized".to_owned()))
@@ -188,30 +212,51 @@ fn parse(file: &Path) -> Result<Network, Error> {
         serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?
     } else {
         let plugin: RawConfig = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
-        Network { cni_version: string(&plugin, "cniVersion"), name: string(&plugin, "name"), plugins: vec![plugin], ..Network::default() }
+        Network {
+            cni_version: string(&plugin, "cniVersion"),
+            name: string(&plugin, "name"),
+            plugins: vec![plugin],
+            ..Network::default()
+        }
     };
     if network.name.is_empty() {
         return Err(invalid("no network name".to_owned()));
     }
-    if network.plugins.is_empty() || network.plugins.iter().any(|plugin| string(plugin, "type").is_empty()) {
+    if network.plugins.is_empty()
+        || network
+            .plugins
+            .iter()
+            .any(|plugin| string(plugin, "type").is_empty())
+    {
         return Err(invalid("a plugin without type, or none".to_owned()));
     }
     Ok(network)
 }
 
 fn string(config: &RawConfig, key: &str) -> String {
-    config.get(key).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    config
+        .get(key)
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default()
 }
 
 fn add(config: &ExecConfig, network: &Network, attachment: &Attachment) -> Result<Assigned, Error> {
     let mut result: Option<Box<RawValue>> = None;
     for plugin in &network.plugins {
-        let output = run("ADD", config, network, plugin, Some(attachment), result.as_deref())?;
+        let output = run(
+            "ADD",
+            config,
+            network,
+            plugin,
+            Some(attachment),
+            result.as_deref(),
+        )?;
         let printed = serde_json::from_slice(&output);
         result = Some(printed.map_err(|e| Error::Internal(format!("{}: {e}", string(plugin, "type"))))?);
     }
     let outcome: Outcome = match &result {
-        Some(raw) => serde_json::from_str(raw.get()).map_err(|e| Error::Internal(format!("result of the network: {e}")))?,
+        Some(raw) => serde_json::from_str(raw.get())
+            .map_err(|e| Error::Internal(format!("result of the network: {e}")))?,
         None => Outcome::default(),
     };
     let keep = || -> std::io::Result<()> {
@@ -237,7 +282,14 @@ fn del(
     result: Option<Box<RawValue>>,
 ) -> Result<(), Error> {
     for plugin in network.plugins.iter().rev() {
-        run("DEL", config, network, plugin, Some(attachment), result.as_deref())?;
+        run(
+            "DEL",
+            config,
+            network,
+            plugin,
+            Some(attachment),
+            result.as_deref(),
+        )?;
     }
     Ok(())
 }
@@ -255,8 +307,11 @@ fn run(
     let failed = |failure: Failure| Error::of(&kind, command, failure);
     let input = derive(network, plugin, attachment, result)
         .map_err(|e| failed(Failure::new(code::INVALID_CONFIG, e.to_string())))?;
-    let mut environment =
-        Environment { command: command.to_owned(), path: config.bin_dirs.clone(), ..Environment::default() };
+    let mut environment = Environment {
+        command: command.to_owned(),
+        path: config.bin_dirs.clone(),
+        ..Environment::default()
+    };
     if let Some(attachment) = attachment {
         environment.container_id = attachment.container_id.clone();
         environment.netns = attachment.netns_path.clone();
@@ -285,15 +340,23 @@ fn derive(
         Some(raw) => serde_json::from_str(raw.get())?,
         None => BTreeMap::new(),
     };
-    let mappings = attachment.map(|attachment| attachment.port_mappings.as_slice()).unwrap_or_default();
+    let mappings = attachment
+        .map(|attachment| attachment.port_mappings.as_slice())
+        .unwrap_or_default();
     if capabilities.get("portMappings").copied().unwrap_or_default() && !mappings.is_empty() {
-        derived.insert("runtimeConfig".to_owned(), to_raw_value(&BTreeMap::from([("portMappings", mappings)]))?);
+        derived.insert(
+            "runtimeConfig".to_owned(),
+            to_raw_value(&BTreeMap::from([("portMappings", mappings)]))?,
+        );
     }
     serde_json::to_vec(&derived)
 }
 
 fn cache_file(config: &ExecConfig, attachment: &Attachment) -> PathBuf {
-    config.cache_dir.join("results").join(format!("{}-{}", attachment.container_id, attachment.ifname))
+    config
+        .cache_dir
+        .join("results")
+        .join(format!("{}-{}", attachment.container_id, attachment.ifname))
 }
 
 fn cached(config: &ExecConfig, attachment: &Attachment) -> Option<Cached> {

@@ -3,7 +3,7 @@
 
 use crate::{
     cidr::{Cidr, number},
-    spec::{Config, Failure, IpConfig, Ipam, Outcome, Range, ValidAttachment, code},
+    spec::{Config, Dns, Failure, IpConfig, Ipam, Outcome, Range, ValidAttachment, code},
 };
 use nix::fcntl::{Flock, FlockArg};
 use std::{
@@ -26,22 +26,36 @@ struct Store {
 impl Store {
     fn open(config: &Config) -> Result<Self, Failure> {
         let ipam = ipam(config)?;
-        let data_dir = if ipam.data_dir.is_empty() { DATA_DIR } else { &ipam.data_dir };
+        let data_dir = if ipam.data_dir.is_empty() {
+            DATA_DIR
+        } else {
+            &ipam.data_dir
+        };
         let folder = Path::new(data_dir).join(&config.name);
         fs::create_dir_all(&folder).map_err(|e| Failure::internal("making the state folder", e))?;
-        let file = fs::File::create(folder.join("lock")).map_err(|e| Failure::internal("opening the lock", e))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| Failure::internal("locking", e))?;
+        let file =
+            fs::File::create(folder.join("lock")).map_err(|e| Failure::internal("opening the lock", e))?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| Failure::internal("locking", e))?;
         Ok(Self { folder, _lock: lock })
     }
 
     /// (file, its address, container id, interface) of all addresses given.
     fn given(&self) -> Result<Vec<(PathBuf, IpAddr, String, String)>, Failure> {
-        let listed = fs::read_dir(&self.folder).map_err(|e| Failure::internal("reading the state folder", e))?;
+        let listed =
+            fs::read_dir(&self.folder).map_err(|e| Failure::internal("reading the state folder", e))?;
         let mut given = Vec::new();
         for entry in listed.flatten() {
-            let Ok(address) = entry.file_name().to_string_lossy().parse::<IpAddr>() else { continue };
-            let Ok(text) = fs::read_to_string(entry.path()) else { continue };
-            let (id, ifname) = text.trim_end().split_once(LINE_BREAK).unwrap_or((text.trim_end(), ""));
+            let Ok(address) = entry.file_name().to_string_lossy().parse::<IpAddr>() else {
+                continue;
+            };
+            let Ok(text) = fs::read_to_string(entry.path()) else {
+                continue;
+            };
+            let (id, ifname) = text
+                .trim_end()
+                .split_once(LINE_BREAK)
+                .unwrap_or((text.trim_end(), ""));
             given.push((entry.path(), address, id.to_owned(), ifname.to_owned()));
         }
         Ok(given)
@@ -56,7 +70,9 @@ impl Store {
             Err(error) => return Err(Failure::internal("reserving an address", error)),
         };
         let text = format!("{}{LINE_BREAK}{}", owner.container_id, owner.ifname);
-        let written = file.write_all(text.as_bytes()).and_then(|()| fs::write(self.last(set), address.to_string()));
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| fs::write(self.last(set), address.to_string()));
         if let Err(error) = written {
             let _ = fs::remove_file(&path);
             return Err(Failure::internal("writing a reservation", error));
@@ -79,21 +95,38 @@ impl Store {
 }
 
 fn ipam(config: &Config) -> Result<&Ipam, Failure> {
-    config.ipam.as_ref().ok_or_else(|| Failure::new(code::INVALID_CONFIG, "IPAM config missing 'ipam' key"))
+    config
+        .ipam
+        .as_ref()
+        .ok_or_else(|| Failure::new(code::INVALID_CONFIG, "IPAM config missing 'ipam' key"))
 }
 
 /// Gives an address of each set of ranges. `requested` is an address that the caller wants.
-pub(crate) fn add(config: &Config, owner: &ValidAttachment, requested: Option<IpAddr>) -> Result<Outcome, Failure> {
+pub(crate) fn add(
+    config: &Config,
+    owner: &ValidAttachment,
+    requested: Option<IpAddr>,
+) -> Result<Outcome, Failure> {
     let ipam = ipam(config)?;
     let sets = range_sets(ipam)?;
     let store = Store::open(config)?;
-    if let Some((_, address, id, _)) =
-        store.given()?.into_iter().find(|(_, _, id, ifname)| *id == owner.container_id && *ifname == owner.ifname)
+    if let Some((_, address, id, _)) = store
+        .given()?
+        .into_iter()
+        .find(|(_, _, id, ifname)| *id == owner.container_id && *ifname == owner.ifname)
     {
         let text = format!("{address} has been allocated to {id}, duplicate allocation is not allowed");
         return Err(Failure::new(code::INTERNAL, text));
     }
-    let mut outcome = Outcome { routes: ipam.routes.clone(), ..Outcome::default() };
+    let mut outcome = Outcome {
+        routes: ipam.routes.clone(),
+        ..Outcome::default()
+    };
+    if !ipam.resolv_conf.is_empty() {
+        let text =
+            fs::read_to_string(&ipam.resolv_conf).map_err(|e| Failure::internal("reading resolvConf", e))?;
+        outcome.dns = Some(Dns::parse(&text));
+    }
     for (index, set) in sets.iter().enumerate() {
         match allocate(&store, index, set, owner, requested) {
             Ok(address) => outcome.ips.push(address),
@@ -104,25 +137,43 @@ pub(crate) fn add(config: &Config, owner: &ValidAttachment, requested: Option<Ip
         }
     }
     if let Some(address) = requested
-        && !outcome.ips.iter().any(|ip| ip.address.starts_with(&format!("{address}/")))
+        && !outcome
+            .ips
+            .iter()
+            .any(|ip| ip.address.starts_with(&format!("{address}/")))
     {
         store.release(|given| given == owner)?;
-        return Err(Failure::new(code::INTERNAL, format!("requested IP address {address} is not available")));
+        return Err(Failure::new(
+            code::INTERNAL,
+            format!("requested IP address {address} is not available"),
+        ));
     }
     Ok(outcome)
 }
 
 /// Gives the owner's addresses back.
 pub(crate) fn del(config: &Config, owner: &ValidAttachment) -> Result<(), Failure> {
-    Store::open(config)?.release(|given| given.container_id == owner.container_id && given.ifname == owner.ifname)
+    Store::open(config)?
+        .release(|given| given.container_id == owner.container_id && given.ifname == owner.ifname)
 }
 
 /// Whether the owner has an address.
 pub(crate) fn check(config: &Config, owner: &ValidAttachment) -> Result<(), Failure> {
     let given = Store::open(config)?.given()?;
-    let has = given.iter().any(|(_, _, id, ifname)| *id == owner.container_id && *ifname == owner.ifname);
-    let text = || format!("host-local: Failed to find address added by container {}", owner.container_id);
-    if has { Ok(()) } else { Err(Failure::new(code::UNKNOWN_CONTAINER, text())) }
+    let has = given
+        .iter()
+        .any(|(_, _, id, ifname)| *id == owner.container_id && *ifname == owner.ifname);
+    let text = || {
+        format!(
+            "host-local: Failed to find address added by container {}",
+            owner.container_id
+        )
+    };
+    if has {
+        Ok(())
+    } else {
+        Err(Failure::new(code::UNKNOWN_CONTAINER, text()))
+    }
 }
 
 /// Gives back what no attachment in `valid` holds.
@@ -162,7 +213,9 @@ fn span(range: &Range) -> Result<Span, Failure> {
         if text.is_empty() {
             return Ok(default);
         }
-        let address: IpAddr = text.parse().map_err(|_| invalid(format!("invalid IP address {text}")))?;
+        let address: IpAddr = text
+            .parse()
+            .map_err(|_| invalid(format!("invalid IP address {text}")))?;
         if subnet.contains(address) {
             Ok(number(address))
         } else {
@@ -174,9 +227,18 @@ fn span(range: &Range) -> Result<Span, Failure> {
     let last = address(&range.range_end, subnet.last() - broadcast)?;
     let gateway = subnet.at(address(&range.gateway, subnet.first() + 1)?);
     if first > last {
-        return Err(invalid(format!("range start {} is after its end {}", subnet.at(first), subnet.at(last))));
+        return Err(invalid(format!(
+            "range start {} is after its end {}",
+            subnet.at(first),
+            subnet.at(last)
+        )));
     }
-    Ok(Span { subnet, first, last, gateway })
+    Ok(Span {
+        subnet,
+        first,
+        last,
+        gateway,
+    })
 }
 
 fn allocate(
@@ -187,21 +249,32 @@ fn allocate(
     requested: Option<IpAddr>,
 ) -> Result<IpConfig, Failure> {
     let given = |span: &Span, address: IpAddr| IpConfig {
-        address: Cidr { address, prefix: span.subnet.prefix }.to_string(),
+        address: Cidr {
+            address,
+            prefix: span.subnet.prefix,
+        }
+        .to_string(),
         gateway: span.gateway.to_string(),
         ..IpConfig::default()
     };
     if let Some(address) = requested
-        && let Some(span) = set.iter().find(|span| (span.first..=span.last).contains(&number(address)) && span.subnet.contains(address))
+        && let Some(span) = set
+            .iter()
+            .find(|span| (span.first..=span.last).contains(&number(address)) && span.subnet.contains(address))
     {
         return if address != span.gateway && store.reserve(index, address, owner)? {
             Ok(given(span, address))
         } else {
-            Err(Failure::new(code::INTERNAL, format!("requested IP address {address} is not available")))
+            Err(Failure::new(
+                code::INTERNAL,
+                format!("requested IP address {address} is not available"),
+            ))
         };
     }
     // Round about, beginning after the last one given, so that an address is used again as late as can be.
-    let last = fs::read_to_string(store.last(index)).ok().and_then(|text| text.trim().parse::<IpAddr>().ok());
+    let last = fs::read_to_string(store.last(index))
+        .ok()
+        .and_then(|text| text.trim().parse::<IpAddr>().ok());
     let start = last.and_then(|last| {
         let at = set.iter().position(|span| span.subnet.contains(last))?;
         Some((at, number(last).clamp(set[at].first, set[at].last)))
@@ -209,8 +282,16 @@ fn allocate(
     let (start_span, after) = start.unwrap_or((0, 0));
     for turn in 0..=set.len() {
         let span = &set[(start_span + turn) % set.len()];
-        let from = if turn == 0 && start.is_some() { after + 1 } else { span.first };
-        let to = if turn == set.len() && start.is_some() { after } else { span.last };
+        let from = if turn == 0 && start.is_some() {
+            after + 1
+        } else {
+            span.first
+        };
+        let to = if turn == set.len() && start.is_some() {
+            after
+        } else {
+            span.last
+        };
         for candidate in from.max(span.first)..=to.min(span.last) {
             let address = span.subnet.at(candidate);
             if address != span.gateway && store.reserve(index, address, owner)? {
@@ -218,7 +299,12 @@ fn allocate(
             }
         }
     }
-    let names: Vec<String> =
-        set.iter().map(|span| format!("{}-{}", span.subnet.at(span.first), span.subnet.at(span.last))).collect();
-    Err(Failure::new(code::INTERNAL, format!("no IP addresses available in range set: {}", names.join(","))))
+    let names: Vec<String> = set
+        .iter()
+        .map(|span| format!("{}-{}", span.subnet.at(span.first), span.subnet.at(span.last)))
+        .collect();
+    Err(Failure::new(
+        code::INTERNAL,
+        format!("no IP addresses available in range set: {}", names.join(",")),
+    ))
 }

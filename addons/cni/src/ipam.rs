@@ -11,7 +11,11 @@ const HOST_LOCAL: &str = "host-local";
 
 fn kind(config: &Config) -> Result<&str, Failure> {
     let kind = config.ipam.as_ref().map_or("", |ipam| ipam.kind.as_str());
-    if kind.is_empty() { Err(Failure::new(code::INVALID_CONFIG, "bridge needs an ipam type")) } else { Ok(kind) }
+    if kind.is_empty() {
+        Err(Failure::new(code::INVALID_CONFIG, "bridge needs an ipam type"))
+    } else {
+        Ok(kind)
+    }
 }
 
 pub(crate) fn add(config: &Config, call: &Call) -> Result<Outcome, Failure> {

@@ -21,19 +21,30 @@ pub mod spec;
 pub use builtin::{BuiltIn, BuiltInConfig};
 pub use edge::{Assigned, Attachment, Cni, Error, PortMapping};
 pub use exec::{Exec, ExecConfig};
-pub use plugin::{PLUGINS, main_plugin, purge_rules};
+pub use plugin::{PLUGINS, main_plugin};
 
 impl Assigned {
     pub(crate) fn of(outcome: &spec::Outcome) -> Self {
         let address = |ip: &spec::IpConfig| ip.address.split('/').next().unwrap_or_default().to_owned();
-        Self { ips: outcome.ips.iter().map(address).collect() }
+        Self {
+            ips: outcome.ips.iter().map(address).collect(),
+        }
     }
 }
 
 impl Error {
     pub(crate) fn of(plugin: &str, command: &str, failure: spec::Failure) -> Self {
-        let details = if failure.details.is_empty() { String::new() } else { format!("; {}", failure.details) };
+        let details = if failure.details.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", failure.details)
+        };
         let message = format!("{}{details}", failure.msg);
-        Self::Plugin { plugin: plugin.to_owned(), command: command.to_owned(), code: failure.code, message }
+        Self::Plugin {
+            plugin: plugin.to_owned(),
+            command: command.to_owned(),
+            code: failure.code,
+            message,
+        }
     }
 }

@@ -21,14 +21,33 @@ pub(crate) fn ensure(config: &Config, pods: &Cidr) -> Result<(), Failure> {
     inside.extend(multicast.parse::<Cidr>());
     inside.retain(|cidr| cidr.address.is_ipv4() == v4);
     let name = format!("masquerade-{}-{}", config.name, if v4 { 4 } else { 6 });
-    let family = [Expr::Meta(Meta::Family, Reg(0)), Expr::Cmp(Reg(0), Compare::Equal, vec![if v4 { 2 } else { 10 }])];
+    let family = [
+        Expr::Meta(Meta::Family, Reg(0)),
+        Expr::Cmp(Reg(0), Compare::Equal, vec![if v4 { 2 } else { 10 }]),
+    ];
     let rule = |rest: &[Expr]| [&family[..], rest].concat();
     let mut batch = Batch::new(Family::Inet, TABLE);
-    let hook = Hook { kind: "nat", hook: HookKind::Postrouting, priority: SRCNAT };
-    batch.add_table().add_chain(&Chain { name: &name, hook: Some(hook) }).flush_chain(&name);
-    batch.add_rule(&name, &rule(&[&within(pods, true, false)[..], &[Expr::Verdict(Verdict::Return)]].concat()));
+    let hook = Hook {
+        kind: "nat",
+        hook: HookKind::Postrouting,
+        priority: SRCNAT,
+    };
+    batch
+        .add_table()
+        .add_chain(&Chain {
+            name: &name,
+            hook: Some(hook),
+        })
+        .flush_chain(&name);
+    batch.add_rule(
+        &name,
+        &rule(&[&within(pods, true, false)[..], &[Expr::Verdict(Verdict::Return)]].concat()),
+    );
     for cidr in &inside {
-        batch.add_rule(&name, &rule(&[&within(cidr, false, true)[..], &[Expr::Verdict(Verdict::Return)]].concat()));
+        batch.add_rule(
+            &name,
+            &rule(&[&within(cidr, false, true)[..], &[Expr::Verdict(Verdict::Return)]].concat()),
+        );
     }
     batch.add_rule(&name, &rule(&[Expr::Masquerade { random: true }]));
     batch.commit().map_err(|e| Failure::internal("masquerading", e))
@@ -47,8 +66,18 @@ fn within(cidr: &Cidr, source: bool, is: bool) -> Vec<Expr> {
     let length = mask.len() as u32;
     let compare = if is { Compare::Equal } else { Compare::NotEqual };
     vec![
-        Expr::Payload { base: Payload::Network, offset, length, to: Reg(0) },
-        Expr::Bitwise { from: Reg(0), to: Reg(0), xor: vec![0; mask.len()], mask },
+        Expr::Payload {
+            base: Payload::Network,
+            offset,
+            length,
+            to: Reg(0),
+        },
+        Expr::Bitwise {
+            from: Reg(0),
+            to: Reg(0),
+            xor: vec![0; mask.len()],
+            mask,
+        },
         Expr::Cmp(Reg(0), compare, bytes(cidr.network().address)),
     ]
 }
@@ -57,5 +86,7 @@ fn within(cidr: &Cidr, source: bool, is: bool) -> Vec<Expr> {
 pub(crate) fn purge() -> Result<(), Failure> {
     let mut batch = Batch::new(Family::Inet, TABLE);
     batch.delete_table();
-    batch.commit().map_err(|e| Failure::internal("removing our nftables table", e))
+    batch
+        .commit()
+        .map_err(|e| Failure::internal("removing our nftables table", e))
 }

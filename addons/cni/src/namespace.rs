@@ -22,9 +22,17 @@ pub(crate) fn within<T: Send>(
                 .map_err(|error| Failure::internal("entering the network namespace", error))?;
             work()
         };
-        let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, enter);
-        let thread = thread.map_err(|error| Failure::internal("a thread for the network namespace", error))?;
-        thread.join().unwrap_or_else(|_| Err(Failure::new(code::INTERNAL, "the work in the network namespace panicked")))
+        let thread = std::thread::Builder::new()
+            .name("netns".to_owned())
+            .spawn_scoped(scope, enter);
+        let thread =
+            thread.map_err(|error| Failure::internal("a thread for the network namespace", error))?;
+        thread.join().unwrap_or_else(|_| {
+            Err(Failure::new(
+                code::INTERNAL,
+                "the work in the network namespace panicked",
+            ))
+        })
     })
 }
 

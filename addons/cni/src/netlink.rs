@@ -2,19 +2,21 @@
 
 use crate::cidr::Cidr;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage as Message,
     address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope},
     link::{
-        InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-        LinkMessage,
+        InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
+        LinkInfo, LinkMessage,
     },
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
 };
 use nix::sys::socket::{
-    AddressFamily as Domain, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
+    AddressFamily as Domain, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto,
+    socket,
 };
 use std::{
     net::IpAddr,
@@ -36,7 +38,11 @@ pub(crate) struct Link {
 impl Link {
     /// The hardware address in its usual form.
     pub fn mac_text(&self) -> String {
-        self.mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+        self.mac
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<Vec<_>>()
+            .join(":")
     }
 }
 
@@ -45,7 +51,12 @@ pub(crate) struct Netlink(OwnedFd);
 impl Netlink {
     /// In the network namespace of the calling thread.
     pub fn open() -> Result<Self, Errno> {
-        let fd = socket(Domain::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+        let fd = socket(
+            Domain::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkRoute,
+        )?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         Ok(Self(fd))
     }
@@ -56,7 +67,12 @@ impl Netlink {
         packet.finalize();
         let mut bytes = vec![0; packet.buffer_len()];
         packet.serialize(&mut bytes);
-        sendto(self.0.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        sendto(
+            self.0.as_raw_fd(),
+            &bytes,
+            &NetlinkAddr::new(0, 0),
+            MsgFlags::empty(),
+        )?;
         let dump = flags & NLM_F_DUMP == NLM_F_DUMP;
         let mut found = Vec::new();
         let mut buffer = vec![0; 1 << 16];
@@ -115,7 +131,9 @@ impl Netlink {
     pub fn add_bridge(&self, name: &str, mtu: u32) -> Result<(), Errno> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+        message
+            .attributes
+            .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
         if mtu > 0 {
             message.attributes.push(LinkAttribute::Mtu(mtu));
         }
@@ -134,7 +152,10 @@ impl Netlink {
             message.attributes.push(LinkAttribute::Mtu(mtu));
         }
         let data = LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other)));
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), data]));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            data,
+        ]));
         self.acknowledged(Message::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
@@ -212,7 +233,10 @@ impl Netlink {
             Message::NewAddress(address) if address.header.index == index => {
                 let prefix = address.header.prefix_len;
                 address.attributes.iter().find_map(|attribute| match attribute {
-                    AddressAttribute::Address(address) => Some(Cidr { address: *address, prefix }),
+                    AddressAttribute::Address(address) => Some(Cidr {
+                        address: *address,
+                        prefix,
+                    }),
                     _ => None,
                 })
             }
@@ -229,25 +253,44 @@ impl Netlink {
         message.header.table = 254;
         message.header.protocol = RouteProtocol::Boot;
         message.header.kind = RouteType::Unicast;
-        message.header.scope = if gateway.is_some() { RouteScope::Universe } else { RouteScope::Link };
+        message.header.scope = if gateway.is_some() {
+            RouteScope::Universe
+        } else {
+            RouteScope::Link
+        };
         message.attributes.push(RouteAttribute::Oif(index));
         if to.prefix > 0 {
-            message.attributes.push(RouteAttribute::Destination(RouteAddress::from(to.network().address)));
+            message
+                .attributes
+                .push(RouteAttribute::Destination(RouteAddress::from(
+                    to.network().address,
+                )));
         }
         if let Some(gateway) = gateway {
-            message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
+            message
+                .attributes
+                .push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
         }
         self.acknowledged(Message::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
 }
 
 fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+    if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    }
 }
 
 fn link(message: Message) -> Option<Link> {
-    let Message::NewLink(message) = message else { return None };
-    let mut link = Link { index: message.header.index, ..Link::default() };
+    let Message::NewLink(message) = message else {
+        return None;
+    };
+    let mut link = Link {
+        index: message.header.index,
+        ..Link::default()
+    };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,

@@ -1,10 +1,12 @@
 //! This binary as a CNI plugin: bridge, host-local, portmap and loopback by the specification's protocol.
 
 use crate::{
-    bridge, host_local, hostport, masquerade,
+    bridge, host_local, hostport,
     namespace::{open, within},
     netlink::Netlink,
-    spec::{Config, Failure, Interface, IpConfig, NEWEST, Outcome, VERSIONS, ValidAttachment, code},
+    spec::{
+        Config, Failure, Interface, IpConfig, NEWEST, Outcome, RawConfig, VERSIONS, ValidAttachment, code,
+    },
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, env::split_paths, net::IpAddr, path::PathBuf};
@@ -24,12 +26,25 @@ struct Versions {
 pub fn main_plugin(name: &str, env: &BTreeMap<String, String>, stdin: &[u8]) -> (i32, Vec<u8>) {
     let config: Result<Config, Failure> = serde_json::from_slice(stdin)
         .map_err(|e| Failure::new(code::DECODING, format!("error unmarshalling network config: {e}")));
-    let version = config.as_ref().map(|config| config.cni_version.clone()).unwrap_or_default();
+    let version = config
+        .as_ref()
+        .map(|config| config.cni_version.clone())
+        .unwrap_or_default();
     match command(name, env, stdin, config) {
         Ok(output) => (0, output),
         Err(failure) => {
-            let cni_version = if version.is_empty() { NEWEST.to_owned() } else { version };
-            (1, json(&Failure { cni_version, ..failure }))
+            let cni_version = if version.is_empty() {
+                NEWEST.to_owned()
+            } else {
+                version
+            };
+            (
+                1,
+                json(&Failure {
+                    cni_version,
+                    ..failure
+                }),
+            )
         }
     }
 }
@@ -49,28 +64,50 @@ fn command(
     let command = variable("CNI_COMMAND");
     if command == "VERSION" {
         let asked = config.map(|config| config.cni_version).unwrap_or_default();
-        let cni_version = if asked.is_empty() { NEWEST.to_owned() } else { asked };
-        return Ok(json(&Versions { cni_version, supported_versions: VERSIONS.to_vec() }));
+        let cni_version = if asked.is_empty() {
+            NEWEST.to_owned()
+        } else {
+            asked
+        };
+        return Ok(json(&Versions {
+            cni_version,
+            supported_versions: VERSIONS.to_vec(),
+        }));
     }
     let required: &[&str] = match command {
         "ADD" | "CHECK" => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"],
         "DEL" => &["CNI_CONTAINERID", "CNI_IFNAME", "CNI_PATH"],
         "STATUS" | "GC" => &["CNI_PATH"],
         "" => &["CNI_COMMAND"],
-        other => return Err(Failure::new(code::INVALID_ENVIRONMENT, format!("unknown CNI_COMMAND: {other}"))),
+        other => {
+            return Err(Failure::new(
+                code::INVALID_ENVIRONMENT,
+                format!("unknown CNI_COMMAND: {other}"),
+            ));
+        }
     };
-    let missing: Vec<&str> = required.iter().copied().filter(|key| variable(key).is_empty()).collect();
+    let missing: Vec<&str> = required
+        .iter()
+        .copied()
+        .filter(|key| variable(key).is_empty())
+        .collect();
     if !missing.is_empty() {
         let text = format!("required env variables [{}] missing", missing.join(","));
         return Err(Failure::new(code::INVALID_ENVIRONMENT, text));
     }
     let config = config?;
     if !VERSIONS.contains(&config.cni_version.as_str()) {
-        let text = format!("incompatible CNI versions: config is {:?}, plugin supports {VERSIONS:?}", config.cni_version);
+        let text = format!(
+            "incompatible CNI versions: config is {:?}, plugin supports {VERSIONS:?}",
+            config.cni_version
+        );
         return Err(Failure::new(code::INCOMPATIBLE_VERSION, text));
     }
     if config.name.is_empty() {
         return Err(Failure::new(code::INVALID_CONFIG, "missing network name"));
+    }
+    if command == "ADD" {
+        refuse_unsupported(name, stdin)?;
     }
     let owner = ValidAttachment {
         container_id: variable("CNI_CONTAINERID").to_owned(),
@@ -85,14 +122,62 @@ fn command(
         input: stdin.to_vec(),
     };
     let outcome = run(name, command, &config, &call)?;
-    Ok(outcome.map(|outcome| json(&outcome.in_version(&config.cni_version))).unwrap_or_default())
+    Ok(outcome
+        .map(|outcome| json(&outcome.in_version(&config.cni_version)))
+        .unwrap_or_default())
+}
+
+/// Fields of upstream's plugins that ours cannot honour: better refused than passed over.
+const UNSUPPORTED: [(&str, &[&str]); 2] = [
+    (
+        "bridge",
+        &[
+            "vlan",
+            "vlanTrunk",
+            "promiscMode",
+            "disableContainerInterface",
+            "macspoofchk",
+            "portIsolation",
+        ],
+    ),
+    (
+        "portmap",
+        &["conditionsV4", "conditionsV6", "externalSetMarkChain"],
+    ),
+];
+
+fn refuse_unsupported(name: &str, stdin: &[u8]) -> Result<(), Failure> {
+    let fields: RawConfig = serde_json::from_slice(stdin).unwrap_or_default();
+    let set = |field: &&&str| {
+        fields
+            .get(**field)
+            .is_some_and(|v| !["false", "0", "null", "[]", "\"\""].contains(&v.get()))
+    };
+    let unsupported = UNSUPPORTED
+        .iter()
+        .find(|(plugin, _)| *plugin == name)
+        .map(|(_, fields)| *fields);
+    match unsupported.unwrap_or_default().iter().find(set) {
+        Some(field) => Err(Failure::new(
+            code::UNSUPPORTED_FIELD,
+            format!("{name} does not support the field {field:?}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The address in `CNI_ARGS`, as `IP=10.0.0.7`.
 fn requested(args: &str) -> Result<Option<IpAddr>, Failure> {
-    let Some(text) = args.split(';').find_map(|arg| arg.strip_prefix("IP=")) else { return Ok(None) };
+    let Some(text) = args.split(';').find_map(|arg| arg.strip_prefix("IP=")) else {
+        return Ok(None);
+    };
     let address = text.split('/').next().unwrap_or_default().parse();
-    address.map(Some).map_err(|_| Failure::new(code::INVALID_ENVIRONMENT, format!("invalid IP in CNI_ARGS: {text}")))
+    address.map(Some).map_err(|_| {
+        Failure::new(
+            code::INVALID_ENVIRONMENT,
+            format!("invalid IP in CNI_ARGS: {text}"),
+        )
+    })
 }
 
 fn run(name: &str, command: &str, config: &Config, call: &bridge::Call) -> Result<Option<Outcome>, Failure> {
@@ -116,14 +201,22 @@ fn run(name: &str, command: &str, config: &Config, call: &bridge::Call) -> Resul
         ("portmap", "ADD") => portmap(config, call).map(Some),
         ("portmap", "DEL") => done(hostport::del(config, &call.owner)),
         ("bridge" | "host-local" | "loopback" | "portmap", _) => Ok(None),
-        _ => Err(Failure::new(code::INVALID_CONFIG, format!("{name:?} is not one of {PLUGINS:?}"))),
+        _ => Err(Failure::new(
+            code::INVALID_CONFIG,
+            format!("{name:?} is not one of {PLUGINS:?}"),
+        )),
     }
 }
 
 fn portmap(config: &Config, call: &bridge::Call) -> Result<Outcome, Failure> {
     let before = config.prev_result.clone();
-    let before = before.ok_or_else(|| Failure::new(code::INVALID_CONFIG, "must be called as chained plugin"))?;
-    let mappings = config.runtime_config.as_ref().map(|runtime| runtime.port_mappings.clone()).unwrap_or_default();
+    let before =
+        before.ok_or_else(|| Failure::new(code::INVALID_CONFIG, "must be called as chained plugin"))?;
+    let mappings = config
+        .runtime_config
+        .as_ref()
+        .map(|runtime| runtime.port_mappings.clone())
+        .unwrap_or_default();
     hostport::add(config, &call.owner, &before, &mappings)?;
     Ok(before)
 }
@@ -131,20 +224,31 @@ fn portmap(config: &Config, call: &bridge::Call) -> Result<Outcome, Failure> {
 fn loopback(config: &Config, call: &bridge::Call) -> Result<Outcome, Failure> {
     let inside = || {
         let netlink = Netlink::open().map_err(|e| Failure::internal("opening netlink", e))?;
-        let found = netlink.link("lo").map_err(|e| Failure::internal("reading lo", e))?;
+        let found = netlink
+            .link("lo")
+            .map_err(|e| Failure::internal("reading lo", e))?;
         let lo = found.ok_or_else(|| Failure::new(code::INTERNAL, "there is no lo"))?;
-        netlink.up(lo.index).map_err(|e| Failure::internal("taking lo up", e))
+        netlink
+            .up(lo.index)
+            .map_err(|e| Failure::internal("taking lo up", e))
     };
     within(&open(&call.netns)?, inside)?;
     if let Some(before) = &config.prev_result {
         return Ok(before.clone());
     }
-    let lo = Interface { name: "lo".to_owned(), mac: "00:00:00:00:00:00".to_owned(), sandbox: call.netns.display().to_string() };
-    let ip = |address: &str| IpConfig { interface: Some(0), address: address.to_owned(), ..IpConfig::default() };
-    Ok(Outcome { interfaces: vec![lo], ips: vec![ip("127.0.0.1/8"), ip("::1/128")], ..Outcome::default() })
-}
-
-/// Removes the nftables table that plugins of ours made.
-pub fn purge_rules() -> Result<(), crate::Error> {
-    masquerade::purge().map_err(|failure| crate::Error::of("bridge", "purge", failure))
+    let lo = Interface {
+        name: "lo".to_owned(),
+        mac: "00:00:00:00:00:00".to_owned(),
+        sandbox: call.netns.display().to_string(),
+    };
+    let ip = |address: &str| IpConfig {
+        interface: Some(0),
+        address: address.to_owned(),
+        ..IpConfig::default()
+    };
+    Ok(Outcome {
+        interfaces: vec![lo],
+        ips: vec![ip("127.0.0.1/8"), ip("::1/128")],
+        ..Outcome::default()
+    })
 }

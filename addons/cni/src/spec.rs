@@ -54,14 +54,23 @@ pub struct Failure {
 
 impl Default for Failure {
     fn default() -> Self {
-        Self { cni_version: String::new(), code: code::INTERNAL, msg: String::new(), details: String::new() }
+        Self {
+            cni_version: String::new(),
+            code: code::INTERNAL,
+            msg: String::new(),
+            details: String::new(),
+        }
     }
 }
 
 impl Failure {
     /// A failure with a code.
     pub fn new(code: u32, msg: impl Into<String>) -> Self {
-        Self { code, msg: msg.into(), ..Self::default() }
+        Self {
+            code,
+            msg: msg.into(),
+            ..Self::default()
+        }
     }
 
     /// Something failed in `doing`.
@@ -87,21 +96,46 @@ pub struct Outcome {
     pub routes: Vec<Route>,
     /// Name servers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dns: Option<Box<RawValueEq>>,
+    pub dns: Option<Dns>,
 }
 
-/// Raw JSON that compares by its text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RawValueEq(pub Box<RawValue>);
+/// Name servers, as in resolv.conf.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Dns {
+    /// `nameserver` lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<String>,
+    /// `domain` line.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// `search` line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
+    /// `options` line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
 
-impl PartialEq for RawValueEq {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
+impl Dns {
+    /// Reads a resolv.conf.
+    pub fn parse(resolv_conf: &str) -> Self {
+        let mut dns = Self::default();
+        for line in resolv_conf.lines() {
+            let mut words = line.split_whitespace();
+            let key = words.next().unwrap_or_default();
+            let mut values = words.map(str::to_owned);
+            match key {
+                "nameserver" => dns.nameservers.extend(values.take(1)),
+                "domain" => dns.domain = values.next().unwrap_or_default(),
+                "search" => dns.search.extend(values),
+                "options" => dns.options.extend(values),
+                _ => {}
+            }
+        }
+        dns
     }
 }
-
-impl Eq for RawValueEq {}
 
 impl Outcome {
     /// In the shape that a version of the specification has.
@@ -109,7 +143,11 @@ impl Outcome {
         self.cni_version = version.to_owned();
         for ip in &mut self.ips {
             let family = if ip.address.contains(':') { "6" } else { "4" };
-            ip.version = if version.starts_with("0.") { family.to_owned() } else { String::new() };
+            ip.version = if version.starts_with("0.") {
+                family.to_owned()
+            } else {
+                String::new()
+            };
         }
         self
     }
@@ -236,6 +274,9 @@ pub struct Ipam {
     /// Routes to hand on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
+    /// host-local: a resolv.conf, whose contents are handed on.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub resolv_conf: String,
     /// Where state is kept.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub data_dir: String,

@@ -54,12 +54,19 @@ const ANY: u16 = 255;
 /// Answers a question.
 pub fn answer(zone: &Zone, query: &Query) -> Verdict {
     if query.class != 1 {
-        return Verdict::Answer(Answer { rcode: Rcode::Refused, ..Answer::default() });
+        return Verdict::Answer(Answer {
+            rcode: Rcode::Refused,
+            ..Answer::default()
+        });
     }
     if !query.name.is_within(zone.domain()) {
         // Of reverse names those of the cluster are known, the others may be known elsewhere.
         let found = records(zone, &query.name, query.kind);
-        return if found.is_empty() { Verdict::Forward } else { Verdict::Answer(positive(zone, query, found)) };
+        return if found.is_empty() {
+            Verdict::Forward
+        } else {
+            Verdict::Answer(positive(zone, query, found))
+        };
     }
     let mut answers = Vec::new();
     let mut name = query.name.clone();
@@ -79,15 +86,32 @@ pub fn answer(zone: &Zone, query: &Query) -> Verdict {
     if !answers.is_empty() {
         return Verdict::Answer(positive(zone, query, answers));
     }
-    let rcode = if zone.exists(&name) { Rcode::NoError } else { Rcode::NoSuchName };
-    Verdict::Answer(Answer { rcode, authoritative: true, authority: vec![zone.soa()], ..Answer::default() })
+    let rcode = if zone.exists(&name) {
+        Rcode::NoError
+    } else {
+        Rcode::NoSuchName
+    };
+    Verdict::Answer(Answer {
+        rcode,
+        authoritative: true,
+        authority: vec![zone.soa()],
+        ..Answer::default()
+    })
 }
 
 /// The records of that type, or the alias that stands in their place.
 fn records(zone: &Zone, name: &Name, wanted: u16) -> Vec<Record> {
     let all = zone.records(name);
-    let found: Vec<Record> = all.iter().filter(|r| r.kind == wanted || wanted == ANY).cloned().collect();
-    if found.is_empty() { all.into_iter().filter(|r| r.kind == kind::CNAME).collect() } else { found }
+    let found: Vec<Record> = all
+        .iter()
+        .filter(|r| r.kind == wanted || wanted == ANY)
+        .cloned()
+        .collect();
+    if found.is_empty() {
+        all.into_iter().filter(|r| r.kind == kind::CNAME).collect()
+    } else {
+        found
+    }
 }
 
 fn positive(zone: &Zone, query: &Query, answers: Vec<Record>) -> Answer {
@@ -101,5 +125,10 @@ fn positive(zone: &Zone, query: &Query, answers: Vec<Record>) -> Answer {
             }
         }
     }
-    Answer { authoritative: true, answers, additional, ..Answer::default() }
+    Answer {
+        authoritative: true,
+        answers,
+        additional,
+        ..Answer::default()
+    }
 }

@@ -27,14 +27,22 @@ impl Upstreams {
     /// These resolvers, without those at which we listen ourselves: a question must not go in a circle.
     pub fn new(resolvers: Vec<SocketAddr>, own: &[SocketAddr]) -> Self {
         let own: BTreeSet<&SocketAddr> = own.iter().collect();
-        Self(resolvers.into_iter().filter(|resolver| !own.contains(resolver)).collect())
+        Self(
+            resolvers
+                .into_iter()
+                .filter(|resolver| !own.contains(resolver))
+                .collect(),
+        )
     }
 
     /// The `nameserver` lines of a resolv.conf.
     pub fn parse(resolv_conf: &str) -> Vec<SocketAddr> {
         let server = |line: &str| {
             let mut words = line.split_whitespace();
-            let address = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
+            let address = words
+                .next()
+                .filter(|word| *word == "nameserver")
+                .and_then(|_| words.next())?;
             Some(SocketAddr::new(address.parse::<IpAddr>().ok()?, 53))
         };
         resolv_conf.lines().filter_map(server).collect()
@@ -53,7 +61,11 @@ impl Upstreams {
             env.random.fill(&mut id);
             question[..2].copy_from_slice(&id);
             let asked = async {
-                if tcp { ask_tcp(*resolver, &question).await } else { ask_udp(*resolver, &question).await }
+                if tcp {
+                    ask_tcp(*resolver, &question).await
+                } else {
+                    ask_udp(*resolver, &question).await
+                }
             };
             match env.clock.timeout(PATIENCE, asked).await {
                 Some(Ok(mut answer)) => {
@@ -73,7 +85,11 @@ fn answers(question: &[u8], answer: &[u8]) -> bool {
 }
 
 async fn ask_udp(resolver: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
-    let any: IpAddr = if resolver.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if resolver.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(resolver).await?;
     socket.send(question).await?;
@@ -89,11 +105,17 @@ async fn ask_udp(resolver: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
 
 async fn ask_tcp(resolver: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(resolver).await?;
-    stream.write_all(&[&(question.len() as u16).to_be_bytes(), question].concat()).await?;
+    stream
+        .write_all(&[&(question.len() as u16).to_be_bytes(), question].concat())
+        .await?;
     let length = stream.read_u16().await?;
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await?;
-    if answers(question, &answer) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
+    if answers(question, &answer) {
+        Ok(answer)
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }
 
 /// The records in the answer section of a message, of the types that may follow an alias.
@@ -120,7 +142,12 @@ fn read_records(message: &[u8]) -> Option<Vec<Record>> {
             _ => continue,
         };
         if class == 1 {
-            records.push(Record { name, kind, ttl, data });
+            records.push(Record {
+                name,
+                kind,
+                ttl,
+                data,
+            });
         }
     }
     Some(records)
@@ -155,4 +182,50 @@ fn read_name(message: &[u8], start: usize) -> Option<(Name, usize)> {
     }
     wire.push(0);
     Some((Name::read(&wire)?.0, end.unwrap_or(at + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Query;
+    use component::Random;
+
+    /// A question with two records, the second's name compressed.
+    fn reply() -> Vec<u8> {
+        let name = Name::new("a.example").expect("a name");
+        let mut message = Query::new(name, kind::A).to_message();
+        message[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 2]);
+        message.extend([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 4, 1, b'b', 0xc0, 14]);
+        message.extend([0xc0, 35, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 7]);
+        message
+    }
+
+    #[test]
+    fn compressed_names_are_read() {
+        let told: Vec<String> = records(&reply())
+            .iter()
+            .map(|r| format!("{} {} {:?}", r.name, r.kind, r.data))
+            .collect();
+        let target = Name::new("b.example").expect("a name");
+        assert_eq!(told[0], format!("a.example. 5 {:?}", target.wire()));
+        assert_eq!(told.len(), 2);
+    }
+
+    #[test]
+    fn no_message_however_broken_stops_the_reader() {
+        let random = Random::seeded(1);
+        for _ in 0..50_000 {
+            let mut message = reply();
+            for _ in 0..=random.below(4) {
+                let at = random.below(message.len() as u64) as usize;
+                message[at] = random.below(256) as u8;
+            }
+            message.truncate(random.below(message.len() as u64 + 1) as usize);
+            let _ = records(&message);
+            message.iter_mut().skip(2).take(1).for_each(|flags| *flags = 1);
+            if let Ok(query) = Query::parse(&message) {
+                assert!(query.name.wire().len() <= 255);
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! DNS messages, as much of them as the hot path needs: one question in, prebuilt records out.
 
-use crate::{Answer, Name, Record, Rcode, kind};
+use crate::{Answer, Name, Rcode, Record, kind};
 
 const HEADER: usize = 12;
 const OPT: u16 = 41;
@@ -47,7 +47,15 @@ impl Query {
     /// A question as a client without EDNS asks it.
     pub fn new(name: Name, kind: u16) -> Self {
         let question = [name.wire(), &kind.to_be_bytes(), &1u16.to_be_bytes()].concat();
-        Self { id: 0, recursion: true, name, kind, class: 1, edns: None, question }
+        Self {
+            id: 0,
+            recursion: true,
+            name,
+            kind,
+            class: 1,
+            edns: None,
+            question,
+        }
     }
 
     /// Reads a message.
@@ -61,7 +69,17 @@ impl Query {
         }
         let reply = |rcode: Rcode| {
             let flags = RESPONSE | flags & (OPCODE | RECURSION_DESIRED) | rcode as u16;
-            Invalid::Reply([id.to_be_bytes(), flags.to_be_bytes(), [0; 2], [0; 2], [0; 2], [0; 2]].concat())
+            Invalid::Reply(
+                [
+                    id.to_be_bytes(),
+                    flags.to_be_bytes(),
+                    [0; 2],
+                    [0; 2],
+                    [0; 2],
+                    [0; 2],
+                ]
+                .concat(),
+            )
         };
         if flags & OPCODE != 0 {
             return Err(reply(Rcode::NotImplemented));
@@ -73,10 +91,24 @@ impl Query {
         let (name, length) = Name::read(&message[HEADER..]).ok_or_else(malformed)?;
         let end = HEADER + length + 4;
         let question = message.get(HEADER..end).ok_or_else(malformed)?.to_vec();
-        let (Some(kind), Some(class)) = (word(end - 4), word(end - 2)) else { return Err(malformed()) };
+        let (Some(kind), Some(class)) = (word(end - 4), word(end - 2)) else {
+            return Err(malformed());
+        };
         let only_additional = word(6) == Some(0) && word(8) == Some(0) && word(10) > Some(0);
-        let edns = if only_additional { opt(&message[end..]) } else { None };
-        Ok(Self { id, recursion: flags & RECURSION_DESIRED != 0, name, kind, class, edns, question })
+        let edns = if only_additional {
+            opt(&message[end..])
+        } else {
+            None
+        };
+        Ok(Self {
+            id,
+            recursion: flags & RECURSION_DESIRED != 0,
+            name,
+            kind,
+            class,
+            edns,
+            question,
+        })
     }
 
     /// The message that asks it.
@@ -88,7 +120,9 @@ impl Query {
 
     /// How long an answer in a datagram may be.
     pub fn datagram_limit(&self) -> usize {
-        self.edns.map_or(PLAIN_LIMIT, |size| usize::from(size.min(DATAGRAM_LIMIT)).max(PLAIN_LIMIT))
+        self.edns.map_or(PLAIN_LIMIT, |size| {
+            usize::from(size.min(DATAGRAM_LIMIT)).max(PLAIN_LIMIT)
+        })
     }
 
     /// The message that answers the question, at most `limit` long: records that do not fit are left out, and the
@@ -108,8 +142,11 @@ impl Query {
         let limit = limit - if self.edns.is_some() { OPT_RECORD.len() } else { 0 };
         let rotated = rotate(&answer.answers, turn);
         let mut counts = [0u16; 3];
-        let sections: [&mut dyn Iterator<Item = &Record>; 3] =
-            [&mut rotated.into_iter(), &mut answer.authority.iter(), &mut answer.additional.iter()];
+        let sections: [&mut dyn Iterator<Item = &Record>; 3] = [
+            &mut rotated.into_iter(),
+            &mut answer.authority.iter(),
+            &mut answer.additional.iter(),
+        ];
         'sections: for (section, records) in sections.into_iter().enumerate() {
             for record in records {
                 let start = out.len();

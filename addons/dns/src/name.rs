@@ -41,7 +41,9 @@ impl Name {
         let mut rest = self.0.as_slice();
         std::iter::from_fn(move || {
             let (length, after) = rest.split_first()?;
-            let (label, after) = after.split_at_checked(usize::from(*length)).filter(|(label, _)| !label.is_empty())?;
+            let (label, after) = after
+                .split_at_checked(usize::from(*length))
+                .filter(|(label, _)| !label.is_empty())?;
             rest = after;
             Some(label)
         })
@@ -69,6 +71,7 @@ impl std::fmt::Display for Name {
         if self.0.len() < 2 {
             return f.write_str(".");
         }
-        self.labels().try_for_each(|label| write!(f, "{}.", String::from_utf8_lossy(label)))
+        self.labels()
+            .try_for_each(|label| write!(f, "{}.", String::from_utf8_lossy(label)))
     }
 }

@@ -42,22 +42,42 @@ impl Record {
             IpAddr::V4(v4) => (kind::A, v4.octets().to_vec()),
             IpAddr::V6(v6) => (kind::AAAA, v6.octets().to_vec()),
         };
-        Self { name: name.clone(), kind, ttl, data }
+        Self {
+            name: name.clone(),
+            kind,
+            ttl,
+            data,
+        }
     }
 
     pub(crate) fn of_name(name: &Name, kind: u16, ttl: u32, target: &Name) -> Self {
-        Self { name: name.clone(), kind, ttl, data: target.wire().to_vec() }
+        Self {
+            name: name.clone(),
+            kind,
+            ttl,
+            data: target.wire().to_vec(),
+        }
     }
 
     pub(crate) fn text(name: &Name, ttl: u32, text: &str) -> Self {
         let mut data = vec![text.len().min(255) as u8];
         data.extend(text.bytes().take(255));
-        Self { name: name.clone(), kind: kind::TXT, ttl, data }
+        Self {
+            name: name.clone(),
+            kind: kind::TXT,
+            ttl,
+            data,
+        }
     }
 
     pub(crate) fn service(name: &Name, ttl: u32, weight: u16, port: u16, host: &Name) -> Self {
         let numbers = [0u16.to_be_bytes(), weight.to_be_bytes(), port.to_be_bytes()].concat();
-        Self { name: name.clone(), kind: kind::SRV, ttl, data: [&numbers, host.wire()].concat() }
+        Self {
+            name: name.clone(),
+            kind: kind::SRV,
+            ttl,
+            data: [&numbers, host.wire()].concat(),
+        }
     }
 
     /// The name that a CNAME, PTR or SRV leads to.

@@ -45,11 +45,14 @@ impl Default for Config {
 
 /// Runs until the tasks of `env` stop. It answers once the first lists are in.
 pub async fn run(client: Client, env: Env, config: Config) -> Result<(), Error> {
-    env.ready.set(NAME, State::Starting("waiting for Services".to_owned()));
+    env.ready
+        .set(NAME, State::Starting("waiting for Services".to_owned()));
     let zone = Zone::new(&config.domain, &config.service_ips);
     let zone = zone.ok_or_else(|| Error::Config(format!("invalid cluster domain {:?}", config.domain)))?;
     if config.listen.is_empty() || config.listen.iter().any(|address| address.ip().is_unspecified()) {
-        return Err(Error::Config("DNS needs the addresses at which it listens, each by itself".to_owned()));
+        return Err(Error::Config(
+            "DNS needs the addresses at which it listens, each by itself".to_owned(),
+        ));
     }
     let zone = Arc::new(RwLock::new(zone));
     let cache = |gvr| Cache::start(&client, gvr, Selector::all(), &env);
@@ -94,7 +97,8 @@ fn name(object: &Object) -> (String, String) {
 /// A view that cannot be read counts as gone: the API server would not have let it in.
 fn view<T: serde::de::DeserializeOwned>(object: &Object) -> Option<T> {
     let read = object.view();
-    read.inspect_err(|error| tracing::warn!(object = %object.key(), %error, "object cannot be read")).ok()
+    read.inspect_err(|error| tracing::warn!(object = %object.key(), %error, "object cannot be read"))
+        .ok()
 }
 
 fn on_namespace(zone: &mut Zone, change: &Change) {
@@ -150,19 +154,30 @@ struct PortView {
 impl From<PortView> for Port {
     fn from(view: PortView) -> Self {
         let protocol = view.protocol.unwrap_or_else(|| "TCP".to_owned());
-        Self { name: view.name.unwrap_or_default(), protocol, port: view.port.unwrap_or_default() }
+        Self {
+            name: view.name.unwrap_or_default(),
+            protocol,
+            port: view.port.unwrap_or_default(),
+        }
     }
 }
 
 impl From<ServiceView> for Service {
     fn from(ServiceView { spec }: ServiceView) -> Self {
-        let addresses = spec.cluster_ips.unwrap_or_else(|| spec.cluster_ip.into_iter().collect());
+        let addresses = spec
+            .cluster_ips
+            .unwrap_or_else(|| spec.cluster_ip.into_iter().collect());
         let external = spec.kind.as_deref() == Some("ExternalName");
         Self {
             // `None` marks a headless service and is no address.
             cluster_ips: addresses.iter().filter_map(|text| text.parse().ok()).collect(),
             external_name: spec.external_name.filter(|_| external).unwrap_or_default(),
-            ports: spec.ports.unwrap_or_default().into_iter().map(Port::from).collect(),
+            ports: spec
+                .ports
+                .unwrap_or_default()
+                .into_iter()
+                .map(Port::from)
+                .collect(),
             publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         }
     }
@@ -192,15 +207,29 @@ struct ConditionsView {
 impl SliceView {
     fn into_slice(self, object: &Object) -> Slice {
         let endpoint = |view: EndpointView| Endpoint {
-            addresses: view.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
+            addresses: view
+                .addresses
+                .iter()
+                .filter_map(|text| text.parse().ok())
+                .collect(),
             hostname: view.hostname.unwrap_or_default(),
             // Not told means ready.
             ready: view.conditions.ready.unwrap_or(true),
         };
         Slice {
             service: object.label(SERVICE_NAME).unwrap_or_default().to_owned(),
-            ports: self.ports.unwrap_or_default().into_iter().map(Port::from).collect(),
-            endpoints: self.endpoints.unwrap_or_default().into_iter().map(endpoint).collect(),
+            ports: self
+                .ports
+                .unwrap_or_default()
+                .into_iter()
+                .map(Port::from)
+                .collect(),
+            endpoints: self
+                .endpoints
+                .unwrap_or_default()
+                .into_iter()
+                .map(endpoint)
+                .collect(),
         }
     }
 }

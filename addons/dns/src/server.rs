@@ -37,7 +37,13 @@ pub struct Server {
 impl Server {
     /// A server of `zone`; what is not in it is asked of `upstreams`.
     pub fn new(zone: Arc<RwLock<Zone>>, upstreams: Upstreams, env: Env) -> Self {
-        Self { zone, upstreams, env, turn: Arc::default(), room: Arc::new(Semaphore::new(CONCURRENT)) }
+        Self {
+            zone,
+            upstreams,
+            env,
+            turn: Arc::default(),
+            room: Arc::new(Semaphore::new(CONCURRENT)),
+        }
     }
 
     /// Listens at an address by UDP and TCP until the tasks stop; the address (its port is chosen if it was 0).
@@ -46,9 +52,13 @@ impl Server {
         let bound = udp.local_addr()?;
         let tcp = TcpListener::bind(bound).await?;
         let server = self.clone();
-        self.env.tasks.spawn("dns-udp", async move { server.datagrams(udp).await });
+        self.env
+            .tasks
+            .spawn("dns-udp", async move { server.datagrams(udp).await });
         let server = self.clone();
-        self.env.tasks.spawn("dns-tcp", async move { server.streams(tcp).await });
+        self.env
+            .tasks
+            .spawn("dns-tcp", async move { server.streams(tcp).await });
         Ok(bound)
     }
 
@@ -56,13 +66,17 @@ impl Server {
         let mut buffer = [0; DATAGRAM];
         loop {
             // An error belongs to an earlier answer whose client is gone.
-            let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
+            let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
+                continue;
+            };
             let message = &buffer[..length];
             match self.decide(message, false) {
                 Decision::Reply(reply) => _ = socket.send_to(&reply, client).await,
                 Decision::Ignore => {}
                 Decision::Ask(question) => {
-                    let Ok(place) = self.room.clone().try_acquire_owned() else { continue };
+                    let Ok(place) = self.room.clone().try_acquire_owned() else {
+                        continue;
+                    };
                     let (server, socket, message) = (self.clone(), socket.clone(), message.to_vec());
                     self.env.tasks.spawn("dns-forward", async move {
                         let reply = server.ask(&question, &message, false).await;
@@ -80,7 +94,9 @@ impl Server {
                 self.env.clock.sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let Ok(place) = self.room.clone().try_acquire_owned() else { continue };
+            let Ok(place) = self.room.clone().try_acquire_owned() else {
+                continue;
+            };
             let server = self.clone();
             self.env.tasks.spawn("dns-stream", async move {
                 let _ = server.stream(stream).await;
@@ -96,14 +112,18 @@ impl Server {
                 let mut message = vec![0; usize::from(length)];
                 stream.read_exact(&mut message).await.map(|_| message)
             };
-            let Some(message) = self.env.clock.timeout(SILENCE, read).await else { return Ok(()) };
+            let Some(message) = self.env.clock.timeout(SILENCE, read).await else {
+                return Ok(());
+            };
             let message = message?;
             let reply = match self.decide(&message, true) {
                 Decision::Reply(reply) => reply,
                 Decision::Ignore => return Ok(()),
                 Decision::Ask(question) => self.ask(&question, &message, true).await,
             };
-            stream.write_all(&[&(reply.len() as u16).to_be_bytes(), reply.as_slice()].concat()).await?;
+            stream
+                .write_all(&[&(reply.len() as u16).to_be_bytes(), reply.as_slice()].concat())
+                .await?;
         }
     }
 
@@ -121,13 +141,20 @@ impl Server {
     }
 
     fn encode(&self, query: &Query, answer: &Answer, stream: bool) -> Vec<u8> {
-        let limit = if stream { STREAM_LIMIT } else { query.datagram_limit() };
+        let limit = if stream {
+            STREAM_LIMIT
+        } else {
+            query.datagram_limit()
+        };
         query.encode(answer, limit, self.turn.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Finds out elsewhere.
     async fn ask(&self, (query, verdict): &(Query, Verdict), message: &[u8], stream: bool) -> Vec<u8> {
-        let failure = Answer { rcode: Rcode::ServerFailure, ..Answer::default() };
+        let failure = Answer {
+            rcode: Rcode::ServerFailure,
+            ..Answer::default()
+        };
         let Verdict::Alias(known, target) = verdict else {
             let found = self.upstreams.ask(&self.env, message, stream).await;
             return found.unwrap_or_else(|| self.encode(query, &failure, stream));

@@ -103,7 +103,11 @@ impl Zone {
             Record::of_name(&name, kind::NS, TTL, &server),
             zone.soa(),
         ];
-        records.extend(servers.iter().map(|address| Record::address(&server, TTL, *address)));
+        records.extend(
+            servers
+                .iter()
+                .map(|address| Record::address(&server, TTL, *address)),
+        );
         zone.write(&ObjectName::default(), records);
         Some(zone)
     }
@@ -115,12 +119,19 @@ impl Zone {
 
     /// Its start of authority.
     pub fn soa(&self) -> Record {
-        let below = |label: &str| Name::new(&format!("{label}.{}", self.domain)).unwrap_or_else(|| self.domain.clone());
+        let below = |label: &str| {
+            Name::new(&format!("{label}.{}", self.domain)).unwrap_or_else(|| self.domain.clone())
+        };
         let mut data = [below("ns.dns").wire(), below("hostmaster").wire()].concat();
         for number in [self.serial, REFRESH, RETRY, EXPIRE, TTL] {
             data.extend(number.to_be_bytes());
         }
-        Record { name: self.domain.clone(), kind: kind::SOA, ttl: TTL, data }
+        Record {
+            name: self.domain.clone(),
+            kind: kind::SOA,
+            ttl: TTL,
+            data,
+        }
     }
 
     /// All records of a name.
@@ -137,19 +148,29 @@ impl Zone {
     }
 
     fn at(&self, name: &Name) -> impl Iterator<Item = &Record> {
-        self.nodes.get(&name.key()).into_iter().flatten().map(|(_, record)| record)
+        self.nodes
+            .get(&name.key())
+            .into_iter()
+            .flatten()
+            .map(|(_, record)| record)
     }
 
     /// Whether there is such a name, with records or with names below it.
     pub fn exists(&self, name: &Name) -> bool {
         let key = name.key();
-        let below = self.nodes.range(key.clone()..).next().is_some_and(|(other, _)| other.starts_with(&key));
+        let below = self
+            .nodes
+            .range(key.clone()..)
+            .next()
+            .is_some_and(|(other, _)| other.starts_with(&key));
         below || self.pod(name).is_some() || self.is_namespace(name)
     }
 
     /// `svc`, `pod` and the names of namespaces below them are there without services too.
     fn is_namespace(&self, name: &Name) -> bool {
-        let Some(labels) = self.labels_below(name) else { return false };
+        let Some(labels) = self.labels_below(name) else {
+            return false;
+        };
         match labels.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             ["svc" | "pod"] => true,
             [namespace, "svc" | "pod"] => self.namespaces.contains(*namespace),
@@ -158,7 +179,10 @@ impl Zone {
     }
 
     fn labels_below(&self, name: &Name) -> Option<Vec<String>> {
-        let all: Vec<String> = name.labels().map(|label| String::from_utf8_lossy(label).into_owned()).collect();
+        let all: Vec<String> = name
+            .labels()
+            .map(|label| String::from_utf8_lossy(label).into_owned())
+            .collect();
         let count = all.len().checked_sub(self.domain.labels().count())?;
         name.is_within(&self.domain).then(|| all[..count].to_vec())
     }
@@ -166,12 +190,16 @@ impl Zone {
     /// `10-244-0-5.NAMESPACE.pod`: the address that it says, as CoreDNS' `pods insecure`.
     fn pod(&self, name: &Name) -> Option<(String, IpAddr)> {
         let labels = self.labels_below(name)?;
-        let [address, namespace, pod] = labels.as_slice() else { return None };
+        let [address, namespace, pod] = labels.as_slice() else {
+            return None;
+        };
         if pod != "pod" || !self.namespaces.contains(namespace) {
             return None;
         }
         let v4 = address.replace('-', ".").parse::<Ipv4Addr>().map(IpAddr::V4);
-        let address = v4.or_else(|_| address.replace('-', ":").parse::<Ipv6Addr>().map(IpAddr::V6)).ok()?;
+        let address = v4
+            .or_else(|_| address.replace('-', ":").parse::<Ipv6Addr>().map(IpAddr::V6))
+            .ok()?;
         Some((namespace.clone(), address))
     }
 
@@ -241,10 +269,15 @@ impl Zone {
     }
 
     fn records_of(&self, (namespace, name): &ObjectName, service: &Service) -> Vec<Record> {
-        let Some(own) = Name::new(&format!("{name}.{namespace}.svc.{}", self.domain)) else { return Vec::new() };
+        let Some(own) = Name::new(&format!("{name}.{namespace}.svc.{}", self.domain)) else {
+            return Vec::new();
+        };
         if !service.external_name.is_empty() {
             let target = Name::new(&service.external_name);
-            return target.map(|target| Record::of_name(&own, kind::CNAME, TTL, &target)).into_iter().collect();
+            return target
+                .map(|target| Record::of_name(&own, kind::CNAME, TTL, &target))
+                .into_iter()
+                .collect();
         }
         let mut records: Vec<Record> = Vec::new();
         if service.cluster_ips.is_empty() {
@@ -263,17 +296,32 @@ impl Zone {
     }
 
     /// The endpoints of a service without cluster address, by their own names and as the service.
-    fn headless(&self, namespace: &str, name: &str, service: &Service, own: &Name, records: &mut Vec<Record>) {
+    fn headless(
+        &self,
+        namespace: &str,
+        name: &str,
+        service: &Service,
+        own: &Name,
+        records: &mut Vec<Record>,
+    ) {
         let all = self.slices.range((namespace.to_owned(), String::new())..);
-        let slices = all.take_while(|((ns, _), _)| ns == namespace).filter(|(_, slice)| slice.service == name);
+        let slices = all
+            .take_while(|((ns, _), _)| ns == namespace)
+            .filter(|(_, slice)| slice.service == name);
         for (_, slice) in slices {
-            for endpoint in slice.endpoints.iter().filter(|e| e.ready || service.publish_not_ready) {
+            for endpoint in slice
+                .endpoints
+                .iter()
+                .filter(|e| e.ready || service.publish_not_ready)
+            {
                 for address in &endpoint.addresses {
                     let label = match endpoint.hostname.as_str() {
                         "" => address.to_string().replace(['.', ':'], "-"),
                         hostname => hostname.to_owned(),
                     };
-                    let Some(host) = Name::new(&format!("{label}.{own}")) else { continue };
+                    let Some(host) = Name::new(&format!("{label}.{own}")) else {
+                        continue;
+                    };
                     records.push(Record::address(own, TTL, *address));
                     records.push(Record::address(&host, TTL, *address));
                     records.extend(reverse(*address).map(|r| Record::of_name(&r, kind::PTR, TTL, &host)));
@@ -317,8 +365,12 @@ fn reverse(address: IpAddr) -> Option<Name> {
             Name::new(&format!("{d}.{c}.{b}.{a}.in-addr.arpa"))
         }
         IpAddr::V6(v6) => {
-            let digits: Vec<String> =
-                v6.octets().iter().rev().flat_map(|byte| [format!("{:x}", byte & 15), format!("{:x}", byte >> 4)]).collect();
+            let digits: Vec<String> = v6
+                .octets()
+                .iter()
+                .rev()
+                .flat_map(|byte| [format!("{:x}", byte & 15), format!("{:x}", byte >> 4)])
+                .collect();
             Name::new(&format!("{}.ip6.arpa", digits.join(".")))
         }
     }

@@ -63,5 +63,8 @@ pub(crate) fn parse(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
 
 /// The attribute of that type.
 pub(crate) fn find<'a>(attributes: &[(u16, &'a [u8])], kind: u16) -> Option<&'a [u8]> {
-    attributes.iter().find(|(k, _)| *k == kind).map(|(_, value)| *value)
+    attributes
+        .iter()
+        .find(|(k, _)| *k == kind)
+        .map(|(_, value)| *value)
 }

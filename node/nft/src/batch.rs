@@ -92,7 +92,9 @@ pub mod keys {
     pub(crate) fn concat(parts: &[Key]) -> Key {
         match parts {
             [one] => *one,
-            _ => parts.iter().fold((0, 0), |(kind, length), part| ((kind << 6) | part.0, length + part.1.next_multiple_of(4))),
+            _ => parts.iter().fold((0, 0), |(kind, length), part| {
+                ((kind << 6) | part.0, length + part.1.next_multiple_of(4))
+            }),
         }
     }
 }
@@ -186,7 +188,13 @@ pub struct Batch {
 impl Batch {
     /// An empty transaction on `table`.
     pub fn new(family: Family, table: &str) -> Self {
-        let mut batch = Self { family, table: table.to_owned(), bytes: Vec::new(), what: vec!["the transaction".to_owned()], last: 0 };
+        let mut batch = Self {
+            family,
+            table: table.to_owned(),
+            bytes: Vec::new(),
+            what: vec!["the transaction".to_owned()],
+            last: 0,
+        };
         let start = socket::open(&mut batch.bytes, BEGIN, 0, 0, 0, 10);
         socket::close(&mut batch.bytes, start);
         batch
@@ -202,9 +210,22 @@ impl Batch {
         self.what.len() - 1
     }
 
-    fn message(&mut self, kind: u16, flags: u16, what: String, attributes: impl FnOnce(&str, &mut Attrs<'_>)) -> &mut Self {
+    fn message(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        what: String,
+        attributes: impl FnOnce(&str, &mut Attrs<'_>),
+    ) -> &mut Self {
         let seq = self.what.len() as u32;
-        self.last = socket::open(&mut self.bytes, SUBSYSTEM | kind, flags, seq, self.family as u8, 0);
+        self.last = socket::open(
+            &mut self.bytes,
+            SUBSYSTEM | kind,
+            flags,
+            seq,
+            self.family as u8,
+            0,
+        );
         attributes(&self.table, &mut Attrs(&mut self.bytes));
         socket::close(&mut self.bytes, self.last);
         self.what.push(what);
@@ -255,9 +276,16 @@ impl Batch {
 
     /// Appends a rule to a chain.
     pub fn add_rule(&mut self, chain: &str, expressions: &[Expr]) -> &mut Self {
-        self.message(6, CREATE | APPEND, format!("a rule of chain {chain}: {expressions:?}"), |table, a| {
-            a.text(1, table).text(2, chain).nested(4, |list| expressions.iter().for_each(|e| e.encode(list)));
-        })
+        self.message(
+            6,
+            CREATE | APPEND,
+            format!("a rule of chain {chain}: {expressions:?}"),
+            |table, a| {
+                a.text(1, table)
+                    .text(2, chain)
+                    .nested(4, |list| expressions.iter().for_each(|e| e.encode(list)));
+            },
+        )
     }
 
     /// Makes a set or map.
@@ -267,7 +295,11 @@ impl Batch {
         self.message(9, CREATE, format!("set {}", set.name), |table, a| {
             let map = if set.data.is_empty() { 0 } else { MAP };
             let dynamic = if set.flags.dynamic { EVAL | TIMEOUT } else { 0 };
-            a.text(1, table).text(2, set.name).u32(3, map | dynamic).u32(4, key_type).u32(5, key_length);
+            a.text(1, table)
+                .text(2, set.name)
+                .u32(3, map | dynamic)
+                .u32(4, key_type)
+                .u32(5, key_length);
             if !set.data.is_empty() {
                 let (data_type, data_length) = keys::concat(set.data);
                 a.u32(6, data_type);
@@ -311,7 +343,9 @@ impl Batch {
         parts.push(encoded);
         for part in parts.iter().filter(|part| !part.is_empty()) {
             self.message(kind, flags, format!("{what} of set {set}"), |table, a| {
-                a.text(1, table).text(2, set).nested(3, |list| list.0.extend(part));
+                a.text(1, table)
+                    .text(2, set)
+                    .nested(3, |list| list.0.extend(part));
             });
         }
         self
@@ -333,11 +367,18 @@ impl Batch {
             if let Answer::Status { seq, errno } = answer {
                 if errno != 0 {
                     let what = self.what.get(seq as usize).cloned().unwrap_or_default();
-                    return Err(Error::Refused { what, errno: nix::Error::from_raw(errno) });
+                    return Err(Error::Refused {
+                        what,
+                        errno: nix::Error::from_raw(errno),
+                    });
                 }
                 acknowledged = true;
             }
         }
-        if acknowledged { Ok(()) } else { Err(Error::NoAnswer("the transaction was not acknowledged")) }
+        if acknowledged {
+            Ok(())
+        } else {
+            Err(Error::NoAnswer("the transaction was not acknowledged"))
+        }
     }
 }

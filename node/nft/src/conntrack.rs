@@ -38,8 +38,12 @@ pub fn forget(protocol: u8, stale: impl Fn(&Flow) -> bool) -> Result<usize, Erro
         for answer in socket::exchange(&message(GET, DUMP, family, &[]))? {
             let Answer::Object(body) = answer else { continue };
             let attributes = parse(&body);
-            let Some(original) = find(&attributes, ORIGINAL) else { continue };
-            let Some(flow) = find(&attributes, REPLY).and_then(|reply| flow(original, reply)) else { continue };
+            let Some(original) = find(&attributes, ORIGINAL) else {
+                continue;
+            };
+            let Some(flow) = find(&attributes, REPLY).and_then(|reply| flow(original, reply)) else {
+                continue;
+            };
             if flow.protocol == protocol && stale(&flow) {
                 forgotten += usize::from(delete(family, original)?);
             }
@@ -54,11 +58,16 @@ fn delete(family: u8, tuple: &[u8]) -> Result<bool, Error> {
             return match nix::Error::from_raw(errno) {
                 _ if errno == 0 => Ok(true),
                 nix::Error::ENOENT => Ok(false),
-                errno => Err(Error::Refused { what: "removal of a tracked connection".to_owned(), errno }),
+                errno => Err(Error::Refused {
+                    what: "removal of a tracked connection".to_owned(),
+                    errno,
+                }),
             };
         }
     }
-    Err(Error::NoAnswer("the removal of a tracked connection was not acknowledged"))
+    Err(Error::NoAnswer(
+        "the removal of a tracked connection was not acknowledged",
+    ))
 }
 
 fn message(kind: u16, flags: u16, family: u8, tuple: &[u8]) -> Vec<u8> {
@@ -74,7 +83,13 @@ fn message(kind: u16, flags: u16, family: u8, tuple: &[u8]) -> Vec<u8> {
 fn flow(original: &[u8], reply: &[u8]) -> Option<Flow> {
     let (_, _, destination, port, protocol) = tuple(original)?;
     let (responder, responder_port, _, _, _) = tuple(reply)?;
-    Some(Flow { protocol, destination, port, responder, responder_port })
+    Some(Flow {
+        protocol,
+        destination,
+        port,
+        responder,
+        responder_port,
+    })
 }
 
 /// Source, its port, destination, its port, protocol.
@@ -90,5 +105,11 @@ fn tuple(bytes: &[u8]) -> Option<(IpAddr, u16, IpAddr, u16, u8)> {
     };
     let port = |kind: u16| find(&transport, kind).and_then(|b| Some(u16::from_be_bytes(b.try_into().ok()?)));
     let protocol = *find(&transport, 1)?.first()?;
-    Some((address(1, 3)?, port(2).unwrap_or(0), address(2, 4)?, port(3).unwrap_or(0), protocol))
+    Some((
+        address(1, 3)?,
+        port(2).unwrap_or(0),
+        address(2, 4)?,
+        port(3).unwrap_or(0),
+        protocol,
+    ))
 }

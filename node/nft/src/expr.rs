@@ -218,8 +218,16 @@ impl Expr {
 
     fn attributes(&self, a: &mut Attrs<'_>) {
         match self {
-            Expr::Payload { base, offset, length, to } => {
-                a.u32(1, to.number()).u32(2, *base as u32).u32(3, *offset).u32(4, *length);
+            Expr::Payload {
+                base,
+                offset,
+                length,
+                to,
+            } => {
+                a.u32(1, to.number())
+                    .u32(2, *base as u32)
+                    .u32(3, *offset)
+                    .u32(4, *length);
             }
             Expr::Meta(key, to) => {
                 a.u32(1, to.number()).u32(2, *key as u32);
@@ -235,7 +243,9 @@ impl Expr {
                 Data::Value(value.clone()).encode(3, a);
             }
             Expr::Bitwise { from, to, mask, xor } => {
-                a.u32(1, from.number()).u32(2, to.number()).u32(3, mask.len() as u32);
+                a.u32(1, from.number())
+                    .u32(2, to.number())
+                    .u32(3, mask.len() as u32);
                 Data::Value(mask.clone()).encode(4, a);
                 Data::Value(xor.clone()).encode(5, a);
             }
@@ -262,7 +272,13 @@ impl Expr {
 
     fn more_attributes(&self, a: &mut Attrs<'_>) {
         match self {
-            Expr::Dynset { set, op, key, data, timeout } => {
+            Expr::Dynset {
+                set,
+                op,
+                key,
+                data,
+                timeout,
+            } => {
                 a.text(1, set).u32(3, *op as u32).u32(4, key.number());
                 if let Some(data) = data {
                     a.u32(5, data.number());
@@ -277,7 +293,11 @@ impl Expr {
             Expr::DestinationType(to) => {
                 a.u32(1, to.number()).u32(2, ADDRTYPE).u32(3, FIB_DADDR);
             }
-            Expr::Dnat { family, address, port } => {
+            Expr::Dnat {
+                family,
+                address,
+                port,
+            } => {
                 a.u32(1, DNAT).u32(2, *family as u32).u32(3, address.number());
                 a.u32(5, port.number()).u32(7, PROTO_SPECIFIED);
             }

@@ -2,7 +2,8 @@
 
 use crate::Error;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, setsockopt, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, setsockopt,
+    socket,
     sockopt::{RcvBufForce, SndBufForce},
 };
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -45,7 +46,13 @@ pub(crate) enum Answer {
 /// there when it returns; a dump goes on while its parts are read.
 pub(crate) fn exchange(message: &[u8]) -> Result<Vec<Answer>, Error> {
     let fd = connect(message.len())?;
-    sendto(fd.as_raw_fd(), message, &NetlinkAddr::new(0, 0), MsgFlags::empty()).map_err(Error::Socket)?;
+    sendto(
+        fd.as_raw_fd(),
+        message,
+        &NetlinkAddr::new(0, 0),
+        MsgFlags::empty(),
+    )
+    .map_err(Error::Socket)?;
     let mut answers = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -64,8 +71,13 @@ pub(crate) fn exchange(message: &[u8]) -> Result<Vec<Answer>, Error> {
 
 fn connect(length: usize) -> Result<OwnedFd, Error> {
     let kind = SockType::Raw;
-    let fd = socket(AddressFamily::Netlink, kind, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter)
-        .map_err(Error::Socket)?;
+    let fd = socket(
+        AddressFamily::Netlink,
+        kind,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkNetFilter,
+    )
+    .map_err(Error::Socket)?;
     bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(Error::Socket)?;
     let room = length * 2 + (1 << 16);
     setsockopt(&fd, SndBufForce, &room).map_err(Error::Socket)?;
@@ -85,7 +97,10 @@ fn split(mut bytes: &[u8], answers: &mut Vec<Answer>) -> bool {
         match kind {
             DONE => return true,
             ERROR if body.len() >= 4 => {
-                answers.push(Answer::Status { seq: word(bytes, 8), errno: (word(body, 0) as i32).wrapping_neg() });
+                answers.push(Answer::Status {
+                    seq: word(bytes, 8),
+                    errno: (word(body, 0) as i32).wrapping_neg(),
+                });
             }
             _ if body.len() >= 4 => answers.push(Answer::Object(body[4..].to_vec())),
             _ => {}

@@ -39,7 +39,10 @@ struct Report {
 
 impl Health {
     pub fn new(clock: Clock) -> Self {
-        Self { clock, times: Arc::default() }
+        Self {
+            clock,
+            times: Arc::default(),
+        }
     }
 
     fn times<T>(&self, change: impl FnOnce(&mut Times) -> T) -> T {
@@ -55,7 +58,12 @@ impl Health {
     /// All changes are in the kernel.
     pub fn updated(&self) {
         let now = self.clock.wall();
-        self.times(|times| *times = Times { updated: Some(now), pending: None });
+        self.times(|times| {
+            *times = Times {
+                updated: Some(now),
+                pending: None,
+            }
+        });
     }
 
     fn report(&self) -> (StatusCode, Report) {
@@ -63,8 +71,19 @@ impl Health {
         let late = |since: Timestamp| now.duration_since(since).unsigned_abs() > PATIENCE;
         let healthy = !times.pending.is_some_and(late);
         let last_updated = times.updated.unwrap_or(now).to_string();
-        let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, Report { last_updated, current_time: now.to_string(), node_eligible: true })
+        let status = if healthy {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        (
+            status,
+            Report {
+                last_updated,
+                current_time: now.to_string(),
+                node_eligible: true,
+            },
+        )
     }
 
     /// Serves it; the address must be free.
@@ -82,7 +101,9 @@ impl Health {
                 let health = health.clone();
                 tasks.spawn("proxy-health-client", async move {
                     let answer = service_fn(|request| std::future::ready(health.answer(&request)));
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), answer)
+                        .await;
                 });
             }
         });

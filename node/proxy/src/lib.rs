@@ -15,7 +15,9 @@ mod view;
 pub use rules::{Action, Destination, Protocol, Rules};
 pub use ruleset::{Scope, ruleset};
 pub use run::{Config, run};
-pub use services::{Cidr, Endpoint, EndpointPort, Endpoints, ObjectName, Service, ServicePort, Services, Slice};
+pub use services::{
+    Cidr, Endpoint, EndpointPort, Endpoints, ObjectName, Service, ServicePort, Services, Slice,
+};
 
 /// Why the rules are not in place.
 #[derive(Clone, Debug, thiserror::Error)]

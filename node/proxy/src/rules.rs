@@ -85,19 +85,43 @@ impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (destination, action) in &self.0 {
             let node_port = destination.is_node_port();
-            let address = if node_port { "node".to_owned() } else { destination.address.to_string() };
-            let family = if node_port && destination.address.is_ipv6() { " (IPv6)" } else { "" };
-            write!(f, "{} {address} {}{family}: ", destination.protocol, destination.port)?;
+            let address = if node_port {
+                "node".to_owned()
+            } else {
+                destination.address.to_string()
+            };
+            let family = if node_port && destination.address.is_ipv6() {
+                " (IPv6)"
+            } else {
+                ""
+            };
+            write!(
+                f,
+                "{} {address} {}{family}: ",
+                destination.protocol, destination.port
+            )?;
             match action {
                 Action::Reject => writeln!(f, "reject")?,
                 Action::Drop => writeln!(f, "drop")?,
-                Action::Balance { endpoints, sticky, masquerade } => {
+                Action::Balance {
+                    endpoints,
+                    sticky,
+                    masquerade,
+                } => {
                     let list: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
                     write!(f, "{}", list.join(" "))?;
                     if let Some(seconds) = sticky {
                         write!(f, ", sticky {seconds} s")?;
                     }
-                    writeln!(f, "{}", if *masquerade { "" } else { ", keeps the client's address" })?;
+                    writeln!(
+                        f,
+                        "{}",
+                        if *masquerade {
+                            ""
+                        } else {
+                            ", keeps the client's address"
+                        }
+                    )?;
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! From Services and EndpointSlices to [`Rules`]; pure.
 
-use crate::{Action, Destination, Endpoint, Endpoints, ObjectName, Protocol, Rules, Service, ServicePort, Services};
+use crate::{
+    Action, Destination, Endpoint, Endpoints, ObjectName, Protocol, Rules, Service, ServicePort, Services,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -36,16 +38,33 @@ fn by_port(endpoints: &Endpoints) -> ByPort<'_> {
     for ((namespace, _), slice) in endpoints {
         for port in &slice.ports {
             let service = (namespace.clone(), slice.service.clone());
-            let candidates = found.entry((service, port.name.as_str(), port.protocol)).or_default();
-            candidates.extend(slice.endpoints.iter().map(|e| (SocketAddr::new(e.address, port.port), e)));
+            let candidates = found
+                .entry((service, port.name.as_str(), port.protocol))
+                .or_default();
+            candidates.extend(
+                slice
+                    .endpoints
+                    .iter()
+                    .map(|e| (SocketAddr::new(e.address, port.port), e)),
+            );
         }
     }
     found
 }
 
-fn of_port(scope: &Scope, service: &Service, port: &ServicePort, candidates: &[(SocketAddr, &Endpoint)], rules: &mut Rules) {
+fn of_port(
+    scope: &Scope,
+    service: &Service,
+    port: &ServicePort,
+    candidates: &[(SocketAddr, &Endpoint)],
+    rules: &mut Rules,
+) {
     let mut put = |address: IpAddr, number: u16, local: bool, external: bool| {
-        let destination = Destination { address, protocol: port.protocol, port: number };
+        let destination = Destination {
+            address,
+            protocol: port.protocol,
+            port: number,
+        };
         let action = action(scope, service, candidates, address.is_ipv4(), local, external);
         rules.0.insert(destination, action);
     };
@@ -57,10 +76,20 @@ fn of_port(scope: &Scope, service: &Service, port: &ServicePort, candidates: &[(
     }
     if port.node_port != 0 {
         if service.cluster_ips.iter().any(IpAddr::is_ipv4) {
-            put(Ipv4Addr::UNSPECIFIED.into(), port.node_port, service.external_local, true);
+            put(
+                Ipv4Addr::UNSPECIFIED.into(),
+                port.node_port,
+                service.external_local,
+                true,
+            );
         }
         if service.cluster_ips.iter().any(IpAddr::is_ipv6) {
-            put(Ipv6Addr::UNSPECIFIED.into(), port.node_port, service.external_local, true);
+            put(
+                Ipv6Addr::UNSPECIFIED.into(),
+                port.node_port,
+                service.external_local,
+                true,
+            );
         }
     }
 }
@@ -75,7 +104,11 @@ fn action(
 ) -> Action {
     let family = || candidates.iter().filter(|(address, _)| address.is_ipv4() == v4);
     let everywhere = usable(family());
-    let chosen = if local { usable(family().filter(|(_, e)| e.node == scope.node)) } else { everywhere.clone() };
+    let chosen = if local {
+        usable(family().filter(|(_, e)| e.node == scope.node))
+    } else {
+        everywhere.clone()
+    };
     match (chosen.is_empty(), everywhere.is_empty()) {
         (_, true) => Action::Reject,
         (true, false) => Action::Drop,
@@ -88,10 +121,19 @@ fn action(
 }
 
 /// The ready ones; when there is none, those that still serve while they end.
-fn usable<'a>(candidates: impl Iterator<Item = &'a (SocketAddr, &'a Endpoint)> + Clone) -> BTreeSet<SocketAddr> {
-    let ready: BTreeSet<_> = candidates.clone().filter(|(_, e)| e.ready).map(|(address, _)| *address).collect();
+fn usable<'a>(
+    candidates: impl Iterator<Item = &'a (SocketAddr, &'a Endpoint)> + Clone,
+) -> BTreeSet<SocketAddr> {
+    let ready: BTreeSet<_> = candidates
+        .clone()
+        .filter(|(_, e)| e.ready)
+        .map(|(address, _)| *address)
+        .collect();
     if ready.is_empty() {
-        candidates.filter(|(_, e)| e.serving && e.terminating).map(|(address, _)| *address).collect()
+        candidates
+            .filter(|(_, e)| e.serving && e.terminating)
+            .map(|(address, _)| *address)
+            .collect()
     } else {
         ready
     }

@@ -1,6 +1,8 @@
 //! The box: Services and EndpointSlices from the API, the rules of this node into the kernel, health over HTTP.
 
-use crate::{Cidr, Endpoints, Error, Rules, Scope, Services, health::Health, nftables::Nftables, ruleset, view};
+use crate::{
+    Cidr, Endpoints, Error, Rules, Scope, Services, health::Health, nftables::Nftables, ruleset, view,
+};
 use api::Gvr;
 use client::{Cache, Change, Client, Selector};
 use component::{Env, State};
@@ -30,14 +32,19 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { node: String::new(), cluster_cidrs: Vec::new(), healthz: Some(SocketAddr::from(([0, 0, 0, 0], 10256))) }
+        Self {
+            node: String::new(),
+            cluster_cidrs: Vec::new(),
+            healthz: Some(SocketAddr::from(([0, 0, 0, 0], 10256))),
+        }
     }
 }
 
 /// Runs until the tasks of `env` stop. The rules stay when it ends, so that connections go on; see
 /// [`Nftables::purge`].
 pub async fn run(client: Client, env: Env, config: Config) -> Result<(), Error> {
-    env.ready.set(NAME, State::Starting("waiting for Services".to_owned()));
+    env.ready
+        .set(NAME, State::Starting("waiting for Services".to_owned()));
     let health = Health::new(env.clock.clone());
     if let Some(address) = config.healthz {
         health.serve(&env, address).await?;
@@ -86,12 +93,19 @@ async fn again(env: &Env, after: Option<Duration>) {
     }
 }
 
-async fn apply(env: &Env, mut back_end: Nftables, rules: Rules) -> Result<(Nftables, Result<(), Error>), Error> {
+async fn apply(
+    env: &Env,
+    mut back_end: Nftables,
+    rules: Rules,
+) -> Result<(Nftables, Result<(), Error>), Error> {
     let work = move || {
         let applied = back_end.apply(&rules);
         (back_end, applied)
     };
-    env.tasks.blocking(work).await.ok_or_else(|| Error::Config("the work was cut off".to_owned()))
+    env.tasks
+        .blocking(work)
+        .await
+        .ok_or_else(|| Error::Config("the work was cut off".to_owned()))
 }
 
 #[derive(Default)]

@@ -109,6 +109,10 @@ impl FromStr for Cidr {
         let address: IpAddr = address.parse().map_err(|_| invalid())?;
         let prefix: u8 = prefix.parse().map_err(|_| invalid())?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        if prefix > longest { Err(invalid()) } else { Ok(Self { address, prefix }) }
+        if prefix > longest {
+            Err(invalid())
+        } else {
+            Ok(Self { address, prefix })
+        }
     }
 }

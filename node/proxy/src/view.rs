@@ -12,7 +12,8 @@ const STICKY_SECONDS: u32 = 10800;
 /// What an object says, if it can be read: the API server would not have let another one in.
 fn read<T: DeserializeOwned>(object: &Object) -> Option<T> {
     let read = object.view();
-    read.inspect_err(|error| tracing::warn!(object = %object.key(), %error, "object cannot be read")).ok()
+    read.inspect_err(|error| tracing::warn!(object = %object.key(), %error, "object cannot be read"))
+        .ok()
 }
 
 /// A Service; `None` if there is nothing to be done for it.
@@ -21,19 +22,40 @@ pub(crate) fn service(object: &Object) -> Option<Service> {
     if spec.kind.as_deref() == Some("ExternalName") {
         return None;
     }
-    let cluster_ips = addresses(&spec.cluster_ips.unwrap_or_else(|| spec.cluster_ip.into_iter().collect()));
+    let cluster_ips = addresses(
+        &spec
+            .cluster_ips
+            .unwrap_or_else(|| spec.cluster_ip.into_iter().collect()),
+    );
     if cluster_ips.is_empty() {
         return None;
     }
     let ingress = status.load_balancer.ingress.unwrap_or_default();
-    let balanced = ingress.into_iter().filter(|i| i.ip_mode.as_deref() != Some("Proxy")).filter_map(|i| i.ip);
-    let external: Vec<String> = spec.external_ips.unwrap_or_default().into_iter().chain(balanced).collect();
+    let balanced = ingress
+        .into_iter()
+        .filter(|i| i.ip_mode.as_deref() != Some("Proxy"))
+        .filter_map(|i| i.ip);
+    let external: Vec<String> = spec
+        .external_ips
+        .unwrap_or_default()
+        .into_iter()
+        .chain(balanced)
+        .collect();
     let sticky = spec.session_affinity.as_deref() == Some("ClientIP");
-    let seconds = spec.session_affinity_config.client_ip.timeout_seconds.unwrap_or(STICKY_SECONDS);
+    let seconds = spec
+        .session_affinity_config
+        .client_ip
+        .timeout_seconds
+        .unwrap_or(STICKY_SECONDS);
     Some(Service {
         cluster_ips,
         external_ips: addresses(&external),
-        ports: spec.ports.unwrap_or_default().into_iter().filter_map(PortView::into_service_port).collect(),
+        ports: spec
+            .ports
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(PortView::into_service_port)
+            .collect(),
         client_ip_timeout: sticky.then_some(seconds),
         internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
         external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
@@ -48,8 +70,18 @@ pub(crate) fn slice(object: &Object) -> Option<Slice> {
     }
     Some(Slice {
         service: object.label(SERVICE_NAME)?.to_owned(),
-        ports: view.ports.unwrap_or_default().into_iter().filter_map(PortView::into_endpoint_port).collect(),
-        endpoints: view.endpoints.unwrap_or_default().into_iter().filter_map(EndpointView::into_endpoint).collect(),
+        ports: view
+            .ports
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(PortView::into_endpoint_port)
+            .collect(),
+        endpoints: view
+            .endpoints
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(EndpointView::into_endpoint)
+            .collect(),
     })
 }
 
@@ -136,12 +168,21 @@ impl PortView {
     fn into_service_port(self) -> Option<ServicePort> {
         let protocol = protocol(self.protocol.as_deref())?;
         let node_port = self.node_port.unwrap_or_default();
-        Some(ServicePort { name: self.name.unwrap_or_default(), protocol, port: self.port?, node_port })
+        Some(ServicePort {
+            name: self.name.unwrap_or_default(),
+            protocol,
+            port: self.port?,
+            node_port,
+        })
     }
 
     fn into_endpoint_port(self) -> Option<EndpointPort> {
         let protocol = protocol(self.protocol.as_deref())?;
-        Some(EndpointPort { name: self.name.unwrap_or_default(), protocol, port: self.port? })
+        Some(EndpointPort {
+            name: self.name.unwrap_or_default(),
+            protocol,
+            port: self.port?,
+        })
     }
 }
 

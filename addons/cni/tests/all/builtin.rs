@@ -13,7 +13,13 @@ use std::{
 const LIMIT: Duration = Duration::from_secs(5);
 
 fn network(state: &Path) -> BuiltIn {
-    BuiltIn::new(Tasks::new(), BuiltInConfig { data_dir: state.to_owned(), ..BuiltInConfig::default() })
+    BuiltIn::new(
+        Tasks::new(),
+        BuiltInConfig {
+            data_dir: state.to_owned(),
+            ..BuiltInConfig::default()
+        },
+    )
 }
 
 fn attachment(id: &str, pod: &Netns, port_mappings: Vec<PortMapping>) -> Attachment {
@@ -29,7 +35,10 @@ fn attachment(id: &str, pod: &Netns, port_mappings: Vec<PortMapping>) -> Attachm
 /// Runs in the host's namespace; the threads of the runtime are in it too.
 fn on<T: Send>(host: &Netns, work: impl Future<Output = T> + Send) -> T {
     host.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(work)
     })
 }
@@ -72,8 +81,18 @@ fn pods_reach_each_other_the_host_and_the_world_and_nothing_is_left() {
 
     let first = attachment("one", &pods[0], vec![]);
     let second = attachment("two", &pods[1], vec![]);
-    assert_eq!(on(&host, net.add(&first)), Ok(Assigned { ips: vec!["10.244.3.2".to_owned()] }));
-    assert_eq!(on(&host, net.add(&second)), Ok(Assigned { ips: vec!["10.244.3.3".to_owned()] }));
+    assert_eq!(
+        on(&host, net.add(&first)),
+        Ok(Assigned {
+            ips: vec!["10.244.3.2".to_owned()]
+        })
+    );
+    assert_eq!(
+        on(&host, net.add(&second)),
+        Ok(Assigned {
+            ips: vec!["10.244.3.3".to_owned()]
+        })
+    );
     on(&host, net.check(&first)).expect("the attachment stands");
     assert!(pods[0].sh("ip addr show eth0").contains("10.244.3.2/24"));
 
@@ -108,8 +127,12 @@ fn published_ports_lead_to_the_pod_until_it_goes() {
     let pod = Netns::new();
     let net = network(state.path());
     net.set_pod_cidr("10.244.3.0/24").expect("a CIDR");
-    let mapping =
-        PortMapping { protocol: "TCP".to_owned(), container_port: 80, host_port: 8080, host_ip: String::new() };
+    let mapping = PortMapping {
+        protocol: "TCP".to_owned(),
+        container_port: 80,
+        host_port: 8080,
+        host_ip: String::new(),
+    };
     let web = attachment("web", &pod, vec![mapping]);
     on(&host, net.add(&web)).expect("attaching");
     serve(&pod, 80);
@@ -118,11 +141,20 @@ fn published_ports_lead_to_the_pod_until_it_goes() {
         "ip link add out type veth peer name eth0 netns {path}; ip addr add 192.0.2.1/24 dev out; ip link set out up"
     ));
     outside.sh("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up");
-    assert_eq!(ask(&outside, "192.0.2.1:8080").expect("from outside"), "192.0.2.2");
-    assert_eq!(ask(&pod, "192.0.2.1:8080").expect("from the pod itself"), "10.244.3.1");
+    assert_eq!(
+        ask(&outside, "192.0.2.1:8080").expect("from outside"),
+        "192.0.2.2"
+    );
+    assert_eq!(
+        ask(&pod, "192.0.2.1:8080").expect("from the pod itself"),
+        "10.244.3.1"
+    );
     ask(&host, "192.0.2.1:8080").expect("from the host");
     on(&host, net.del(&web)).expect("detaching");
-    assert_eq!(ask(&outside, "192.0.2.1:8080").expect_err("gone").kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(
+        ask(&outside, "192.0.2.1:8080").expect_err("gone").kind(),
+        std::io::ErrorKind::ConnectionRefused
+    );
 }
 
 #[test]
@@ -131,12 +163,23 @@ fn what_nobody_holds_is_given_back() {
     let pods = [Netns::new(), Netns::new()];
     let net = network(state.path());
     net.set_pod_cidr("10.244.3.0/24").expect("a CIDR");
-    let mapping =
-        PortMapping { protocol: "UDP".to_owned(), container_port: 80, host_port: 8080, host_ip: String::new() };
+    let mapping = PortMapping {
+        protocol: "UDP".to_owned(),
+        container_port: 80,
+        host_port: 8080,
+        host_ip: String::new(),
+    };
     on(&host, net.add(&attachment("gone", &pods[0], vec![mapping]))).expect("attaching");
     on(&host, net.add(&attachment("stays", &pods[1], vec![]))).expect("attaching");
-    assert!(host.sh("nft -n list ruleset").contains("0.0.0.0 . 17 . 8080 : 10.244.3.2 . 80"));
-    on(&host, net.collect_garbage(&[("stays".to_owned(), "eth0".to_owned())])).expect("a collection");
+    assert!(
+        host.sh("nft -n list ruleset")
+            .contains("0.0.0.0 . 17 . 8080 : 10.244.3.2 . 80")
+    );
+    on(
+        &host,
+        net.collect_garbage(&[("stays".to_owned(), "eth0".to_owned())]),
+    )
+    .expect("a collection");
     assert!(!host.sh("nft -n list ruleset").contains("8080"));
     let mut left: Vec<String> = std::fs::read_dir(state.path().join("ferrokube"))
         .expect("the state")
@@ -157,11 +200,21 @@ fn a_failed_attachment_leaves_nothing() {
     on(&host, net.add(&attachment("one", &pods[0], vec![]))).expect("the only address");
     let links = host.sh("ip -o link | wc -l");
     let full = on(&host, net.add(&attachment("two", &pods[1], vec![]))).expect_err("no address is left");
-    assert!(full.to_string().contains("no IP addresses available in range set: 10.244.3.1-10.244.3.2"), "{full}");
+    assert!(
+        full.to_string()
+            .contains("no IP addresses available in range set: 10.244.3.1-10.244.3.2"),
+        "{full}"
+    );
     assert_eq!(host.sh("ip -o link | wc -l"), links);
     assert!(!pods[1].sh("ip -o link").contains("eth0"));
-    let nowhere = Attachment { netns_path: "/nowhere".into(), ..attachment("three", &pods[1], vec![]) };
+    let nowhere = Attachment {
+        netns_path: "/nowhere".into(),
+        ..attachment("three", &pods[1], vec![])
+    };
     let error = on(&host, net.add(&nowhere)).expect_err("no such namespace");
-    assert!(error.to_string().contains("failed to open netns \"/nowhere\""), "{error}");
+    assert!(
+        error.to_string().contains("failed to open netns \"/nowhere\""),
+        "{error}"
+    );
     assert_eq!(host.sh("ip -o link | wc -l"), links);
 }

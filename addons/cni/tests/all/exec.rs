@@ -23,9 +23,12 @@ impl Lab {
             fs::create_dir(lab.path(folder)).expect("a folder");
         }
         for name in ["first", "second"] {
-            let script = PLUGIN.replace("LOG", &lab.text("log")).replace("READY", &lab.text("ready"));
+            let script = PLUGIN
+                .replace("LOG", &lab.text("log"))
+                .replace("READY", &lab.text("ready"));
             fs::write(lab.path("bin").join(name), script).expect("a plugin");
-            fs::set_permissions(lab.path("bin").join(name), fs::Permissions::from_mode(0o755)).expect("executable");
+            fs::set_permissions(lab.path("bin").join(name), fs::Permissions::from_mode(0o755))
+                .expect("executable");
         }
         lab
     }
@@ -39,8 +42,11 @@ impl Lab {
     }
 
     fn network(&self) -> Exec {
-        let config =
-            ExecConfig { conf_dir: self.path("net.d"), bin_dirs: vec![self.path("bin")], cache_dir: self.path("cache") };
+        let config = ExecConfig {
+            conf_dir: self.path("net.d"),
+            bin_dirs: vec![self.path("bin")],
+            cache_dir: self.path("cache"),
+        };
         Exec::new(Tasks::new(), config)
     }
 
@@ -74,16 +80,31 @@ const LIST: &str = r#"{"cniVersion": "1.1.0", "name": "chain", "plugins": [
 async fn a_chain_runs_forth_and_back() {
     let lab = Lab::new();
     let net = lab.network();
-    assert_eq!(net.status().await, Err(Error::NotReady("cni config uninitialized".to_owned())));
+    assert_eq!(
+        net.status().await,
+        Err(Error::NotReady("cni config uninitialized".to_owned()))
+    );
     fs::write(lab.path("net.d/00-broken.conf"), "{").expect("a file");
     fs::write(lab.path("net.d/10-chain.conflist"), LIST).expect("a file");
-    fs::write(lab.path("net.d/20-later.conf"), r#"{"cniVersion": "1.0.0", "name": "x", "type": "none"}"#).expect("a file");
-    assert_eq!(net.status().await, Err(Error::NotReady("the daemon is not up".to_owned())));
+    fs::write(
+        lab.path("net.d/20-later.conf"),
+        r#"{"cniVersion": "1.0.0", "name": "x", "type": "none"}"#,
+    )
+    .expect("a file");
+    assert_eq!(
+        net.status().await,
+        Err(Error::NotReady("the daemon is not up".to_owned()))
+    );
     fs::write(lab.path("ready"), "").expect("a file");
     net.status().await.expect("ready");
     fs::remove_file(lab.path("log")).expect("the log");
 
-    assert_eq!(net.add(&attachment()).await, Ok(Assigned { ips: vec!["10.9.0.7".to_owned()] }));
+    assert_eq!(
+        net.add(&attachment()).await,
+        Ok(Assigned {
+            ips: vec!["10.9.0.7".to_owned()]
+        })
+    );
     net.check(&attachment()).await.expect("it stands");
     // The configuration changes: the attachment ends with what it was made with.
     fs::remove_file(lab.path("net.d/10-chain.conflist")).expect("a file");
@@ -96,7 +117,9 @@ async fn a_chain_runs_forth_and_back() {
     let call = |plugin: &str, command: &str| format!("{plugin} {command} one /run/netns/x eth0 {args} ");
     let with = format!(r#""prevResult":{result},"#);
     let of_first = |with: &str| format!(r#"{{"cniVersion":"1.1.0",{first}{with}{kept}"#);
-    let of_second = |with: &str| format!(r#"{{"cniVersion":"1.1.0",{first}{with}"runtimeConfig":{ports},"type":"second"}}"#);
+    let of_second = |with: &str| {
+        format!(r#"{{"cniVersion":"1.1.0",{first}{with}"runtimeConfig":{ports},"type":"second"}}"#)
+    };
     let expected = [
         call("first", "ADD") + &of_first(""),
         call("second", "ADD") + &of_second(&with),
@@ -106,7 +129,12 @@ async fn a_chain_runs_forth_and_back() {
         call("first", "DEL") + &of_first(&with),
     ];
     assert_eq!(lab.log().lines().collect::<Vec<_>>(), expected);
-    assert_eq!(fs::read_dir(lab.path("cache/results")).expect("the cache").count(), 0);
+    assert_eq!(
+        fs::read_dir(lab.path("cache/results"))
+            .expect("the cache")
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -116,12 +144,24 @@ async fn a_failure_is_told_and_what_was_made_is_taken_back() {
     fs::write(lab.path("bin/second"), failing).expect("a plugin");
     fs::write(lab.path("net.d/10-chain.conflist"), LIST).expect("a file");
     let error = lab.network().add(&attachment()).await.expect_err("a failure");
-    assert_eq!(error.to_string(), "plugin type=\"second\" failed (ADD): no addresses; later");
-    let commands: Vec<String> = lab.log().lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        error.to_string(),
+        "plugin type=\"second\" failed (ADD): no addresses; later"
+    );
+    let commands: Vec<String> = lab
+        .log()
+        .lines()
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
     assert_eq!(commands, ["first ADD", "first DEL"]);
 
     let missing = LIST.replace("\"second\"", "\"nowhere\"");
     fs::write(lab.path("net.d/10-chain.conflist"), missing).expect("a file");
     let error = lab.network().add(&attachment()).await.expect_err("a failure");
-    assert!(error.to_string().contains("failed to find plugin \"nowhere\" in path"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("failed to find plugin \"nowhere\" in path"),
+        "{error}"
+    );
 }

@@ -25,20 +25,40 @@ async fn until(server: SocketAddr, name: &str, wanted: &str) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(LIMIT, asked).await.unwrap_or_else(|_| panic!("waited for {wanted}"));
+    tokio::time::timeout(LIMIT, asked)
+        .await
+        .unwrap_or_else(|_| panic!("waited for {wanted}"));
 }
 
 #[tokio::test]
 async fn objects_become_answers() {
     let (api, env) = (Arc::new(Api::default()), Env::system());
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("its address");
-    let config = Config { listen: vec![free], resolv_conf: "/dev/null".into(), ..Config::default() };
+    let free = std::net::UdpSocket::bind("127.0.0.1:0")
+        .expect("a socket")
+        .local_addr()
+        .expect("its address");
+    let config = Config {
+        listen: vec![free],
+        resolv_conf: "/dev/null".into(),
+        ..Config::default()
+    };
     let (client, inner) = (api.client(), env.clone());
-    env.tasks.spawn_draining("dns", async move { run(client, inner, config).await.expect("a DNS") });
-    tokio::time::timeout(LIMIT, env.ready.wait("dns")).await.expect("ready in time").expect("ready");
+    env.tasks.spawn_draining(
+        "dns",
+        async move { run(client, inner, config).await.expect("a DNS") },
+    );
+    tokio::time::timeout(LIMIT, env.ready.wait("dns"))
+        .await
+        .expect("ready in time")
+        .expect("ready");
     api.apply("services", SERVICE);
     api.apply("endpointslices", SLICE);
-    until(free, "web.default.svc.cluster.local", "web.default.svc.cluster.local. 5 A 10.244.0.5").await;
+    until(
+        free,
+        "web.default.svc.cluster.local",
+        "web.default.svc.cluster.local. 5 A 10.244.0.5",
+    )
+    .await;
     api.delete("endpointslices", SLICE);
     let soa = "authority cluster.local. 5 SOA";
     let gone = async {

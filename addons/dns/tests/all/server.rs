@@ -43,7 +43,9 @@ pub(crate) async fn udp(server: SocketAddr, message: &[u8]) -> Message {
     let socket = UdpSocket::bind(ANY_PORT).await.expect("a socket");
     socket.send_to(message, server).await.expect("a question");
     let mut buffer = [0; 4096];
-    let received = tokio::time::timeout(LIMIT, socket.recv(&mut buffer)).await.expect("an answer in time");
+    let received = tokio::time::timeout(LIMIT, socket.recv(&mut buffer))
+        .await
+        .expect("an answer in time");
     let message = Message::from_bytes(&buffer[..received.expect("an answer")]).expect("a message");
     assert_eq!(message.metadata.id, 4711);
     message
@@ -57,8 +59,14 @@ async fn datagrams_and_streams_are_answered_and_the_rest_is_forwarded() {
     let address = server.listen(ANY_PORT).await.expect("a server");
 
     let web = "No Error\nweb.default.svc.cluster.local. 5 A 10.96.0.20";
-    assert_eq!(tell(&udp(address, &question("web.default.svc.cluster.local")).await), web);
-    assert_eq!(tell(&udp(address, &question("example.com")).await), "No Error\nexample.com. 60 A 192.0.2.7");
+    assert_eq!(
+        tell(&udp(address, &question("web.default.svc.cluster.local")).await),
+        web
+    );
+    assert_eq!(
+        tell(&udp(address, &question("example.com")).await),
+        "No Error\nexample.com. 60 A 192.0.2.7"
+    );
     assert_eq!(
         tell(&udp(address, &question("outside.default.svc.cluster.local")).await),
         "No Error\nexample.com. 60 A 192.0.2.7\noutside.default.svc.cluster.local. 5 CNAME example.com."
@@ -67,7 +75,10 @@ async fn datagrams_and_streams_are_answered_and_the_rest_is_forwarded() {
     let mut stream = TcpStream::connect(address).await.expect("a stream");
     for _ in 0..2 {
         let message = question("web.default.svc.cluster.local");
-        stream.write_all(&[&(message.len() as u16).to_be_bytes(), message.as_slice()].concat()).await.expect("a question");
+        stream
+            .write_all(&[&(message.len() as u16).to_be_bytes(), message.as_slice()].concat())
+            .await
+            .expect("a question");
         let answer = tokio::time::timeout(LIMIT, async {
             let length = stream.read_u16().await.expect("a length");
             let mut answer = vec![0; usize::from(length)];
@@ -82,11 +93,25 @@ async fn datagrams_and_streams_are_answered_and_the_rest_is_forwarded() {
 
 #[tokio::test]
 async fn without_a_resolver_that_answers_it_is_a_server_failure() {
-    let closed = UdpSocket::bind(ANY_PORT).await.expect("a socket").local_addr().expect("its address");
+    let closed = UdpSocket::bind(ANY_PORT)
+        .await
+        .expect("a socket")
+        .local_addr()
+        .expect("its address");
     let env = Env::system();
-    let server = Server::new(Arc::new(RwLock::new(zone())), Upstreams::new(vec![closed], &[]), env.clone());
+    let server = Server::new(
+        Arc::new(RwLock::new(zone())),
+        Upstreams::new(vec![closed], &[]),
+        env.clone(),
+    );
     let address = server.listen(ANY_PORT).await.expect("a server");
-    assert_eq!(tell(&udp(address, &question("example.com")).await), "Server Failure");
-    assert_eq!(Upstreams::parse("# x\nnameserver 192.0.2.1\nsearch a\nnameserver fd00::1\n").len(), 2);
+    assert_eq!(
+        tell(&udp(address, &question("example.com")).await),
+        "Server Failure"
+    );
+    assert_eq!(
+        Upstreams::parse("# x\nnameserver 192.0.2.1\nsearch a\nnameserver fd00::1\n").len(),
+        2
+    );
     assert!(env.tasks.drain(LIMIT).await);
 }

@@ -60,15 +60,28 @@ impl Layout {
 
     fn family(self) -> Vec<Expr> {
         let number = if self.v4 { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
-        vec![Expr::Meta(Meta::Family, Reg(0)), Expr::Cmp(Reg(0), Compare::Equal, vec![number])]
+        vec![
+            Expr::Meta(Meta::Family, Reg(0)),
+            Expr::Cmp(Reg(0), Compare::Equal, vec![number]),
+        ]
     }
 
     fn load_source(self, to: Reg) -> Expr {
-        Expr::Payload { base: Payload::Network, offset: if self.v4 { 12 } else { 8 }, length: self.length(), to }
+        Expr::Payload {
+            base: Payload::Network,
+            offset: if self.v4 { 12 } else { 8 },
+            length: self.length(),
+            to,
+        }
     }
 
     fn load_destination(self, to: Reg) -> Expr {
-        Expr::Payload { base: Payload::Network, offset: if self.v4 { 16 } else { 24 }, length: self.length(), to }
+        Expr::Payload {
+            base: Payload::Network,
+            offset: if self.v4 { 16 } else { 24 },
+            length: self.length(),
+            to,
+        }
     }
 
     /// The key of a service address, or with the unspecified address that of a node port.
@@ -81,7 +94,12 @@ impl Layout {
         vec![
             address,
             Expr::Meta(Meta::L4Protocol, self.protocol()),
-            Expr::Payload { base: Payload::Transport, offset: 2, length: 2, to: self.port() },
+            Expr::Payload {
+                base: Payload::Transport,
+                offset: 2,
+                length: 2,
+                to: self.port(),
+            },
         ]
     }
 
@@ -99,7 +117,12 @@ impl Layout {
             Expr::DestinationType(Reg(0)),
             Expr::Cmp(Reg(0), Compare::Equal, LOCAL.to_ne_bytes().to_vec()),
             self.load_destination(Reg(0)),
-            Expr::Bitwise { from: Reg(0), to: Reg(0), mask, xor },
+            Expr::Bitwise {
+                from: Reg(0),
+                to: Reg(0),
+                mask,
+                xor,
+            },
             Expr::Cmp(Reg(0), Compare::NotEqual, loopback),
         ]
     }
@@ -111,12 +134,19 @@ impl Layout {
             IpAddr::V6(v6) => v6.octets().to_vec(),
         };
         let prefix = usize::from(cidr.prefix);
-        let mask: Vec<u8> = (0..bytes.len()).map(|i| !(0xffu32 >> prefix.saturating_sub(i * 8).min(8)) as u8).collect();
+        let mask: Vec<u8> = (0..bytes.len())
+            .map(|i| !(0xffu32 >> prefix.saturating_sub(i * 8).min(8)) as u8)
+            .collect();
         let network: Vec<u8> = bytes.iter().zip(&mask).map(|(b, m)| b & m).collect();
         let xor = vec![0; mask.len()];
         vec![
             self.load_source(Reg(0)),
-            Expr::Bitwise { from: Reg(0), to: Reg(0), mask, xor },
+            Expr::Bitwise {
+                from: Reg(0),
+                to: Reg(0),
+                mask,
+                xor,
+            },
             Expr::Cmp(Reg(0), Compare::NotEqual, network),
         ]
     }
@@ -135,13 +165,19 @@ impl Spread {
     pub fn name(&self) -> String {
         let family = if self.v4 { 4 } else { 6 };
         let node = if self.node_port { "-node" } else { "" };
-        let sticky = self.sticky.map(|seconds| format!("-sticky-{seconds}")).unwrap_or_default();
+        let sticky = self
+            .sticky
+            .map(|seconds| format!("-sticky-{seconds}"))
+            .unwrap_or_default();
         format!("balance-{family}-{}{node}{sticky}", self.count)
     }
 
     pub fn add(&self, batch: &mut Batch) {
         let name = self.name();
-        batch.add_chain(&Chain { name: &name, hook: None });
+        batch.add_chain(&Chain {
+            name: &name,
+            hook: None,
+        });
         if let Some(seconds) = self.sticky {
             batch.add_rule(&name, &self.stay(seconds));
         }
@@ -155,13 +191,26 @@ impl Spread {
             rule.push(layout.load_source(layout.client()));
         }
         rule.extend(layout.load_key(self.node_port));
-        rule.push(Expr::Random { modulus: self.count, to: layout.endpoint() });
+        rule.push(Expr::Random {
+            modulus: self.count,
+            to: layout.endpoint(),
+        });
         let map = SetName::Endpoints.text(self.v4);
-        rule.push(Expr::Map { map, key: layout.address(), to: layout.endpoint() });
+        rule.push(Expr::Map {
+            map,
+            key: layout.address(),
+            to: layout.endpoint(),
+        });
         if let Some(seconds) = self.sticky {
             let set = SetName::Sticky.text(self.v4);
             let data = Some(layout.endpoint());
-            rule.push(Expr::Dynset { set, op: DynsetOp::Delete, key: layout.client(), data, timeout: None });
+            rule.push(Expr::Dynset {
+                set,
+                op: DynsetOp::Delete,
+                key: layout.client(),
+                data,
+                timeout: None,
+            });
             rule.push(self.remember(seconds));
         }
         rule.push(self.dnat());
@@ -173,8 +222,16 @@ impl Spread {
         let layout = Layout { v4: self.v4 };
         let mut rule = vec![layout.load_source(layout.client())];
         rule.extend(layout.load_key(self.node_port));
-        rule.push(Expr::Map { map: SetName::Sticky.text(self.v4), key: layout.client(), to: layout.endpoint() });
-        rule.push(Expr::Contains { set: SetName::Live.text(self.v4), key: layout.address(), invert: false });
+        rule.push(Expr::Map {
+            map: SetName::Sticky.text(self.v4),
+            key: layout.client(),
+            to: layout.endpoint(),
+        });
+        rule.push(Expr::Contains {
+            set: SetName::Live.text(self.v4),
+            key: layout.address(),
+            invert: false,
+        });
         rule.push(self.remember(seconds));
         rule.push(self.dnat());
         rule
@@ -194,7 +251,11 @@ impl Spread {
     fn dnat(&self) -> Expr {
         let layout = Layout { v4: self.v4 };
         let family = if self.v4 { Family::Ip } else { Family::Ip6 };
-        Expr::Dnat { family, address: layout.endpoint(), port: layout.endpoint_port() }
+        Expr::Dnat {
+            family,
+            address: layout.endpoint(),
+            port: layout.endpoint_port(),
+        }
     }
 }
 
@@ -212,7 +273,10 @@ pub(super) fn add_base(batch: &mut Batch, cluster_cidrs: &[Cidr]) {
         ("filter-output", "filter", HookKind::Output, BEFORE_DSTNAT),
     ];
     for (name, kind, hook, priority) in hooks {
-        batch.add_chain(&Chain { name, hook: Some(Hook { kind, hook, priority }) });
+        batch.add_chain(&Chain {
+            name,
+            hook: Some(Hook { kind, hook, priority }),
+        });
     }
     let bits = |mask: u32, xor: u32| Expr::Bitwise {
         from: Reg(0),
@@ -221,19 +285,39 @@ pub(super) fn add_base(batch: &mut Batch, cluster_cidrs: &[Cidr]) {
         xor: xor.to_ne_bytes().to_vec(),
     };
     let mark = bits(!MASQUERADE_MARK, MASQUERADE_MARK);
-    batch.add_rule("mark", &[Expr::Meta(Meta::Mark, Reg(0)), mark, Expr::SetMeta(Meta::Mark, Reg(0))]);
-    let tcp = [Expr::Meta(Meta::L4Protocol, Reg(0)), Expr::Cmp(Reg(0), Compare::Equal, vec![6])];
-    batch.add_rule("reject", &[&tcp[..], &[Expr::Reject(Reject::TcpReset, Family::Inet)]].concat());
+    batch.add_rule(
+        "mark",
+        &[
+            Expr::Meta(Meta::Mark, Reg(0)),
+            mark,
+            Expr::SetMeta(Meta::Mark, Reg(0)),
+        ],
+    );
+    let tcp = [
+        Expr::Meta(Meta::L4Protocol, Reg(0)),
+        Expr::Cmp(Reg(0), Compare::Equal, vec![6]),
+    ];
+    batch.add_rule(
+        "reject",
+        &[&tcp[..], &[Expr::Reject(Reject::TcpReset, Family::Inet)]].concat(),
+    );
     batch.add_rule("reject", &[Expr::Reject(Reject::PortUnreachable, Family::Inet)]);
     for v4 in [true, false] {
         let cidr = cluster_cidrs.iter().find(|cidr| cidr.address.is_ipv4() == v4);
         add_services(batch, Layout { v4 }, cidr);
     }
     let to = |chain: &str| Expr::Verdict(Verdict::Jump(chain.to_owned()));
-    batch.add_rule("nat-prerouting", &[to("services")]).add_rule("nat-output", &[to("services")]);
+    batch
+        .add_rule("nat-prerouting", &[to("services")])
+        .add_rule("nat-output", &[to("services")]);
     let new = [
         Expr::Ct(CtKey::State, Reg(0)),
-        Expr::Bitwise { from: Reg(0), to: Reg(0), mask: CT_NEW.to_ne_bytes().to_vec(), xor: vec![0; 4] },
+        Expr::Bitwise {
+            from: Reg(0),
+            to: Reg(0),
+            mask: CT_NEW.to_ne_bytes().to_vec(),
+            xor: vec![0; 4],
+        },
         Expr::Cmp(Reg(0), Compare::NotEqual, vec![0; 4]),
         to("no-endpoints"),
     ];
@@ -255,27 +339,47 @@ pub(super) fn add_base(batch: &mut Batch, cluster_cidrs: &[Cidr]) {
 fn add_services(batch: &mut Batch, layout: Layout, cidr: Option<&Cidr>) {
     let outside = |cidr: Option<&Cidr>| cidr.map(|cidr| layout.outside_of(cidr)).unwrap_or_default();
     let masquerade = [
-        Expr::Contains { set: SetName::Masquerade.text(layout.v4), key: layout.address(), invert: false },
+        Expr::Contains {
+            set: SetName::Masquerade.text(layout.v4),
+            key: layout.address(),
+            invert: false,
+        },
         Expr::Verdict(Verdict::Jump("mark".to_owned())),
     ];
-    let services = [Expr::VerdictMap { map: SetName::Services.text(layout.v4), key: layout.address() }];
-    let refuse = [Expr::VerdictMap { map: SetName::NoEndpoints.text(layout.v4), key: layout.address() }];
+    let services = [Expr::VerdictMap {
+        map: SetName::Services.text(layout.v4),
+        key: layout.address(),
+    }];
+    let refuse = [Expr::VerdictMap {
+        map: SetName::NoEndpoints.text(layout.v4),
+        key: layout.address(),
+    }];
     let family = layout.family();
     let key = layout.load_key(false);
     let node = [family.clone(), layout.to_this_node()].concat();
     let node_key = layout.load_key(true);
     if cidr.is_some() {
-        batch.add_rule("services", &[&family, &outside(cidr), &key, &masquerade[..]].concat());
+        batch.add_rule(
+            "services",
+            &[&family, &outside(cidr), &key, &masquerade[..]].concat(),
+        );
     }
     batch.add_rule("services", &[&family, &key, &services[..]].concat());
-    batch.add_rule("services", &[&node, &outside(cidr), &node_key, &masquerade[..]].concat());
+    batch.add_rule(
+        "services",
+        &[&node, &outside(cidr), &node_key, &masquerade[..]].concat(),
+    );
     batch.add_rule("services", &[&node, &node_key, &services[..]].concat());
     batch.add_rule("no-endpoints", &[&family, &key, &refuse[..]].concat());
     batch.add_rule("no-endpoints", &[&node, &node_key, &refuse[..]].concat());
     let hairpin = [
         layout.load_source(Reg(0)),
         layout.load_destination(Reg(layout.words())),
-        Expr::Contains { set: SetName::Hairpin.text(layout.v4), key: Reg(0), invert: false },
+        Expr::Contains {
+            set: SetName::Hairpin.text(layout.v4),
+            key: Reg(0),
+            invert: false,
+        },
         Expr::Masquerade { random: true },
     ];
     batch.add_rule("nat-postrouting", &[&family, &hairpin[..]].concat());

@@ -72,8 +72,15 @@ pub(super) fn add_sets(batch: &mut Batch) {
     for v4 in [true, false] {
         for name in SetName::ALL {
             let (key, data) = name.types(if v4 { IPV4 } else { IPV6 });
-            let flags = SetFlags { dynamic: name == SetName::Sticky };
-            batch.add_set(&Set { name: &name.text(v4), key: &key, data: &data, flags });
+            let flags = SetFlags {
+                dynamic: name == SetName::Sticky,
+            };
+            batch.add_set(&Set {
+                name: &name.text(v4),
+                key: &key,
+                data: &data,
+                flags,
+            });
         }
     }
 }
@@ -101,9 +108,18 @@ impl State {
         match action {
             Action::Reject => self.put(v4, refuse(Verdict::Goto("reject".to_owned()))),
             Action::Drop => self.put(v4, refuse(Verdict::Drop)),
-            Action::Balance { endpoints, sticky, masquerade } => {
+            Action::Balance {
+                endpoints,
+                sticky,
+                masquerade,
+            } => {
                 let node_port = destination.is_node_port();
-                let spread = Spread { v4, node_port, count: endpoints.len() as u32, sticky: *sticky };
+                let spread = Spread {
+                    v4,
+                    node_port,
+                    count: endpoints.len() as u32,
+                    sticky: *sticky,
+                };
                 let verdict = Verdict::Goto(spread.name());
                 self.chains.insert(spread);
                 self.put(v4, (SetName::Services, key.clone(), Some(Data::Verdict(verdict))));
@@ -122,8 +138,14 @@ impl State {
         let address = bytes(&endpoint.ip());
         let target = [address.as_slice(), &port(endpoint.port())].concat();
         let indexed = [key, &index.to_ne_bytes()].concat();
-        self.put(v4, (SetName::Endpoints, indexed, Some(Data::Value(target.clone()))));
-        self.put(v4, (SetName::Hairpin, [address.as_slice(), &address].concat(), None));
+        self.put(
+            v4,
+            (SetName::Endpoints, indexed, Some(Data::Value(target.clone()))),
+        );
+        self.put(
+            v4,
+            (SetName::Hairpin, [address.as_slice(), &address].concat(), None),
+        );
         if sticky {
             self.put(v4, (SetName::Live, [key, &target].concat(), None));
         }
@@ -147,7 +169,10 @@ impl State {
         let sets: BTreeSet<_> = self.elements.keys().chain(wanted.elements.keys()).collect();
         let none = BTreeMap::new();
         for set in sets {
-            let (have, want) = (self.elements.get(set).unwrap_or(&none), wanted.elements.get(set).unwrap_or(&none));
+            let (have, want) = (
+                self.elements.get(set).unwrap_or(&none),
+                wanted.elements.get(set).unwrap_or(&none),
+            );
             let name = set.0.text(set.1);
             batch.delete_elements(&name, &only_in(have, want));
             batch.add_elements(&name, &only_in(want, have));
@@ -162,7 +187,13 @@ type Elements = BTreeMap<Vec<u8>, Option<Data>>;
 
 fn only_in(one: &Elements, other: &Elements) -> Vec<Element> {
     let differs = |(key, data): &(&Vec<u8>, &Option<Data>)| other.get(*key) != Some(*data);
-    one.iter().filter(differs).map(|(key, data)| Element { key: key.clone(), data: data.clone() }).collect()
+    one.iter()
+        .filter(differs)
+        .map(|(key, data)| Element {
+            key: key.clone(),
+            data: data.clone(),
+        })
+        .collect()
 }
 
 fn key(destination: &Destination) -> Vec<u8> {

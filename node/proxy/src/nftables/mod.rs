@@ -22,7 +22,10 @@ pub struct Nftables {
 impl Nftables {
     /// Nothing installed yet. Clients outside `cluster_cidrs` are masqueraded.
     pub fn new(cluster_cidrs: Vec<Cidr>) -> Self {
-        Self { cluster_cidrs, installed: None }
+        Self {
+            cluster_cidrs,
+            installed: None,
+        }
     }
 
     /// Makes the kernel's rules be `rules`: the difference from what is installed, in one transaction. Blocking.
@@ -68,17 +71,28 @@ fn forget_stale(before: &Rules, after: &Rules) -> Result<(), nft::Error> {
     let udp = |rules: &Rules| -> BTreeSet<(Destination, Option<SocketAddr>)> {
         let of = |(destination, action): (&Destination, &Action)| -> Vec<(Destination, Option<SocketAddr>)> {
             match action {
-                Action::Balance { endpoints, .. } => endpoints.iter().map(|e| (*destination, Some(*e))).collect(),
+                Action::Balance { endpoints, .. } => {
+                    endpoints.iter().map(|e| (*destination, Some(*e))).collect()
+                }
                 Action::Reject | Action::Drop => vec![(*destination, None)],
             }
         };
-        rules.0.iter().filter(|(d, _)| d.protocol == Protocol::Udp).flat_map(of).collect()
+        rules
+            .0
+            .iter()
+            .filter(|(d, _)| d.protocol == Protocol::Udp)
+            .flat_map(of)
+            .collect()
     };
     let (old, new) = (udp(before), udp(after));
     if old == new {
         return Ok(());
     }
-    let known: BTreeSet<Destination> = old.iter().chain(&new).map(|(destination, _)| *destination).collect();
+    let known: BTreeSet<Destination> = old
+        .iter()
+        .chain(&new)
+        .map(|(destination, _)| *destination)
+        .collect();
     conntrack::forget(Protocol::Udp.number(), |flow| {
         let responder = SocketAddr::new(flow.responder, flow.responder_port);
         let any = if flow.destination.is_ipv4() {
@@ -86,7 +100,11 @@ fn forget_stale(before: &Rules, after: &Rules) -> Result<(), nft::Error> {
         } else {
             std::net::Ipv6Addr::UNSPECIFIED.into()
         };
-        let at = |address| Destination { address, protocol: Protocol::Udp, port: flow.port };
+        let at = |address| Destination {
+            address,
+            protocol: Protocol::Udp,
+            port: flow.port,
+        };
         let (cluster, node) = (at(flow.destination), at(any));
         let redirected = flow.responder != flow.destination;
         let ours = if known.contains(&cluster) { cluster } else { node };

@@ -1,7 +1,9 @@
 //! An API server of the test's own: nothing at first, then the changes that the test tells.
 
 use api::{Object, Status};
-use client::{Client, List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions};
+use client::{
+    Client, List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
+};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use std::{
     collections::HashMap,
@@ -39,12 +41,16 @@ impl Api {
 
     pub(crate) fn apply(&self, resource: &str, json: &str) {
         let object = self.object(json);
-        self.way(resource, |way| way.0.send(WatchEvent::Added(object)).expect("a watch"));
+        self.way(resource, |way| {
+            way.0.send(WatchEvent::Added(object)).expect("a watch")
+        });
     }
 
     pub(crate) fn delete(&self, resource: &str, json: &str) {
         let object = self.object(json);
-        self.way(resource, |way| way.0.send(WatchEvent::Deleted(object)).expect("a watch"));
+        self.way(resource, |way| {
+            way.0.send(WatchEvent::Deleted(object)).expect("a watch")
+        });
     }
 }
 
@@ -54,11 +60,19 @@ impl Transport for Api {
     }
 
     fn list(&self, _: Target, _: ListParams) -> BoxFuture<'_, Result<List, Status>> {
-        async { Ok(List { resource_version: 1, ..List::default() }) }.boxed()
+        async {
+            Ok(List {
+                resource_version: 1,
+                ..List::default()
+            })
+        }
+        .boxed()
     }
 
     fn watch(&self, target: Target, _: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>> {
-        let receiver = self.way(&target.gvr.resource, |way| way.1.take()).expect("one watch of each resource");
+        let receiver = self
+            .way(&target.gvr.resource, |way| way.1.take())
+            .expect("one watch of each resource");
         let next = |mut receiver: UnboundedReceiver<WatchEvent>| async {
             let event = receiver.recv().await?;
             Some((Ok(event), receiver))

@@ -8,10 +8,14 @@ impl Netns {
     pub(crate) fn new() -> Self {
         let made = std::thread::scope(|scope| {
             let enter = || {
-                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network namespace (as root)");
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+                    .expect("a network namespace (as root)");
                 File::open("/proc/thread-self/ns/net").expect("its handle")
             };
-            scope.spawn(enter).join().expect("the thread that makes the namespace")
+            scope
+                .spawn(enter)
+                .join()
+                .expect("the thread that makes the namespace")
         });
         let namespace = Self(made);
         namespace.sh("ip link set lo up");
@@ -26,7 +30,8 @@ impl Netns {
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let enter = || {
-                nix::sched::setns(&self.0, nix::sched::CloneFlags::CLONE_NEWNET).expect("entering the namespace");
+                nix::sched::setns(&self.0, nix::sched::CloneFlags::CLONE_NEWNET)
+                    .expect("entering the namespace");
                 work()
             };
             scope.spawn(enter).join().expect("the work in the namespace")

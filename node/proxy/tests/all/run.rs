@@ -29,7 +29,10 @@ async fn until(host: &Netns, what: &str, wanted: impl Fn(&str) -> bool) -> Strin
 
 fn on(host: &Netns, work: impl Future<Output = ()> + Send) {
     host.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(work);
     });
 }
@@ -45,23 +48,42 @@ fn objects_become_rules_and_health_is_told() {
             cluster_cidrs: vec!["10.244.0.0/16".parse().expect("a CIDR")],
         };
         let (client, inner) = (api.client(), env.clone());
-        env.tasks.spawn_draining("proxy", async move { run(client, inner, config).await.expect("a proxy") });
+        env.tasks.spawn_draining("proxy", async move {
+            run(client, inner, config).await.expect("a proxy")
+        });
         env.ready.wait("proxy").await.expect("ready");
 
         api.apply("services", SERVICE);
-        until(&host, "a refusal", |rules| rules.contains("10.96.0.20 . 6 . 80 : goto reject")).await;
+        until(&host, "a refusal", |rules| {
+            rules.contains("10.96.0.20 . 6 . 80 : goto reject")
+        })
+        .await;
         api.apply("endpointslices", SLICE);
-        let rules = until(&host, "an endpoint", |rules| rules.contains("10.96.0.20 . 6 . 80 : goto balance-4-1")).await;
-        assert!(rules.contains("0.0.0.0 . 6 . 30080 : goto balance-4-1-node"), "{rules}");
+        let rules = until(&host, "an endpoint", |rules| {
+            rules.contains("10.96.0.20 . 6 . 80 : goto balance-4-1")
+        })
+        .await;
+        assert!(
+            rules.contains("0.0.0.0 . 6 . 30080 : goto balance-4-1-node"),
+            "{rules}"
+        );
         api.delete("endpointslices", SLICE);
         api.delete("services", SERVICE);
         until(&host, "nothing", |rules| !rules.contains("10.96.0.20")).await;
 
-        let mut stream = tokio::net::TcpStream::connect("127.0.0.1:10256").await.expect("health");
-        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.expect("a request");
+        let mut stream = tokio::net::TcpStream::connect("127.0.0.1:10256")
+            .await
+            .expect("health");
+        stream
+            .write_all(b"GET /healthz HTTP/1.0\r\n\r\n")
+            .await
+            .expect("a request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer");
-        assert!(answer.starts_with("HTTP/1.0 200") && answer.contains("\"nodeEligible\":true"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.0 200") && answer.contains("\"nodeEligible\":true"),
+            "{answer}"
+        );
         assert!(env.tasks.drain(Duration::from_secs(10)).await);
     });
 }

@@ -12,14 +12,25 @@ struct Story {
 }
 
 fn split<T>(map: BTreeMap<String, T>) -> BTreeMap<(String, String), T> {
-    let name = |key: &str| key.split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("namespace/name");
+    let name = |key: &str| {
+        key.split_once('/')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .expect("namespace/name")
+    };
     map.into_iter().map(|(key, value)| (name(&key), value)).collect()
 }
 
 fn tell(yaml: &str) -> String {
     let story: Story = serde_saphyr::from_str(yaml).expect("a story");
     let (services, slices): (Services, Endpoints) = (split(story.services), split(story.slices));
-    ruleset(&Scope { node: "here".to_owned() }, &services, &slices).to_string()
+    ruleset(
+        &Scope {
+            node: "here".to_owned(),
+        },
+        &services,
+        &slices,
+    )
+    .to_string()
 }
 
 #[test]
