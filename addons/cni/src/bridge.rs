@@ -94,31 +94,7 @@ fn finish(
     host: &Link,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    if outcome.ips.is_empty() {
-        return Err(Failure::new(
-            code::INTERNAL,
-            "IPAM plugin returned missing IP config",
-        ));
-    }
-    let mut addresses = Vec::new();
-    for ip in &mut outcome.ips {
-        let invalid = |_| {
-            Failure::new(
-                code::INTERNAL,
-                format!("IPAM gave an invalid address {:?}", ip.address),
-            )
-        };
-        let cidr: Cidr = ip.address.parse().map_err(invalid)?;
-        ip.interface = Some(2);
-        let first = cidr.at(cidr.first() + 1);
-        let gateway = ip
-            .gateway
-            .parse()
-            .ok()
-            .or((config.is_gateway || config.is_default_gateway).then_some(first));
-        ip.gateway = gateway.map(|g: IpAddr| g.to_string()).unwrap_or_default();
-        addresses.push((cidr, gateway));
-    }
+    let addresses = addresses(config, outcome)?;
     if config.is_gateway || config.is_default_gateway {
         serve_as_gateway(netlink, bridge, &addresses)?;
     }
@@ -152,6 +128,36 @@ fn finish(
         },
     ];
     Ok(())
+}
+
+/// (address, gateway) of the pod; the outcome's addresses are completed.
+fn addresses(config: &Config, outcome: &mut Outcome) -> Result<Vec<(Cidr, Option<IpAddr>)>, Failure> {
+    if outcome.ips.is_empty() {
+        return Err(Failure::new(
+            code::INTERNAL,
+            "IPAM plugin returned missing IP config",
+        ));
+    }
+    let mut addresses = Vec::new();
+    for ip in &mut outcome.ips {
+        let invalid = |_| {
+            Failure::new(
+                code::INTERNAL,
+                format!("IPAM gave an invalid address {:?}", ip.address),
+            )
+        };
+        let cidr: Cidr = ip.address.parse().map_err(invalid)?;
+        ip.interface = Some(2);
+        let first = cidr.at(cidr.first() + 1);
+        let gateway = ip
+            .gateway
+            .parse()
+            .ok()
+            .or((config.is_gateway || config.is_default_gateway).then_some(first));
+        ip.gateway = gateway.map(|g: IpAddr| g.to_string()).unwrap_or_default();
+        addresses.push((cidr, gateway));
+    }
+    Ok(addresses)
 }
 
 fn ensure_bridge(netlink: &Netlink, config: &Config) -> Result<Link, Failure> {

@@ -188,6 +188,21 @@ struct Span {
     gateway: IpAddr,
 }
 
+impl Span {
+    fn config(&self, address: IpAddr) -> IpConfig {
+        let address = Cidr {
+            address,
+            prefix: self.subnet.prefix,
+        }
+        .to_string();
+        IpConfig {
+            address,
+            gateway: self.gateway.to_string(),
+            ..IpConfig::default()
+        }
+    }
+}
+
 fn range_sets(ipam: &Ipam) -> Result<Vec<Vec<Span>>, Failure> {
     let mut sets = Vec::new();
     if !ipam.range.subnet.is_empty() {
@@ -248,22 +263,13 @@ fn allocate(
     owner: &ValidAttachment,
     requested: Option<IpAddr>,
 ) -> Result<IpConfig, Failure> {
-    let given = |span: &Span, address: IpAddr| IpConfig {
-        address: Cidr {
-            address,
-            prefix: span.subnet.prefix,
-        }
-        .to_string(),
-        gateway: span.gateway.to_string(),
-        ..IpConfig::default()
-    };
     if let Some(address) = requested
         && let Some(span) = set
             .iter()
             .find(|span| (span.first..=span.last).contains(&number(address)) && span.subnet.contains(address))
     {
         return if address != span.gateway && store.reserve(index, address, owner)? {
-            Ok(given(span, address))
+            Ok(span.config(address))
         } else {
             Err(Failure::new(
                 code::INTERNAL,
@@ -271,7 +277,16 @@ fn allocate(
             ))
         };
     }
-    // Round about, beginning after the last one given, so that an address is used again as late as can be.
+    take_next(store, index, set, owner)
+}
+
+/// Round about, beginning after the last one given, so that an address is used again as late as can be.
+fn take_next(
+    store: &Store,
+    index: usize,
+    set: &[Span],
+    owner: &ValidAttachment,
+) -> Result<IpConfig, Failure> {
     let last = fs::read_to_string(store.last(index))
         .ok()
         .and_then(|text| text.trim().parse::<IpAddr>().ok());
@@ -295,7 +310,7 @@ fn allocate(
         for candidate in from.max(span.first)..=to.min(span.last) {
             let address = span.subnet.at(candidate);
             if address != span.gateway && store.reserve(index, address, owner)? {
-                return Ok(given(span, address));
+                return Ok(span.config(address));
             }
         }
     }

@@ -210,6 +210,13 @@ fn prepare(batch: &mut Batch) {
             flags: SetFlags::default(),
         });
     }
+    add_chains(batch);
+    for v4 in [true, false] {
+        rules(batch, v4);
+    }
+}
+
+fn add_chains(batch: &mut Batch) {
     batch
         .add_chain(&Chain {
             name: "hostports",
@@ -256,9 +263,6 @@ fn prepare(batch: &mut Batch) {
             hook: Some(hook),
         })
         .flush_chain(name);
-    for v4 in [true, false] {
-        rules(batch, v4);
-    }
 }
 
 fn rules(batch: &mut Batch, v4: bool) {

@@ -74,6 +74,31 @@ fn command(
             supported_versions: VERSIONS.to_vec(),
         }));
     }
+    check_environment(command, &variable)?;
+    let config = config?;
+    check_config(&config)?;
+    if command == "ADD" {
+        refuse_unsupported(name, stdin)?;
+    }
+    let owner = ValidAttachment {
+        container_id: variable("CNI_CONTAINERID").to_owned(),
+        ifname: variable("CNI_IFNAME").to_owned(),
+    };
+    let call = bridge::Call {
+        owner,
+        netns: PathBuf::from(variable("CNI_NETNS")),
+        requested: requested(variable("CNI_ARGS"))?,
+        path: split_paths(variable("CNI_PATH")).collect(),
+        args: variable("CNI_ARGS").to_owned(),
+        input: stdin.to_vec(),
+    };
+    let outcome = run(name, command, &config, &call)?;
+    Ok(outcome
+        .map(|outcome| json(&outcome.in_version(&config.cni_version)))
+        .unwrap_or_default())
+}
+
+fn check_environment<'a>(command: &str, variable: &impl Fn(&str) -> &'a str) -> Result<(), Failure> {
     let required: &[&str] = match command {
         "ADD" | "CHECK" => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"],
         "DEL" => &["CNI_CONTAINERID", "CNI_IFNAME", "CNI_PATH"],
@@ -95,7 +120,31 @@ fn command(
         let text = format!("required env variables [{}] missing", missing.join(","));
         return Err(Failure::new(code::INVALID_ENVIRONMENT, text));
     }
-    let config = config?;
+    let (id, ifname) = (variable("CNI_CONTAINERID"), variable("CNI_IFNAME"));
+    if !id.is_empty() && !is_plain_name(id) {
+        return Err(Failure::new(
+            code::INVALID_ENVIRONMENT,
+            format!("invalid characters in CNI_CONTAINERID {id:?}"),
+        ));
+    }
+    // The kernel's own rule for names of interfaces.
+    let odd = |c: char| c == '/' || c == ':' || c.is_whitespace();
+    if ifname.len() > 15 || ifname == "." || ifname == ".." || ifname.contains(odd) {
+        return Err(Failure::new(
+            code::INVALID_ENVIRONMENT,
+            format!("invalid CNI_IFNAME {ifname:?}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Letters, digits, `_`, `.` and `-`, the first a letter or digit: such names are safe as names of files.
+fn is_plain_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    name.chars().all(plain) && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+fn check_config(config: &Config) -> Result<(), Failure> {
     if !VERSIONS.contains(&config.cni_version.as_str()) {
         let text = format!(
             "incompatible CNI versions: config is {:?}, plugin supports {VERSIONS:?}",
@@ -106,25 +155,11 @@ fn command(
     if config.name.is_empty() {
         return Err(Failure::new(code::INVALID_CONFIG, "missing network name"));
     }
-    if command == "ADD" {
-        refuse_unsupported(name, stdin)?;
+    if !is_plain_name(&config.name) {
+        let text = format!("invalid characters found in network name {:?}", config.name);
+        return Err(Failure::new(code::INVALID_CONFIG, text));
     }
-    let owner = ValidAttachment {
-        container_id: variable("CNI_CONTAINERID").to_owned(),
-        ifname: variable("CNI_IFNAME").to_owned(),
-    };
-    let call = bridge::Call {
-        owner,
-        netns: PathBuf::from(variable("CNI_NETNS")),
-        requested: requested(variable("CNI_ARGS"))?,
-        path: split_paths(variable("CNI_PATH")).collect(),
-        args: variable("CNI_ARGS").to_owned(),
-        input: stdin.to_vec(),
-    };
-    let outcome = run(name, command, &config, &call)?;
-    Ok(outcome
-        .map(|outcome| json(&outcome.in_version(&config.cni_version)))
-        .unwrap_or_default())
+    Ok(())
 }
 
 /// Fields of upstream's plugins that ours cannot honour: better refused than passed over.

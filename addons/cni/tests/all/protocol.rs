@@ -186,6 +186,13 @@ fn wrong_calls_get_the_specifications_errors() {
         (
             "ADD",
             "/n",
+            r#"{"cniVersion": "1.0.0", "name": "../x"}"#,
+            "\"code\": 7",
+            "invalid characters found in network name",
+        ),
+        (
+            "ADD",
+            "/n",
             r#"{"cniVersion": "1.0.0"}"#,
             "\"code\": 7",
             "missing network name",

@@ -278,12 +278,31 @@ pub(super) fn add_base(batch: &mut Batch, cluster_cidrs: &[Cidr]) {
             hook: Some(Hook { kind, hook, priority }),
         });
     }
-    let bits = |mask: u32, xor: u32| Expr::Bitwise {
+    for v4 in [true, false] {
+        let cidr = cluster_cidrs.iter().find(|cidr| cidr.address.is_ipv4() == v4);
+        add_services(batch, Layout { v4 }, cidr);
+    }
+    add_marking(batch);
+    add_refusal(batch);
+    let services = [Expr::Verdict(Verdict::Jump("services".to_owned()))];
+    batch
+        .add_rule("nat-prerouting", &services)
+        .add_rule("nat-output", &services);
+}
+
+/// `register 0 = register 0 & mask ^ xor`.
+fn bits(mask: u32, xor: u32) -> Expr {
+    let (mask, xor) = (mask.to_ne_bytes().to_vec(), xor.to_ne_bytes().to_vec());
+    Expr::Bitwise {
         from: Reg(0),
         to: Reg(0),
-        mask: mask.to_ne_bytes().to_vec(),
-        xor: xor.to_ne_bytes().to_vec(),
-    };
+        mask,
+        xor,
+    }
+}
+
+/// The mark of what is to be masqueraded, and the rule that masquerades it.
+fn add_marking(batch: &mut Batch) {
     let mark = bits(!MASQUERADE_MARK, MASQUERADE_MARK);
     batch.add_rule(
         "mark",
@@ -293,37 +312,6 @@ pub(super) fn add_base(batch: &mut Batch, cluster_cidrs: &[Cidr]) {
             Expr::SetMeta(Meta::Mark, Reg(0)),
         ],
     );
-    let tcp = [
-        Expr::Meta(Meta::L4Protocol, Reg(0)),
-        Expr::Cmp(Reg(0), Compare::Equal, vec![6]),
-    ];
-    batch.add_rule(
-        "reject",
-        &[&tcp[..], &[Expr::Reject(Reject::TcpReset, Family::Inet)]].concat(),
-    );
-    batch.add_rule("reject", &[Expr::Reject(Reject::PortUnreachable, Family::Inet)]);
-    for v4 in [true, false] {
-        let cidr = cluster_cidrs.iter().find(|cidr| cidr.address.is_ipv4() == v4);
-        add_services(batch, Layout { v4 }, cidr);
-    }
-    let to = |chain: &str| Expr::Verdict(Verdict::Jump(chain.to_owned()));
-    batch
-        .add_rule("nat-prerouting", &[to("services")])
-        .add_rule("nat-output", &[to("services")]);
-    let new = [
-        Expr::Ct(CtKey::State, Reg(0)),
-        Expr::Bitwise {
-            from: Reg(0),
-            to: Reg(0),
-            mask: CT_NEW.to_ne_bytes().to_vec(),
-            xor: vec![0; 4],
-        },
-        Expr::Cmp(Reg(0), Compare::NotEqual, vec![0; 4]),
-        to("no-endpoints"),
-    ];
-    for chain in ["filter-input", "filter-forward", "filter-output"] {
-        batch.add_rule(chain, &new);
-    }
     let marked = [
         Expr::Meta(Meta::Mark, Reg(0)),
         bits(MASQUERADE_MARK, 0),
@@ -334,6 +322,28 @@ pub(super) fn add_base(batch: &mut Batch, cluster_cidrs: &[Cidr]) {
         Expr::Masquerade { random: true },
     ];
     batch.add_rule("nat-postrouting", &marked);
+}
+
+/// New connections to service addresses without endpoints are refused where they pass.
+fn add_refusal(batch: &mut Batch) {
+    let tcp = [
+        Expr::Meta(Meta::L4Protocol, Reg(0)),
+        Expr::Cmp(Reg(0), Compare::Equal, vec![6]),
+    ];
+    batch.add_rule(
+        "reject",
+        &[&tcp[..], &[Expr::Reject(Reject::TcpReset, Family::Inet)]].concat(),
+    );
+    batch.add_rule("reject", &[Expr::Reject(Reject::PortUnreachable, Family::Inet)]);
+    let new = [
+        Expr::Ct(CtKey::State, Reg(0)),
+        bits(CT_NEW, 0),
+        Expr::Cmp(Reg(0), Compare::NotEqual, vec![0; 4]),
+        Expr::Verdict(Verdict::Jump("no-endpoints".to_owned())),
+    ];
+    for chain in ["filter-input", "filter-forward", "filter-output"] {
+        batch.add_rule(chain, &new);
+    }
 }
 
 fn add_services(batch: &mut Batch, layout: Layout, cidr: Option<&Cidr>) {
