@@ -328,6 +328,7 @@ fn start(core: &Arc<Core>, writer: Writer, requests: mpsc::Receiver<Request>) {
         let core = &guard.0;
         let mut ended = core.ended.subscribe();
         tokio::select! {
+            biased;
             () = core.env.tasks.stopping() => core.stop(),
             _ = ended.wait_for(|ended| *ended) => return,
         }
@@ -346,6 +347,7 @@ async fn timer(core: Arc<Core>) {
         let flush = *hold(&core.flush_at);
         let next = lease.into_iter().chain(flush).min();
         tokio::select! {
+            biased;
             () = sleep_until(&core, next) => {}
             () = core.timer.notified() => {}
             _ = ended.wait_for(|ended| *ended) => return,

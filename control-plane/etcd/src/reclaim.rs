@@ -26,6 +26,7 @@ pub(crate) async fn upkeep(core: Arc<Core>) {
     let mut ended = core.ended.subscribe();
     loop {
         tokio::select! {
+            biased;
             () = core.upkeep.notified() => {}
             _ = ended.wait_for(|ended| *ended) => return,
         }

@@ -27,6 +27,7 @@ impl Tasks {
         let stop = self.stop.clone();
         self.spawn_draining(name, async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = future => {}
             }
