@@ -119,6 +119,11 @@ impl Cache {
         })
     }
 
+    /// Revision of the newest event.
+    pub fn last(&self) -> u64 {
+        self.read(|state| state.last)
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.read(|state| state.objects.len())

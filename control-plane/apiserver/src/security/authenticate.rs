@@ -20,7 +20,8 @@ impl Authenticator for Authenticators {
         }
         let Some(header) = parts.headers.get(AUTHORIZATION) else { return Ok(None) };
         let token = header.to_str().ok().and_then(|h| h.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let Some((_, token)) = token else { return Ok(None) };
+        // An empty token is none, as upstream.
+        let Some((_, token)) = token.filter(|(_, token)| !token.trim().is_empty()) else { return Ok(None) };
         match self.token(token.trim(), &[]) {
             Ok(Some((user, _))) => Ok(Some(user)),
             Ok(None) => Err(Status::unauthorized()),

@@ -1,5 +1,25 @@
 //! Who asks, and may they: the interfaces between the request flow and its guards.
 
+mod authenticate;
+mod escalation;
+pub mod jwt;
+mod node;
+mod node_restriction;
+pub mod oidc;
+pub mod rbac;
+mod service_account;
+mod standard;
+#[cfg(test)]
+mod stories;
+
+pub use authenticate::Authenticators;
+pub use escalation::Escalation;
+pub use node::NodeAuthorizer;
+pub use node_restriction::NodeRestriction;
+pub use rbac::{Chain, Rbac};
+pub use service_account::ServiceAccounts;
+pub use standard::{Settings, standard};
+
 use api::{Object, Status};
 use http::request::Parts;
 use jiff::Timestamp;

@@ -1,6 +1,11 @@
 //! RBAC (upstream `plugin/pkg/auth/authorizer/rbac`).
 
 pub mod bootstrap;
+mod chain;
+mod rule;
+
+pub use chain::Chain;
+pub(crate) use rule::{Rule, quoted, tell, uncovered};
 
 use super::{Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User};
 use crate::server::Reader;
@@ -11,26 +16,15 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-const CLUSTER_ROLES: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "clusterroles");
-const CLUSTER_ROLE_BINDINGS: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "clusterrolebindings");
-const ROLES: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "roles");
-const ROLE_BINDINGS: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "rolebindings");
+static CLUSTER_ROLES: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "clusterroles");
+static CLUSTER_ROLE_BINDINGS: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "clusterrolebindings");
+static ROLES: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "roles");
+static ROLE_BINDINGS: Gvr = Gvr::new("rbac.authorization.k8s.io", "v1", "rolebindings");
 
 /// The RBAC authorizer. Roles and bindings are decoded once a version, not a request.
 pub struct Rbac {
     reader: Reader,
     compiled: RwLock<Arc<Compiled>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Rule {
-    verbs: Vec<String>,
-    api_groups: Vec<String>,
-    resources: Vec<String>,
-    resource_names: Vec<String>,
-    #[serde(rename = "nonResourceURLs")]
-    paths: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,7 +89,7 @@ impl Rbac {
     }
 
     fn compile(&self, of: [u64; 4]) -> Compiled {
-        let rules = |object: &Object| Arc::new(object.view::<Role>().ok().and_then(|r| r.rules).unwrap_or_default());
+        let rules = |object: &Object| Arc::new(rules(object));
         let collect = |gvr: &Gvr| self.reader.list(gvr, "");
         let cluster_roles: HashMap<String, Arc<Vec<Rule>>> =
             collect(&CLUSTER_ROLES).iter().map(|r| (r.name().to_owned(), rules(r))).collect();
@@ -157,36 +151,22 @@ fn grants<'a>(compiled: &'a Compiled, user: &User, namespace: &str) -> impl Iter
     found.into_iter()
 }
 
-impl Rule {
-    fn allows(&self, attributes: &Attributes) -> bool {
-        let listed = |list: &[String], value: &str| list.iter().any(|v| v == "*" || v == value);
-        if !listed(&self.verbs, &attributes.verb) {
-            return false;
-        }
-        if !attributes.is_resource {
-            return self.paths.iter().any(|p| path_matches(p, &attributes.path));
-        }
-        listed(&self.api_groups, &attributes.group)
-            && self.resources.iter().any(|r| resource_matches(r, attributes))
-            && (self.resource_names.is_empty() || self.resource_names.contains(&attributes.name))
+impl Rbac {
+    /// The rules that `user` holds in `namespace`.
+    pub(crate) fn held(&self, user: &User, namespace: &str) -> Vec<Rule> {
+        let compiled = self.current();
+        grants(&compiled, user, namespace).flat_map(|grant| grant.rules.iter().cloned()).collect()
+    }
+
+    /// The rules of a role; `None` when there is no such role.
+    pub(crate) fn rules_of(&self, cluster: bool, namespace: &str, name: &str) -> Option<Vec<Rule>> {
+        let (gvr, namespace) = if cluster { (&CLUSTER_ROLES, "") } else { (&ROLES, namespace) };
+        Some(rules(&*self.reader.get(gvr, namespace, name)?))
     }
 }
 
-fn resource_matches(rule: &str, attributes: &Attributes) -> bool {
-    let sub = attributes.subresource.as_str();
-    match rule.split_once('/') {
-        // `*` is everything, `*/scale` that subresource of everything.
-        None => rule == "*" || (sub.is_empty() && rule == attributes.resource),
-        Some(("*", rule_sub)) => rule_sub == sub,
-        Some((resource, rule_sub)) => resource == attributes.resource && rule_sub == sub,
-    }
-}
-
-fn path_matches(rule: &str, path: &str) -> bool {
-    match rule.strip_suffix('*') {
-        Some(prefix) => path.starts_with(prefix),
-        None => rule == path,
-    }
+fn rules(role: &Object) -> Vec<Rule> {
+    role.view::<Role>().ok().and_then(|r| r.rules).unwrap_or_default()
 }
 
 impl Authorizer for Rbac {
@@ -202,63 +182,14 @@ impl Authorizer for Rbac {
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Rules {
-        let compiled = self.current();
         let mut rules = Rules::default();
-        for grant in grants(&compiled, user, namespace) {
-            for rule in grant.rules.iter().cloned() {
-                if rule.paths.is_empty() {
-                    rules.resources.push(ResourceRule {
-                        verbs: rule.verbs,
-                        api_groups: rule.api_groups,
-                        resources: rule.resources,
-                        resource_names: rule.resource_names,
-                    });
-                } else {
-                    rules.paths.push(PathRule { verbs: rule.verbs, paths: rule.paths });
-                }
+        for Rule { verbs, api_groups, resources, resource_names, paths } in self.held(user, namespace) {
+            if paths.is_empty() {
+                rules.resources.push(ResourceRule { verbs, api_groups, resources, resource_names });
+            } else {
+                rules.paths.push(PathRule { verbs, paths });
             }
         }
         rules
-    }
-}
-
-/// Authorizers in turn: the first that allows or denies decides. `system:masters` may do everything.
-pub struct Chain(pub Vec<Arc<dyn Authorizer>>);
-
-impl Authorizer for Chain {
-    fn authorize(&self, attributes: &Attributes) -> Decision {
-        if attributes.user.in_group("system:masters") {
-            return Decision::allow("");
-        }
-        let mut reasons = Vec::new();
-        for authorizer in &self.0 {
-            let decision = authorizer.authorize(attributes);
-            if decision.verdict != super::Verdict::NoOpinion {
-                return decision;
-            }
-            if !decision.reason.is_empty() {
-                reasons.push(decision.reason);
-            }
-        }
-        Decision::no_opinion(reasons.join(", "))
-    }
-
-    fn rules(&self, user: &User, namespace: &str) -> Rules {
-        let mut all = Rules::default();
-        if user.in_group("system:masters") {
-            let any = || vec!["*".to_owned()];
-            all.resources.push(ResourceRule { verbs: any(), api_groups: any(), resources: any(), resource_names: vec![] });
-            all.paths.push(PathRule { verbs: any(), paths: any() });
-        }
-        for authorizer in &self.0 {
-            let rules = authorizer.rules(user, namespace);
-            all.resources.extend(rules.resources);
-            all.paths.extend(rules.paths);
-            all.incomplete |= rules.incomplete;
-            if all.error.is_empty() {
-                all.error = rules.error;
-            }
-        }
-        all
     }
 }

@@ -1,0 +1,233 @@
+//! NodeRestriction: a kubelet writes its own Node, its own Lease, and the status of the pods bound to it
+//! (upstream `plugin/pkg/admission/noderestriction`).
+
+use super::{Admission, Attributes};
+use api::{Gvr, Object, Status};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+
+/// Restricts kubelets.
+pub struct NodeRestriction;
+
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Labels of the Kubernetes domains that a kubelet sets itself.
+const OWN_LABELS: &[&str] = &[
+    "kubernetes.io/hostname",
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/instance-type",
+    "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+];
+
+/// Domains (and what is below them) of labels that a kubelet may set.
+const OWN_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernetes.io"];
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PodView {
+    spec: PodSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodSpec {
+    node_name: String,
+    service_account_name: String,
+    volumes: Vec<Volume>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Volume {
+    secret: Option<serde::de::IgnoredAny>,
+    config_map: Option<serde::de::IgnoredAny>,
+    persistent_volume_claim: Option<serde::de::IgnoredAny>,
+    projected: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeView {
+    spec: NodeSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeSpec {
+    taints: Option<Box<RawValue>>,
+}
+
+fn node_of(pod: &Object) -> PodSpec {
+    pod.view::<PodView>().map(|view| view.spec).unwrap_or_default()
+}
+
+fn taints(node: &Object) -> Option<String> {
+    let taints = node.view::<NodeView>().ok()?.spec.taints?;
+    Some(taints.get().to_owned()).filter(|text| text != "[]" && text != "null")
+}
+
+/// The labels that are new, other or gone.
+fn changed_labels(old: Option<&Object>, new: &Object) -> BTreeSet<String> {
+    let of = |object: &Object| object.labels().map(|(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeSet<_>>();
+    let old = old.map(of).unwrap_or_default();
+    old.symmetric_difference(&of(new)).map(|(key, _)| key.clone()).collect()
+}
+
+fn below(domain: &str, of: &str) -> bool {
+    domain == of || domain.strip_suffix(of).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// Whether a kubelet must leave the label alone. The first registration may set what is not expressly reserved.
+fn reserved(label: &str) -> bool {
+    let Some((domain, _)) = label.split_once('/') else { return false };
+    if below(domain, "node-restriction.kubernetes.io") {
+        return true;
+    }
+    let kubernetes = below(domain, "kubernetes.io") || below(domain, "k8s.io");
+    kubernetes && !OWN_LABELS.contains(&label) && !OWN_DOMAINS.iter().any(|own| below(domain, own))
+}
+
+struct Call<'a> {
+    node: &'a str,
+    attributes: &'a Attributes,
+    old: Option<&'a Object>,
+    new: Option<&'a Object>,
+}
+
+impl Call<'_> {
+    fn refuse(&self, why: impl AsRef<str>) -> Result<(), Status> {
+        let a = self.attributes;
+        let gvr = Gvr {
+            group: a.group.clone().into(),
+            version: a.version.clone().into(),
+            resource: a.resource.clone().into(),
+        };
+        let name = self.new.map_or(a.name.as_str(), Object::name);
+        Err(Status::forbidden(&gvr, name, why.as_ref()))
+    }
+
+    fn is_create(&self) -> bool {
+        self.old.is_none() && self.new.is_some()
+    }
+
+    fn node(&self) -> Result<(), Status> {
+        let node = self.node;
+        let name = self.new.or(self.old).map_or(self.attributes.name.as_str(), Object::name);
+        if name != node {
+            return self.refuse(format!("node {node:?} is not allowed to modify node {name:?}"));
+        }
+        let Some(new) = self.new else {
+            return Ok(());
+        };
+        let modified: Vec<String> = changed_labels(self.old, new).into_iter().filter(|l| reserved(l)).collect();
+        if !modified.is_empty() {
+            let labels = modified.join(", ");
+            let verb = if self.is_create() { "set" } else { "modify" };
+            return self.refuse(format!("is not allowed to {verb} the following labels: {labels}"));
+        }
+        if self.old.is_some_and(|old| taints(old) != taints(new)) {
+            return self.refuse(format!("node {node:?} is not allowed to modify taints"));
+        }
+        Ok(())
+    }
+
+    fn lease(&self) -> Result<(), Status> {
+        let name = self.new.map_or(self.attributes.name.as_str(), Object::name);
+        if self.attributes.namespace != "kube-node-lease" {
+            return self.refuse("can only access leases in the \"kube-node-lease\" system namespace");
+        }
+        if name != self.node {
+            return self.refuse("can only access node lease with the same name as the requesting node");
+        }
+        Ok(())
+    }
+
+    fn pod(&self) -> Result<(), Status> {
+        let node = self.node;
+        let bound_here = |pod: Option<&Object>| pod.is_some_and(|pod| node_of(pod).node_name == node);
+        match (self.attributes.subresource.as_str(), self.attributes.verb.as_str()) {
+            ("", "create") => self.create_pod(),
+            ("", "delete") if bound_here(self.old) => Ok(()),
+            ("", "delete") => {
+                self.refuse(format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
+            }
+            ("", verb) => self.refuse(format!("unexpected operation {verb:?}, node {node:?} can only create and delete mirror pods")),
+            ("status", _) if !bound_here(self.old) => {
+                self.refuse(format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"))
+            }
+            ("status", _) => match self.new {
+                Some(new) if !changed_labels(self.old, new).is_empty() => {
+                    self.refuse(format!("node {node:?} cannot update labels through pod status"))
+                }
+                _ => Ok(()),
+            },
+            // The pod that is evicted is looked at when it is deleted.
+            ("eviction", _) if self.old.is_none() || bound_here(self.old) => Ok(()),
+            ("eviction", _) => {
+                self.refuse(format!("node {node:?} can only evict pods with spec.nodeName set to itself"))
+            }
+            (other, _) => {
+                self.refuse(format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"))
+            }
+        }
+    }
+
+    fn create_pod(&self) -> Result<(), Status> {
+        let (node, Some(pod)) = (self.node, self.new) else { return Ok(()) };
+        if pod.annotation(MIRROR).is_none() {
+            let why = format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods");
+            return self.refuse(why);
+        }
+        let spec = node_of(pod);
+        if spec.node_name != node {
+            return self.refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
+        }
+        let owned = pod.owners().iter().any(|o| o.kind == "Node" && o.name == node);
+        if !pod.owners().is_empty() && !(owned && pod.owners().len() == 1) {
+            return self.refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
+        }
+        let refers = |what: &str| self.refuse(format!("node {node:?} can not create pods that reference {what}"));
+        if !spec.service_account_name.is_empty() {
+            return refers("a service account");
+        }
+        for volume in &spec.volumes {
+            if volume.secret.is_some() {
+                return refers("secrets");
+            }
+            if volume.config_map.is_some() {
+                return refers("configmaps");
+            }
+            if volume.persistent_volume_claim.is_some() {
+                return refers("persistentvolumeclaims");
+            }
+            if volume.projected.is_some() {
+                return refers("projected volumes");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Admission for NodeRestriction {
+    fn admit(&self, attributes: &Attributes, old: Option<&Object>, new: Option<&Object>) -> Result<(), Status> {
+        let user = &attributes.user;
+        let Some(node) = user.name.strip_prefix("system:node:").filter(|_| user.in_group("system:nodes")) else {
+            return Ok(());
+        };
+        let call = Call { node, attributes, old, new };
+        match (attributes.group.as_str(), attributes.resource.as_str()) {
+            ("", "nodes") => call.node(),
+            ("", "pods") => call.pod(),
+            ("coordination.k8s.io", "leases") => call.lease(),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The guards as a server has them: certificates and service account tokens, Node and RBAC, and what refuses writes.
+
+use super::{
+    Authenticators, Chain, Escalation, NodeAuthorizer, NodeRestriction, Rbac, Security, ServiceAccounts, oidc,
+};
+use crate::server::Reader;
+use component::{Clock, Random};
+use std::sync::Arc;
+
+/// What the guards are made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The key that signs service account tokens: PKCS#8, PEM, P-256.
+    pub signing_key: String,
+    /// The issuer of tokens, such as `https://kubernetes.default.svc.cluster.local`.
+    pub issuer: String,
+    /// The API server's own audiences; empty: the issuer.
+    pub audiences: Vec<String>,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+}
+
+impl Settings {
+    /// The documents by which others verify the tokens; see [`oidc::documents`].
+    pub fn documents(&self, server: &str) -> Result<oidc::Documents, String> {
+        oidc::documents(&self.issuer, server, &super::jwt::Key::from_pem(&self.signing_key)?)
+    }
+}
+
+/// All guards over what `reader` reads. Anonymous requests are `system:anonymous`, allowed what the bindings of
+/// `system:unauthenticated` allow.
+pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String> {
+    let Settings { signing_key, issuer, mut audiences, clock, random } = settings;
+    if audiences.is_empty() {
+        audiences.push(issuer.clone());
+    }
+    let service_accounts = ServiceAccounts::new(&signing_key, &issuer, audiences, reader.clone(), clock, random)?;
+    let rbac = Arc::new(Rbac::new(reader.clone()));
+    let node = Arc::new(NodeAuthorizer::new(reader.clone()));
+    let chain = Arc::new(Chain(vec![node, rbac.clone()]));
+    Ok(Security {
+        authn: Arc::new(Authenticators { service_accounts: service_accounts.clone() }),
+        authz: chain.clone(),
+        issuer: Some(service_accounts),
+        admission: vec![Arc::new(NodeRestriction), Escalation::new(rbac, chain)],
+    })
+}
