@@ -1,0 +1,87 @@
+//! What a kubelet is told when it starts.
+
+use api::Status;
+use futures::future::BoxFuture;
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+
+/// Settings of a kubelet.
+#[derive(Clone)]
+pub struct Config {
+    /// The node's name.
+    pub node_name: String,
+    /// The node's addresses, the primary first.
+    pub node_ips: Vec<String>,
+    /// Folder of pods and volumes.
+    pub root_dir: PathBuf,
+    /// Folder of the containers' logs.
+    pub log_dir: PathBuf,
+    /// Name servers of the cluster.
+    pub cluster_dns: Vec<String>,
+    /// Domain of the cluster.
+    pub cluster_domain: String,
+    /// More labels of the node.
+    pub node_labels: BTreeMap<String, String>,
+    /// Most pods.
+    pub max_pods: u32,
+    /// Told the node's range of pod addresses, when known and when it changes.
+    pub on_pod_cidr: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Decides whether a request over the network may be served.
+    pub authorize: Authorize,
+    /// Where the server listens, with what certificate; `None`: only in memory.
+    pub listen: Option<(SocketAddr, Arc<rustls::ServerConfig>)>,
+    /// Port that the node object tells of.
+    pub port: u16,
+    /// `gitVersion` of Kubernetes, such as `v1.37.0+ferrokube.0.1.0`.
+    pub kubelet_version: String,
+    /// Bytes after which a log is rotated.
+    pub log_max_size: u64,
+    /// Files a rotated log has, the current one included.
+    pub log_max_files: usize,
+}
+
+/// Decides about a request.
+pub type Authorize = Arc<dyn Fn(Access) -> BoxFuture<'static, Result<(), Status>> + Send + Sync>;
+
+/// A request as authorization sees it: a verb on `nodes/SUBRESOURCE` of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The bearer token, if one came.
+    pub bearer: Option<String>,
+    /// The client's certificate (DER), if one came.
+    pub certificate: Option<Vec<u8>>,
+    /// `get`, `create`, ...
+    pub verb: &'static str,
+    /// `stats`, `log`, `metrics`, `pods`, `healthz`, `proxy`.
+    pub subresource: &'static str,
+    /// The node's name.
+    pub node: String,
+}
+
+impl Config {
+    /// Usual settings of a node; nobody is authorized over the network.
+    pub fn new(node_name: impl Into<String>, node_ip: impl Into<String>) -> Self {
+        Self {
+            node_name: node_name.into(),
+            node_ips: vec![node_ip.into()],
+            root_dir: "/var/lib/kubelet".into(),
+            log_dir: "/var/log/pods".into(),
+            cluster_dns: Vec::new(),
+            cluster_domain: "cluster.local".to_owned(),
+            node_labels: BTreeMap::new(),
+            max_pods: 110,
+            on_pod_cidr: Arc::new(|_| {}),
+            authorize: Arc::new(|_| Box::pin(async { Err(Status::unauthorized()) })),
+            listen: None,
+            port: 10250,
+            kubelet_version: concat!("v1.37.0+ferrokube.", env!("CARGO_PKG_VERSION")).to_owned(),
+            log_max_size: 10 << 20,
+            log_max_files: 5,
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Config({})", self.node_name)
+    }
+}

@@ -1,0 +1,408 @@
+//! The node object: registration, conditions, lease.
+
+use crate::{
+    config::Config,
+    machine::Facts,
+    pod::timestamp,
+    recorder::{About, Kind, Recorder},
+    resources::{LEASES, NODES},
+    view::{Condition, Node},
+};
+use api::{Key, Quantity, Status};
+use client::{Cache, Change, Client, Patch, Selector};
+use component::Env;
+use runtime::Runtime;
+use serde::Serialize;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+const LEASE_SECONDS: u64 = 40;
+const RENEW: Duration = Duration::from_secs(10);
+const REPORT: Duration = Duration::from_secs(300);
+const CHECK: Duration = Duration::from_secs(10);
+
+pub(crate) struct NodeKeeper {
+    pub config: Config,
+    pub client: Client,
+    pub runtime: Arc<dyn Runtime>,
+    pub facts: Facts,
+    pub env: Env,
+    pub recorder: Recorder,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Registration<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    spec: Spec,
+    status: NodeStatus<'a>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Spec {
+    taints: Vec<Taint>,
+}
+
+#[derive(Serialize)]
+struct Taint {
+    key: &'static str,
+    effect: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeStatus<'a> {
+    capacity: BTreeMap<&'static str, Quantity>,
+    allocatable: BTreeMap<&'static str, Quantity>,
+    conditions: &'a [Heartbeat],
+    addresses: Vec<Address>,
+    daemon_endpoints: Endpoints,
+    node_info: NodeInfo<'a>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Heartbeat {
+    #[serde(flatten)]
+    condition: Condition,
+    last_heartbeat_time: String,
+}
+
+#[derive(Serialize)]
+struct Address {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    address: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Endpoints {
+    kubelet_endpoint: Endpoint,
+}
+
+#[derive(Serialize)]
+struct Endpoint {
+    #[serde(rename = "Port")]
+    port: u16,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeInfo<'a> {
+    #[serde(rename = "machineID")]
+    machine_id: &'a str,
+    #[serde(rename = "systemUUID")]
+    system_uuid: &'a str,
+    #[serde(rename = "bootID")]
+    boot_id: &'a str,
+    kernel_version: &'a str,
+    os_image: &'a str,
+    container_runtime_version: String,
+    kubelet_version: &'a str,
+    kube_proxy_version: &'static str,
+    operating_system: &'static str,
+    architecture: &'a str,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    metadata: Labels,
+    status: NodeStatus<'a>,
+}
+
+#[derive(Serialize)]
+struct Labels {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lease<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: LeaseMetadata<'a>,
+    spec: LeaseSpec<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LeaseMetadata<'a> {
+    name: &'a str,
+    namespace: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    owner_references: Vec<api::Owner>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LeaseSpec<'a> {
+    holder_identity: &'a str,
+    lease_duration_seconds: u64,
+    renew_time: String,
+}
+
+#[derive(Serialize)]
+struct Renewal<'a> {
+    spec: LeaseSpec<'a>,
+}
+
+impl NodeKeeper {
+    /// Registers the node, then keeps its status and lease. `cache` holds this node only.
+    pub async fn run(self, cache: Cache) {
+        let mut conditions = Vec::new();
+        self.update_conditions(&mut conditions, &self.problem().await);
+        let mut delay = Duration::from_millis(100);
+        while let Err(status) = self.register(&conditions).await {
+            tracing::debug!(error = %status, "node not registered");
+            self.env.clock.sleep(delay).await;
+            delay = (delay * 2).min(Duration::from_secs(7));
+        }
+        self.recorder.event(self.about(), Kind::Normal, "Starting", "Starting kubelet.");
+        self.env.ready.set("kubelet", component::State::Ready);
+        let keeper = Arc::new(self);
+        let tasks = keeper.env.tasks.clone();
+        tasks.spawn("node-lease", keeper.clone().leases());
+        tasks.spawn("node-watch", keeper.clone().watch(cache));
+        keeper.report(conditions).await;
+    }
+
+    fn about(&self) -> About {
+        About::node(&self.config.node_name)
+    }
+
+    /// Tells of the node's pod range, and registers again when the node was deleted.
+    async fn watch(self: Arc<Self>, cache: Cache) {
+        let mut changes = cache.subscribe();
+        let mut told = String::new();
+        while let Some(change) = changes.recv().await {
+            match change {
+                Change::Applied { new, .. } => {
+                    let range = new.view::<Node>().unwrap_or_default().spec.pod_cidr;
+                    if !range.is_empty() && range != told {
+                        (self.config.on_pod_cidr)(&range);
+                        told = range;
+                    }
+                }
+                Change::Deleted { .. } => {
+                    let mut conditions = Vec::new();
+                    self.update_conditions(&mut conditions, &self.problem().await);
+                    if let Err(status) = self.register(&conditions).await {
+                        tracing::warn!(error = %status, "deleted node not registered again");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Why the node is not ready.
+    async fn problem(&self) -> Result<(), String> {
+        self.runtime.status().await.map_err(|e| e.to_string())
+    }
+
+    fn update_conditions(&self, conditions: &mut Vec<Heartbeat>, problem: &Result<(), String>) -> bool {
+        let now = timestamp(self.env.clock.wall());
+        let ready = match problem {
+            Ok(()) => ("True", "KubeletReady", "kubelet is posting ready status".to_owned()),
+            Err(why) => ("False", "KubeletNotReady", why.clone()),
+        };
+        let fine = |reason, message: &str| ("False", reason, message.to_owned());
+        let wanted = [
+            ("MemoryPressure", fine("KubeletHasSufficientMemory", "kubelet has sufficient memory available")),
+            ("DiskPressure", fine("KubeletHasNoDiskPressure", "kubelet has no disk pressure")),
+            ("PIDPressure", fine("KubeletHasSufficientPID", "kubelet has sufficient PID available")),
+            ("Ready", ready),
+        ];
+        let mut changed = false;
+        let fresh = wanted.into_iter().map(|(kind, (status, reason, message))| {
+            let before = conditions.iter().find(|c| c.condition.kind == kind);
+            let since = before.filter(|c| c.condition.status == status).and_then(|c| c.condition.last_transition_time.clone());
+            let condition = Condition {
+                kind: kind.to_owned(),
+                status: status.to_owned(),
+                observed_generation: None,
+                last_transition_time: since.or_else(|| Some(now.clone())),
+                reason: Some(reason.to_owned()),
+                message: Some(message),
+            };
+            changed |= before.is_none_or(|c| c.condition != condition);
+            Heartbeat { condition, last_heartbeat_time: now.clone() }
+        });
+        *conditions = fresh.collect();
+        changed
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        let architecture = &self.facts.architecture;
+        let mut labels = self.config.node_labels.clone();
+        for (key, value) in [
+            ("kubernetes.io/hostname", self.config.node_name.as_str()),
+            ("kubernetes.io/os", "linux"),
+            ("kubernetes.io/arch", architecture),
+            ("beta.kubernetes.io/os", "linux"),
+            ("beta.kubernetes.io/arch", architecture),
+        ] {
+            labels.insert(key.to_owned(), value.to_owned());
+        }
+        labels
+    }
+
+    fn status<'a>(&'a self, conditions: &'a [Heartbeat]) -> NodeStatus<'a> {
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let resources: BTreeMap<&'static str, Quantity> = [
+            ("cpu", Quantity::from_int(i64::try_from(self.facts.cpus).unwrap_or(1))),
+            ("memory", Quantity::from_bytes(whole(self.facts.memory / 1024 * 1024))),
+            ("ephemeral-storage", Quantity::from_bytes(whole(self.facts.disk / 1024 * 1024))),
+            ("pods", Quantity::from_int(i64::from(self.config.max_pods))),
+        ]
+        .into();
+        let mut addresses: Vec<Address> =
+            self.config.node_ips.iter().map(|ip| Address { kind: "InternalIP", address: ip.clone() }).collect();
+        addresses.push(Address { kind: "Hostname", address: self.config.node_name.clone() });
+        let (name, version) = self.runtime.version();
+        NodeStatus {
+            capacity: resources.clone(),
+            allocatable: resources,
+            conditions,
+            addresses,
+            daemon_endpoints: Endpoints { kubelet_endpoint: Endpoint { port: self.config.port } },
+            node_info: NodeInfo {
+                machine_id: &self.facts.machine_id,
+                system_uuid: &self.facts.system_uuid,
+                boot_id: &self.facts.boot_id,
+                kernel_version: &self.facts.kernel,
+                os_image: &self.facts.os_image,
+                container_runtime_version: format!("{name}://{version}"),
+                kubelet_version: &self.config.kubelet_version,
+                kube_proxy_version: "",
+                operating_system: "linux",
+                architecture: &self.facts.architecture,
+            },
+        }
+    }
+
+    async fn register(&self, conditions: &[Heartbeat]) -> Result<(), Status> {
+        let registration = Registration {
+            api_version: "v1",
+            kind: "Node",
+            metadata: Metadata { name: &self.config.node_name, labels: self.labels() },
+            // The node life-cycle controller takes it away once the node says that it is ready.
+            spec: Spec { taints: vec![Taint { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" }] },
+            status: self.status(conditions),
+        };
+        match self.client.create(&NODES, "", &registration).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.is_already_exists() => {
+                #[derive(Serialize)]
+                struct Own<'a> {
+                    metadata: Metadata<'a>,
+                }
+                let own = Own { metadata: Metadata { name: &self.config.node_name, labels: self.labels() } };
+                self.client.patch(&NODES, &self.key(), "", Patch::Strategic, &own).await?;
+                self.write(conditions).await
+            }
+            Err(status) => Err(status),
+        }
+    }
+
+    fn key(&self) -> Key {
+        Key::cluster(&self.config.node_name)
+    }
+
+    async fn write(&self, conditions: &[Heartbeat]) -> Result<(), Status> {
+        let report = Report { metadata: Labels {}, status: self.status(conditions) };
+        self.client.patch(&NODES, &self.key(), "status", Patch::Strategic, &report).await.map(drop)
+    }
+
+    /// The status: when it changes, and every five minutes.
+    async fn report(&self, mut conditions: Vec<Heartbeat>) {
+        let clock = &self.env.clock;
+        let (mut due, mut written) = (clock.now() + REPORT, false);
+        // What a create carried in its status may have been dropped: the first write follows at once.
+        loop {
+            let changed = self.update_conditions(&mut conditions, &self.problem().await);
+            if changed || !written || clock.now() >= due {
+                written = match self.write(&conditions).await {
+                    Ok(()) => {
+                        if changed {
+                            self.tell(&conditions);
+                        }
+                        true
+                    }
+                    Err(status) => {
+                        tracing::debug!(error = %status, "node status not written");
+                        false
+                    }
+                };
+                due = clock.now() + REPORT;
+            }
+            clock.sleep(CHECK).await;
+        }
+    }
+
+    fn tell(&self, conditions: &[Heartbeat]) {
+        let ready = conditions.iter().any(|c| c.condition.kind == "Ready" && c.condition.status == "True");
+        let name = &self.config.node_name;
+        let (reason, message) = if ready {
+            ("NodeReady", format!("Node {name} status is now: NodeReady"))
+        } else {
+            ("NodeNotReady", format!("Node {name} status is now: NodeNotReady"))
+        };
+        self.recorder.event(self.about(), Kind::Normal, reason, message);
+    }
+
+    fn lease_spec(&self) -> LeaseSpec<'_> {
+        LeaseSpec {
+            holder_identity: &self.config.node_name,
+            lease_duration_seconds: LEASE_SECONDS,
+            renew_time: self.env.clock.wall().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+        }
+    }
+
+    /// The lease: the only write that comes without a change.
+    async fn leases(self: Arc<Self>) {
+        let key = Key::new("kube-node-lease", &self.config.node_name);
+        loop {
+            let renewal = Renewal { spec: self.lease_spec() };
+            let renewed = self.client.patch(&LEASES, &key, "", Patch::Merge, &renewal).await;
+            let outcome = match renewed {
+                Err(status) if status.is_not_found() => self.create_lease(&key).await,
+                other => other.map(drop),
+            };
+            if let Err(status) = outcome {
+                tracing::debug!(error = %status, "lease not renewed");
+                self.env.clock.sleep(Duration::from_secs(1)).await;
+            } else {
+                self.env.clock.sleep(RENEW).await;
+            }
+        }
+    }
+
+    async fn create_lease(&self, key: &Key) -> Result<(), Status> {
+        let node = self.client.get(&NODES, &self.key()).await?;
+        let owner = api::Owner {
+            api_version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            name: self.config.node_name.clone(),
+            uid: node.uid().to_owned(),
+            ..api::Owner::default()
+        };
+        let lease = Lease {
+            api_version: "coordination.k8s.io/v1",
+            kind: "Lease",
+            metadata: LeaseMetadata { name: &key.name, namespace: "kube-node-lease", owner_references: vec![owner] },
+            spec: self.lease_spec(),
+        };
+        self.client.create(&LEASES, &key.namespace, &lease).await.map(drop)
+    }
+}
+
+/// The selector of this node only.
+pub(crate) fn own(name: &str) -> Selector {
+    Selector::fields(format!("metadata.name={name}"))
+}

@@ -1,0 +1,158 @@
+//! Quality of service and cgroup values (upstream: `pkg/kubelet/cm`, `pkg/kubelet/qos`).
+
+use crate::view::{Container, Pod};
+use runtime::Resources;
+
+/// Quality of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Qos {
+    /// Each container has limits of cpu and memory, equal to its requests.
+    Guaranteed,
+    /// Something in between.
+    Burstable,
+    /// No requests, no limits.
+    BestEffort,
+}
+
+impl Qos {
+    /// As `status.qosClass` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guaranteed => "Guaranteed",
+            Self::Burstable => "Burstable",
+            Self::BestEffort => "BestEffort",
+        }
+    }
+}
+
+const COMPUTE: [&str; 2] = ["cpu", "memory"];
+const PERIOD: u64 = 100_000;
+
+/// The class of a pod.
+pub fn qos(pod: &Pod) -> Qos {
+    let positive = |map: &std::collections::BTreeMap<String, api::Quantity>, name: &str| map.get(name).filter(|q| !q.is_zero()).copied();
+    let mut any = false;
+    let mut guaranteed = true;
+    for container in pod.all_containers() {
+        for name in COMPUTE {
+            let limit = positive(&container.resources.limits, name);
+            let request = positive(&container.resources.requests, name).or(limit);
+            any |= request.is_some();
+            guaranteed &= limit.is_some() && request == limit;
+        }
+    }
+    match (any, guaranteed) {
+        (true, true) => Qos::Guaranteed,
+        (true, false) => Qos::Burstable,
+        (false, _) => Qos::BestEffort,
+    }
+}
+
+/// The cgroup of a pod, in upstream's names.
+pub fn cgroup_parent(pod: &Pod) -> String {
+    let uid = &pod.metadata.uid;
+    match qos(pod) {
+        Qos::Guaranteed => format!("/kubepods/pod{uid}"),
+        Qos::Burstable => format!("/kubepods/burstable/pod{uid}"),
+        Qos::BestEffort => format!("/kubepods/besteffort/pod{uid}"),
+    }
+}
+
+fn shares(millis: i64) -> u64 {
+    if millis <= 0 { 2 } else { u64::try_from(millis * 1024 / 1000).unwrap_or(2).clamp(2, 262_144) }
+}
+
+fn quota(millis: i64) -> i64 {
+    if millis <= 0 { 0 } else { (millis * 100).max(1000) }
+}
+
+fn cpu_request(container: &Container) -> i64 {
+    let resources = &container.resources;
+    resources.requests.get("cpu").or_else(|| resources.limits.get("cpu")).map_or(0, api::Quantity::millis)
+}
+
+fn limit(container: &Container, name: &str) -> Option<api::Quantity> {
+    container.resources.limits.get(name).filter(|q| !q.is_zero()).copied()
+}
+
+/// Values of a container's cgroup. `capacity` is the node's memory in bytes.
+pub(super) fn container_resources(pod: &Pod, container: &Container, capacity: i64) -> Resources {
+    Resources {
+        cpu_shares: shares(cpu_request(container)),
+        cpu_quota: quota(limit(container, "cpu").map_or(0, |q| q.millis())),
+        cpu_period: PERIOD,
+        memory_limit: limit(container, "memory").map_or(0, |q| q.value()),
+        pids_limit: 0,
+        oom_score_adj: oom_score(pod, container, capacity),
+    }
+}
+
+/// Values of the pod's cgroup: sums, as far as every container says so.
+pub(super) fn pod_resources(pod: &Pod) -> Resources {
+    let containers = &pod.spec.containers;
+    let overhead = |name: &str| pod.spec.overhead.get(name).copied().unwrap_or(api::Quantity::from_int(0));
+    let all = |name: &str, value: fn(&api::Quantity) -> i64| {
+        let limits: Option<Vec<i64>> = pod.all_containers().map(|c| limit(c, name).map(|q| value(&q))).collect();
+        let own = limits.map_or(0, |_| containers.iter().filter_map(|c| limit(c, name)).map(|q| value(&q)).sum::<i64>());
+        let init = pod.spec.init_containers.iter().filter_map(|c| limit(c, name)).map(|q| value(&q)).max();
+        if own == 0 { 0 } else { own.max(init.unwrap_or(0)) + value(&overhead(name)) }
+    };
+    Resources {
+        cpu_shares: shares(containers.iter().map(cpu_request).sum::<i64>() + overhead("cpu").millis()),
+        cpu_quota: quota(all("cpu", api::Quantity::millis)),
+        cpu_period: PERIOD,
+        memory_limit: all("memory", api::Quantity::value),
+        pids_limit: 0,
+        oom_score_adj: 0,
+    }
+}
+
+fn oom_score(pod: &Pod, container: &Container, capacity: i64) -> i32 {
+    match qos(pod) {
+        Qos::Guaranteed => -997,
+        Qos::BestEffort => 1000,
+        Qos::Burstable => {
+            let request = container.resources.requests.get("memory").or_else(|| container.resources.limits.get("memory"));
+            let request = request.map_or(0, api::Quantity::value);
+            let share = if capacity > 0 { i128::from(request) * 1000 / i128::from(capacity) } else { 0 };
+            i32::try_from(1000 - share).unwrap_or(3).clamp(3, 999)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(resources: &str) -> Pod {
+        serde_saphyr::from_str(&format!("{{metadata: {{uid: u1}}, spec: {{containers: [{{name: c, resources: {resources}}}]}}}}"))
+            .unwrap()
+    }
+
+    #[test]
+    fn classes_and_values() {
+        for (resources, parent, shares, quota, memory, oom) in [
+            ("{}", "/kubepods/besteffort/podu1", 2, 0, 0, 1000),
+            ("{requests: {cpu: 100m}}", "/kubepods/burstable/podu1", 102, 0, 0, 999),
+            ("{requests: {memory: 1Gi}}", "/kubepods/burstable/podu1", 2, 0, 0, 750),
+            ("{limits: {cpu: 500m, memory: 64Mi}}", "/kubepods/podu1", 512, 50_000, 64 << 20, -997),
+            ("{limits: {cpu: 1m}}", "/kubepods/burstable/podu1", 2, 1000, 0, 999),
+        ] {
+            let pod = pod(resources);
+            let values = container_resources(&pod, &pod.spec.containers[0], 4 << 30);
+            assert_eq!(cgroup_parent(&pod), parent);
+            assert_eq!(
+                (values.cpu_shares, values.cpu_quota, values.memory_limit, values.oom_score_adj),
+                (shares, quota, memory, oom),
+                "{resources}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_pods_cgroup_is_the_sum() {
+        let yaml = "{spec: {containers: [{resources: {limits: {cpu: 1, memory: 1Mi}}}, {resources: {limits: {cpu: 500m}}}]}}";
+        let values = pod_resources(&serde_saphyr::from_str(yaml).unwrap());
+        assert_eq!((values.cpu_shares, values.cpu_quota, values.memory_limit), (1536, 150_000, 0));
+    }
+}

@@ -1,0 +1,67 @@
+//! The sandbox of a pod.
+
+use super::{cgroup_parent, dns, resources};
+use crate::view::Pod;
+use runtime::{DnsConfig, PortMapping, SandboxConfig};
+use std::path::Path;
+
+/// Host name of a pod: at most 63 characters of its name.
+pub fn host_name(pod: &Pod) -> String {
+    let name = if pod.spec.hostname.is_empty() { &pod.metadata.name } else { &pod.spec.hostname };
+    let cut: String = name.chars().take(63).collect();
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
+
+/// Folder of a pod's logs.
+pub fn log_directory(root: &Path, pod: &Pod) -> std::path::PathBuf {
+    let meta = &pod.metadata;
+    root.join(format!("{}_{}_{}", meta.namespace, meta.name, meta.uid))
+}
+
+/// The sandbox of a pod. `host_dns` is the node's resolv.conf.
+pub fn sandbox_config(
+    pod: &Pod,
+    attempt: u32,
+    logs: &Path,
+    host_dns: &DnsConfig,
+    dns_servers: &[String],
+    domain: &str,
+) -> SandboxConfig {
+    let (meta, spec) = (&pod.metadata, &pod.spec);
+    let mut hostname = if spec.host_network { String::new() } else { host_name(pod) };
+    if spec.set_hostname_as_fqdn && !spec.subdomain.is_empty() && !spec.host_network {
+        hostname = format!("{hostname}.{}.{}.svc.{domain}", spec.subdomain, meta.namespace);
+    }
+    let ports = pod.all_containers().flat_map(|c| &c.ports).filter(|p| p.host_port != 0 && !spec.host_network);
+    let mut labels = meta.labels.clone();
+    for (key, value) in [("name", &meta.name), ("namespace", &meta.namespace), ("uid", &meta.uid)] {
+        labels.insert(format!("io.kubernetes.pod.{key}"), value.clone());
+    }
+    SandboxConfig {
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        attempt,
+        hostname,
+        log_directory: log_directory(logs, pod).display().to_string(),
+        dns: Some(dns::pod_dns(pod, host_dns, dns_servers, domain)),
+        port_mappings: ports
+            .map(|p| PortMapping {
+                protocol: if p.protocol.is_empty() { "TCP".to_owned() } else { p.protocol.clone() },
+                container_port: p.container_port,
+                host_port: p.host_port,
+                host_ip: p.host_ip.clone(),
+            })
+            .collect(),
+        labels,
+        annotations: meta.annotations.clone(),
+        cgroup_parent: cgroup_parent(pod),
+        resources: resources::pod_resources(pod),
+        host_network: spec.host_network,
+        host_pid: spec.host_pid,
+        host_ipc: spec.host_ipc,
+        share_process_namespace: spec.share_process_namespace,
+        sysctls: spec.security_context.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
+        runtime_handler: String::new(),
+    }
+}

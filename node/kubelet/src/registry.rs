@@ -1,0 +1,111 @@
+//! Which pods there are here, and how to reach their workers.
+
+use crate::view::Pod;
+use api::Object;
+use runtime::{RuntimeEvent, SandboxId};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::{Notify, watch};
+
+/// What a worker is told.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// The pod as it was last.
+    pub pod: Arc<Pod>,
+    /// The object, for those who want all of it.
+    pub object: Option<Arc<Object>>,
+    /// The object is gone from the API.
+    pub gone: bool,
+}
+
+#[derive(Debug)]
+struct Handle {
+    input: watch::Sender<Input>,
+    poke: Arc<Notify>,
+}
+
+/// The workers by pod UID.
+#[derive(Debug, Default)]
+pub struct Registry {
+    workers: Mutex<BTreeMap<String, Handle>>,
+    sandboxes: Mutex<BTreeMap<SandboxId, String>>,
+}
+
+impl Registry {
+    fn workers<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Handle>) -> T) -> T {
+        f(&mut self.workers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn sandboxes<T>(&self, f: impl FnOnce(&mut BTreeMap<SandboxId, String>) -> T) -> T {
+        f(&mut self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the worker of a pod; a new one's ends are returned when there was none.
+    pub fn tell(&self, uid: &str, input: Input) -> Option<(watch::Receiver<Input>, Arc<Notify>)> {
+        self.workers(|workers| {
+            if let Some(handle) = workers.get(uid) {
+                handle.input.send_replace(input);
+                return None;
+            }
+            let (sender, receiver) = watch::channel(input);
+            let poke = Arc::new(Notify::new());
+            workers.insert(uid.to_owned(), Handle { input: sender, poke: poke.clone() });
+            Some((receiver, poke))
+        })
+    }
+
+    /// Says that the object of a pod is gone.
+    pub fn gone(&self, uid: &str) {
+        self.workers(|workers| {
+            if let Some(handle) = workers.get(uid) {
+                handle.input.send_modify(|input| input.gone = true);
+            }
+        });
+    }
+
+    /// Makes a worker look again.
+    pub fn poke(&self, uid: &str) {
+        self.workers(|workers| {
+            if let Some(handle) = workers.get(uid) {
+                handle.poke.notify_one();
+            }
+        });
+    }
+
+    /// Makes all workers look again.
+    pub fn poke_all(&self) {
+        self.workers(|workers| workers.values().for_each(|h| h.poke.notify_one()));
+    }
+
+    /// The pods, by UID.
+    pub fn pods(&self) -> Vec<Input> {
+        self.workers(|workers| workers.values().map(|h| h.input.borrow().clone()).collect())
+    }
+
+    /// Whether a pod has a worker.
+    pub fn has(&self, uid: &str) -> bool {
+        self.workers(|workers| workers.contains_key(uid))
+    }
+
+    /// Forgets a pod whose worker is done.
+    pub fn forget(&self, uid: &str) {
+        self.workers(|workers| workers.remove(uid));
+        self.sandboxes(|sandboxes| sandboxes.retain(|_, owner| owner != uid));
+    }
+
+    /// Says whose a sandbox is.
+    pub fn own(&self, sandbox: &SandboxId, uid: &str) {
+        self.sandboxes(|sandboxes| sandboxes.insert(sandbox.clone(), uid.to_owned()));
+    }
+
+    /// Passes a runtime's event on.
+    pub fn happened(&self, event: &RuntimeEvent) {
+        let (RuntimeEvent::Started(sandbox, _) | RuntimeEvent::Exited(sandbox, _) | RuntimeEvent::SandboxGone(sandbox)) =
+            event;
+        if let Some(uid) = self.sandboxes(|sandboxes| sandboxes.get(sandbox).cloned()) {
+            self.poke(&uid);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A machine of paper.
+
+use crate::machine::{Facts, Files, Machine};
+use futures::future::BoxFuture;
+use runtime::{DnsConfig, Duplex};
+use std::{io, net::SocketAddr, path::Path};
+
+/// A machine whose disk forgets and whose connections all succeed and end.
+#[derive(Clone, Debug)]
+pub struct Paper(Facts);
+
+impl Paper {
+    /// With those facts.
+    pub fn new(facts: Facts) -> Self {
+        Self(facts)
+    }
+}
+
+impl Default for Paper {
+    fn default() -> Self {
+        Self(Facts {
+            cpus: 8,
+            memory: 32 << 30,
+            disk: 100 << 30,
+            kernel: "simulated".to_owned(),
+            os_image: "simulated".to_owned(),
+            architecture: "amd64".to_owned(),
+            ..Facts::default()
+        })
+    }
+}
+
+impl Machine for Paper {
+    fn facts(&self) -> Facts {
+        self.0.clone()
+    }
+    fn resolv_conf(&self) -> DnsConfig {
+        DnsConfig::default()
+    }
+    fn make_dir(&self, _: &Path, _: u32, _: Option<i64>) -> io::Result<()> {
+        Ok(())
+    }
+    fn mount_tmpfs(&self, _: &Path, _: Option<u64>) -> io::Result<()> {
+        Ok(())
+    }
+    fn publish(&self, _: &Path, _: &Files, _: Option<i64>) -> io::Result<()> {
+        Ok(())
+    }
+    fn write(&self, _: &Path, _: &[u8], _: u32) -> io::Result<()> {
+        Ok(())
+    }
+    fn read_tail(&self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+    fn host_path(&self, _: &Path, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn is_dir(&self, _: &Path) -> io::Result<bool> {
+        Ok(true)
+    }
+    fn remove_tree(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+    fn children(&self, _: &Path) -> Vec<String> {
+        Vec::new()
+    }
+    fn size(&self, _: &Path) -> u64 {
+        0
+    }
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+    fn connect(&self, _: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> {
+        Box::pin(async {
+            let (near, mut far) = tokio::io::duplex(1024);
+            // Enough of an answer for a probe over HTTP.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut far, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            Ok(Box::new(near) as Box<dyn Duplex>)
+        })
+    }
+}

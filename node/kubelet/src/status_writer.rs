@@ -1,0 +1,111 @@
+//! Writes a pod's status: the newest one, once, again until it is written.
+
+use crate::{resources::PODS, view::PodStatus};
+use api::Key;
+use client::{Client, Patch};
+use component::{Env, Tasks};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The writer of one pod's status.
+#[derive(Debug)]
+pub struct StatusWriter {
+    wanted: watch::Sender<PodStatus>,
+    written: watch::Receiver<PodStatus>,
+}
+
+#[derive(Serialize)]
+struct Wire<T> {
+    metadata: Metadata,
+    status: T,
+}
+
+#[derive(Clone, Serialize)]
+struct Metadata {
+    uid: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NoAddress {
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<()>,
+}
+
+impl StatusWriter {
+    /// Starts it; `told` is the status that the API server has.
+    pub fn start(client: Client, env: &Env, tasks: &Tasks, key: Key, uid: String, told: PodStatus) -> Self {
+        let (wanted, inbox) = watch::channel(told.clone());
+        let (done, written) = watch::channel(told);
+        let writer = Writer { client, env: env.clone(), key, uid, inbox, done };
+        tasks.spawn("status", writer.run());
+        Self { wanted, written }
+    }
+
+    /// The status that was asked for last.
+    pub fn last(&self) -> PodStatus {
+        self.wanted.borrow().clone()
+    }
+
+    /// Writes `status`, unless it is what was written last.
+    pub fn set(&self, status: PodStatus) {
+        self.wanted.send_if_modified(|wanted| {
+            let changed = *wanted != status;
+            *wanted = status;
+            changed
+        });
+    }
+
+    /// Resolves when what was asked for last is written, or can no longer be.
+    pub async fn flushed(&mut self) {
+        let wanted = self.wanted.borrow().clone();
+        // The writer is gone only when the kubelet stops.
+        let _ = self.written.wait_for(|written| *written == wanted).await;
+    }
+}
+
+struct Writer {
+    client: Client,
+    env: Env,
+    key: Key,
+    uid: String,
+    inbox: watch::Receiver<PodStatus>,
+    done: watch::Sender<PodStatus>,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        while self.inbox.changed().await.is_ok() {
+            let mut delay = Duration::from_millis(100);
+            loop {
+                let status = self.inbox.borrow_and_update().clone();
+                match self.write(&status).await {
+                    Ok(()) => {}
+                    // Gone, or another pod of the same name: nobody wants it any more.
+                    Err(error) if error.is_not_found() || error.is_conflict() => {}
+                    Err(error) => {
+                        tracing::debug!(pod = %self.key, %error, "status not written");
+                        self.env.clock.sleep(delay).await;
+                        delay = (delay * 2).min(Duration::from_secs(10));
+                        continue;
+                    }
+                }
+                self.done.send_replace(status);
+                break;
+            }
+        }
+    }
+
+    async fn write(&self, status: &PodStatus) -> Result<(), api::Status> {
+        let metadata = Metadata { uid: self.uid.clone() };
+        let before = self.done.borrow().pod_ips.clone();
+        if !before.is_empty() && !status.pod_ips.is_empty() && before != status.pod_ips {
+            // podIPs merge by address: the old ones go first.
+            let patch = Wire { metadata: metadata.clone(), status: NoAddress { pod_ips: None } };
+            self.client.patch(&PODS, &self.key, "status", Patch::Strategic, &patch).await?;
+        }
+        let patch = Wire { metadata, status };
+        self.client.patch(&PODS, &self.key, "status", Patch::Strategic, &patch).await.map(drop)
+    }
+}

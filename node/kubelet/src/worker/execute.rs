@@ -1,0 +1,153 @@
+//! Does the actions of a plan.
+
+use super::{Next, Retry, Worker};
+use crate::{
+    actions::{Action, Observed},
+    pod::{Objects, references, sandbox_config},
+    recorder::{About, Kind},
+    view::Pod,
+};
+use jiff::{SignedDuration, Timestamp};
+use runtime::SandboxId;
+use std::sync::Arc;
+
+impl Worker {
+    pub(super) async fn execute(&mut self, pod: &Arc<Pod>, observed: &Observed, actions: Vec<Action>) -> Next {
+        let starts = actions.iter().any(|a| matches!(a, Action::CreateSandbox { .. } | Action::Start { .. }));
+        let stands = observed.sandbox().is_some() && self.memory.failure.is_none() && !self.memory.gone;
+        let going = pod.metadata.deletion_timestamp.is_some();
+        let mut wake: Option<Timestamp> = None;
+        let mut objects = Objects::default();
+        if starts || (stands && !going) {
+            match self.prepare(pod, observed).await {
+                Ok((found, renew)) => {
+                    objects = found;
+                    wake = renew;
+                }
+                // What runs goes on; what is to start waits.
+                Err(until) if starts => return Next::Wait(Some(until)),
+                Err(until) => wake = Some(until),
+            }
+        }
+        let mut again = false;
+        for action in actions {
+            let later = match action {
+                Action::Start { container, attempt } => match self.start(pod, observed, &objects, &container, attempt).await {
+                    Ok(()) => Ok(true),
+                    Err(until) => Err(until),
+                },
+                Action::Wait { until, .. } => Err(until),
+                Action::Kill { container, id, grace, why } => {
+                    self.kill(pod, observed, container, id, grace, why);
+                    Ok(false)
+                }
+                Action::Finalize => return self.finalize(pod).await,
+                other => self.change(pod, observed, other).await,
+            };
+            match later {
+                Ok(changed) => again |= changed,
+                Err(until) => wake = Some(wake.map_or(until, |w| w.min(until))),
+            }
+        }
+        if again { Next::Again } else { Next::Wait(wake) }
+    }
+
+    /// Objects and volumes; when tokens must be renewed. An error: when to try again.
+    async fn prepare(&mut self, pod: &Pod, observed: &Observed) -> Result<(Objects, Option<Timestamp>), Timestamp> {
+        let wanted = references(pod);
+        let facts = self.shared.pod_facts(observed, pod);
+        let objects = self.shared.sources.objects(&pod.metadata.namespace, &wanted).await;
+        let objects = match objects {
+            Ok(objects) => objects,
+            Err(why) => {
+                self.shared.recorder.event(About::pod(pod), Kind::Warning, "FailedMount", why);
+                return Err(self.after(1));
+            }
+        };
+        match self.shared.volumes.sync(pod, &objects, &facts, &mut self.tokens).await {
+            Ok(mounted) => {
+                self.mounted = mounted.paths;
+                self.retries.remove("volumes/");
+                Ok((objects, mounted.renew))
+            }
+            Err(failure) => {
+                let now = self.shared.env.clock.wall();
+                let retry = self.retries.entry("volumes/".to_owned()).or_default();
+                if let Some(until) = retry.until.filter(|until| *until > now) {
+                    return Err(until);
+                }
+                let message = format!("MountVolume.SetUp failed for volume {:?} : {}", failure.volume, failure.why);
+                self.shared.recorder.event(About::pod(pod), Kind::Warning, "FailedMount", message);
+                Err(self.back_off("volumes/", SignedDuration::from_millis(500), SignedDuration::from_secs(122)))
+            }
+        }
+    }
+
+    /// The next time to try `what`: doubles from `first` to `most`.
+    fn back_off(&mut self, what: &str, first: SignedDuration, most: SignedDuration) -> Timestamp {
+        let now = self.shared.env.clock.wall();
+        let retry = self.retries.entry(what.to_owned()).or_insert_with(Retry::default);
+        retry.delay = (retry.delay * 2).clamp(first, most);
+        let until = now.saturating_add(retry.delay).unwrap_or(now);
+        retry.until = Some(until);
+        until
+    }
+
+    /// Sandboxes and dead containers. Whether anything changed; an error: when to try again.
+    async fn change(&mut self, pod: &Pod, observed: &Observed, action: Action) -> Result<bool, Timestamp> {
+        let runtime = self.shared.runtime.clone();
+        let done = match &action {
+            Action::CreateSandbox { attempt } => return self.create_sandbox(pod, *attempt).await,
+            Action::StopSandbox(id) => runtime.stop_sandbox(id.clone()).await,
+            Action::RemoveSandbox(id) => runtime.remove_sandbox(id.clone()).await,
+            Action::RemoveContainer(id) => {
+                let removed = runtime.remove_container(id.clone()).await;
+                let log = observed.containers.iter().find(|c| c.id == *id).map(|c| c.log_path.clone());
+                if let Some(log) = log.filter(|log| removed.is_ok() && !log.is_empty()) {
+                    self.remove_logs(&log);
+                }
+                removed
+            }
+            _ => return Ok(false),
+        };
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                tracing::warn!(pod = pod.full_name(), %action, %error, "runtime refused");
+                Err(self.after(1))
+            }
+        }
+    }
+
+    async fn create_sandbox(&mut self, pod: &Pod, attempt: u32) -> Result<bool, Timestamp> {
+        let now = self.shared.env.clock.wall();
+        if let Some(until) = self.retries.get("sandbox/").and_then(|r| r.until).filter(|until| *until > now) {
+            return Err(until);
+        }
+        let config = &self.shared.config;
+        let sandbox = sandbox_config(
+            pod,
+            attempt,
+            &config.log_dir,
+            &self.shared.machine.resolv_conf(),
+            &config.cluster_dns,
+            &config.cluster_domain,
+        );
+        if attempt > 0 {
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            self.shared.recorder.event(About::pod(pod), Kind::Normal, "SandboxChanged", message);
+        }
+        match self.shared.runtime.run_sandbox(sandbox).await {
+            Ok(SandboxId(id)) => {
+                self.retries.remove("sandbox/");
+                self.shared.registry.own(&SandboxId(id), &self.uid);
+                Ok(true)
+            }
+            Err(error) => {
+                let message = format!("Failed to create pod sandbox: {error}");
+                self.shared.recorder.event(About::pod(pod), Kind::Warning, "FailedCreatePodSandBox", message);
+                Err(self.back_off("sandbox/", SignedDuration::from_secs(1), SignedDuration::from_secs(60)))
+            }
+        }
+    }
+}
