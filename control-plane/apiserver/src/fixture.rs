@@ -68,6 +68,8 @@ static WIDGETS: Row = Row {
     subresources: &[
         Subresource { name: "status", kind: ("", "", ""), verbs: &["get", "patch", "update"] },
         Subresource { name: "scale", kind: ("autoscaling", "v1", "Scale"), verbs: &["get", "patch", "update"] },
+        Subresource { name: "log", kind: ("", "", ""), verbs: &["get"] },
+        Subresource { name: "exec", kind: ("", "v1", "PodExecOptions"), verbs: &["create", "get"] },
     ],
     fields: &["spec.nodeName"],
     trigger: Some(0),
@@ -173,6 +175,7 @@ pub async fn server_with(dial: Arc<dyn Dial>) -> (Arc<Server>, Env) {
             Security { authn: guards.clone(), authz: guards, issuer: None, admission: Vec::new() }
         }),
         dial,
+        kubelet_tls: None,
         service_cidr: "10.96.0.0/12".to_owned(),
         advertise: ([127, 0, 0, 1].into(), 6443),
         records: None,

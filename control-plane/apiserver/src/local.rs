@@ -49,7 +49,8 @@ impl Local {
         self.allow("list", &place)?;
         let query = query(&place, params)?;
         let page = self.server.handler.list(&place, &query).await?;
-        Ok(List { items: page.items, resource_version: page.revision, continue_token: page.continue_token })
+        let items = page.items.iter().map(|held| held.version(place.version).clone()).collect();
+        Ok(List { items, resource_version: page.revision, continue_token: page.continue_token })
     }
 
     async fn read_watch(&self, target: Target, params: WatchParams) -> Result<WatchStream, Status> {
@@ -125,25 +126,21 @@ fn events(watcher: Watcher, bookmarks: bool, server: Arc<Server>) -> WatchStream
     stream::unfold(state, move |(mut watcher, server, mut told)| async move {
         loop {
             let clock = &server.handler.env.clock;
-            let item = if bookmarks {
-                match clock.timeout(BOOKMARKS, watcher.next()).await {
+            let item = match bookmarks {
+                false => watcher.next().await?,
+                true => match clock.timeout(BOOKMARKS, watcher.next()).await {
                     Some(item) => item?,
                     None => match watcher.bookmark() {
                         Err(item) => item,
                         Ok(revision) if revision <= told => continue,
-                        Ok(revision) => {
-                            told = revision;
-                            return Some((Ok(WatchEvent::Bookmark(revision)), (watcher, server, told)));
-                        }
+                        Ok(revision) => Item::Bookmark(revision),
                     },
-                }
-            } else {
-                watcher.next().await?
+                },
             };
             match item {
                 Item::Event(kind, event) => {
                     told = event.revision.max(told);
-                    let Some(object) = event.object(kind, watcher.version).cloned() else { continue };
+                    let Some(object) = event.held(kind).map(|held| held.version(watcher.version).clone()) else { continue };
                     let shown = match kind {
                         Kind::Added => WatchEvent::Added(object),
                         Kind::Modified => WatchEvent::Modified(object),
@@ -151,11 +148,11 @@ fn events(watcher: Watcher, bookmarks: bool, server: Arc<Server>) -> WatchStream
                     };
                     return Some((Ok(shown), (watcher, server, told)));
                 }
-                Item::InitialEnd(revision) if bookmarks => {
+                Item::InitialEnd(revision) | Item::Bookmark(revision) if bookmarks => {
                     told = revision;
                     return Some((Ok(WatchEvent::Bookmark(revision)), (watcher, server, told)));
                 }
-                Item::InitialEnd(_) => {}
+                Item::InitialEnd(_) | Item::Bookmark(_) => {}
             }
         }
     })

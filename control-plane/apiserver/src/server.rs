@@ -30,6 +30,8 @@ pub struct Config {
     pub security: MakeSecurity,
     /// The way to kubelets.
     pub dial: Arc<dyn Dial>,
+    /// How to speak TLS to kubelets that are not reached inside this process; none: only those are.
+    pub kubelet_tls: Option<Arc<rustls::ClientConfig>>,
     /// Addresses of Services, such as `10.96.0.0/12`.
     pub service_cidr: String,
     /// Where clients inside the cluster reach this server.
@@ -59,9 +61,9 @@ pub enum Error {
 pub struct Server {
     pub(crate) handler: Handler,
     pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) kubelet_tls: Option<Arc<rustls::ClientConfig>>,
     pub(crate) advertise: (IpAddr, u16),
     pub(crate) records: Option<Records>,
-    pub(crate) rows: Vec<&'static Row>,
     pub(crate) documents: crate::http::Documents,
 }
 
@@ -81,6 +83,11 @@ impl Reader {
     pub fn list(&self, resource: &Gvr, namespace: &str) -> Vec<Arc<Object>> {
         let cache = self.0.cache(&resource.group, &resource.resource);
         cache.map(|cache| cache.snapshot().hubs(cache.row, namespace)).unwrap_or_default()
+    }
+
+    /// The revision of the newest change of a collection; 0 when it is not served.
+    pub fn changed(&self, resource: &Gvr) -> u64 {
+        self.0.cache(&resource.group, &resource.resource).map_or(0, |cache| cache.last())
     }
 }
 
@@ -112,9 +119,9 @@ impl Server {
         Ok(Arc::new(Self {
             handler,
             dial: config.dial,
+            kubelet_tls: config.kubelet_tls,
             advertise: config.advertise,
             records: config.records,
-            rows: config.rows,
             documents,
         }))
     }

@@ -1,7 +1,6 @@
 //! A change of one object, and its encoded frames.
 
 use super::Held;
-use api::Object;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -74,23 +73,22 @@ impl Event {
         Self { revision, key, new, old, last: OnceLock::new(), frames: Mutex::default() }
     }
 
-    /// The object that an event of `kind` shows: as it is now; for a deletion as it was last, at this revision.
-    pub fn object(&self, kind: Kind, version: usize) -> Option<&Arc<Object>> {
-        let held = match kind {
+    /// What an event of `kind` shows: the object as it is now; for a deletion as it was last, at this revision.
+    pub fn held(&self, kind: Kind) -> Option<&Held> {
+        match kind {
             Kind::Deleted => self.last.get_or_init(|| self.old.as_ref().map(|old| old.at(self.revision))).as_ref(),
             Kind::Added | Kind::Modified => self.new.as_ref(),
-        };
-        held.map(|held| held.version(version))
+        }
     }
 
     /// The encoded frame, made once by `make` for all watchers of the same version and shape.
-    pub fn frame(&self, kind: Kind, version: usize, shape: Shape, make: impl FnOnce(&Arc<Object>) -> Bytes) -> Bytes {
+    pub fn frame(&self, kind: Kind, version: usize, shape: Shape, make: impl FnOnce(&Held) -> Bytes) -> Bytes {
         let key = (kind, version, shape);
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, frame)) = frames.iter().find(|(k, _)| *k == key) {
             return frame.clone();
         }
-        let frame = self.object(kind, version).map(make).unwrap_or_default();
+        let frame = self.held(kind).map(make).unwrap_or_default();
         frames.push((key, frame.clone()));
         frame
     }

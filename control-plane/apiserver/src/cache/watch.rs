@@ -100,6 +100,8 @@ pub enum Item {
     Event(Kind, Arc<Event>),
     /// The objects that were there at the start were told; the state is of this revision.
     InitialEnd(u64),
+    /// Nothing happened up to this revision; made by who forwards the watch.
+    Bookmark(u64),
 }
 
 /// A watch in progress.
@@ -129,11 +131,6 @@ impl Watcher {
         from: u64,
     ) -> Self {
         Self { cache, selection, version, ticket, receiver, backlog, initial, from }
-    }
-
-    /// The resource.
-    pub fn row(&self) -> &'static Row {
-        self.cache.row
     }
 
     /// The next item; none when the watcher was cut or the cache was filled anew.

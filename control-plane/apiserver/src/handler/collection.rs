@@ -14,7 +14,8 @@ impl Handler {
         options: &DeleteOptions,
     ) -> Result<Page, Status> {
         let page = self.list(place, query).await?;
-        for object in &page.items {
+        for held in &page.items {
+            let object = held.hub();
             let one = place.named(object.namespace(), object.name());
             // Each only as it was listed: what has its name by now is another object.
             let options = DeleteOptions { uid: Some(object.uid().to_owned()), ..options.clone() };

@@ -1,7 +1,7 @@
 //! From a body as a client sent it to the stored form.
 
 use super::Place;
-use api::{Object, Status, scan};
+use api::{Object, Status};
 use bytes::Bytes;
 
 /// What becomes of unknown and duplicate fields.
@@ -35,6 +35,8 @@ pub struct Incoming {
     pub object: Object,
     /// What was wrong but let through.
     pub warnings: Vec<String>,
+    /// The row has seen it already: it is what is to be stored.
+    pub prepared: bool,
 }
 
 impl Incoming {
@@ -47,7 +49,7 @@ impl Incoming {
             None => body.to_vec(),
         };
         let object = Object::parse_any(Bytes::from(text), place.row().fields).map_err(|e| unusable(place, &e.to_string()))?;
-        Ok(Self { object, warnings })
+        Ok(Self { object, warnings, prepared: false })
     }
 
     /// Checks that name and namespace are those of the URL, or left out.
@@ -70,23 +72,25 @@ impl Incoming {
 }
 
 fn unusable(place: &Place, why: &str) -> Status {
-    let (kind, version) = (place.row().kind, place.served().name);
-    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    let kind = place.row().kind;
+    Status::bad_request(schema::mishandled(kind, place.served().name, kind, why))
 }
 
 /// Kind and version may be left out; if they are there they must be right.
 fn check_kind(place: &Place, body: &[u8]) -> Result<(), Status> {
-    let text = |path| scan::scalar(body, path).map_err(|e| unusable(place, &e.to_string()));
-    let (api_version, kind) = (text("apiVersion")?, text("kind")?);
-    let expected = place.api_version();
-    if !kind.is_empty() && kind != place.row().kind {
-        let (wanted, version) = (place.row().kind, api_version.rsplit('/').next().unwrap_or_default());
-        let message = format!("{kind} in version {version:?} cannot be handled as a {wanted}: unknown conversion");
+    let wanted = place.row().kind;
+    let meta = schema::type_meta(body)
+        .map_err(|error| Status::bad_request(schema::undecodable(wanted, &error, body)))?;
+    if !meta.kind.is_empty() && meta.kind != wanted {
+        let version = meta.api_version.rsplit('/').next().unwrap_or_default();
+        let message = schema::mishandled(&meta.kind, version, wanted, "unknown conversion");
         return Err(Status::bad_request(message));
     }
-    if !api_version.is_empty() && api_version != expected {
+    let expected = place.api_version();
+    if !meta.api_version.is_empty() && meta.api_version != expected {
         let message = format!(
-            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+            "the API version in the data ({}) does not match the expected API version ({expected})",
+            meta.api_version
         );
         return Err(Status::bad_request(message));
     }

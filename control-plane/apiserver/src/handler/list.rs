@@ -1,11 +1,11 @@
 //! LIST: from a snapshot, in pages.
 
 use super::{Handler, Place};
-use crate::cache::{Selection, Snapshot};
-use api::{Object, Status};
+use crate::cache::{Held, Selection, Snapshot};
+use api::Status;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// How long a read waits for a revision that is not there yet, as upstream.
 const FUTURE: Duration = Duration::from_secs(3);
@@ -40,8 +40,8 @@ pub struct ListQuery {
 /// A part of a list.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The objects, in the version asked for.
-    pub items: Vec<Arc<Object>>,
+    /// The objects.
+    pub items: Vec<Held>,
     /// The version the list is of.
     pub revision: u64,
     /// Where the next page starts; empty: this was the last.
@@ -154,7 +154,7 @@ fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> P
     let mut page = Page { revision: snapshot.revision, ..Page::default() };
     if let Some(only) = selection.only(row) {
         let held = snapshot.objects.get(only.as_str()).filter(|held| selection.matches(row, held.hub()));
-        page.items.extend(held.map(|held| held.version(place.version).clone()));
+        page.items.extend(held.cloned());
         return page;
     }
     let mut range = snapshot.range(row, &selection.namespace, start);
@@ -168,7 +168,7 @@ fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> P
             page.remaining = selection.is_everything().then(|| 1 + range.count());
             break;
         }
-        page.items.push(held.version(place.version).clone());
+        page.items.push(held.clone());
         last = Some(key);
     }
     page

@@ -24,7 +24,7 @@ pub use watch::WatchQuery;
 
 use crate::{
     allocate::Allocator,
-    cache::{Cache, Feed},
+    cache::{Cache, Feed, Held},
     security::{Attributes, Security},
 };
 use api::{Object, Status};
@@ -89,12 +89,17 @@ impl Handler {
 
     /// Reads one object.
     pub async fn get(&self, place: &Place) -> Result<Arc<Object>, Status> {
+        self.find(place).await.map(|held| held.version(place.version).clone())
+    }
+
+    /// Reads one object in all its versions.
+    pub async fn find(&self, place: &Place) -> Result<Held, Status> {
         self.fresh().await?;
-        self.current(place).map(|held| held.version(place.version).clone())
+        self.current(place)
     }
 
     /// The object of `place` as the cache has it.
-    pub(crate) fn current(&self, place: &Place) -> Result<crate::cache::Held, Status> {
+    pub(crate) fn current(&self, place: &Place) -> Result<Held, Status> {
         let held = place.cache.get(&place.namespace, &place.name);
         held.ok_or_else(|| Status::not_found(&place.gvr(), &place.name))
     }

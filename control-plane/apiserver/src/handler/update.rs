@@ -3,7 +3,7 @@
 use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, view::View};
 use crate::cache::Held;
 use api::{Object, Status};
-use resources::Op;
+use resources::{Op, Written};
 
 /// Tries of a write that names no resourceVersion, before it is a conflict.
 const TRIES: usize = 32;
@@ -21,7 +21,7 @@ impl Handler {
         let fields = place.row().fields;
         self.transact(place, call, TRIES, |_| {
             let object = Object::parse(text.clone(), version, fields).map_err(Status::internal)?;
-            Ok(Incoming { object, warnings: incoming.warnings.clone() })
+            Ok(Incoming { object, warnings: incoming.warnings.clone(), prepared: false })
         })
         .await
     }
@@ -64,7 +64,10 @@ impl Handler {
     ) -> Result<Option<Outcome>, Status> {
         let (old, name) = (held.hub().as_ref(), place.name.as_str());
         let view = View::new(self);
-        let written = self.prepare(place, call, &view, op(place)?, &incoming.object, Some(old), name)?;
+        let written = match incoming.prepared {
+            true => Written { body: incoming.object.body().clone(), warnings: Vec::new() },
+            false => self.prepare(place, call, &view, op(place)?, &incoming.object, Some(old), name)?,
+        };
         let revision = old.resource_version();
         let new = Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
         self.admit(call, Some(old), Some(&new))?;

@@ -158,5 +158,5 @@ fn wanted(
     let replicas = scale.spec.replicas.to_string();
     let body = splice::set(hub.body(), paths.spec_replicas, Some(replicas.as_bytes())).map_err(Status::internal)?;
     let object = Object::parse(Bytes::from(body), precondition, place.row().fields).map_err(Status::internal)?;
-    Ok(Incoming { object, warnings: Vec::new() })
+    Ok(Incoming { object, warnings: Vec::new(), prepared: false })
 }

@@ -1,0 +1,87 @@
+//! Decision records: why things are as they are, under the reader's right to get the object.
+
+use super::{query::Query, route::Route};
+use crate::{
+    Server,
+    security::{Attributes, User},
+};
+use api::{FieldSelector, Status, decision::Record};
+use serde::Serialize;
+use std::{collections::HashMap, sync::Arc};
+
+/// Group of the records.
+pub const GROUP: &str = "insight.ferrokube.io";
+/// Its version.
+pub const VERSION: &str = "v1alpha1";
+/// The resource.
+pub const PLURAL: &str = "decisions";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Empty,
+    items: Vec<Decision<'a>>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct Decision<'a> {
+    kind: &'static str,
+    #[serde(flatten)]
+    record: &'a Record,
+}
+
+/// The records that the route asks for, oldest first. Field selectors: `resource`, `namespace`, `name`, `actor`.
+pub fn list(server: &Server, user: &Arc<User>, route: &Route, query: &Query) -> Result<Vec<u8>, Status> {
+    if route.verb != "list" || !route.subresource.is_empty() {
+        return Err(Status::method_not_allowed());
+    }
+    let selector = FieldSelector::parse(query.get("fieldSelector")).map_err(|e| Status::bad_request(e.to_string()))?;
+    let known = ["resource", "namespace", "name", "actor"];
+    if let Some((path, _, _)) = selector.0.iter().find(|(path, _, _)| !known.contains(&path.as_str())) {
+        return Err(Status::bad_request(format!("field label not supported: {path}")));
+    }
+    let records = server.records.as_ref().map(|records| records()).unwrap_or_default();
+    let wanted = |record: &&Record| {
+        (route.namespace.is_empty() || record.namespace == route.namespace)
+            && selector.matches(|path| match path {
+                "resource" => record.resource.as_str(),
+                "namespace" => record.namespace.as_str(),
+                "name" => record.name.as_str(),
+                _ => record.actor,
+            })
+    };
+    let mut rights = HashMap::new();
+    let mut may = |record: &&Record| {
+        let of = (record.resource.clone(), record.namespace.clone(), record.name.clone());
+        *rights.entry(of).or_insert_with(|| may_get(server, user, record))
+    };
+    let items = records.iter().filter(wanted).filter(|r| may(r)).map(|record| Decision { kind: "Decision", record });
+    let list = List {
+        kind: "DecisionList",
+        api_version: "insight.ferrokube.io/v1alpha1",
+        metadata: Empty {},
+        items: items.collect(),
+    };
+    serde_json::to_vec(&list).map_err(Status::internal)
+}
+
+fn may_get(server: &Server, user: &Arc<User>, record: &Record) -> bool {
+    let (resource, group) = record.resource.split_once('.').unwrap_or((&record.resource, ""));
+    let attributes = Attributes {
+        user: user.clone(),
+        verb: "get".to_owned(),
+        group: group.to_owned(),
+        version: "*".to_owned(),
+        resource: resource.to_owned(),
+        namespace: record.namespace.clone(),
+        name: record.name.clone(),
+        is_resource: true,
+        ..Attributes::default()
+    };
+    server.authorize(&attributes).is_ok()
+}

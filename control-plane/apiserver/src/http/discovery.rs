@@ -1,0 +1,337 @@
+//! Discovery: which groups, versions and resources there are, in upstream's two forms.
+
+use resources::Row;
+use schema::ResourceInfo;
+use serde::Serialize;
+
+/// The verbs of a resource whose row names none.
+const USUAL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// A resource or subresource, as it is listed.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// `pods`, `pods/status`.
+    pub name: String,
+    /// Singular name.
+    pub singular: &'static str,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// Group, version and kind of its bodies.
+    pub kind: (&'static str, &'static str, &'static str),
+    /// Verbs.
+    pub verbs: &'static [&'static str],
+    /// Short names.
+    pub short_names: &'static [&'static str],
+    /// Categories.
+    pub categories: &'static [&'static str],
+}
+
+impl Listed {
+    /// As documents name it.
+    pub fn info(&self) -> ResourceInfo<'_> {
+        let (group, version, kind) = self.kind;
+        ResourceInfo { name: &self.name, namespaced: self.namespaced, group, version, kind, verbs: self.verbs }
+    }
+}
+
+/// A version of a group.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Group; empty for the core group.
+    pub group: &'static str,
+    /// Version.
+    pub version: &'static str,
+    /// What it has.
+    pub resources: Vec<Listed>,
+}
+
+impl Served {
+    /// `group/version`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
+/// All groups and versions, each group's preferred version first, groups in the table's order.
+pub fn served(rows: &[&'static Row]) -> Vec<Served> {
+    let mut all: Vec<Served> = Vec::new();
+    for row in rows {
+        for version in row.versions {
+            let group = version.group.unwrap_or(row.group);
+            entry(&mut all, group, version.name).extend(listed(row, group, version.name));
+        }
+    }
+    for of in resources::virtual_resources() {
+        entry(&mut all, of.group, of.version).push(Listed {
+            name: of.plural.to_owned(),
+            singular: of.singular,
+            namespaced: of.namespaced,
+            kind: (of.group, of.version, of.kind),
+            verbs: of.verbs,
+            short_names: &[],
+            categories: &[],
+        });
+    }
+    let (group, version) = (super::decisions::GROUP, super::decisions::VERSION);
+    entry(&mut all, group, version).push(Listed {
+        name: super::decisions::PLURAL.to_owned(),
+        singular: "decision",
+        namespaced: true,
+        kind: (group, version, "Decision"),
+        verbs: &["list"],
+        short_names: &[],
+        categories: &[],
+    });
+    for served in &mut all {
+        served.resources.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    all
+}
+
+fn entry<'a>(all: &'a mut Vec<Served>, group: &'static str, version: &'static str) -> &'a mut Vec<Listed> {
+    let index = match all.iter().position(|s| s.group == group && s.version == version) {
+        Some(index) => index,
+        None => {
+            // Versions of one group stand together.
+            let after = all.iter().rposition(|s| s.group == group).map_or(all.len(), |last| last + 1);
+            all.insert(after, Served { group, version, resources: Vec::new() });
+            after
+        }
+    };
+    &mut all[index].resources
+}
+
+fn listed(row: &'static Row, group: &'static str, version: &'static str) -> Vec<Listed> {
+    let own = (group, version, row.kind);
+    let whole = Listed {
+        name: row.plural.to_owned(),
+        singular: row.singular,
+        namespaced: row.namespaced,
+        kind: own,
+        verbs: if row.verbs.is_empty() { USUAL } else { row.verbs },
+        short_names: row.short_names,
+        categories: row.categories,
+    };
+    let parts = row.subresources.iter().map(|sub| Listed {
+        name: format!("{}/{}", row.plural, sub.name),
+        singular: "",
+        namespaced: row.namespaced,
+        kind: if sub.kind.2.is_empty() { own } else { sub.kind },
+        verbs: sub.verbs,
+        short_names: &[],
+        categories: &[],
+    });
+    std::iter::once(whole).chain(parts).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiResource<'a> {
+    name: &'a str,
+    singular_name: &'a str,
+    namespaced: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    group: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+    kind: &'a str,
+    verbs: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    short_names: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    categories: &'a [&'a str],
+}
+
+/// `/api/v1`, `/apis/GROUP/VERSION`: an `APIResourceList`.
+pub fn resource_list(served: &Served) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct List<'a> {
+        kind: &'a str,
+        api_version: &'a str,
+        group_version: String,
+        resources: Vec<ApiResource<'a>>,
+    }
+    let one = |r: &'_ Listed| {
+        let foreign = (r.kind.0, r.kind.1) != (served.group, served.version);
+        let (group, version) = if foreign { (r.kind.0, r.kind.1) } else { ("", "") };
+        (group, version)
+    };
+    let resources = served.resources.iter().map(|r| {
+        let (group, version) = one(r);
+        ApiResource {
+            name: &r.name,
+            singular_name: r.singular,
+            namespaced: r.namespaced,
+            group,
+            version,
+            kind: r.kind.2,
+            verbs: r.verbs,
+            short_names: r.short_names,
+            categories: r.categories,
+        }
+    });
+    let list = List {
+        kind: "APIResourceList",
+        api_version: "v1",
+        group_version: served.api_version(),
+        resources: resources.collect(),
+    };
+    serde_json::to_vec(&list).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupVersion {
+    group_version: String,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_version: Option<&'static str>,
+    name: &'static str,
+    versions: Vec<GroupVersion>,
+    preferred_version: GroupVersion,
+}
+
+fn group(all: &[Served], name: &'static str) -> Option<Group> {
+    let version = |s: &Served| GroupVersion { group_version: s.api_version(), version: s.version };
+    let versions: Vec<GroupVersion> = all.iter().filter(|s| s.group == name).map(version).collect();
+    let preferred_version = all.iter().find(|s| s.group == name).map(version)?;
+    Some(Group { kind: None, api_version: None, name, versions, preferred_version })
+}
+
+fn groups(all: &[Served]) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = all.iter().map(|s| s.group).filter(|g| !g.is_empty()).collect();
+    names.dedup();
+    names
+}
+
+/// `/apis`: an `APIGroupList`.
+pub fn group_list(all: &[Served]) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct List {
+        kind: &'static str,
+        api_version: &'static str,
+        groups: Vec<Group>,
+    }
+    let groups = groups(all).into_iter().filter_map(|name| group(all, name)).collect();
+    serde_json::to_vec(&List { kind: "APIGroupList", api_version: "v1", groups }).unwrap_or_default()
+}
+
+/// `/apis/GROUP`: an `APIGroup`.
+pub fn one_group(all: &[Served], name: &str) -> Option<Vec<u8>> {
+    let name = all.iter().map(|s| s.group).find(|g| *g == name && !g.is_empty())?;
+    let group = Group { kind: Some("APIGroup"), api_version: Some("v1"), ..group(all, name)? };
+    serde_json::to_vec(&group).ok()
+}
+
+/// `/api`: `APIVersions`. `address` is where clients find this server.
+pub fn core_versions(address: &str) -> Vec<u8> {
+    let head = r#"{"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":"#;
+    format!(r#"{head}[{{"clientCIDR":"0.0.0.0/0","serverAddress":"{address}"}}]}}"#).into_bytes()
+}
+
+#[derive(Serialize)]
+struct Kind {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AggregatedResource<'a> {
+    resource: &'a str,
+    response_kind: Kind,
+    scope: &'static str,
+    singular_resource: &'a str,
+    verbs: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    short_names: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    categories: &'a [&'a str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subresources: Vec<AggregatedSub<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AggregatedSub<'a> {
+    subresource: &'a str,
+    response_kind: Kind,
+    verbs: &'a [&'a str],
+}
+
+#[derive(Serialize)]
+struct AggregatedVersion<'a> {
+    version: &'static str,
+    resources: Vec<AggregatedResource<'a>>,
+    freshness: &'static str,
+}
+
+#[derive(Serialize)]
+struct Named {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct AggregatedGroup<'a> {
+    metadata: Named,
+    versions: Vec<AggregatedVersion<'a>>,
+}
+
+/// `/api` (`core`) or `/apis` as an `APIGroupDiscoveryList`.
+pub fn aggregated(all: &[Served], core: bool) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct List<'a> {
+        kind: &'static str,
+        api_version: &'static str,
+        metadata: Named,
+        items: Vec<AggregatedGroup<'a>>,
+    }
+    let names = if core { vec![""] } else { groups(all) };
+    let group = |name: &'static str| AggregatedGroup {
+        metadata: Named { name },
+        versions: all.iter().filter(|s| s.group == name).map(aggregated_version).collect(),
+    };
+    let list = List {
+        kind: "APIGroupDiscoveryList",
+        api_version: "apidiscovery.k8s.io/v2",
+        metadata: Named { name: "" },
+        items: names.into_iter().map(group).collect(),
+    };
+    serde_json::to_vec(&list).unwrap_or_default()
+}
+
+fn aggregated_version(served: &Served) -> AggregatedVersion<'_> {
+    let kind = |r: &Listed| Kind { group: r.kind.0, version: r.kind.1, kind: r.kind.2 };
+    let whole = served.resources.iter().filter(|r| !r.name.contains('/'));
+    let resources = whole.map(|r| {
+        let subs = served.resources.iter().filter_map(|s| match s.name.split_once('/') {
+            Some((of, name)) if of == r.name => {
+                Some(AggregatedSub { subresource: name, response_kind: kind(s), verbs: s.verbs })
+            }
+            _ => None,
+        });
+        AggregatedResource {
+            resource: &r.name,
+            response_kind: kind(r),
+            scope: if r.namespaced { "Namespaced" } else { "Cluster" },
+            singular_resource: r.singular,
+            verbs: r.verbs,
+            short_names: r.short_names,
+            categories: r.categories,
+            subresources: subs.collect(),
+        }
+    });
+    AggregatedVersion { version: served.version, resources: resources.collect(), freshness: "Current" }
+}

@@ -1,0 +1,204 @@
+//! The way of a request: who asks, may they, and to whom it goes.
+
+use super::{
+    answer::{self, Body},
+    decisions, discovery, documents, health, impersonate,
+    negotiate::{self, Form},
+    objects,
+    query::Query,
+    route::Route,
+};
+use crate::{
+    Server,
+    security::{Attributes, User},
+};
+use api::Status;
+use futures::FutureExt;
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use hyper::body::Incoming;
+use rustls::pki_types::CertificateDer;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+/// How long an answer may take, unless it is one that goes on.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request whose user may ask what it asks.
+pub struct Allowed {
+    /// The server.
+    pub server: Arc<Server>,
+    /// Who.
+    pub user: Arc<User>,
+    /// What.
+    pub route: Route,
+    /// How.
+    pub query: Query,
+    /// In which form.
+    pub form: Form,
+}
+
+/// Answers a request, whatever happens.
+pub async fn answer(
+    server: Arc<Server>,
+    peer: Arc<[CertificateDer<'static>]>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let route = Route::parse(request.method(), request.uri().path(), &query);
+    let head = request.method() == Method::HEAD;
+    let clock = server.handler.env.clock.clone();
+    let long = route.is_long();
+    // What cannot be negotiated is only an error for answers that are.
+    let wished = negotiate::form(request.headers(), &query);
+    let form = wished.clone().unwrap_or_default();
+    let work = handle(server, peer, route, query, wished, request);
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let done = if long { Some(work.await) } else { clock.timeout(PATIENCE, work).await };
+    let mut response = match done {
+        Some(Ok(Ok(response))) => response,
+        Some(Ok(Err(status))) => answer::status(&status, form),
+        Some(Err(_)) => {
+            let message = "This request caused apiserver to panic. Look in the logs for details.";
+            answer::status(&Status::internal(message), form)
+        }
+        None => {
+            let message = "Timeout: request did not complete within the allotted timeout";
+            answer::status(&Status::timeout(message), form)
+        }
+    };
+    if head {
+        *response.body_mut() = answer::full("");
+    }
+    response
+}
+
+async fn handle(
+    server: Arc<Server>,
+    peer: Arc<[CertificateDer<'static>]>,
+    route: Route,
+    query: Query,
+    wished: Result<Form, Status>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    let (parts, body) = request.into_parts();
+    let user = authenticate(&server, &parts, &peer)?;
+    let user = impersonate::user(&server, user, &parts.headers)?;
+    server.authorize(&attributes(&user, &route))?;
+    let form = if route.is_resource() && route.subresource.is_empty() { wished? } else { wished.unwrap_or_default() };
+    let allowed = Allowed { server, user, route, query, form };
+    if allowed.route.is_resource() {
+        return objects::answer(allowed, Request::from_parts(parts, body)).await;
+    }
+    path(&allowed, &parts).await
+}
+
+fn authenticate(server: &Server, parts: &Parts, peer: &[CertificateDer<'static>]) -> Result<Arc<User>, Status> {
+    match server.handler.security.authn.authenticate(parts, peer) {
+        Ok(user) => Ok(Arc::new(user.unwrap_or_else(User::anonymous))),
+        Err(status) => {
+            tracing::debug!(error = %status, "authentication failed");
+            Err(Status::unauthorized())
+        }
+    }
+}
+
+fn attributes(user: &Arc<User>, route: &Route) -> Attributes {
+    Attributes {
+        user: user.clone(),
+        verb: route.verb.to_owned(),
+        group: route.gvr.group.to_string(),
+        version: route.gvr.version.to_string(),
+        resource: route.gvr.resource.to_string(),
+        subresource: route.subresource.clone(),
+        namespace: route.namespace.clone(),
+        name: route.name.clone(),
+        path: if route.is_resource() { String::new() } else { route.path.clone() },
+        is_resource: route.is_resource(),
+    }
+}
+
+/// A path that is no resource.
+async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status> {
+    let (server, form) = (&allowed.server, allowed.form);
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(Status::method_not_allowed());
+    }
+    let json = |text| Ok(answer::json(200, text, form));
+    let documents = &server.documents;
+    let path = allowed.route.path.trim_end_matches('/');
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        [] | [""] => json(paths(server)),
+        ["version"] => json(documents::version()),
+        ["healthz" | "livez" | "readyz", ..] => Ok(health::health(server, path, &allowed.query).await),
+        ["metrics"] => Ok(health::metrics(server)),
+        ["api"] if form.aggregated => Ok(tagged(documents.aggregated(true), parts, form, true)),
+        ["apis"] if form.aggregated => Ok(tagged(documents.aggregated(false), parts, form, true)),
+        ["api"] => json(discovery::core_versions(&format!("{}:{}", server.advertise.0, server.advertise.1))),
+        ["apis"] => json(discovery::group_list(&documents.served)),
+        ["apis", group] => discovery::one_group(&documents.served, group).map_or(Ok(answer::no_such_path()), json),
+        ["api", version] => resources(server, "", version).map_or(Ok(answer::no_such_path()), json),
+        ["apis", group, version] => resources(server, group, version).map_or(Ok(answer::no_such_path()), json),
+        ["openapi", "v2"] => Ok(tagged(documents.openapi_v2(), parts, form, false)),
+        ["openapi", "v3"] => Ok(tagged(documents.openapi_index(), parts, form, false)),
+        ["openapi", "v3", rest @ ..] => match documents.openapi_v3(&rest.join("/")) {
+            Some(document) => Ok(tagged(document, parts, form, false)),
+            None => Ok(answer::no_such_path()),
+        },
+        _ => Ok(answer::no_such_path()),
+    }
+}
+
+fn resources(server: &Server, group: &str, version: &str) -> Option<Vec<u8>> {
+    let served = server.documents.served.iter().find(|s| s.group == group && s.version == version);
+    served.map(discovery::resource_list)
+}
+
+/// `/`: the paths there are.
+fn paths(server: &Server) -> Vec<u8> {
+    let mut paths = vec!["/api".to_owned(), "/apis".to_owned()];
+    for served in &server.documents.served {
+        if served.group.is_empty() {
+            paths.push(format!("/api/{}", served.version));
+        } else {
+            paths.push(format!("/apis/{}", served.group));
+            paths.push(format!("/apis/{}/{}", served.group, served.version));
+        }
+    }
+    paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned));
+    paths.sort();
+    paths.dedup();
+    #[derive(serde::Serialize)]
+    struct Paths {
+        paths: Vec<String>,
+    }
+    serde_json::to_vec(&Paths { paths }).unwrap_or_default()
+}
+
+/// A document that clients keep by its hash.
+fn tagged(document: &documents::Document, parts: &Parts, form: Form, discovery: bool) -> Response<Body> {
+    let tag = format!("\"{}\"", document.hash);
+    let known = parts.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let mut response = if known == Some(tag.as_str()) {
+        let mut response = Response::new(answer::full(""));
+        *response.status_mut() = http::StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        answer::json(200, document.text.clone(), form)
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    if discovery {
+        let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    response
+}
+
+/// The records, which are no stored resource.
+pub fn decisions(allowed: &Allowed) -> Result<Response<Body>, Status> {
+    let text = decisions::list(&allowed.server, &allowed.user, &allowed.route, &allowed.query)?;
+    Ok(answer::json(200, text, allowed.form))
+}

@@ -1,0 +1,270 @@
+//! Logs, exec, attach and port-forward: handed to the kubelet of the pod's node, byte for byte.
+
+use super::{
+    answer::{self, Body},
+    flow::Allowed,
+    query::percent_encode,
+};
+use crate::{Server, handler::Place};
+use api::{Object, Status, scan};
+use bytes::Bytes;
+use client::{Duplex, Peer};
+use futures::TryStreamExt;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, BodyStream, Empty};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long a kubelet may take to be reached.
+const DIAL: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Pod {
+    spec: Spec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: String,
+    containers: Vec<Named>,
+    init_containers: Vec<Named>,
+    ephemeral_containers: Vec<Named>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Named {
+    name: String,
+}
+
+/// A container of a pod on a node.
+struct Where {
+    node: String,
+    container: String,
+}
+
+impl Where {
+    fn find(object: &Object, wished: &str) -> Result<Self, Status> {
+        let Pod { spec } = object.view().map_err(Status::internal)?;
+        let name = object.name();
+        let names = |list: &[Named]| list.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+        let (main, init) = (names(&spec.containers), names(&spec.init_containers));
+        let container = match (wished, main.as_slice()) {
+            ("", [only]) if init.is_empty() => only.clone(),
+            ("", []) => return Err(Status::bad_request(format!("a container name must be specified for pod {name}"))),
+            ("", _) => match object.annotation("kubectl.kubernetes.io/default-container") {
+                Some(container) if main.contains(&container) => container,
+                _ => return Err(must_choose(name, &main, &init)),
+            },
+            (wished, _) => {
+                let ephemeral = names(&spec.ephemeral_containers);
+                if ![&main, &init, &ephemeral].iter().any(|list| list.iter().any(|c| c == wished)) {
+                    let message = format!("container {wished} is not valid for pod {name}");
+                    return Err(Status::bad_request(message));
+                }
+                wished.to_owned()
+            }
+        };
+        if spec.node_name.is_empty() {
+            return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
+        }
+        Ok(Self { node: spec.node_name, container })
+    }
+}
+
+fn must_choose(pod: &str, main: &[String], init: &[String]) -> Status {
+    let mut message = format!("a container name must be specified for pod {pod}, choose one of: [{}]", main.join(" "));
+    if !init.is_empty() {
+        message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
+    }
+    Status::bad_request(message)
+}
+
+fn with_query(path: String, pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value))).collect();
+    if pairs.is_empty() { path } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+/// GET of `/log`.
+pub async fn log(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
+    let query = &allowed.query;
+    let pod = pod(allowed, place).await?;
+    let at = Where::find(&pod, query.get("container")).map_err(|status| starting(&pod, status))?;
+    let known = ["follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
+    let pairs = query.pairs().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs: Vec<(&str, &str)> = pairs.filter(|(name, _)| known.contains(name)).collect();
+    check_log(query)?;
+    let path = format!("/containerLogs/{}/{}/{}", place.namespace, place.name, at.container);
+    let uri = with_query(path, &pairs);
+    let request = Request::get(uri).header(header::HOST, at.node.as_str()).body(Empty::new());
+    let mut sender = connect(&allowed.server, &at.node).await?;
+    let request = request.map_err(Status::internal)?;
+    let response = sender.send_request(request).await.map_err(|e| unreachable(&at.node, &e))?;
+    let (parts, incoming) = response.into_parts();
+    if parts.status != StatusCode::OK {
+        return Err(refused(parts.status, incoming).await);
+    }
+    let frames = TryStreamExt::map_err(BodyStream::new(incoming), std::io::Error::other);
+    // The sender is kept until the body ends: dropping it would end the connection.
+    let pieces = frames.try_filter_map(move |frame| {
+        let _keep = &sender;
+        std::future::ready(Ok(frame.into_data().ok()))
+    });
+    let mut response = Response::new(answer::streamed(pieces));
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+    Ok(response)
+}
+
+fn check_log(query: &super::query::Query) -> Result<(), Status> {
+    let mut errors = Vec::new();
+    for name in ["tailLines", "sinceSeconds", "limitBytes"] {
+        let text = query.get(name);
+        let least = if name == "tailLines" { 0 } else { 1 };
+        match text.parse::<i64>() {
+            _ if text.is_empty() => {}
+            Ok(n) if n >= least => {}
+            Ok(n) => {
+                let detail = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
+                errors.push(api::field::Error::invalid(name, n, detail));
+            }
+            Err(_) => return Err(Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))),
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("", "PodLogOptions", "", errors)) }
+}
+
+/// An unscheduled pod has no logs, and upstream says so by its own words.
+fn starting(pod: &Object, status: Status) -> Status {
+    let unscheduled = scan::scalar(pod.body(), "spec.nodeName").is_ok_and(|node| node.is_empty());
+    if unscheduled && status.message.ends_with("does not have a host assigned") {
+        return Status::bad_request(format!("pod {} does not have a host assigned", pod.name()));
+    }
+    status
+}
+
+async fn pod(allowed: &Allowed, place: &Place) -> Result<std::sync::Arc<Object>, Status> {
+    let whole = Place { subresource: String::new(), ..place.clone() };
+    allowed.server.handler.get(&whole).await
+}
+
+/// `exec`, `attach` and `portforward`: after the handshake the server only passes bytes on.
+pub async fn stream(allowed: &Allowed, place: &Place, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    let pod = pod(allowed, place).await?;
+    let headers = request.headers();
+    if !headers.contains_key(header::UPGRADE) {
+        return Err(Status::bad_request("Upgrade request required"));
+    }
+    let (node, uri) = target(allowed, place, &pod)?;
+    let mut onward = Request::builder().method(request.method()).uri(uri).header(header::HOST, node.as_str());
+    for (name, value) in headers {
+        let ours = *name == header::HOST || *name == header::AUTHORIZATION || name.as_str().starts_with("impersonate-");
+        if !ours {
+            onward = onward.header(name, value);
+        }
+    }
+    let onward = onward.body(Empty::<Bytes>::new()).map_err(Status::internal)?;
+    let mut sender = connect(&allowed.server, &node).await?;
+    let response = sender.send_request(onward).await.map_err(|e| unreachable(&node, &e))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let (parts, incoming) = response.into_parts();
+        return Err(refused(parts.status, incoming).await);
+    }
+    let mut switched = Response::new(answer::full(""));
+    *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *switched.headers_mut() = response.headers().clone();
+    let ends = (hyper::upgrade::on(request), hyper::upgrade::on(response));
+    allowed.server.handler.env.tasks.spawn("splice", async move {
+        if let (Ok(client), Ok(kubelet)) = tokio::join!(ends.0, ends.1) {
+            let (mut client, mut kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut kubelet).await;
+        }
+    });
+    Ok(switched)
+}
+
+/// The node, and the kubelet's URL with the parameters as it names them.
+fn target(allowed: &Allowed, place: &Place, pod: &Object) -> Result<(String, String), Status> {
+    let query = &allowed.query;
+    let pairs = query.pairs().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    if place.subresource == "portforward" {
+        let node = scan::scalar(pod.body(), "spec.nodeName").map_err(Status::internal)?.into_owned();
+        if node.is_empty() {
+            return Err(Status::bad_request(format!("pod {} does not have a host assigned", pod.name())));
+        }
+        let pairs: Vec<_> = pairs.map(|(name, value)| (if name == "ports" { "port" } else { name }, value)).collect();
+        let path = format!("/portForward/{}/{}", place.namespace, place.name);
+        return Ok((node, with_query(path, &pairs)));
+    }
+    let at = Where::find(pod, query.get("container"))?;
+    let mut onward = Vec::new();
+    for (name, value) in pairs {
+        match name {
+            "command" => onward.push(("command", value)),
+            "stdin" if query.flag("stdin") => onward.push(("input", "1")),
+            "stdout" if query.flag("stdout") => onward.push(("output", "1")),
+            "stderr" if query.flag("stderr") => onward.push(("error", "1")),
+            "tty" if query.flag("tty") => onward.push(("tty", "1")),
+            _ => {}
+        }
+    }
+    if !onward.iter().any(|(name, _)| matches!(*name, "input" | "output" | "error")) {
+        return Err(Status::bad_request("you must specify at least 1 of stdin, stdout, stderr"));
+    }
+    if place.subresource == "exec" && !onward.iter().any(|(name, _)| *name == "command") {
+        let error = api::field::Error::required("command", "");
+        return Err(Status::invalid("", "PodExecOptions", "", vec![error]));
+    }
+    let path = format!("/{}/{}/{}/{}", place.subresource, place.namespace, place.name, at.container);
+    Ok((at.node, with_query(path, &onward)))
+}
+
+type Sender = http1::SendRequest<Empty<Bytes>>;
+
+/// A connection to a kubelet. It lives as long as the sender and what was upgraded from it.
+async fn connect(server: &Server, node: &str) -> Result<Sender, Status> {
+    let peer = Peer::Node(node.to_owned());
+    let open = async {
+        let stream = server.dial.dial(&peer).await?;
+        if server.dial.trusted(&peer) {
+            return Ok(stream);
+        }
+        secured(server, node, stream).await
+    };
+    let clock = &server.handler.env.clock;
+    let stream = clock.timeout(DIAL, open).await.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()));
+    let stream = stream.map_err(|error| unreachable(node, &error))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(node, &e))?;
+    server.handler.env.tasks.spawn("kubelet-connection", async move {
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}
+
+async fn secured(server: &Server, node: &str, stream: Box<dyn Duplex>) -> std::io::Result<Box<dyn Duplex>> {
+    let missing = || std::io::Error::other("there is no client certificate for kubelets");
+    let config = server.kubelet_tls.clone().ok_or_else(missing)?;
+    let name = ServerName::try_from(node.to_owned()).map_err(std::io::Error::other)?;
+    let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
+    Ok(Box::new(stream))
+}
+
+fn unreachable(node: &str, error: &dyn std::fmt::Display) -> Status {
+    Status::internal(format!("error dialing backend: node {node}: {error}"))
+}
+
+/// What the kubelet says instead of what was asked, under its own code.
+async fn refused(code: StatusCode, body: Incoming) -> Status {
+    let text = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+    let message = String::from_utf8_lossy(&text).trim().to_owned();
+    match code.as_u16() {
+        400 => Status::bad_request(message),
+        404 => Status { code: 404, reason: "NotFound".to_owned(), message, details: None },
+        _ => Status::internal(message),
+    }
+}

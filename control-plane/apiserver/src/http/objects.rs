@@ -1,0 +1,233 @@
+//! Requests about resources.
+
+use super::{
+    answer::{self, Body},
+    body, decisions,
+    flow::{self, Allowed},
+    kubelet,
+    shape::Shaper,
+    stream,
+};
+use crate::{
+    cache::Shape,
+    handler::{Call, Did, Outcome, Place, WatchQuery},
+    subresources,
+};
+use api::{Details, Status};
+use client::Write;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use std::{sync::Arc, time::Duration};
+
+/// A watch that names no time ends after half an hour to an hour, as upstream.
+const WATCH_AT_LEAST: u64 = 1800;
+
+/// Answers it.
+pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    let route = &allowed.route;
+    if (route.gvr.group.as_ref(), route.gvr.resource.as_ref()) == (decisions::GROUP, decisions::PLURAL) {
+        return flow::decisions(&allowed);
+    }
+    if let Some(of) = subresources::reviews::find(&route.gvr) {
+        if route.verb != "create" || !route.name.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
+        if of.namespaced == route.namespace.is_empty() {
+            return Ok(answer::no_such_path());
+        }
+        let body = object_body(request).await?;
+        let call = call(&allowed, of.namespaced)?;
+        let outcome = subresources::create_virtual(&allowed.server, of, &allowed.route.namespace, &call, &body).await?;
+        return Ok(written(&allowed, None, outcome));
+    }
+    let Some(place) = place(&allowed) else { return Ok(answer::no_such_path()) };
+    if !place.subresource.is_empty() && place.row().subresource(&place.subresource).is_none() {
+        return Err(Status::no_such_path());
+    }
+    let verb = route.verb;
+    match (verb, place.subresource.as_str()) {
+        ("get", "log") => kubelet::log(&allowed, &place).await,
+        ("get" | "create", "exec" | "attach" | "portforward") => kubelet::stream(&allowed, &place, request).await,
+        ("get", _) => get(&allowed, &place).await,
+        ("list", "") => list(&allowed, &place).await,
+        ("watch", "") => watch(&allowed, &place).await,
+        ("deletecollection", "") => delete_collection(&allowed, &place, request).await,
+        ("create" | "update" | "patch" | "delete", _) => write(&allowed, &place, request).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// Where it goes in the table; none for what is not served there.
+fn place(allowed: &Allowed) -> Option<Place> {
+    let route = &allowed.route;
+    let places = &allowed.server.handler.places;
+    let collection = matches!(route.verb, "list" | "watch" | "deletecollection");
+    let name = if collection { "" } else { &route.name };
+    let mut place = places.find(&route.gvr, &route.namespace, name, &route.subresource).ok()?;
+    if place.row().namespaced {
+        let everywhere = route.namespace.is_empty() && !(collection || route.verb == "create");
+        return (!everywhere).then_some(place);
+    }
+    let itself = place.row().plural == "namespaces" && route.gvr.group.is_empty();
+    if !route.namespace.is_empty() && !itself {
+        return None;
+    }
+    place.namespace = String::new();
+    Some(place)
+}
+
+fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
+    let route = &allowed.route;
+    let attributes = crate::security::Attributes {
+        user: allowed.user.clone(),
+        verb: route.verb.to_owned(),
+        group: route.gvr.group.to_string(),
+        version: route.gvr.version.to_string(),
+        resource: route.gvr.resource.to_string(),
+        subresource: route.subresource.clone(),
+        namespace: if namespaced { route.namespace.clone() } else { String::new() },
+        name: route.name.clone(),
+        path: String::new(),
+        is_resource: true,
+    };
+    Ok(Call { attributes, dry_run: allowed.query.dry_run()?, validation: allowed.query.validation()? })
+}
+
+async fn object_body(request: Request<Incoming>) -> Result<bytes::Bytes, Status> {
+    let (parts, incoming) = request.into_parts();
+    let bytes = body::read(&parts.headers, incoming).await?;
+    body::object(&parts.headers, bytes)
+}
+
+fn shaper(allowed: &Allowed, place: &Place, shape: Shape) -> Shaper {
+    Shaper::new(place, shape, allowed.server.handler.env.clock.wall())
+}
+
+async fn get(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
+    if !place.subresource.is_empty() {
+        let object = subresources::get(&allowed.server, place).await?;
+        return Ok(answer::json(200, object.to_json().to_vec(), allowed.form));
+    }
+    let held = allowed.server.handler.find(place).await?;
+    let text = shaper(allowed, place, allowed.form.shape).one(&held);
+    Ok(answer::json(200, text, allowed.form))
+}
+
+async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
+    let page = allowed.server.handler.list(place, &allowed.query.list(place)?).await?;
+    let text = shaper(allowed, place, allowed.form.shape).list(&page);
+    Ok(answer::json(200, text, allowed.form))
+}
+
+async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
+    let (server, query) = (&allowed.server, &allowed.query);
+    let send_initial = query.flag("sendInitialEvents");
+    let bookmarks = query.flag("allowWatchBookmarks");
+    if send_initial && query.get("resourceVersionMatch") != "NotOlderThan" {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        let error = api::field::Error::forbidden("resourceVersionMatch", why);
+        return Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![error]));
+    }
+    let watch = WatchQuery {
+        selection: query.selection(place)?,
+        resource_version: query.resource_version()?,
+        send_initial,
+    };
+    let random = WATCH_AT_LEAST + server.handler.env.random.below(WATCH_AT_LEAST);
+    let timeout = Duration::from_secs(query.timeout_seconds()?.filter(|s| *s > 0).unwrap_or(random));
+    let watcher = server.handler.watch(place, watch).await?;
+    let options = stream::Options { bookmarks, initial: send_initial, timeout };
+    let frames = stream::frames(server.clone(), watcher, shaper(allowed, place, allowed.form.shape), &options);
+    let mut response = Response::new(answer::streamed(frames));
+    let kind = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    let cache = http::HeaderValue::from_static("no-cache, private");
+    response.headers_mut().insert(http::header::CACHE_CONTROL, cache);
+    Ok(response)
+}
+
+async fn write(allowed: &Allowed, place: &Place, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    if place.row().namespaced && place.namespace.is_empty() {
+        return Err(Status::method_not_allowed());
+    }
+    if allowed.route.verb == "create" && place.subresource.is_empty() && !place.name.is_empty() {
+        return Err(Status::method_not_allowed());
+    }
+    let mut call = call(allowed, true)?;
+    let (parts, incoming) = request.into_parts();
+    let bytes = body::read(&parts.headers, incoming).await?;
+    let write = match allowed.route.verb {
+        "create" => Write::Create(body::object(&parts.headers, bytes)?),
+        "update" => Write::Update(body::object(&parts.headers, bytes)?),
+        "patch" => {
+            let (kind, patch) = body::patch(&parts.headers, bytes)?;
+            Write::Patch(kind, patch)
+        }
+        _ => {
+            let (options, dry_run) = allowed.query.delete_options(&delete_body(&parts.headers, bytes)?)?;
+            call.dry_run = dry_run;
+            Write::Delete(options)
+        }
+    };
+    let outcome = subresources::write(&allowed.server, place, &call, write).await?;
+    Ok(written(allowed, Some(place), outcome))
+}
+
+/// The options of a delete may come without a content type, or in one that is not read; then they are JSON.
+fn delete_body(headers: &http::HeaderMap, bytes: bytes::Bytes) -> Result<bytes::Bytes, Status> {
+    if bytes.is_empty() { Ok(bytes) } else { body::object(headers, bytes) }
+}
+
+async fn delete_collection(
+    allowed: &Allowed,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    if place.row().namespaced && place.namespace.is_empty() {
+        return Err(Status::method_not_allowed());
+    }
+    let mut call = call(allowed, true)?;
+    let (parts, incoming) = request.into_parts();
+    let bytes = body::read(&parts.headers, incoming).await?;
+    let (options, dry_run) = allowed.query.delete_options(&delete_body(&parts.headers, bytes)?)?;
+    call.dry_run = dry_run;
+    let query = allowed.query.list(place)?;
+    let page = allowed.server.handler.delete_collection(place, &call, &query, &options).await?;
+    let text = shaper(allowed, place, allowed.form.shape).list(&page);
+    Ok(answer::json(200, text, allowed.form))
+}
+
+/// The answer to a write.
+fn written(allowed: &Allowed, place: Option<&Place>, outcome: Outcome) -> Response<Body> {
+    let code = if outcome.did == Did::Created { 201 } else { 200 };
+    let object = match (place, &outcome.did) {
+        (Some(place), Did::Deleted) if allowed.route.verb == "delete" => deleted(place, &outcome).unwrap_or(outcome.object),
+        _ => outcome.object,
+    };
+    let text = match (place, allowed.form.shape) {
+        // Other shapes are made from the stored form.
+        (Some(place), shape)
+            if shape != Shape::Object && object.kind() == place.row().kind && place.served().from_hub.is_none() =>
+        {
+            let held = crate::cache::Held::parse(place.row(), object.body().clone(), object.resource_version());
+            held.map_or_else(|_| object.to_json().to_vec(), |held| shaper(allowed, place, shape).one(&held))
+        }
+        _ => object.to_json().to_vec(),
+    };
+    let mut response = answer::json(code, text, allowed.form);
+    answer::warn(response.headers_mut(), &outcome.warnings);
+    response
+}
+
+/// What upstream says of an object that is gone; an update that ends a deletion shows the object.
+fn deleted(place: &Place, outcome: &Outcome) -> Option<Arc<api::Object>> {
+    let object = &outcome.object;
+    let details = Details {
+        name: object.name().to_owned(),
+        group: place.group().to_owned(),
+        kind: place.row().plural.to_owned(),
+        uid: object.uid().to_owned(),
+        ..Details::default()
+    };
+    subresources::success(Some(&details)).ok()
+}

@@ -1,0 +1,176 @@
+//! The query of a URL.
+
+use crate::{
+    cache::Selection,
+    handler::{self, ListQuery, Match, Place, Validation},
+};
+use api::{Status, field};
+use client::DeleteOptions;
+
+/// Parameters in order; a name may stand more than once.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+/// Undoes percent encoding; broken escapes stay as they are.
+pub fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = || u8::from_str_radix(text.get(at + 1..at + 3)?, 16).ok();
+        match (bytes[at], hex()) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Percent-encodes all but unreserved characters.
+pub fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+impl Query {
+    /// Parses `a=b&c=d`.
+    pub fn parse(text: &str) -> Self {
+        let decode = |part: &str| percent_decode(&part.replace('+', " "));
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(name), decode(value))
+        };
+        Self(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// All parameters.
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
+    /// The first value of `name`; empty if there is none.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    /// All values of `name`.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether `name` is given and not `false` or `0`.
+    pub fn flag(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, value)| n == name && !matches!(value.as_str(), "false" | "0"))
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Status> {
+        match self.get(name) {
+            "" => Ok(None),
+            text => {
+                let bad = |_| Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
+                text.parse().map(Some).map_err(bad)
+            }
+        }
+    }
+
+    /// The version that a read asks for.
+    pub fn resource_version(&self) -> Result<Option<u64>, Status> {
+        match self.get("resourceVersion") {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                let error = field::Error::invalid("resourceVersion", text, format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+                Status::invalid("meta.k8s.io", "ListOptions", "", vec![error])
+            }),
+        }
+    }
+
+    /// Seconds after which a watch ends.
+    pub fn timeout_seconds(&self) -> Result<Option<u64>, Status> {
+        self.number("timeoutSeconds")
+    }
+
+    /// Selectors over the collection at `place`.
+    pub fn selection(&self, place: &Place) -> Result<Selection, Status> {
+        Selection::parse(place.row(), &place.namespace, self.get("labelSelector"), self.get("fieldSelector"))
+    }
+
+    /// A list.
+    pub fn list(&self, place: &Place) -> Result<ListQuery, Status> {
+        let version_match = match self.get("resourceVersionMatch") {
+            "" => Match::Unset,
+            "Exact" => Match::Exact,
+            "NotOlderThan" => Match::NotOlderThan,
+            other => {
+                let error = field::Error::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan", ""]);
+                return Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![error]));
+            }
+        };
+        Ok(ListQuery {
+            selection: self.selection(place)?,
+            limit: self.number("limit")?.unwrap_or(0),
+            continue_token: self.get("continue").to_owned(),
+            resource_version: self.resource_version()?,
+            version_match,
+        })
+    }
+
+    /// Whether it is a dry run.
+    pub fn dry_run(&self) -> Result<bool, Status> {
+        handler::dry_run(self.all("dryRun"))
+    }
+
+    /// What becomes of unknown fields.
+    pub fn validation(&self) -> Result<Validation, Status> {
+        let text = self.get("fieldValidation");
+        Validation::parse(text).ok_or_else(|| {
+            let error = field::Error::not_supported("fieldValidation", text, &["", "Ignore", "Strict", "Warn"]);
+            Status::invalid("meta.k8s.io", "CreateOptions", "", vec![error])
+        })
+    }
+
+    /// The options of a delete: those of `body`, with what the query says about what it leaves open.
+    pub fn delete_options(&self, body: &[u8]) -> Result<(DeleteOptions, bool), Status> {
+        let (mut options, dry) = handler::delete_options(body)?;
+        if options.grace_period_seconds.is_none() {
+            options.grace_period_seconds = self.number("gracePeriodSeconds")?;
+        }
+        if options.propagation_policy.is_none() {
+            options.propagation_policy = match (self.get("propagationPolicy"), self.get("orphanDependents")) {
+                ("", "") => None,
+                ("", "true") => Some("Orphan"),
+                ("", _) => Some("Background"),
+                (policy, _) => Some(handler::propagation(policy)?),
+            };
+        }
+        Ok((options, dry || self.dry_run()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = Query::parse("labelSelector=a%3Db%2Cc&watch&limit=x&command=a&command=b+c&off=false");
+        assert_eq!(query.get("labelSelector"), "a=b,c");
+        assert!(query.flag("watch") && !query.flag("off") && !query.flag("none"));
+        assert_eq!(query.all("command").collect::<Vec<_>>(), ["a", "b c"]);
+        assert!(query.number::<usize>("limit").is_err());
+        assert_eq!(percent_encode("a b/ä"), "a%20b%2F%C3%A4");
+        assert_eq!(percent_decode("%zz%41"), "%zzA");
+    }
+}

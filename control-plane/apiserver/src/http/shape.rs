@@ -1,0 +1,177 @@
+//! The shapes of answers: objects, lists, metadata only, tables, watch frames.
+
+use crate::{
+    cache::{Held, Include, Kind, Shape},
+    handler::{Page, Place},
+};
+use api::Object;
+use bytes::Bytes;
+use jiff::Timestamp;
+use resources::Row;
+
+/// Writes the shapes of one served resource.
+#[derive(Clone, Copy)]
+pub struct Shaper {
+    /// The resource.
+    pub row: &'static Row,
+    /// Index of the served version.
+    pub version: usize,
+    /// Now, for ages.
+    pub now: Timestamp,
+    /// The shape.
+    pub shape: Shape,
+}
+
+impl Shaper {
+    /// For the resource and version of `place`.
+    pub fn new(place: &Place, shape: Shape, now: Timestamp) -> Self {
+        Self { row: place.row(), version: place.version, now, shape }
+    }
+
+    /// One object.
+    pub fn one(&self, held: &Held) -> Vec<u8> {
+        let object = held.version(self.version);
+        let mut out = Vec::with_capacity(object.body().len() + 64);
+        match self.shape {
+            Shape::Object => object.write_json(None, &mut out),
+            Shape::Partial => partial(object, &mut out),
+            Shape::Table(include) => self.table(&[held], include, &version_meta(object.resource_version()), &mut out),
+        }
+        out
+    }
+
+    /// A list.
+    pub fn list(&self, page: &Page) -> Vec<u8> {
+        let size: usize = page.items.iter().map(|held| held.version(self.version).body().len() + 64).sum();
+        let mut out = Vec::with_capacity(size + 256);
+        let meta = list_meta(page);
+        let head = match self.shape {
+            Shape::Table(include) => {
+                let items: Vec<&Held> = page.items.iter().collect();
+                self.table(&items, include, &meta, &mut out);
+                return out;
+            }
+            Shape::Partial => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Shape::Object => {
+                let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
+                (format!("{}List", self.row.kind), version)
+            }
+        };
+        let head = format!(r#"{{"kind":"{}","apiVersion":"{}","metadata":{meta},"items":["#, head.0, head.1);
+        out.extend_from_slice(head.as_bytes());
+        for (index, held) in page.items.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            let object = held.version(self.version);
+            match self.shape {
+                Shape::Partial => partial(object, &mut out),
+                _ => object.write_json(None, &mut out),
+            }
+        }
+        out.extend_from_slice(b"]}");
+        out
+    }
+
+    /// A frame of a watch.
+    pub fn frame(&self, kind: Kind, held: &Held) -> Bytes {
+        let mut out = format!(r#"{{"type":"{}","object":"#, kind.name()).into_bytes();
+        out.extend_from_slice(&self.one(held));
+        out.extend_from_slice(b"}\n");
+        out.into()
+    }
+
+    /// A bookmark; `initial_end` marks the end of the state at the start.
+    pub fn bookmark(&self, revision: u64, initial_end: bool) -> Bytes {
+        let mark = if initial_end { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
+        let meta = format!(r#"{{"resourceVersion":"{revision}"{mark}}}"#);
+        let object = match self.shape {
+            Shape::Table(_) => {
+                let mut table = Vec::new();
+                self.table(&[], Include::None, &meta, &mut table);
+                String::from_utf8_lossy(&table).into_owned()
+            }
+            Shape::Partial => {
+                format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{meta}}}"#)
+            }
+            Shape::Object => {
+                let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
+                format!(r#"{{"kind":"{}","apiVersion":"{version}","metadata":{meta}}}"#, self.row.kind)
+            }
+        };
+        format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").into()
+    }
+
+    fn table(&self, items: &[&Held], include: Include, meta: &str, out: &mut Vec<u8>) {
+        let head = r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":"#;
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(meta.as_bytes());
+        out.extend_from_slice(br#","columnDefinitions":"#);
+        out.extend_from_slice(&columns(self.row));
+        out.extend_from_slice(br#","rows":["#);
+        for (index, held) in items.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(br#"{"cells":"#);
+            let cells = (self.row.cells)(held.hub(), self.now);
+            out.extend_from_slice(&serde_json::to_vec(&cells).unwrap_or_default());
+            let object = held.version(self.version);
+            match include {
+                Include::None => {}
+                Include::Metadata => {
+                    out.extend_from_slice(br#","object":"#);
+                    partial(object, out);
+                }
+                Include::Object => {
+                    out.extend_from_slice(br#","object":"#);
+                    object.write_json(None, out);
+                }
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
+}
+
+fn partial(object: &Object, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#);
+    object.write_metadata(out);
+    out.push(b'}');
+}
+
+fn version_meta(revision: u64) -> String {
+    format!(r#"{{"resourceVersion":"{revision}"}}"#)
+}
+
+fn list_meta(page: &Page) -> String {
+    let mut meta = format!(r#"{{"resourceVersion":"{}""#, page.revision);
+    if !page.continue_token.is_empty() {
+        meta.push_str(&format!(r#","continue":"{}""#, page.continue_token));
+    }
+    if let Some(remaining) = page.remaining {
+        meta.push_str(&format!(r#","remainingItemCount":{remaining}"#));
+    }
+    meta.push('}');
+    meta
+}
+
+fn columns(row: &Row) -> Vec<u8> {
+    #[derive(serde::Serialize)]
+    struct Column {
+        name: &'static str,
+        r#type: &'static str,
+        format: &'static str,
+        description: &'static str,
+        priority: i32,
+    }
+    let column = |c: &resources::Column| Column {
+        name: c.name,
+        r#type: c.kind,
+        format: c.format,
+        description: c.description,
+        priority: c.priority,
+    };
+    let all: Vec<Column> = row.columns.iter().map(column).collect();
+    serde_json::to_vec(&all).unwrap_or_default()
+}
