@@ -25,7 +25,6 @@ pub use duration::{human_duration, since};
 pub use row::*;
 pub use table::{by_kind, find, table};
 pub use virtual_resources::{VirtualResource, virtual_resources};
-pub use write::mark_deleted;
 
 #[cfg(test)]
 mod stories;

@@ -139,7 +139,8 @@ pub enum Op {
     Update,
     /// PUT or PATCH of `/status`: only the status (and what belongs to it) is taken.
     Status,
-    /// PUT or PATCH of another subresource that takes the whole object, such as `finalize`, `ephemeralcontainers`.
+    /// PUT or PATCH of another subresource that takes the whole object, such as `finalize`, `ephemeralcontainers`; and
+    /// `delete`, the write of an object that was marked as being deleted but must stay a while.
     Subresource(&'static str),
 }
 

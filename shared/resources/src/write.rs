@@ -2,8 +2,8 @@
 //! randomness and the cluster is in the request.
 
 use crate::{Op, Row, WriteRequest, Written, encode, meta, names};
-use api::{Object, Status, field};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use api::{Status, field};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What is special about a kind. Every method has a default that does nothing.
@@ -143,38 +143,6 @@ fn allocate<K: Kind>(new: &mut K, old: Option<&K>, request: &WriteRequest<'_>, e
     }
 }
 
-/// The write that marks an object as being deleted.
+/// The write that marks an object as being deleted: the handler sets `deletionTimestamp`, the grace period and the
+/// finalizers, the kind shows it where it must (a Namespace in its phase). Nothing is validated.
 const DELETE: Op = Op::Subresource("delete");
-
-/// The object marked as being deleted at `at`, with `grace` seconds to go: what a delete stores when the object must
-/// stay a while, for its grace period or its finalizers. `finalizers` are added (`foregroundDeletion`, `orphan`).
-/// An object that is being deleted already keeps its time unless the new one is earlier.
-pub fn mark_deleted(
-    row: &Row,
-    object: &Object,
-    request: &WriteRequest<'_>,
-    grace: i64,
-    finalizers: &[&str],
-) -> Result<Written, Status> {
-    let mut meta: ObjectMeta = serde_json::from_slice(&object.body()[object.metadata_span().range()])
-        .map_err(Status::internal)?;
-    let at = request.now.saturating_add(jiff::SignedDuration::from_secs(grace)).map_err(Status::internal)?;
-    let sooner = meta.deletion_grace_period_seconds.is_none_or(|before| grace < before);
-    if meta.deletion_timestamp.is_none() || sooner {
-        if meta.deletion_timestamp.is_none() && meta.generation.unwrap_or_default() > 0 {
-            meta.generation = meta.generation.map(|generation| generation + 1);
-        }
-        meta.deletion_timestamp = Some(Time(at));
-        meta.deletion_grace_period_seconds = Some(grace);
-    }
-    let list = meta.finalizers.get_or_insert_default();
-    for name in finalizers {
-        if !list.iter().any(|f| f == name) {
-            list.push((*name).to_owned());
-        }
-    }
-    let meta = encode::canonical(&meta)?;
-    let span = object.metadata_span().range();
-    let body = [&object.body()[..span.start], meta.as_slice(), &object.body()[span.end..]].concat();
-    (row.write)(&WriteRequest { op: DELETE, body: &body, old: Some(object), ..*request })
-}

@@ -1,0 +1,166 @@
+use super::*;
+
+const MINIMAL: &str =
+    r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"spec":{"containers":[{"name":"c","image":"nginx"}]}}"#;
+
+/// A pod with `more` in its spec beside one container.
+fn with(more: &str) -> String {
+    MINIMAL.replace(r#""spec":{"#, &format!(r#""spec":{{{more},"#))
+}
+
+/// A pod whose container has `more`.
+fn with_container(more: &str) -> String {
+    MINIMAL.replace(r#""image":"nginx""#, &format!(r#""image":"nginx",{more}"#))
+}
+
+#[test]
+fn a_minimal_pod_is_filled_as_upstream_fills_it() {
+    let stored = create(MINIMAL);
+    let expected = concat!(
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"creationTimestamp":"2026-01-02T03:04:05Z","generation":1,"name":"web","namespace":"ns","uid":"11111111-2222-4333-8444-555555555555"},"#,
+        r#""spec":{"containers":[{"image":"nginx","imagePullPolicy":"Always","name":"c","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File","#,
+        r#""volumeMounts":[{"mountPath":"/var/run/secrets/kubernetes.io/serviceaccount","name":"kube-api-access-NNNNN","readOnly":true}]}],"#,
+        r#""dnsPolicy":"ClusterFirst","enableServiceLinks":true,"preemptionPolicy":"PreemptLowerPriority","priority":0,"restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"serviceAccount":"default","serviceAccountName":"default","terminationGracePeriodSeconds":30,"#,
+        r#""tolerations":[{"effect":"NoExecute","key":"node.kubernetes.io/not-ready","operator":"Exists","tolerationSeconds":300},{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","operator":"Exists","tolerationSeconds":300}],"#,
+        r#""volumes":[{"name":"kube-api-access-NNNNN","projected":{"defaultMode":420,"sources":[{"serviceAccountToken":{"expirationSeconds":3607,"path":"token"}},{"configMap":{"items":[{"key":"ca.crt","path":"ca.crt"}],"name":"kube-root-ca.crt"}},{"downwardAPI":{"items":[{"fieldRef":{"apiVersion":"v1","fieldPath":"metadata.namespace"},"path":"namespace"}]}}]}}]},"#,
+        r#""status":{"phase":"Pending","qosClass":"BestEffort"}}"#
+    );
+    let at = stored.find("kube-api-access-").unwrap() + "kube-api-access-".len();
+    assert_eq!(stored.replace(&stored[at..at + 5], "NNNNN"), expected);
+}
+
+#[test]
+fn defaults_follow_what_is_given() {
+    let stored = create(&with_container(
+        r#""ports":[{"containerPort":80}],"resources":{"limits":{"cpu":"1000m","memory":"0.5Gi"}},"env":[{"name":"A","value":""},{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}}],"readinessProbe":{"httpGet":{"port":80}},"tty":false"#,
+    ));
+    for part in [
+        r#""ports":[{"containerPort":80,"protocol":"TCP"}]"#,
+        r#""resources":{"limits":{"cpu":"1","memory":"512Mi"},"requests":{"cpu":"1","memory":"512Mi"}}"#,
+        r#""env":[{"name":"A"},{"name":"IP","valueFrom":{"fieldRef":{"apiVersion":"v1","fieldPath":"status.podIP"}}}]"#,
+        r#""readinessProbe":{"failureThreshold":3,"httpGet":{"path":"/","port":80,"scheme":"HTTP"},"periodSeconds":10,"successThreshold":1,"timeoutSeconds":1}"#,
+        r#""qosClass":"Guaranteed""#,
+    ] {
+        assert!(stored.contains(part), "{part} is not in {stored}");
+    }
+    let images = [("a:1", "IfNotPresent"), ("a:latest", "Always"), ("r:5000/a", "Always"), ("a@sha256:0", "IfNotPresent")];
+    for (image, policy) in images {
+        let stored = create(&MINIMAL.replace("nginx", image));
+        assert!(stored.contains(&format!(r#""imagePullPolicy":"{policy}""#)), "{image}");
+    }
+    let stored = create(&with(r#""hostNetwork":true,"volumes":[{"name":"v"},{"name":"s","secret":{"secretName":"x"}}]"#));
+    assert!(stored.contains(r#"{"emptyDir":{},"name":"v"},{"name":"s","secret":{"defaultMode":420,"secretName":"x"}}"#));
+}
+
+#[test]
+fn what_is_wrong_is_said_in_upstreams_words() {
+    let subdomain = r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+    let cases = [
+        (MINIMAL.replace("web", "Web"), format!(r#"Pod "Web" is invalid: metadata.name: Invalid value: "Web": {subdomain}"#)),
+        (
+            MINIMAL.replace(r#"{"name":"c","image":"nginx"}"#, ""),
+            r#"Pod "web" is invalid: spec.containers: Required value"#.to_owned(),
+        ),
+        (MINIMAL.replace("nginx", ""), r#"Pod "web" is invalid: spec.containers[0].image: Required value"#.to_owned()),
+        (
+            with_container(r#""volumeMounts":[{"name":"v","mountPath":"/v"}]"#),
+            r#"Pod "web" is invalid: spec.containers[0].volumeMounts[0].name: Not found: "v""#.to_owned(),
+        ),
+        (
+            with_container(r#""resources":{"requests":{"cpu":"2"},"limits":{"cpu":"1"}}"#),
+            r#"Pod "web" is invalid: spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#.to_owned(),
+        ),
+        (
+            with_container(r#""ports":[{"containerPort":70000}]"#),
+            r#"Pod "web" is invalid: spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"#.to_owned(),
+        ),
+        (
+            with_container(r#""livenessProbe":{}"#),
+            r#"Pod "web" is invalid: spec.containers[0].livenessProbe: Required value: must specify a handler type"#.to_owned(),
+        ),
+        (
+            MINIMAL.replace(r#"{"name":"c","image":"nginx"}"#, r#"{"name":"c","image":"a:1"},{"name":"c","image":"a:1"}"#),
+            r#"Pod "web" is invalid: spec.containers[1].name: Duplicate value: "c""#.to_owned(),
+        ),
+        (
+            with(r#""restartPolicy":"Sometimes""#),
+            r#"Pod "web" is invalid: spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#.to_owned(),
+        ),
+        (
+            with(r#""serviceAccountName":"robot""#),
+            r#"pods "web" is forbidden: error looking up service account ns/robot: serviceaccount "robot" not found"#.to_owned(),
+        ),
+        (
+            with(r#""priorityClassName":"vip""#),
+            r#"pods "web" is forbidden: no PriorityClass with name vip was found"#.to_owned(),
+        ),
+        (
+            with(r#""priority":7"#),
+            r#"pods "web" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name"#.to_owned(),
+        ),
+    ];
+    for (body, message) in cases {
+        assert_eq!(refused(&body), message);
+    }
+}
+
+#[test]
+fn only_little_may_change() {
+    let stored = create(MINIMAL);
+    let image = update(&stored.replace(r#""nginx""#, r#""nginx:1""#), &stored).unwrap();
+    assert!(image.contains(r#""image":"nginx:1""#) && image.contains(r#""generation":2"#));
+    let message = update(&stored.replace(r#""dnsPolicy":"ClusterFirst""#, r#""dnsPolicy":"Default""#), &stored);
+    let message = message.unwrap_err();
+    assert!(message.starts_with(r#"Pod "web" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"#), "{message}");
+    // The status is not written through the object, nor the spec through the status.
+    let ready = stored.replace(r#""phase":"Pending""#, r#""phase":"Running""#);
+    assert_eq!(update(&ready, &stored).unwrap(), stored);
+    let both = ready.replace(r#""nginx""#, r#""nginx:1""#);
+    assert_eq!(run(&both, Some(&stored), Op::Status, &Small::usual()).unwrap(), ready);
+}
+
+#[test]
+fn priority_comes_from_the_class() {
+    let class = |name: &str, default: bool, value: i32| {
+        format!(
+            r#"{{"apiVersion":"scheduling.k8s.io/v1","kind":"PriorityClass","metadata":{{"name":"{name}"}},"globalDefault":{default},"value":{value},"preemptionPolicy":"Never"}}"#
+        )
+    };
+    let cluster = || {
+        let cluster = Small::usual().with("priorityclasses", &class("vip", false, 1000));
+        cluster.with("priorityclasses", &class("usual", true, 10))
+    };
+    let vip = run(&with(r#""priorityClassName":"vip""#), None, Op::Create, &cluster()).unwrap();
+    assert!(vip.contains(r#""preemptionPolicy":"Never","priority":1000,"priorityClassName":"vip""#));
+    let usual = run(MINIMAL, None, Op::Create, &cluster()).unwrap();
+    assert!(usual.contains(r#""priority":10,"priorityClassName":"usual""#));
+}
+
+#[test]
+fn a_pod_is_bound_once() {
+    let stored = create(MINIMAL);
+    let pod = |text: &str| Object::parse(text.to_owned().into(), 1, row(MINIMAL).fields).unwrap();
+    let binding = br#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{"kind":"Node","name":"n1"}}"#;
+    let bound = crate::bind(&pod(&stored), binding, now()).unwrap();
+    let bound = String::from_utf8(bound.to_vec()).unwrap();
+    assert!(bound.contains(r#""nodeName":"n1""#));
+    assert!(bound.contains(r#""conditions":[{"lastTransitionTime":"2026-01-02T03:04:05Z","observedGeneration":1,"status":"True","type":"PodScheduled"}]"#));
+    let again = crate::bind(&pod(&bound), binding, now()).unwrap_err();
+    assert_eq!((again.code, again.message.as_str()), (409, r#"Operation cannot be fulfilled on pods/binding "web": pod web is already assigned to node "n1""#));
+    let nowhere = br#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{}}"#;
+    let refused = crate::bind(&pod(&stored), nowhere, now()).unwrap_err();
+    assert_eq!(refused.message, r#"Binding "web" is invalid: target.name: Required value"#);
+}
+
+#[test]
+fn only_pods_that_run_linger() {
+    let row = row(MINIMAL);
+    let pod = |text: &str| Object::parse(text.to_owned().into(), 1, row.fields).unwrap();
+    let stored = create(MINIMAL);
+    let bound = stored.replace(r#""preemptionPolicy""#, r#""nodeName":"n1","preemptionPolicy""#);
+    assert_eq!((row.grace)(&pod(&stored), None), None);
+    assert_eq!((row.grace)(&pod(&bound), None), Some(30));
+    assert_eq!((row.grace)(&pod(&bound), Some(5)), Some(5));
+    assert_eq!((row.grace)(&pod(&bound), Some(0)), None);
+    assert_eq!((row.grace)(&pod(&bound.replace("Pending", "Failed")), None), None);
+}
