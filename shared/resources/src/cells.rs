@@ -8,17 +8,34 @@ use std::collections::BTreeMap;
 
 /// A column that is always shown.
 pub(crate) const fn column(name: &'static str, kind: &'static str, description: &'static str) -> Column {
-    Column { name, kind, format: "", priority: 0, description }
+    Column {
+        name,
+        kind,
+        format: "",
+        priority: 0,
+        description,
+    }
 }
 
 /// A column that `-o wide` adds.
 pub(crate) const fn wide(name: &'static str, description: &'static str) -> Column {
-    Column { name, kind: "string", format: "", priority: 1, description }
+    Column {
+        name,
+        kind: "string",
+        format: "",
+        priority: 1,
+        description,
+    }
 }
 
 /// `NAME`.
-pub(crate) const NAME: Column =
-    Column { name: "Name", kind: "string", format: "name", priority: 0, description: "Name of the object." };
+pub(crate) const NAME: Column = Column {
+    name: "Name",
+    kind: "string",
+    format: "name",
+    priority: 0,
+    description: "Name of the object.",
+};
 /// `AGE`.
 pub(crate) const AGE: Column = column("Age", "string", "Time since the object was created.");
 /// `CREATED AT`, of kinds without columns of their own.
@@ -32,7 +49,9 @@ pub(crate) const SELECTOR: Column = wide("Selector", "The labels by which pods a
 
 /// Name and date of creation.
 pub(crate) fn name_and_date(object: &Object, _: Timestamp) -> Vec<Cell> {
-    let date = object.creation_timestamp().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let date = object
+        .creation_timestamp()
+        .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     vec![name(object), Cell::Text(date.unwrap_or_default())]
 }
 
@@ -63,7 +82,10 @@ pub(crate) fn view<T: serde::de::DeserializeOwned + Default>(object: &Object) ->
 
 /// `a=1,b=2`, or `<none>`.
 pub(crate) fn labels(labels: &BTreeMap<String, String>) -> Cell {
-    let list: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let list: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     or_none(&list.join(","))
 }
 
@@ -100,7 +122,14 @@ impl TemplateView {
     /// The two cells.
     pub(crate) fn cells(&self) -> [Cell; 2] {
         let join = |part: fn(&ContainerView) -> &str| {
-            Cell::Text(self.spec.containers.iter().map(part).collect::<Vec<_>>().join(","))
+            Cell::Text(
+                self.spec
+                    .containers
+                    .iter()
+                    .map(part)
+                    .collect::<Vec<_>>()
+                    .join(","),
+            )
         };
         [join(|c| &c.name), join(|c| &c.image)]
     }
@@ -125,7 +154,11 @@ struct ExpressionView {
 impl SelectorView {
     /// The text, or `<none>`.
     pub(crate) fn cell(&self) -> Cell {
-        let mut terms: Vec<String> = self.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut terms: Vec<String> = self
+            .match_labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         terms.extend(self.match_expressions.iter().map(|e| {
             let mut values = e.values.clone();
             values.sort();

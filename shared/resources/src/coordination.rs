@@ -11,7 +11,11 @@ use serde::Deserialize;
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/leases",
-    columns: &[cells::NAME, cells::column("Holder", "string", "Who holds the lease."), cells::AGE],
+    columns: &[
+        cells::NAME,
+        cells::column("Holder", "string", "Who holds the lease."),
+        cells::AGE,
+    ],
     cells: row_cells,
     keeping: Keeping::Volatile,
     ..Row::usual("coordination.k8s.io", "Lease", "leases", "lease", write::<Lease>)
@@ -29,12 +33,20 @@ impl Kind for Lease {
         if let Some(seconds) = spec.lease_duration_seconds
             && seconds <= 0
         {
-            errors.push(Error::invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"));
+            errors.push(Error::invalid(
+                "spec.leaseDurationSeconds",
+                seconds,
+                "must be greater than 0",
+            ));
         }
         if let Some(count) = spec.lease_transitions
             && count < 0
         {
-            errors.push(Error::invalid("spec.leaseTransitions", count, "must be greater than or equal to 0"));
+            errors.push(Error::invalid(
+                "spec.leaseTransitions",
+                count,
+                "must be greater than or equal to 0",
+            ));
         }
     }
 }

@@ -20,7 +20,13 @@ pub(crate) static ROW: Row = Row {
         cells::AGE,
     ],
     cells: row_cells,
-    ..Row::usual("discovery.k8s.io", "EndpointSlice", "endpointslices", "endpointslice", write::<EndpointSlice>)
+    ..Row::usual(
+        "discovery.k8s.io",
+        "EndpointSlice",
+        "endpointslices",
+        "endpointslice",
+        write::<EndpointSlice>,
+    )
 };
 
 const TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
@@ -64,7 +70,11 @@ impl Kind for EndpointSlice {
             }
             let protocol = port.protocol.as_deref().unwrap_or_default();
             if !["SCTP", "TCP", "UDP"].contains(&protocol) {
-                errors.push(Error::not_supported(field::child(&path, "protocol"), protocol, &["SCTP", "TCP", "UDP"]));
+                errors.push(Error::not_supported(
+                    field::child(&path, "protocol"),
+                    protocol,
+                    &["SCTP", "TCP", "UDP"],
+                ));
             }
         }
     }
@@ -72,7 +82,11 @@ impl Kind for EndpointSlice {
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
         self.validate(errors);
         if self.address_type != old.address_type {
-            errors.push(Error::invalid("addressType", &self.address_type, "field is immutable"));
+            errors.push(Error::invalid(
+                "addressType",
+                &self.address_type,
+                "field is immutable",
+            ));
         }
     }
 }
@@ -81,8 +95,16 @@ fn validate_endpoints(slice: &EndpointSlice, errors: &mut Vec<Error>) {
     let endpoints = slice.endpoints.as_deref().unwrap_or_default();
     if endpoints.len() > 1000 {
         let detail = "must have at most 1000 items".to_owned();
-        let error = Error { kind: field::ErrorType::TooMany, field: "endpoints".to_owned(), value: String::new(), detail };
-        errors.push(Error { value: endpoints.len().to_string(), ..error });
+        let error = Error {
+            kind: field::ErrorType::TooMany,
+            field: "endpoints".to_owned(),
+            value: String::new(),
+            detail,
+        };
+        errors.push(Error {
+            value: endpoints.len().to_string(),
+            ..error
+        });
     }
     for (i, endpoint) in endpoints.iter().enumerate() {
         let path = field::child(&field::index("endpoints", i), "addresses");
@@ -126,7 +148,11 @@ fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let view: View = cells::view(object);
     let port = |port: &Port| port.port.map_or_else(|| "*".to_owned(), |port| port.to_string());
     let ports: Vec<String> = view.ports.iter().map(port).collect();
-    let addresses: Vec<String> = view.endpoints.into_iter().flat_map(|endpoint| endpoint.addresses).collect();
+    let addresses: Vec<String> = view
+        .endpoints
+        .into_iter()
+        .flat_map(|endpoint| endpoint.addresses)
+        .collect();
     vec![
         cells::name(object),
         Cell::Text(view.address_type),

@@ -5,7 +5,11 @@ use jiff::Timestamp;
 /// A duration in seconds, short enough for a column: two units at most.
 pub fn human_duration(seconds: i64) -> String {
     let two = |big: i64, unit: char, small: i64, sub: char| {
-        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{sub}") }
+        if small == 0 {
+            format!("{big}{unit}")
+        } else {
+            format!("{big}{unit}{small}{sub}")
+        }
     };
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     match seconds {
@@ -40,10 +44,25 @@ mod tests {
     fn as_kubectl_prints() {
         let (m, h, d) = (60, 3600, 86400);
         for (seconds, text) in [
-            (-5, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (9 * m + 59, "9m59s"),
-            (10 * m + 5, "10m"), (179 * m, "179m"), (180 * m, "3h"), (3 * h + 4 * m, "3h4m"), (9 * h + m, "9h"),
-            (47 * h, "47h"), (48 * h, "2d"), (50 * h, "2d2h"), (8 * d + h, "8d"), (729 * d, "729d"),
-            (731 * d, "2y1d"), (3000 * d, "8y"),
+            (-5, "<invalid>"),
+            (-1, "0s"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (9 * m + 59, "9m59s"),
+            (10 * m + 5, "10m"),
+            (179 * m, "179m"),
+            (180 * m, "3h"),
+            (3 * h + 4 * m, "3h4m"),
+            (9 * h + m, "9h"),
+            (47 * h, "47h"),
+            (48 * h, "2d"),
+            (50 * h, "2d2h"),
+            (8 * d + h, "8d"),
+            (729 * d, "729d"),
+            (731 * d, "2y1d"),
+            (3000 * d, "8y"),
         ] {
             assert_eq!(human_duration(seconds), text);
         }

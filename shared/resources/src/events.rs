@@ -51,7 +51,10 @@ pub(crate) fn from_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
         reporting_instance: event.reporting_instance,
         series: event.series.and_then(|series| {
             let last_observed_time = series.last_observed_time?;
-            Some(EventSeries { count: series.count.unwrap_or_default(), last_observed_time })
+            Some(EventSeries {
+                count: series.count.unwrap_or_default(),
+                last_observed_time,
+            })
         }),
         type_: event.type_,
     })

@@ -12,7 +12,11 @@ const ANNOTATIONS_MAX: usize = 256 * 1024;
 const IMMUTABLE: &str = "field is immutable";
 
 /// Fills what the server owns in a new object.
-pub(crate) fn prepare_create(meta: &mut ObjectMeta, row: &Row, request: &WriteRequest<'_>) -> Result<(), Status> {
+pub(crate) fn prepare_create(
+    meta: &mut ObjectMeta,
+    row: &Row,
+    request: &WriteRequest<'_>,
+) -> Result<(), Status> {
     scope(meta, row, request)?;
     meta.name = Some(request.name.to_owned()).filter(|name| !name.is_empty());
     meta.uid = Some(request.uid.to_owned());
@@ -89,27 +93,44 @@ pub(crate) fn validate(meta: &ObjectMeta, namespaced: bool, rule: NameRule, erro
         invalid(errors, "metadata.generateName", prefix, rule(&masked));
     }
     match meta.name.as_deref() {
-        None | Some("") => errors.push(Error::required("metadata.name", "name or generateName is required")),
+        None | Some("") => errors.push(Error::required(
+            "metadata.name",
+            "name or generateName is required",
+        )),
         Some(name) => invalid(errors, "metadata.name", name, rule(name)),
     }
     match meta.namespace.as_deref().unwrap_or_default() {
         "" if namespaced => errors.push(Error::required("metadata.namespace", "")),
         "" => {}
-        namespace if namespaced => invalid(errors, "metadata.namespace", namespace, names::dns_label(namespace)),
+        namespace if namespaced => invalid(
+            errors,
+            "metadata.namespace",
+            namespace,
+            names::dns_label(namespace),
+        ),
         _ => errors.push(Error::forbidden("metadata.namespace", "not allowed on this type")),
     }
     validate_labels(meta.labels.as_ref(), "metadata.labels", errors);
     validate_annotations(meta.annotations.as_ref(), "metadata.annotations", errors);
     validate_owners(meta, errors);
-    validate_finalizers(meta.finalizers.as_deref().unwrap_or_default(), "metadata.finalizers", errors);
+    validate_finalizers(
+        meta.finalizers.as_deref().unwrap_or_default(),
+        "metadata.finalizers",
+        errors,
+    );
 }
 
 /// Rules for a change of `metadata`.
 pub(crate) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<Error>) {
     if old.deletion_timestamp.is_some() {
         let before = old.finalizers.as_deref().unwrap_or_default();
-        let added: Vec<&String> =
-            new.finalizers.as_deref().unwrap_or_default().iter().filter(|f| !before.contains(f)).collect();
+        let added: Vec<&String> = new
+            .finalizers
+            .as_deref()
+            .unwrap_or_default()
+            .iter()
+            .filter(|f| !before.contains(f))
+            .collect();
         if !added.is_empty() {
             let list: Vec<String> = added.iter().map(|f| format!("{f:?}")).collect();
             let why = format!(
@@ -129,11 +150,19 @@ pub(crate) fn validate_update(new: &ObjectMeta, old: &ObjectMeta, errors: &mut V
 
 /// One `Invalid` for each of the words.
 pub(crate) fn invalid(errors: &mut Vec<Error>, path: &str, value: impl serde::Serialize, words: Vec<String>) {
-    errors.extend(words.into_iter().map(|detail| Error::invalid(path, &value, detail)));
+    errors.extend(
+        words
+            .into_iter()
+            .map(|detail| Error::invalid(path, &value, detail)),
+    );
 }
 
 /// Rules for labels.
-pub(crate) fn validate_labels(labels: Option<&BTreeMap<String, String>>, path: &str, errors: &mut Vec<Error>) {
+pub(crate) fn validate_labels(
+    labels: Option<&BTreeMap<String, String>>,
+    path: &str,
+    errors: &mut Vec<Error>,
+) {
     for (key, value) in labels.into_iter().flatten() {
         invalid(errors, path, key, names::qualified_name(key));
         invalid(errors, path, value, names::label_value(value));
@@ -141,11 +170,19 @@ pub(crate) fn validate_labels(labels: Option<&BTreeMap<String, String>>, path: &
 }
 
 /// Rules for annotations.
-pub(crate) fn validate_annotations(map: Option<&BTreeMap<String, String>>, path: &str, errors: &mut Vec<Error>) {
+pub(crate) fn validate_annotations(
+    map: Option<&BTreeMap<String, String>>,
+    path: &str,
+    errors: &mut Vec<Error>,
+) {
     for key in map.into_iter().flatten().map(|(key, _)| key) {
         invalid(errors, path, key, names::qualified_name(&key.to_lowercase()));
     }
-    let size: usize = map.into_iter().flatten().map(|(key, value)| key.len() + value.len()).sum();
+    let size: usize = map
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
     if size > ANNOTATIONS_MAX {
         errors.push(Error::too_long(path, ANNOTATIONS_MAX));
     }

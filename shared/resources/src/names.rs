@@ -30,7 +30,10 @@ fn check(name: &str, max: usize, good: bool, words: &str) -> Vec<String> {
 
 /// The longest leading part of `name` that can be judged by a rule with a limit of its own.
 fn within(name: &str, max: usize) -> &str {
-    let end = (0..=max.min(name.len())).rev().find(|&i| name.is_char_boundary(i)).unwrap_or(0);
+    let end = (0..=max.min(name.len()))
+        .rev()
+        .find(|&i| name.is_char_boundary(i))
+        .unwrap_or(0);
     name[..end].trim_end_matches(['-', '.'])
 }
 
@@ -43,7 +46,12 @@ pub(crate) fn dns_label(name: &str) -> Vec<String> {
 /// An RFC 1035 label.
 pub(crate) fn dns_1035_label(name: &str) -> Vec<String> {
     let judged = if name.len() > 63 { within(name, 63) } else { name };
-    check(name, 63, valid_dns_label(judged) && judged.starts_with(|c: char| c.is_ascii_lowercase()), LABEL_1035)
+    check(
+        name,
+        63,
+        valid_dns_label(judged) && judged.starts_with(|c: char| c.is_ascii_lowercase()),
+        LABEL_1035,
+    )
 }
 
 /// An RFC 1123 subdomain.
@@ -57,7 +65,11 @@ pub(crate) fn path_segment(name: &str) -> Vec<String> {
     if name == "." || name == ".." {
         return vec![format!("may not be '{name}'")];
     }
-    ['/', '%'].iter().filter(|c| name.contains(**c)).map(|c| format!("may not contain '{c}'")).collect()
+    ['/', '%']
+        .iter()
+        .filter(|c| name.contains(**c))
+        .map(|c| format!("may not contain '{c}'"))
+        .collect()
 }
 
 /// A name with an optional prefix, such as a label key.
@@ -74,7 +86,11 @@ pub(crate) fn qualified_name(key: &str) -> Vec<String> {
             name
         }
         Some((prefix, name)) => {
-            wrong.extend(dns_subdomain(prefix).into_iter().map(|words| format!("prefix part {words}")));
+            wrong.extend(
+                dns_subdomain(prefix)
+                    .into_iter()
+                    .map(|words| format!("prefix part {words}")),
+            );
             name
         }
         None => key,
@@ -98,7 +114,11 @@ pub(crate) fn label_value(value: &str) -> Vec<String> {
 fn name_characters(name: &str) -> bool {
     let end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
-    end(bytes.first()) && end(bytes.last()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    end(bytes.first())
+        && end(bytes.last())
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
 /// A key of a ConfigMap or Secret.
@@ -107,7 +127,11 @@ pub(crate) fn config_key(key: &str) -> Vec<String> {
     if key.len() > 253 {
         wrong.push(too_long(253));
     }
-    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+    if key.is_empty()
+        || !key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    {
         wrong.push("a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')".to_owned());
     }
     match key {
@@ -124,7 +148,10 @@ pub(crate) fn env_name(name: &str) -> Vec<String> {
     if good {
         return Vec::new();
     }
-    vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
+    vec![
+        "a valid environment variable name must consist only of printable ASCII characters other than '='"
+            .to_owned(),
+    ]
 }
 
 /// The name of a port, as IANA registers services.
@@ -133,7 +160,10 @@ pub(crate) fn port_name(name: &str) -> Vec<String> {
     if name.len() > 15 {
         wrong.push("must be no more than 15 characters".to_owned());
     }
-    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    {
         wrong.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
     }
     if !name.bytes().any(|b| b.is_ascii_lowercase()) {
@@ -150,7 +180,11 @@ pub(crate) fn port_name(name: &str) -> Vec<String> {
 
 /// A port number.
 pub(crate) fn port_number(port: i32) -> Vec<String> {
-    if (1..=65535).contains(&port) { Vec::new() } else { vec!["must be between 1 and 65535, inclusive".to_owned()] }
+    if (1..=65535).contains(&port) {
+        Vec::new()
+    } else {
+        vec!["must be between 1 and 65535, inclusive".to_owned()]
+    }
 }
 
 /// An IP address.

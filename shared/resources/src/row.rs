@@ -57,6 +57,9 @@ pub struct Row {
     pub propagation: &'static str,
 }
 
+/// From the JSON of one version to the JSON of another.
+pub type Convert = fn(&[u8]) -> Result<Vec<u8>, Status>;
+
 /// A served version.
 #[derive(Debug)]
 pub struct Version {
@@ -65,9 +68,9 @@ pub struct Version {
     /// Version name.
     pub name: &'static str,
     /// From this version to the hub. `None`: the identity but for `apiVersion`.
-    pub to_hub: Option<fn(&[u8]) -> Result<Vec<u8>, Status>>,
+    pub to_hub: Option<Convert>,
     /// From the hub (stored bytes) to this version. `None`: the identity but for `apiVersion`.
-    pub from_hub: Option<fn(&[u8]) -> Result<Vec<u8>, Status>>,
+    pub from_hub: Option<Convert>,
 }
 
 /// A subresource, for discovery and routing.
@@ -195,17 +198,29 @@ pub trait Cluster {
 }
 
 /// `/status`.
-pub const STATUS: Subresource = Subresource { name: "status", kind: ("", "", ""), verbs: &["get", "patch", "update"] };
+pub const STATUS: Subresource = Subresource {
+    name: "status",
+    kind: ("", "", ""),
+    verbs: &["get", "patch", "update"],
+};
 /// `/scale`.
-pub const SCALE: Subresource =
-    Subresource { name: "scale", kind: ("autoscaling", "v1", "Scale"), verbs: &["get", "patch", "update"] };
+pub const SCALE: Subresource = Subresource {
+    name: "scale",
+    kind: ("autoscaling", "v1", "Scale"),
+    verbs: &["get", "patch", "update"],
+};
 
 const V1: &[Version] = &[Version::same("v1")];
 
 impl Version {
     /// A version whose bytes are the hub's.
     pub const fn same(name: &'static str) -> Self {
-        Self { group: None, name, to_hub: None, from_hub: None }
+        Self {
+            group: None,
+            name,
+            to_hub: None,
+            from_hub: None,
+        }
     }
 }
 
@@ -257,7 +272,9 @@ impl Row {
 
     /// The served version of `group` and `name`.
     pub fn version(&self, group: &str, name: &str) -> Option<&'static Version> {
-        self.versions.iter().find(|v| v.name == name && v.group.unwrap_or(self.group) == group)
+        self.versions
+            .iter()
+            .find(|v| v.name == name && v.group.unwrap_or(self.group) == group)
     }
 
     /// The subresource `name`.
@@ -267,6 +284,10 @@ impl Row {
 
     /// The key in the store.
     pub fn key(&self, namespace: &str, name: &str) -> String {
-        if self.namespaced { format!("{}/{namespace}/{name}", self.prefix) } else { format!("{}/{name}", self.prefix) }
+        if self.namespaced {
+            format!("{}/{namespace}/{name}", self.prefix)
+        } else {
+            format!("{}/{name}", self.prefix)
+        }
     }
 }

@@ -16,12 +16,22 @@ pub(crate) static ROW: Row = Row {
     columns: &[
         cells::NAME,
         cells::column("Value", "integer", "The priority."),
-        cells::column("Global-Default", "boolean", "Whether pods without a class get it."),
+        cells::column(
+            "Global-Default",
+            "boolean",
+            "Whether pods without a class get it.",
+        ),
         cells::AGE,
         cells::column("PreemptionPolicy", "string", "Whether its pods displace others."),
     ],
     cells: row_cells,
-    ..Row::usual("scheduling.k8s.io", "PriorityClass", "priorityclasses", "priorityclass", write::<PriorityClass>)
+    ..Row::usual(
+        "scheduling.k8s.io",
+        "PriorityClass",
+        "priorityclasses",
+        "priorityclass",
+        write::<PriorityClass>,
+    )
 };
 
 /// Resource of the row.
@@ -29,15 +39,18 @@ pub(crate) const RESOURCE: Gvr = Gvr::new("scheduling.k8s.io", "v1", "prioritycl
 /// Users' classes end here; system classes begin above.
 const HIGHEST: i32 = 1_000_000_000;
 /// The classes that every cluster has.
-pub(crate) const SYSTEM: [(&str, i32); 2] =
-    [("system-cluster-critical", 2 * HIGHEST), ("system-node-critical", 2 * HIGHEST + 1000)];
+pub(crate) const SYSTEM: [(&str, i32); 2] = [
+    ("system-cluster-critical", 2 * HIGHEST),
+    ("system-node-critical", 2 * HIGHEST + 1000),
+];
 
 impl Kind for PriorityClass {
     const ROW: &'static Row = &ROW;
     const GENERATION: bool = true;
 
     fn defaults(&mut self) {
-        self.preemption_policy.get_or_insert_with(|| "PreemptLowerPriority".to_owned());
+        self.preemption_policy
+            .get_or_insert_with(|| "PreemptLowerPriority".to_owned());
         self.value.get_or_insert(0);
     }
 
@@ -60,7 +73,10 @@ impl Kind for PriorityClass {
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {
-        let (name, value) = (self.metadata.name.as_deref().unwrap_or_default(), self.value.unwrap_or_default());
+        let (name, value) = (
+            self.metadata.name.as_deref().unwrap_or_default(),
+            self.value.unwrap_or_default(),
+        );
         if name.starts_with("system-") {
             let known = SYSTEM.iter().any(|(known, at)| *known == name && *at == value);
             if !known {
@@ -73,7 +89,11 @@ impl Kind for PriorityClass {
         }
         let policy = self.preemption_policy.as_deref().unwrap_or_default();
         if !["Never", "PreemptLowerPriority"].contains(&policy) {
-            errors.push(Error::not_supported("preemptionPolicy", policy, &["Never", "PreemptLowerPriority"]));
+            errors.push(Error::not_supported(
+                "preemptionPolicy",
+                policy,
+                &["Never", "PreemptLowerPriority"],
+            ));
         }
     }
 
@@ -82,7 +102,11 @@ impl Kind for PriorityClass {
             errors.push(Error::forbidden("value", "may not be changed in an update."));
         }
         if self.preemption_policy != old.preemption_policy {
-            errors.push(Error::invalid("preemptionPolicy", &self.preemption_policy, "field is immutable"));
+            errors.push(Error::invalid(
+                "preemptionPolicy",
+                &self.preemption_policy,
+                "field is immutable",
+            ));
         }
     }
 }

@@ -13,7 +13,11 @@ pub(crate) fn is_empty(selector: &LabelSelector) -> bool {
 
 /// Rules for a label selector.
 pub(crate) fn validate(selector: &LabelSelector, path: &str, errors: &mut Vec<Error>) {
-    meta::validate_labels(selector.match_labels.as_ref(), &field::child(path, "matchLabels"), errors);
+    meta::validate_labels(
+        selector.match_labels.as_ref(),
+        &field::child(path, "matchLabels"),
+        errors,
+    );
     for (i, expression) in selector.match_expressions.iter().flatten().enumerate() {
         let path = field::index(&field::child(path, "matchExpressions"), i);
         let values = expression.values.as_deref().unwrap_or_default();
@@ -28,10 +32,19 @@ pub(crate) fn validate(selector: &LabelSelector, path: &str, errors: &mut Vec<Er
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => {
-                errors.push(Error::invalid(field::child(&path, "operator"), other, "not a valid selector operator"));
+                errors.push(Error::invalid(
+                    field::child(&path, "operator"),
+                    other,
+                    "not a valid selector operator",
+                ));
             }
         }
-        meta::invalid(errors, &field::child(&path, "key"), &expression.key, names::qualified_name(&expression.key));
+        meta::invalid(
+            errors,
+            &field::child(&path, "key"),
+            &expression.key,
+            names::qualified_name(&expression.key),
+        );
         for (i, value) in values.iter().enumerate() {
             let path = field::index(&field::child(&path, "values"), i);
             meta::invalid(errors, &path, value, names::label_value(value));
@@ -42,8 +55,9 @@ pub(crate) fn validate(selector: &LabelSelector, path: &str, errors: &mut Vec<Er
 /// Whether it matches `labels`.
 pub(crate) fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let pairs = selector.match_labels.iter().flatten();
-    let mut requirements: Vec<Requirement> =
-        pairs.map(|(key, value)| Requirement::In(key.clone(), [value.clone()].into())).collect();
+    let mut requirements: Vec<Requirement> = pairs
+        .map(|(key, value)| Requirement::In(key.clone(), [value.clone()].into()))
+        .collect();
     for expression in selector.match_expressions.iter().flatten() {
         let key = expression.key.clone();
         let values = expression.values.iter().flatten().cloned().collect();

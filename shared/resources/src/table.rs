@@ -31,15 +31,23 @@ pub fn table() -> &'static [&'static Row] {
 }
 
 fn serves(row: &Row, group: &str) -> bool {
-    row.versions.iter().any(|version| version.group.unwrap_or(row.group) == group)
+    row.versions
+        .iter()
+        .any(|version| version.group.unwrap_or(row.group) == group)
 }
 
 /// The resource `plural` of `group` (of any group in which it is served).
 pub fn find(group: &str, plural: &str) -> Option<&'static Row> {
-    TABLE.iter().copied().find(|row| row.plural == plural && serves(row, group))
+    TABLE
+        .iter()
+        .copied()
+        .find(|row| row.plural == plural && serves(row, group))
 }
 
 /// The resource of `kind` in `group`.
 pub fn by_kind(group: &str, kind: &str) -> Option<&'static Row> {
-    TABLE.iter().copied().find(|row| row.kind == kind && serves(row, group))
+    TABLE
+        .iter()
+        .copied()
+        .find(|row| row.kind == kind && serves(row, group))
 }

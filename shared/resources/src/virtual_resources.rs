@@ -26,13 +26,33 @@ const fn review(
     kind: &'static str,
     namespaced: bool,
 ) -> VirtualResource {
-    VirtualResource { group, version: "v1", plural, singular, kind, namespaced, verbs: &["create"] }
+    VirtualResource {
+        group,
+        version: "v1",
+        plural,
+        singular,
+        kind,
+        namespaced,
+        verbs: &["create"],
+    }
 }
 
 static VIRTUAL: &[VirtualResource] = &[
     review("", "bindings", "binding", "Binding", true),
-    review("authentication.k8s.io", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview", false),
-    review("authentication.k8s.io", "tokenreviews", "tokenreview", "TokenReview", false),
+    review(
+        "authentication.k8s.io",
+        "selfsubjectreviews",
+        "selfsubjectreview",
+        "SelfSubjectReview",
+        false,
+    ),
+    review(
+        "authentication.k8s.io",
+        "tokenreviews",
+        "tokenreview",
+        "TokenReview",
+        false,
+    ),
     review(
         "authorization.k8s.io",
         "localsubjectaccessreviews",
@@ -54,7 +74,13 @@ static VIRTUAL: &[VirtualResource] = &[
         "SelfSubjectRulesReview",
         false,
     ),
-    review("authorization.k8s.io", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview", false),
+    review(
+        "authorization.k8s.io",
+        "subjectaccessreviews",
+        "subjectaccessreview",
+        "SubjectAccessReview",
+        false,
+    ),
 ];
 
 /// Resources without storage, for discovery. `TokenRequest`, `Eviction` and `Scale` are not among them: they are

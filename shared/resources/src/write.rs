@@ -38,7 +38,11 @@ pub(crate) trait Kind:
         self.validate(errors);
     }
     /// Takes addresses and ports, after validation.
-    fn allocate(&mut self, _old: Option<&Self>, _request: &WriteRequest<'_>) -> Result<(), Vec<field::Error>> {
+    fn allocate(
+        &mut self,
+        _old: Option<&Self>,
+        _request: &WriteRequest<'_>,
+    ) -> Result<(), Vec<field::Error>> {
         Ok(())
     }
     /// Whether the change is one that `metadata.generation` counts.
@@ -65,7 +69,10 @@ pub(crate) fn write<K: Kind>(request: &WriteRequest<'_>) -> Result<Written, Stat
     if !errors.is_empty() {
         return Err(Status::invalid(K::ROW.group, K::ROW.kind, request.name, errors));
     }
-    Ok(Written { body: encode::canonical(&new)?.into(), warnings: new.warnings() })
+    Ok(Written {
+        body: encode::canonical(&new)?.into(),
+        warnings: new.warnings(),
+    })
 }
 
 /// Decodes an object, or says what cannot be read.
@@ -74,10 +81,16 @@ pub(crate) fn decode<K: k8s_openapi::Resource + DeserializeOwned>(body: &[u8]) -
 }
 
 fn unreadable(kind: &str, version: &str, error: &serde_json::Error) -> Status {
-    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+    Status::bad_request(format!(
+        "{kind} in version {version:?} cannot be handled as a {kind}: {error}"
+    ))
 }
 
-fn create<K: Kind>(new: &mut K, request: &WriteRequest<'_>, errors: &mut Vec<field::Error>) -> Result<(), Status> {
+fn create<K: Kind>(
+    new: &mut K,
+    request: &WriteRequest<'_>,
+    errors: &mut Vec<field::Error>,
+) -> Result<(), Status> {
     new.defaults();
     meta::prepare_create(new.metadata_mut(), K::ROW, request)?;
     if K::GENERATION {
@@ -135,7 +148,12 @@ fn no_rule(_: &str) -> Vec<String> {
     Vec::new()
 }
 
-fn allocate<K: Kind>(new: &mut K, old: Option<&K>, request: &WriteRequest<'_>, errors: &mut Vec<field::Error>) {
+fn allocate<K: Kind>(
+    new: &mut K,
+    old: Option<&K>,
+    request: &WriteRequest<'_>,
+    errors: &mut Vec<field::Error>,
+) {
     if errors.is_empty()
         && let Err(refused) = new.allocate(old, request)
     {

@@ -36,7 +36,13 @@ pub(crate) static ROW: Row = Row {
         status_replicas: "status.replicas",
         selector: "spec.selector",
     }),
-    ..Row::usual("apps", "Deployment", "deployments", "deployment", write::<Deployment>)
+    ..Row::usual(
+        "apps",
+        "Deployment",
+        "deployments",
+        "deployment",
+        write::<Deployment>,
+    )
 };
 
 impl Kind for Deployment {
@@ -55,8 +61,12 @@ impl Kind for Deployment {
         }
         if kind == "RollingUpdate" {
             let rolling = strategy.rolling_update.get_or_insert_default();
-            rolling.max_unavailable.get_or_insert_with(|| IntOrString::String("25%".to_owned()));
-            rolling.max_surge.get_or_insert_with(|| IntOrString::String("25%".to_owned()));
+            rolling
+                .max_unavailable
+                .get_or_insert_with(|| IntOrString::String("25%".to_owned()));
+            rolling
+                .max_surge
+                .get_or_insert_with(|| IntOrString::String("25%".to_owned()));
         }
         template::defaults(&mut spec.template);
         self.status.get_or_insert_default();
@@ -75,6 +85,10 @@ impl Kind for Deployment {
         self.metadata.labels.clone_from(&old.metadata.labels);
     }
 
+    fn warnings(&self) -> Vec<String> {
+        super::warnings(&self.spec.template)
+    }
+
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec) || self.metadata.annotations != old.metadata.annotations
     }
@@ -82,13 +96,22 @@ impl Kind for Deployment {
     fn validate(&self, errors: &mut Vec<Error>) {
         let spec = &self.spec;
         validate_count("spec.replicas", spec.replicas, errors);
-        validate_template(&spec.selector, &spec.template, "empty selector is invalid for deployment", errors);
+        validate_template(
+            &spec.selector,
+            &spec.template,
+            "empty selector is invalid for deployment",
+            errors,
+        );
         if let Some(strategy) = &spec.strategy {
             validate_strategy(strategy, errors);
         }
         validate_count("spec.minReadySeconds", spec.min_ready_seconds, errors);
         validate_count("spec.revisionHistoryLimit", spec.revision_history_limit, errors);
-        validate_count("spec.progressDeadlineSeconds", spec.progress_deadline_seconds, errors);
+        validate_count(
+            "spec.progressDeadlineSeconds",
+            spec.progress_deadline_seconds,
+            errors,
+        );
         if let Some(deadline) = spec.progress_deadline_seconds
             && deadline <= spec.min_ready_seconds.unwrap_or_default()
         {
@@ -100,13 +123,20 @@ impl Kind for Deployment {
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
         self.validate(errors);
         if self.spec.selector != old.spec.selector {
-            errors.push(Error::invalid("spec.selector", &self.spec.selector, "field is immutable"));
+            errors.push(Error::invalid(
+                "spec.selector",
+                &self.spec.selector,
+                "field is immutable",
+            ));
         }
     }
 }
 
 fn validate_strategy(strategy: &DeploymentStrategy, errors: &mut Vec<Error>) {
-    match (strategy.type_.as_deref().unwrap_or_default(), &strategy.rolling_update) {
+    match (
+        strategy.type_.as_deref().unwrap_or_default(),
+        &strategy.rolling_update,
+    ) {
         ("Recreate", Some(_)) => {
             let why = "may not be specified when strategy `type` is 'Recreate'";
             errors.push(Error::forbidden("spec.strategy.rollingUpdate", why));
@@ -117,12 +147,19 @@ fn validate_strategy(strategy: &DeploymentStrategy, errors: &mut Vec<Error>) {
             let why = "this should be defaulted and never be nil";
             errors.push(Error::required("spec.strategy.rollingUpdate", why));
         }
-        (other, _) => errors.push(Error::not_supported("spec.strategy.type", other, &["Recreate", "RollingUpdate"])),
+        (other, _) => errors.push(Error::not_supported(
+            "spec.strategy.type",
+            other,
+            &["Recreate", "RollingUpdate"],
+        )),
     }
 }
 
 fn validate_rolling(rolling: &RollingUpdateDeployment, errors: &mut Vec<Error>) {
-    let unavailable = ("spec.strategy.rollingUpdate.maxUnavailable", rolling.max_unavailable.as_ref());
+    let unavailable = (
+        "spec.strategy.rollingUpdate.maxUnavailable",
+        rolling.max_unavailable.as_ref(),
+    );
     let surge = ("spec.strategy.rollingUpdate.maxSurge", rolling.max_surge.as_ref());
     for (path, value) in [unavailable, surge] {
         match value {
@@ -142,18 +179,30 @@ fn validate_rolling(rolling: &RollingUpdateDeployment, errors: &mut Vec<Error>) 
         None => true,
     };
     if zero(unavailable.1) && zero(surge.1) {
-        errors.push(Error::invalid(unavailable.0, unavailable.1, "may not be 0 when `maxSurge` is 0"));
+        errors.push(Error::invalid(
+            unavailable.0,
+            unavailable.1,
+            "may not be 0 when `maxSurge` is 0",
+        ));
     }
     if let Some(IntOrString::String(text)) = unavailable.1
         && percent(text).is_some_and(|n| n > 100)
     {
-        errors.push(Error::invalid(unavailable.0, text, "must not be greater than 100%"));
+        errors.push(Error::invalid(
+            unavailable.0,
+            text,
+            "must not be greater than 100%",
+        ));
     }
 }
 
 fn percent(text: &str) -> Option<u64> {
     let digits = text.strip_suffix('%')?;
-    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
+    if digits.bytes().all(|b| b.is_ascii_digit()) {
+        digits.parse().ok()
+    } else {
+        None
+    }
 }
 
 #[derive(Default, Deserialize)]

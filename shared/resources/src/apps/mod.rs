@@ -3,7 +3,7 @@
 pub(crate) mod deployment;
 pub(crate) mod replica_set;
 
-use crate::selector;
+use crate::{core::pod, selector};
 use api::field::Error;
 use k8s_openapi::{api::core::v1::PodTemplateSpec, apimachinery::pkg::apis::meta::v1::LabelSelector};
 
@@ -18,21 +18,40 @@ fn validate_template(
     if selector::is_empty(wanted) {
         errors.push(Error::invalid("spec.selector", wanted, empty_words));
     }
-    let labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
+    let labels = template
+        .metadata
+        .as_ref()
+        .and_then(|meta| meta.labels.clone())
+        .unwrap_or_default();
     if !selector::is_empty(wanted) && !selector::matches(wanted, &labels) {
         let why = "`selector` does not match template `labels`";
         errors.push(Error::invalid("spec.template.metadata.labels", &labels, why));
     }
-    crate::core::pod::template::validate(template, "spec.template", errors);
+    pod::template::validate(template, "spec.template", errors);
     let spec = template.spec.as_ref();
-    let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or_default();
+    let policy = spec
+        .and_then(|spec| spec.restart_policy.as_deref())
+        .unwrap_or_default();
     if policy != "Always" {
-        errors.push(Error::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));
+        errors.push(Error::not_supported(
+            "spec.template.spec.restartPolicy",
+            policy,
+            &["Always"],
+        ));
     }
     if spec.is_some_and(|spec| spec.active_deadline_seconds.is_some()) {
         let why = "activeDeadlineSeconds in ReplicaSet is not Supported";
         errors.push(Error::forbidden("spec.template.spec.activeDeadlineSeconds", why));
     }
+}
+
+/// Warnings about a template.
+fn warnings(template: &PodTemplateSpec) -> Vec<String> {
+    template
+        .spec
+        .as_ref()
+        .map(|spec| pod::warnings::of(spec, "spec.template.spec"))
+        .unwrap_or_default()
 }
 
 /// A count that may not be negative.

@@ -34,7 +34,13 @@ pub(crate) static ROW: Row = Row {
         status_replicas: "status.replicas",
         selector: "spec.selector",
     }),
-    ..Row::usual("apps", "ReplicaSet", "replicasets", "replicaset", write::<ReplicaSet>)
+    ..Row::usual(
+        "apps",
+        "ReplicaSet",
+        "replicasets",
+        "replicaset",
+        write::<ReplicaSet>,
+    )
 };
 
 impl Kind for ReplicaSet {
@@ -60,6 +66,14 @@ impl Kind for ReplicaSet {
         self.spec.clone_from(&old.spec);
     }
 
+    fn warnings(&self) -> Vec<String> {
+        self.spec
+            .template
+            .as_ref()
+            .map(super::warnings)
+            .unwrap_or_default()
+    }
+
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
     }
@@ -69,12 +83,21 @@ impl Kind for ReplicaSet {
         validate_count("spec.replicas", spec.replicas, errors);
         validate_count("spec.minReadySeconds", spec.min_ready_seconds, errors);
         let template = spec.template.clone().unwrap_or_default();
-        validate_template(&spec.selector, &template, "empty selector is invalid for deployment", errors);
+        validate_template(
+            &spec.selector,
+            &template,
+            "empty selector is invalid for deployment",
+            errors,
+        );
     }
 
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
         if self.spec.selector != old.spec.selector {
-            errors.push(Error::invalid("spec.selector", &self.spec.selector, "field is immutable"));
+            errors.push(Error::invalid(
+                "spec.selector",
+                &self.spec.selector,
+                "field is immutable",
+            ));
         }
         self.validate(errors);
     }

@@ -45,11 +45,18 @@ struct Source {
 
 impl Source {
     fn metric(&self) -> MetricIdentifier {
-        MetricIdentifier { name: self.metric_name.clone(), selector: self.selector.clone() }
+        MetricIdentifier {
+            name: self.metric_name.clone(),
+            selector: self.selector.clone(),
+        }
     }
 
     fn named(metric: MetricIdentifier) -> Self {
-        Self { metric_name: metric.name, selector: metric.selector, ..Self::default() }
+        Self {
+            metric_name: metric.name,
+            selector: metric.selector,
+            ..Self::default()
+        }
     }
 
     fn wish(self) -> MetricTarget {
@@ -101,31 +108,51 @@ impl Metric {
                 metric: s.metric(),
                 target: s.wish(),
             }),
-            pods: self.pods.map(|s| PodsMetricSource { metric: s.metric(), target: s.wish() }),
-            resource: self.resource.map(|s| ResourceMetricSource { name: s.name.clone(), target: s.wish() }),
+            pods: self.pods.map(|s| PodsMetricSource {
+                metric: s.metric(),
+                target: s.wish(),
+            }),
+            resource: self.resource.map(|s| ResourceMetricSource {
+                name: s.name.clone(),
+                target: s.wish(),
+            }),
             container_resource: self.container_resource.map(|s| ContainerResourceMetricSource {
                 container: s.container.clone(),
                 name: s.name.clone(),
                 target: s.wish(),
             }),
-            external: self.external.map(|s| ExternalMetricSource { metric: s.metric(), target: s.wish() }),
+            external: self.external.map(|s| ExternalMetricSource {
+                metric: s.metric(),
+                target: s.wish(),
+            }),
         }
     }
 
     /// From v2.
     pub(super) fn of_spec(spec: MetricSpec) -> Self {
-        let named = |name: String, container: String| Source { name, container, ..Source::default() };
+        let named = |name: String, container: String| Source {
+            name,
+            container,
+            ..Source::default()
+        };
         Self {
             kind: spec.type_,
             object: spec.object.map(|s| {
-                let source = Source { target: Some(s.described_object), ..Source::named(s.metric) };
+                let source = Source {
+                    target: Some(s.described_object),
+                    ..Source::named(s.metric)
+                };
                 let mut source = source.with_wish(s.target);
                 source.average_value = source.target_average_value.take();
                 source
             }),
             pods: spec.pods.map(|s| Source::named(s.metric).with_wish(s.target)),
-            resource: spec.resource.map(|s| named(s.name, String::new()).with_wish(s.target)),
-            container_resource: spec.container_resource.map(|s| named(s.name, s.container).with_wish(s.target)),
+            resource: spec
+                .resource
+                .map(|s| named(s.name, String::new()).with_wish(s.target)),
+            container_resource: spec
+                .container_resource
+                .map(|s| named(s.name, s.container).with_wish(s.target)),
             external: spec.external.map(|s| Source::named(s.metric).with_wish(s.target)),
         }
     }
@@ -139,32 +166,56 @@ impl Metric {
                 metric: s.metric(),
                 current: s.measured(),
             }),
-            pods: self.pods.map(|s| PodsMetricStatus { metric: s.metric(), current: s.measured() }),
-            resource: self.resource.map(|s| ResourceMetricStatus { name: s.name.clone(), current: s.measured() }),
+            pods: self.pods.map(|s| PodsMetricStatus {
+                metric: s.metric(),
+                current: s.measured(),
+            }),
+            resource: self.resource.map(|s| ResourceMetricStatus {
+                name: s.name.clone(),
+                current: s.measured(),
+            }),
             container_resource: self.container_resource.map(|s| ContainerResourceMetricStatus {
                 container: s.container.clone(),
                 name: s.name.clone(),
                 current: s.measured(),
             }),
-            external: self.external.map(|s| ExternalMetricStatus { metric: s.metric(), current: s.measured() }),
+            external: self.external.map(|s| ExternalMetricStatus {
+                metric: s.metric(),
+                current: s.measured(),
+            }),
         }
     }
 
     /// From v2.
     pub(super) fn of_status(status: MetricStatus) -> Self {
-        let named = |name: String, container: String| Source { name, container, ..Source::default() };
+        let named = |name: String, container: String| Source {
+            name,
+            container,
+            ..Source::default()
+        };
         Self {
             kind: status.type_,
             object: status.object.map(|s| {
-                let source = Source { target: Some(s.described_object), ..Source::named(s.metric) };
+                let source = Source {
+                    target: Some(s.described_object),
+                    ..Source::named(s.metric)
+                };
                 let mut source = source.with_measured(s.current);
                 source.average_value = source.current_average_value.take();
                 source
             }),
-            pods: status.pods.map(|s| Source::named(s.metric).with_measured(s.current)),
-            resource: status.resource.map(|s| named(s.name, String::new()).with_measured(s.current)),
-            container_resource: status.container_resource.map(|s| named(s.name, s.container).with_measured(s.current)),
-            external: status.external.map(|s| Source::named(s.metric).with_measured(s.current)),
+            pods: status
+                .pods
+                .map(|s| Source::named(s.metric).with_measured(s.current)),
+            resource: status
+                .resource
+                .map(|s| named(s.name, String::new()).with_measured(s.current)),
+            container_resource: status
+                .container_resource
+                .map(|s| named(s.name, s.container).with_measured(s.current)),
+            external: status
+                .external
+                .map(|s| Source::named(s.metric).with_measured(s.current)),
         }
     }
 }

@@ -18,7 +18,12 @@ pub(crate) static ROW: Row = Row {
     categories: &["all"],
     versions: &[
         Version::same("v2"),
-        Version { group: None, name: "v1", to_hub: Some(v1::to_hub), from_hub: Some(v1::from_hub) },
+        Version {
+            group: None,
+            name: "v1",
+            to_hub: Some(v1::to_hub),
+            from_hub: Some(v1::from_hub),
+        },
     ],
     hub: "v2",
     prefix: "/registry/horizontalpodautoscalers",
@@ -55,7 +60,11 @@ impl Kind for HorizontalPodAutoscaler {
             // Upstream's generous way up and patient way down.
             let up = [("Pods", 4, 15), ("Percent", 100, 15)];
             default_rules(behavior.scale_up.get_or_insert_default(), &up, Some(0));
-            default_rules(behavior.scale_down.get_or_insert_default(), &[("Percent", 100, 15)], None);
+            default_rules(
+                behavior.scale_down.get_or_insert_default(),
+                &[("Percent", 100, 15)],
+                None,
+            );
         }
         self.status.get_or_insert_default();
     }
@@ -76,15 +85,26 @@ impl Kind for HorizontalPodAutoscaler {
         let spec = &self.spec;
         let minimum = spec.min_replicas.unwrap_or_default();
         if minimum < 1 {
-            errors.push(Error::invalid("spec.minReplicas", minimum, "must be greater than or equal to 1"));
+            errors.push(Error::invalid(
+                "spec.minReplicas",
+                minimum,
+                "must be greater than or equal to 1",
+            ));
         }
         if spec.max_replicas < 1 {
-            errors.push(Error::invalid("spec.maxReplicas", spec.max_replicas, "must be greater than 0"));
+            errors.push(Error::invalid(
+                "spec.maxReplicas",
+                spec.max_replicas,
+                "must be greater than 0",
+            ));
         } else if spec.max_replicas < minimum {
             let why = "must be greater than or equal to `minReplicas`";
             errors.push(Error::invalid("spec.maxReplicas", spec.max_replicas, why));
         }
-        for (name, value) in [("kind", &spec.scale_target_ref.kind), ("name", &spec.scale_target_ref.name)] {
+        for (name, value) in [
+            ("kind", &spec.scale_target_ref.kind),
+            ("name", &spec.scale_target_ref.name),
+        ] {
             if value.is_empty() {
                 errors.push(Error::required(field::child("spec.scaleTargetRef", name), ""));
             }
@@ -97,11 +117,17 @@ impl Kind for HorizontalPodAutoscaler {
 
 /// A metric: CPU at `percent` of what the pods request.
 pub(super) fn cpu(percent: i32) -> MetricSpec {
-    let target =
-        MetricTarget { type_: "Utilization".to_owned(), average_utilization: Some(percent), ..MetricTarget::default() };
+    let target = MetricTarget {
+        type_: "Utilization".to_owned(),
+        average_utilization: Some(percent),
+        ..MetricTarget::default()
+    };
     MetricSpec {
         type_: "Resource".to_owned(),
-        resource: Some(ResourceMetricSource { name: "cpu".to_owned(), target }),
+        resource: Some(ResourceMetricSource {
+            name: "cpu".to_owned(),
+            target,
+        }),
         ..MetricSpec::default()
     }
 }
@@ -111,22 +137,35 @@ fn default_rules(rules: &mut HPAScalingRules, policies: &[(&str, i32, i32)], win
     rules.stabilization_window_seconds = rules.stabilization_window_seconds.or(window);
     let list = rules.policies.get_or_insert_default();
     if list.is_empty() {
-        list.extend(policies.iter().map(|&(kind, value, period_seconds)| HPAScalingPolicy {
-            type_: kind.to_owned(),
-            value,
-            period_seconds,
-        }));
+        list.extend(
+            policies
+                .iter()
+                .map(|&(kind, value, period_seconds)| HPAScalingPolicy {
+                    type_: kind.to_owned(),
+                    value,
+                    period_seconds,
+                }),
+        );
     }
 }
 
 /// The target of the source that the metric's type names, and where it stands.
 fn target(metric: &MetricSpec) -> Option<(&'static str, &MetricTarget)> {
     match metric.type_.as_str() {
-        "Resource" => metric.resource.as_ref().map(|source| ("resource", &source.target)),
-        "ContainerResource" => metric.container_resource.as_ref().map(|source| ("containerResource", &source.target)),
+        "Resource" => metric
+            .resource
+            .as_ref()
+            .map(|source| ("resource", &source.target)),
+        "ContainerResource" => metric
+            .container_resource
+            .as_ref()
+            .map(|source| ("containerResource", &source.target)),
         "Pods" => metric.pods.as_ref().map(|source| ("pods", &source.target)),
         "Object" => metric.object.as_ref().map(|source| ("object", &source.target)),
-        "External" => metric.external.as_ref().map(|source| ("external", &source.target)),
+        "External" => metric
+            .external
+            .as_ref()
+            .map(|source| ("external", &source.target)),
         _ => None,
     }
 }
@@ -134,11 +173,18 @@ fn target(metric: &MetricSpec) -> Option<(&'static str, &MetricTarget)> {
 fn validate_metric(metric: &MetricSpec, path: &str, errors: &mut Vec<Error>) {
     let kinds = ["ContainerResource", "External", "Object", "Pods", "Resource"];
     if metric.type_.is_empty() {
-        errors.push(Error::required(field::child(path, "type"), "must specify a metric source type"));
+        errors.push(Error::required(
+            field::child(path, "type"),
+            "must specify a metric source type",
+        ));
         return;
     }
     if !kinds.contains(&metric.type_.as_str()) {
-        errors.push(Error::not_supported(field::child(path, "type"), &metric.type_, &kinds));
+        errors.push(Error::not_supported(
+            field::child(path, "type"),
+            &metric.type_,
+            &kinds,
+        ));
         return;
     }
     let Some((name, target)) = target(metric) else {
@@ -157,7 +203,11 @@ fn validate_metric(metric: &MetricSpec, path: &str, errors: &mut Vec<Error>) {
         && percent < 1
     {
         let why = "must be greater than 0";
-        errors.push(Error::invalid(field::child(&path, "averageUtilization"), percent, why));
+        errors.push(Error::invalid(
+            field::child(&path, "averageUtilization"),
+            percent,
+            why,
+        ));
     }
 }
 
@@ -232,7 +282,9 @@ impl MetricView {
     }
 
     fn text(&self, status: Option<&Self>) -> String {
-        let Some(wished) = self.source() else { return "<unknown type>".to_owned() };
+        let Some(wished) = self.source() else {
+            return "<unknown type>".to_owned();
+        };
         let measured = status.and_then(Self::source).map(|source| &source.current);
         let unknown = || "<unknown>".to_owned();
         let percent = |percent: i64| format!("{percent}%");
@@ -241,16 +293,24 @@ impl MetricView {
         if by_name {
             let name = &wished.name;
             if let Some(value) = &target.average_value {
-                let current = measured.and_then(|m| m.average_value.clone()).unwrap_or_else(unknown);
+                let current = measured
+                    .and_then(|m| m.average_value.clone())
+                    .unwrap_or_else(unknown);
                 return format!("{name}: {current}/{value}");
             }
-            let current = measured.and_then(|m| m.average_utilization).map_or_else(unknown, percent);
-            let wished = target.average_utilization.map_or_else(|| "<auto>".to_owned(), percent);
+            let current = measured
+                .and_then(|m| m.average_utilization)
+                .map_or_else(unknown, percent);
+            let wished = target
+                .average_utilization
+                .map_or_else(|| "<auto>".to_owned(), percent);
             return format!("{name}: {current}/{wished}");
         }
         let suffix = if self.r#type == "Pods" { "" } else { " (avg)" };
         if let Some(value) = &target.average_value {
-            let current = measured.and_then(|m| m.average_value.clone()).unwrap_or_else(unknown);
+            let current = measured
+                .and_then(|m| m.average_value.clone())
+                .unwrap_or_else(unknown);
             return format!("{current}/{value}{suffix}");
         }
         let current = measured.and_then(|m| m.value.clone()).unwrap_or_else(unknown);
@@ -261,7 +321,12 @@ impl MetricView {
 fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let View { spec, status } = cells::view(object);
     let measured = &status.current_metrics;
-    let mut list: Vec<String> = spec.metrics.iter().enumerate().map(|(i, m)| m.text(measured.get(i))).collect();
+    let mut list: Vec<String> = spec
+        .metrics
+        .iter()
+        .enumerate()
+        .map(|(i, m)| m.text(measured.get(i)))
+        .collect();
     let more = list.len().saturating_sub(2);
     list.truncate(2);
     let targets = match (list.is_empty(), more) {
@@ -271,9 +336,15 @@ fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     };
     vec![
         cells::name(object),
-        Cell::Text(format!("{}/{}", spec.scale_target_ref.kind, spec.scale_target_ref.name)),
+        Cell::Text(format!(
+            "{}/{}",
+            spec.scale_target_ref.kind, spec.scale_target_ref.name
+        )),
         Cell::Text(targets),
-        Cell::Text(spec.min_replicas.map_or_else(|| "<unset>".to_owned(), |n| n.to_string())),
+        Cell::Text(
+            spec.min_replicas
+                .map_or_else(|| "<unset>".to_owned(), |n| n.to_string()),
+        ),
         Cell::Int(spec.max_replicas),
         Cell::Int(status.current_replicas),
         cells::age(object, now),

@@ -6,12 +6,13 @@ use api::Status;
 use k8s_openapi::{
     api::autoscaling::{
         v1::{
-            CrossVersionObjectReference, HorizontalPodAutoscaler as V1, HorizontalPodAutoscalerSpec as V1Spec,
-            HorizontalPodAutoscalerStatus as V1Status,
+            CrossVersionObjectReference, HorizontalPodAutoscaler as V1,
+            HorizontalPodAutoscalerSpec as V1Spec, HorizontalPodAutoscalerStatus as V1Status,
         },
         v2::{
-            CrossVersionObjectReference as Reference, HorizontalPodAutoscaler as V2, HorizontalPodAutoscalerSpec,
-            HorizontalPodAutoscalerStatus, MetricSpec, MetricStatus, MetricValueStatus, ResourceMetricStatus,
+            CrossVersionObjectReference as Reference, HorizontalPodAutoscaler as V2,
+            HorizontalPodAutoscalerSpec, HorizontalPodAutoscalerStatus, MetricSpec, MetricStatus,
+            MetricValueStatus, ResourceMetricStatus,
         },
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -25,7 +26,11 @@ const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
 /// From v1 to v2.
 pub(super) fn to_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
-    let V1 { mut metadata, spec, status } = write::decode(body)?;
+    let V1 {
+        mut metadata,
+        spec,
+        status,
+    } = write::decode(body)?;
     let mut metrics: Vec<MetricSpec> = taken::<Vec<Metric>>(&mut metadata, METRICS)
         .unwrap_or_default()
         .into_iter()
@@ -55,7 +60,11 @@ pub(super) fn to_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
             max_replicas: spec.max_replicas,
             metrics: Some(metrics),
             min_replicas: spec.min_replicas,
-            scale_target_ref: Reference { api_version: target.api_version, kind: target.kind, name: target.name },
+            scale_target_ref: Reference {
+                api_version: target.api_version,
+                kind: target.kind,
+                name: target.name,
+            },
         },
         status,
     })
@@ -63,7 +72,11 @@ pub(super) fn to_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
 
 /// From v2 to v1.
 pub(super) fn from_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
-    let V2 { mut metadata, spec, status } = write::decode(body)?;
+    let V2 {
+        mut metadata,
+        spec,
+        status,
+    } = write::decode(body)?;
     let (mut percent, mut metrics) = (None, Vec::new());
     for metric in spec.metrics.into_iter().flatten() {
         match cpu_percent(&metric) {
@@ -83,8 +96,16 @@ pub(super) fn from_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
                     _ => measured.push(Metric::of_status(metric)),
                 }
             }
-            put(&mut metadata, CURRENT, (!measured.is_empty()).then_some(&measured))?;
-            put(&mut metadata, CONDITIONS, status.conditions.as_ref().filter(|list| !list.is_empty()))?;
+            put(
+                &mut metadata,
+                CURRENT,
+                (!measured.is_empty()).then_some(&measured),
+            )?;
+            put(
+                &mut metadata,
+                CONDITIONS,
+                status.conditions.as_ref().filter(|list| !list.is_empty()),
+            )?;
             Some(V1Status {
                 current_cpu_utilization_percentage: used,
                 current_replicas: status.current_replicas.unwrap_or_default(),
@@ -95,8 +116,11 @@ pub(super) fn from_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
         }
     };
     let target = spec.scale_target_ref;
-    let scale_target_ref =
-        CrossVersionObjectReference { api_version: target.api_version, kind: target.kind, name: target.name };
+    let scale_target_ref = CrossVersionObjectReference {
+        api_version: target.api_version,
+        kind: target.kind,
+        name: target.name,
+    };
     encode::canonical(&V1 {
         metadata,
         spec: V1Spec {
@@ -118,7 +142,10 @@ fn taken<T: DeserializeOwned>(metadata: &mut ObjectMeta, key: &str) -> Option<T>
 fn put<T: Serialize>(metadata: &mut ObjectMeta, key: &str, value: Option<&T>) -> Result<(), Status> {
     if let Some(value) = value {
         let text = String::from_utf8(encode::canonical(value)?).map_err(Status::internal)?;
-        metadata.annotations.get_or_insert_default().insert(key.to_owned(), text);
+        metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(key.to_owned(), text);
     }
     Ok(())
 }
@@ -136,10 +163,16 @@ fn cpu_used(metric: &MetricStatus) -> Option<i32> {
 }
 
 fn cpu_status(percent: i32) -> MetricStatus {
-    let current = MetricValueStatus { average_utilization: Some(percent), ..MetricValueStatus::default() };
+    let current = MetricValueStatus {
+        average_utilization: Some(percent),
+        ..MetricValueStatus::default()
+    };
     MetricStatus {
         type_: "Resource".to_owned(),
-        resource: Some(ResourceMetricStatus { name: "cpu".to_owned(), current }),
+        resource: Some(ResourceMetricStatus {
+            name: "cpu".to_owned(),
+            current,
+        }),
         ..MetricStatus::default()
     }
 }

@@ -13,7 +13,11 @@ use std::collections::BTreeMap;
 pub(crate) static ROW: Row = Row {
     short_names: &["cm"],
     prefix: "/registry/configmaps",
-    columns: &[cells::NAME, cells::column("Data", "string", "Number of entries."), cells::AGE],
+    columns: &[
+        cells::NAME,
+        cells::column("Data", "string", "Number of entries."),
+        cells::AGE,
+    ],
     cells: row_cells,
     ..Row::usual("", "ConfigMap", "configmaps", "configmap", write::<ConfigMap>)
 };
@@ -31,12 +35,21 @@ impl Kind for ConfigMap {
         for (key, value) in self.data.as_ref().unwrap_or(&empty) {
             meta::invalid(errors, &field::key("data", key), key, names::config_key(key));
             if binary.is_some_and(|binary| binary.contains_key(key)) {
-                errors.push(Error::invalid(field::key("data", key), key, "duplicate of key present in binaryData"));
+                errors.push(Error::invalid(
+                    field::key("data", key),
+                    key,
+                    "duplicate of key present in binaryData",
+                ));
             }
             size += value.len();
         }
         for (key, value) in binary.into_iter().flatten() {
-            meta::invalid(errors, &field::key("binaryData", key), key, names::config_key(key));
+            meta::invalid(
+                errors,
+                &field::key("binaryData", key),
+                key,
+                names::config_key(key),
+            );
             size += value.0.len();
         }
         if size > MAX {
@@ -47,13 +60,22 @@ impl Kind for ConfigMap {
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
         if old.immutable == Some(true) {
             if self.immutable != Some(true) {
-                errors.push(Error::forbidden("immutable", "field is immutable when `immutable` is set"));
+                errors.push(Error::forbidden(
+                    "immutable",
+                    "field is immutable when `immutable` is set",
+                ));
             }
             if self.data != old.data {
-                errors.push(Error::forbidden("data", "field is immutable when `immutable` is set"));
+                errors.push(Error::forbidden(
+                    "data",
+                    "field is immutable when `immutable` is set",
+                ));
             }
             if self.binary_data != old.binary_data {
-                errors.push(Error::forbidden("binaryData", "field is immutable when `immutable` is set"));
+                errors.push(Error::forbidden(
+                    "binaryData",
+                    "field is immutable when `immutable` is set",
+                ));
             }
         }
         self.validate(errors);
@@ -70,5 +92,9 @@ struct View {
 fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let view: View = cells::view(object);
     let count = view.data.len() + view.binary_data.len();
-    vec![cells::name(object), Cell::Int(i64::try_from(count).unwrap_or(i64::MAX)), cells::age(object, now)]
+    vec![
+        cells::name(object),
+        Cell::Int(i64::try_from(count).unwrap_or(i64::MAX)),
+        cells::age(object, now),
+    ]
 }

@@ -12,7 +12,11 @@ use serde::Deserialize;
 pub(crate) static ROW: Row = Row {
     short_names: &["ep"],
     prefix: "/registry/services/endpoints",
-    columns: &[cells::NAME, cells::column("Endpoints", "string", "Ready addresses."), cells::AGE],
+    columns: &[
+        cells::NAME,
+        cells::column("Endpoints", "string", "Ready addresses."),
+        cells::AGE,
+    ],
     cells: row_cells,
     ..Row::usual("", "Endpoints", "endpoints", "endpoints", write::<Endpoints>)
 };
@@ -21,7 +25,12 @@ impl Kind for Endpoints {
     const ROW: &'static Row = &ROW;
 
     fn defaults(&mut self) {
-        for port in self.subsets.iter_mut().flatten().flat_map(|subset| subset.ports.iter_mut().flatten()) {
+        for port in self
+            .subsets
+            .iter_mut()
+            .flatten()
+            .flat_map(|subset| subset.ports.iter_mut().flatten())
+        {
             port.protocol.get_or_insert_with(|| "TCP".to_owned());
             port.name.take_if(|name| name.is_empty());
         }
@@ -30,9 +39,18 @@ impl Kind for Endpoints {
     fn validate(&self, errors: &mut Vec<Error>) {
         for (i, subset) in self.subsets.iter().flatten().enumerate() {
             let path = field::index("subsets", i);
-            let lists = [("addresses", &subset.addresses), ("notReadyAddresses", &subset.not_ready_addresses)];
-            if lists.iter().all(|(_, list)| list.as_ref().is_none_or(Vec::is_empty)) {
-                errors.push(Error::required(&path, "must specify `addresses` or `notReadyAddresses`"));
+            let lists = [
+                ("addresses", &subset.addresses),
+                ("notReadyAddresses", &subset.not_ready_addresses),
+            ];
+            if lists
+                .iter()
+                .all(|(_, list)| list.as_ref().is_none_or(Vec::is_empty))
+            {
+                errors.push(Error::required(
+                    &path,
+                    "must specify `addresses` or `notReadyAddresses`",
+                ));
             }
             for (name, list) in lists {
                 for (i, address) in list.iter().flatten().enumerate() {
@@ -55,10 +73,19 @@ fn validate_port(port: &EndpointPort, path: &str, many: bool, errors: &mut Vec<E
         None => {}
         Some(name) => meta::invalid(errors, &field::child(path, "name"), name, names::dns_label(name)),
     }
-    meta::invalid(errors, &field::child(path, "port"), port.port, names::port_number(port.port));
+    meta::invalid(
+        errors,
+        &field::child(path, "port"),
+        port.port,
+        names::port_number(port.port),
+    );
     let protocol = port.protocol.as_deref().unwrap_or_default();
     if !["SCTP", "TCP", "UDP"].contains(&protocol) {
-        errors.push(Error::not_supported(field::child(path, "protocol"), protocol, &["SCTP", "TCP", "UDP"]));
+        errors.push(Error::not_supported(
+            field::child(path, "protocol"),
+            protocol,
+            &["SCTP", "TCP", "UDP"],
+        ));
     }
 }
 
@@ -91,13 +118,28 @@ fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let view: View = cells::view(object);
     let mut list = Vec::new();
     for subset in &view.subsets {
-        let host = |ip: &str| if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+        let host = |ip: &str| {
+            if ip.contains(':') {
+                format!("[{ip}]")
+            } else {
+                ip.to_owned()
+            }
+        };
         if subset.ports.is_empty() {
             list.extend(subset.addresses.iter().map(|address| host(&address.ip)));
         }
         for port in &subset.ports {
-            list.extend(subset.addresses.iter().map(|address| format!("{}:{}", host(&address.ip), port.port)));
+            list.extend(
+                subset
+                    .addresses
+                    .iter()
+                    .map(|address| format!("{}:{}", host(&address.ip), port.port)),
+            );
         }
     }
-    vec![cells::name(object), Cell::Text(cells::three(&list, "<none>")), cells::age(object, now)]
+    vec![
+        cells::name(object),
+        Cell::Text(cells::three(&list, "<none>")),
+        cells::age(object, now),
+    ]
 }

@@ -44,7 +44,10 @@ pub(crate) static ROW: Row = Row {
         cells::column("Message", "string", "What happened."),
         cells::wide("First Seen", "When it happened first."),
         cells::wide("Count", "How often it happened."),
-        crate::Column { priority: 1, ..cells::NAME },
+        crate::Column {
+            priority: 1,
+            ..cells::NAME
+        },
     ],
     cells: row_cells,
     keeping: Keeping::Expiring,
@@ -62,9 +65,17 @@ impl Kind for Event {
         let wanted = self.involved_object.namespace.as_deref().unwrap_or_default();
         let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
         // Events about cluster-scoped objects live in `default`.
-        let right = if wanted.is_empty() { ["default", "kube-system"].contains(&namespace) } else { wanted == namespace };
+        let right = if wanted.is_empty() {
+            ["default", "kube-system"].contains(&namespace)
+        } else {
+            wanted == namespace
+        };
         if !right {
-            errors.push(Error::invalid("involvedObject.namespace", wanted, "does not match event.namespace"));
+            errors.push(Error::invalid(
+                "involvedObject.namespace",
+                wanted,
+                "does not match event.namespace",
+            ));
         }
         if self.event_time.is_none() {
             return;
@@ -80,11 +91,18 @@ impl Kind for Event {
                 errors.push(Error::required(path, ""));
             }
         }
-        for (path, value, max) in
-            [("reportingInstance", &self.reporting_instance, 128), ("action", &self.action, 128), ("reason", &self.reason, 128), ("message", &self.message, 1024)]
-        {
+        for (path, value, max) in [
+            ("reportingInstance", &self.reporting_instance, 128),
+            ("action", &self.action, 128),
+            ("reason", &self.reason, 128),
+            ("message", &self.message, 1024),
+        ] {
             if value.as_ref().is_some_and(|value| value.len() > max) {
-                errors.push(Error::invalid(path, "", format!("can have at most {max} characters")));
+                errors.push(Error::invalid(
+                    path,
+                    "",
+                    format!("can have at most {max} characters"),
+                ));
             }
         }
         let kind = self.type_.as_deref().unwrap_or_default();
@@ -145,7 +163,11 @@ fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     } else {
         (&view.source.component, &view.source.host)
     };
-    let source = if host.is_empty() { component.clone() } else { format!("{component}, {host}") };
+    let source = if host.is_empty() {
+        component.clone()
+    } else {
+        format!("{component}, {host}")
+    };
     let about = match view.involved_object.name.as_str() {
         "" => view.involved_object.kind.to_lowercase(),
         name => format!("{}/{name}", view.involved_object.kind.to_lowercase()),

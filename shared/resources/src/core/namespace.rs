@@ -16,9 +16,20 @@ pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/namespaces",
     verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
-    subresources: &[Subresource { name: "finalize", kind: ("", "", ""), verbs: &["update"] }, STATUS],
+    subresources: &[
+        Subresource {
+            name: "finalize",
+            kind: ("", "", ""),
+            verbs: &["update"],
+        },
+        STATUS,
+    ],
     fields: &["status.phase"],
-    columns: &[cells::NAME, cells::column("Status", "string", "The phase of the namespace."), cells::AGE],
+    columns: &[
+        cells::NAME,
+        cells::column("Status", "string", "The phase of the namespace."),
+        cells::AGE,
+    ],
     cells: row_cells,
     lingers: |object| !finalized(object),
     ..Row::usual("", "Namespace", "namespaces", "namespace", write::<Namespace>)
@@ -30,16 +41,27 @@ impl Kind for Namespace {
 
     fn defaults(&mut self) {
         if let Some(name) = &self.metadata.name {
-            self.metadata.labels.get_or_insert_default().insert(NAME_LABEL.to_owned(), name.clone());
+            self.metadata
+                .labels
+                .get_or_insert_default()
+                .insert(NAME_LABEL.to_owned(), name.clone());
         }
         self.spec.get_or_insert_default();
-        let phase = if self.metadata.deletion_timestamp.is_some() { "Terminating" } else { "Active" };
+        let phase = if self.metadata.deletion_timestamp.is_some() {
+            "Terminating"
+        } else {
+            "Active"
+        };
         self.status.get_or_insert_default().phase = Some(phase.to_owned());
     }
 
     fn prepare_create(&mut self, _: &WriteRequest<'_>) {
         self.status = None;
-        let finalizers = self.spec.get_or_insert_default().finalizers.get_or_insert_default();
+        let finalizers = self
+            .spec
+            .get_or_insert_default()
+            .finalizers
+            .get_or_insert_default();
         if !finalizers.iter().any(|f| f == "kubernetes") {
             finalizers.push("kubernetes".to_owned());
         }
@@ -68,15 +90,24 @@ impl Kind for Namespace {
 }
 
 fn finalizers(namespace: &Namespace) -> Option<Vec<String>> {
-    namespace.spec.as_ref().and_then(|NamespaceSpec { finalizers }| finalizers.clone())
+    namespace
+        .spec
+        .as_ref()
+        .and_then(|NamespaceSpec { finalizers }| finalizers.clone())
 }
 
 fn finalized(object: &Object) -> bool {
     let body = object.body();
-    let Ok(Some(list)) = scan::find(body, "spec.finalizers") else { return true };
+    let Ok(Some(list)) = scan::find(body, "spec.finalizers") else {
+        return true;
+    };
     scan::elements(body, list.start).is_ok_and(|elements| elements.is_empty())
 }
 
 fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
-    vec![cells::name(object), cells::text(object.field(0)), cells::age(object, now)]
+    vec![
+        cells::name(object),
+        cells::text(object.field(0)),
+        cells::age(object, now),
+    ]
 }

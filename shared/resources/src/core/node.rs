@@ -51,7 +51,11 @@ impl Kind for Node {
         if status.allocatable.is_none() {
             status.allocatable.clone_from(&status.capacity);
         }
-        status.daemon_endpoints.get_or_insert_default().kubelet_endpoint.get_or_insert_default();
+        status
+            .daemon_endpoints
+            .get_or_insert_default()
+            .kubelet_endpoint
+            .get_or_insert_default();
         status.node_info.get_or_insert_default();
     }
 
@@ -67,8 +71,15 @@ impl Kind for Node {
     fn admit(&mut self, old: Option<&Self>, _: &WriteRequest<'_>) -> Result<(), Status> {
         if old.is_none() {
             let taints = self.spec.get_or_insert_default().taints.get_or_insert_default();
-            if !taints.iter().any(|t| t.key == NOT_READY && t.effect == "NoSchedule") {
-                let taint = Taint { key: NOT_READY.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
+            if !taints
+                .iter()
+                .any(|t| t.key == NOT_READY && t.effect == "NoSchedule")
+            {
+                let taint = Taint {
+                    key: NOT_READY.to_owned(),
+                    effect: "NoSchedule".to_owned(),
+                    ..Taint::default()
+                };
                 taints.push(taint);
             }
         }
@@ -90,7 +101,9 @@ impl Kind for Node {
     }
 
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
-        let (Some(new), Some(old)) = (&self.spec, &old.spec) else { return };
+        let (Some(new), Some(old)) = (&self.spec, &old.spec) else {
+            return;
+        };
         if old.pod_cidrs.iter().flatten().next().is_some() && new.pod_cidrs != old.pod_cidrs {
             let why = "node updates may not change podCIDR except from \"\" to valid";
             errors.push(Error::forbidden("spec.podCIDRs", why));
@@ -104,14 +117,28 @@ impl Kind for Node {
 }
 
 fn validate_taint(taint: &Taint, path: &str, errors: &mut Vec<Error>) {
-    meta::invalid(errors, &field::child(path, "key"), &taint.key, names::qualified_name(&taint.key));
+    meta::invalid(
+        errors,
+        &field::child(path, "key"),
+        &taint.key,
+        names::qualified_name(&taint.key),
+    );
     let value = taint.value.as_deref().unwrap_or_default();
-    meta::invalid(errors, &field::child(path, "value"), value, names::label_value(value));
+    meta::invalid(
+        errors,
+        &field::child(path, "value"),
+        value,
+        names::label_value(value),
+    );
     let effect = field::child(path, "effect");
     if taint.effect.is_empty() {
         errors.push(Error::required(effect, ""));
     } else if !EFFECTS.contains(&taint.effect.as_str()) {
-        errors.push(Error::not_supported(effect, &taint.effect, &["NoSchedule", "PreferNoSchedule", "NoExecute"]));
+        errors.push(Error::not_supported(
+            effect,
+            &taint.effect,
+            &["NoSchedule", "PreferNoSchedule", "NoExecute"],
+        ));
     }
 }
 
@@ -191,5 +218,11 @@ fn roles(object: &Object) -> String {
         None if key == "kubernetes.io/role" && !value.is_empty() => Some(value.to_owned()),
         None => None,
     };
-    object.labels().filter_map(role).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+    object
+        .labels()
+        .filter_map(role)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect::<Vec<_>>()
+        .join(",")
 }

@@ -37,7 +37,9 @@ impl Kind for Secret {
     fn defaults(&mut self) {
         // `stringData` is for writing only: it overwrites `data`.
         for (key, value) in self.string_data.take().into_iter().flatten() {
-            self.data.get_or_insert_default().insert(key, ByteString(value.into_bytes()));
+            self.data
+                .get_or_insert_default()
+                .insert(key, ByteString(value.into_bytes()));
         }
         if self.type_.as_deref().unwrap_or_default().is_empty() {
             self.type_ = Some("Opaque".to_owned());
@@ -76,7 +78,11 @@ impl Kind for Secret {
 fn validate_type(secret: &Secret, errors: &mut Vec<Error>) {
     let kind = secret.type_.as_deref().unwrap_or_default();
     let has = |key: &str| secret.data.as_ref().is_some_and(|data| data.contains_key(key));
-    for key in REQUIRED.iter().filter(|(name, _)| *name == kind).flat_map(|(_, keys)| *keys) {
+    for key in REQUIRED
+        .iter()
+        .filter(|(name, _)| *name == kind)
+        .flat_map(|(_, keys)| *keys)
+    {
         if !has(key) {
             errors.push(Error::required(field::key("data", key), ""));
         }
@@ -86,7 +92,10 @@ fn validate_type(secret: &Secret, errors: &mut Vec<Error>) {
             let annotations = secret.metadata.annotations.as_ref();
             let name = annotations.and_then(|a| a.get("kubernetes.io/service-account.name"));
             if name.is_none_or(String::is_empty) {
-                errors.push(Error::required("metadata.annotations[kubernetes.io/service-account.name]", ""));
+                errors.push(Error::required(
+                    "metadata.annotations[kubernetes.io/service-account.name]",
+                    "",
+                ));
             }
         }
         "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
@@ -94,10 +103,18 @@ fn validate_type(secret: &Secret, errors: &mut Vec<Error>) {
             errors.push(Error::required("data[password]", ""));
         }
         "kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson" => {
-            let key = if kind.ends_with("json") { ".dockerconfigjson" } else { ".dockercfg" };
+            let key = if kind.ends_with("json") {
+                ".dockerconfigjson"
+            } else {
+                ".dockercfg"
+            };
             let value = secret.data.as_ref().and_then(|data| data.get(key));
             if let Some(Err(wrong)) = value.map(|v| serde_json::from_slice::<IgnoredAny>(&v.0)) {
-                errors.push(Error::invalid(field::key("data", key), "<secret contents redacted>", wrong.to_string()));
+                errors.push(Error::invalid(
+                    field::key("data", key),
+                    "<secret contents redacted>",
+                    wrong.to_string(),
+                ));
             }
         }
         _ => {}
@@ -114,5 +131,10 @@ struct View {
 fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let view: View = cells::view(object);
     let count = i64::try_from(view.data.len()).unwrap_or(i64::MAX);
-    vec![cells::name(object), Cell::Text(view.r#type), Cell::Int(count), cells::age(object, now)]
+    vec![
+        cells::name(object),
+        Cell::Text(view.r#type),
+        Cell::Int(count),
+        cells::age(object, now),
+    ]
 }

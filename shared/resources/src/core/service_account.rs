@@ -17,9 +17,19 @@ pub(crate) static ROW: Row = Row {
         kind: ("authentication.k8s.io", "v1", "TokenRequest"),
         verbs: &["create"],
     }],
-    columns: &[cells::NAME, cells::column("Secrets", "string", "Number of secrets it may use."), cells::AGE],
+    columns: &[
+        cells::NAME,
+        cells::column("Secrets", "string", "Number of secrets it may use."),
+        cells::AGE,
+    ],
     cells: row_cells,
-    ..Row::usual("", "ServiceAccount", "serviceaccounts", "serviceaccount", write::<ServiceAccount>)
+    ..Row::usual(
+        "",
+        "ServiceAccount",
+        "serviceaccounts",
+        "serviceaccount",
+        write::<ServiceAccount>,
+    )
 };
 
 impl Kind for ServiceAccount {
@@ -34,5 +44,9 @@ struct View {
 
 fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let count = cells::view::<View>(object).secrets.len();
-    vec![cells::name(object), Cell::Int(i64::try_from(count).unwrap_or(i64::MAX)), cells::age(object, now)]
+    vec![
+        cells::name(object),
+        Cell::Int(i64::try_from(count).unwrap_or(i64::MAX)),
+        cells::age(object, now),
+    ]
 }

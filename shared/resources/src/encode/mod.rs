@@ -46,7 +46,9 @@ impl Text {
 
     /// Rewrites the quantity that stands at `start` in canonical form; other text is left to validation.
     fn quantity(&mut self, start: usize) -> Result1<()> {
-        let Ok(quantity) = serde_json::from_slice::<api::Quantity>(&self.0[start..]) else { return Ok(()) };
+        let Ok(quantity) = serde_json::from_slice::<api::Quantity>(&self.0[start..]) else {
+            return Ok(());
+        };
         self.0.truncate(start);
         serde_json::to_writer(&mut self.0, &quantity)
     }
@@ -123,7 +125,11 @@ impl<'a> Serializer for &'a mut Text {
     fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result1<Shape> {
         self.serialize_str(variant)
     }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result1<Shape> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result1<Shape> {
         let start = self.0.len();
         let shape = value.serialize(&mut *self)?;
         if name == "Quantity" {
@@ -143,7 +149,11 @@ impl<'a> Serializer for &'a mut Text {
     }
     fn serialize_seq(self, _: Option<usize>) -> Result1<Items<'a>> {
         self.0.push(b'[');
-        Ok(Items { text: self, empty: true, close: b']' })
+        Ok(Items {
+            text: self,
+            empty: true,
+            close: b']',
+        })
     }
     fn serialize_tuple(self, _: usize) -> Result1<Self::SerializeTuple> {
         Err(odd("tuples"))
@@ -162,11 +172,19 @@ impl<'a> Serializer for &'a mut Text {
     }
     fn serialize_map(self, _: Option<usize>) -> Result1<Items<'a>> {
         self.0.push(b'{');
-        Ok(Items { text: self, empty: true, close: b'}' })
+        Ok(Items {
+            text: self,
+            empty: true,
+            close: b'}',
+        })
     }
     fn serialize_struct(self, name: &'static str, _: usize) -> Result1<Fields<'a>> {
         self.0.push(b'{');
-        Ok(Fields { text: self, name, empty: true })
+        Ok(Fields {
+            text: self,
+            name,
+            empty: true,
+        })
     }
     fn serialize_struct_variant(
         self,

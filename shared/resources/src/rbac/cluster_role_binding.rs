@@ -13,7 +13,13 @@ pub(crate) static ROW: Row = Row {
     prefix: "/registry/clusterrolebindings",
     columns: super::BINDING_COLUMNS,
     cells: super::binding_cells,
-    ..Row::usual(super::GROUP, "ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding", write::<ClusterRoleBinding>)
+    ..Row::usual(
+        super::GROUP,
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+        "clusterrolebinding",
+        write::<ClusterRoleBinding>,
+    )
 };
 
 impl Kind for ClusterRoleBinding {
@@ -25,7 +31,13 @@ impl Kind for ClusterRoleBinding {
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {
-        super::validate_binding(&self.role_ref, self.subjects.as_ref(), &["ClusterRole"], false, errors);
+        super::validate_binding(
+            &self.role_ref,
+            self.subjects.as_ref(),
+            &["ClusterRole"],
+            false,
+            errors,
+        );
     }
 
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {

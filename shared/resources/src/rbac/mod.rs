@@ -18,16 +18,27 @@ fn validate_rules(rules: &[PolicyRule], namespaced: bool, errors: &mut Vec<Error
     for (i, rule) in rules.iter().enumerate() {
         let path = field::index("rules", i);
         if rule.verbs.is_empty() {
-            errors.push(Error::required(field::child(&path, "verbs"), "verbs must contain at least one value"));
+            errors.push(Error::required(
+                field::child(&path, "verbs"),
+                "verbs must contain at least one value",
+            ));
         }
         if !empty(&rule.non_resource_urls) {
             if namespaced {
                 let why = "namespaced rules cannot apply to non-resource URLs";
-                errors.push(Error::invalid(field::child(&path, "nonResourceURLs"), &rule.non_resource_urls, why));
+                errors.push(Error::invalid(
+                    field::child(&path, "nonResourceURLs"),
+                    &rule.non_resource_urls,
+                    why,
+                ));
             }
             if !empty(&rule.api_groups) || !empty(&rule.resources) || !empty(&rule.resource_names) {
                 let why = "rules cannot apply to both regular resources and non-resource URLs";
-                errors.push(Error::invalid(field::child(&path, "nonResourceURLs"), &rule.non_resource_urls, why));
+                errors.push(Error::invalid(
+                    field::child(&path, "nonResourceURLs"),
+                    &rule.non_resource_urls,
+                    why,
+                ));
             }
             continue;
         }
@@ -70,7 +81,12 @@ fn validate_binding(
     if role.name.is_empty() {
         errors.push(Error::required("roleRef.name", ""));
     } else {
-        meta::invalid(errors, "roleRef.name", &role.name, names::path_segment(&role.name));
+        meta::invalid(
+            errors,
+            "roleRef.name",
+            &role.name,
+            names::path_segment(&role.name),
+        );
     }
     for (i, subject) in subjects.into_iter().flatten().enumerate() {
         validate_subject(subject, &field::index("subjects", i), namespaced, errors);
@@ -86,7 +102,12 @@ fn validate_subject(subject: &Subject, path: &str, namespaced: bool, errors: &mu
     match subject.kind.as_str() {
         "ServiceAccount" => {
             if !subject.name.is_empty() {
-                meta::invalid(errors, &field::child(path, "name"), &subject.name, names::dns_subdomain(&subject.name));
+                meta::invalid(
+                    errors,
+                    &field::child(path, "name"),
+                    &subject.name,
+                    names::dns_subdomain(&subject.name),
+                );
             }
             if !group.is_empty() {
                 errors.push(Error::not_supported(group_path, group, &[""]));
@@ -140,13 +161,17 @@ struct RefView {
 fn binding_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let view: BindingView = cells::view(object);
     let subjects = |kind: &str| {
-        let named = view.subjects.iter().filter(|subject| subject.kind == kind).map(|subject| {
-            if subject.namespace.is_empty() || kind != "ServiceAccount" {
-                subject.name.clone()
-            } else {
-                format!("{}/{}", subject.namespace, subject.name)
-            }
-        });
+        let named = view
+            .subjects
+            .iter()
+            .filter(|subject| subject.kind == kind)
+            .map(|subject| {
+                if subject.namespace.is_empty() || kind != "ServiceAccount" {
+                    subject.name.clone()
+                } else {
+                    format!("{}/{}", subject.namespace, subject.name)
+                }
+            });
         Cell::Text(named.collect::<Vec<_>>().join(", "))
     };
     vec![

@@ -13,7 +13,13 @@ pub(crate) static ROW: Row = Row {
     prefix: "/registry/rolebindings",
     columns: super::BINDING_COLUMNS,
     cells: super::binding_cells,
-    ..Row::usual(super::GROUP, "RoleBinding", "rolebindings", "rolebinding", write::<RoleBinding>)
+    ..Row::usual(
+        super::GROUP,
+        "RoleBinding",
+        "rolebindings",
+        "rolebinding",
+        write::<RoleBinding>,
+    )
 };
 
 impl Kind for RoleBinding {
@@ -25,7 +31,13 @@ impl Kind for RoleBinding {
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {
-        super::validate_binding(&self.role_ref, self.subjects.as_ref(), &["Role", "ClusterRole"], true, errors);
+        super::validate_binding(
+            &self.role_ref,
+            self.subjects.as_ref(),
+            &["Role", "ClusterRole"],
+            true,
+            errors,
+        );
     }
 
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {

@@ -20,7 +20,10 @@ fn events_go_between_their_groups_and_back() {
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    assert_eq!(String::from_utf8((other.to_hub.unwrap())(&shown).unwrap()).unwrap(), stored);
+    assert_eq!(
+        String::from_utf8((other.to_hub.unwrap())(&shown).unwrap()).unwrap(),
+        stored
+    );
 }
 
 const HPA: &str = r#"{"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"web"},"spec":{"maxReplicas":5,"behavior":{"scaleDown":{"stabilizationWindowSeconds":60}},"metrics":[METRICS],"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"web"}}}"#;
@@ -34,10 +37,19 @@ fn autoscalers_keep_in_annotations_what_v1_cannot_say() {
     let v1 = version("HorizontalPodAutoscaler", "autoscaling", "v1");
     let shown = (v1.from_hub.unwrap())(stored.as_bytes()).unwrap();
     let text = String::from_utf8(shown.clone()).unwrap();
-    assert!(text.contains(r#""apiVersion":"autoscaling/v1""#) && text.contains(r#""targetCPUUtilizationPercentage":50"#));
+    assert!(
+        text.contains(r#""apiVersion":"autoscaling/v1""#)
+            && text.contains(r#""targetCPUUtilizationPercentage":50"#)
+    );
     assert!(text.contains(r#""autoscaling.alpha.kubernetes.io/metrics":"[{\"type\":\"Pods\",\"pods\":{\"metricName\":\"rps\",\"targetAverageValue\":\"1k\"}},"#), "{text}");
-    assert_eq!(String::from_utf8((v1.to_hub.unwrap())(&shown).unwrap()).unwrap(), stored);
-    assert_eq!(line(&stored), "web|Deployment/web|<unknown>/1k, <unknown>/10 + 1 more...|1|5|0|60s");
+    assert_eq!(
+        String::from_utf8((v1.to_hub.unwrap())(&shown).unwrap()).unwrap(),
+        stored
+    );
+    assert_eq!(
+        line(&stored),
+        "web|Deployment/web|<unknown>/1k, <unknown>/10 + 1 more...|1|5|0|60s"
+    );
 }
 
 #[test]

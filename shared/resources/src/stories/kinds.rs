@@ -2,9 +2,13 @@ use super::*;
 
 #[test]
 fn names_and_metadata_are_checked() {
-    let map = |metadata: &str| format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{{metadata}}}}}"#);
+    let map =
+        |metadata: &str| format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{{metadata}}}}}"#);
     let cases = [
-        (r#""name":"""#, r#"ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required"#),
+        (
+            r#""name":"""#,
+            r#"ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required"#,
+        ),
         (
             r#""name":"a","labels":{"x/y/z":"1"}"#,
             r#"ConfigMap "a" is invalid: metadata.labels: Invalid value: "x/y/z": a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"#,
@@ -27,28 +31,47 @@ fn names_and_metadata_are_checked() {
     }
     let stored = create(&map(r#""name":"a""#));
     let uid = update(&stored.replace(UID, "other"), &stored).unwrap_err();
-    assert_eq!(uid, format!(r#"Operation cannot be fulfilled on configmaps "a": Precondition failed: UID in precondition: other, UID in object meta: {UID}"#));
+    assert_eq!(
+        uid,
+        format!(
+            r#"Operation cannot be fulfilled on configmaps "a": Precondition failed: UID in precondition: other, UID in object meta: {UID}"#
+        )
+    );
     let wrong = refused(r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"a":1}}"#);
-    assert!(wrong.starts_with(r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: "#), "{wrong}");
+    assert!(
+        wrong.starts_with(r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: "#),
+        "{wrong}"
+    );
 }
 
 #[test]
 fn an_immutable_map_stays() {
-    let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"immutable":true,"data":{"a":"1"}}"#;
+    let body =
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"immutable":true,"data":{"a":"1"}}"#;
     let stored = create(body);
     let changed = update(&stored.replace(r#""a":"1""#, r#""a":"2""#), &stored).unwrap_err();
-    assert_eq!(changed, r#"ConfigMap "c" is invalid: data: Forbidden: field is immutable when `immutable` is set"#);
+    assert_eq!(
+        changed,
+        r#"ConfigMap "c" is invalid: data: Forbidden: field is immutable when `immutable` is set"#
+    );
 }
 
 #[test]
 fn secrets_take_text_and_check_their_type() {
     let body = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":{"a":"1"}}"#;
     assert!(create(body).starts_with(r#"{"apiVersion":"v1","kind":"Secret","data":{"a":"MQ=="},"metadata""#));
-    let tls = refused(r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"type":"kubernetes.io/tls"}"#);
-    assert_eq!(tls, r#"Secret "s" is invalid: [data[tls.crt]: Required value, data[tls.key]: Required value]"#);
+    let tls =
+        refused(r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"type":"kubernetes.io/tls"}"#);
+    assert_eq!(
+        tls,
+        r#"Secret "s" is invalid: [data[tls.crt]: Required value, data[tls.key]: Required value]"#
+    );
     let stored = create(body);
     let typed = update(&stored.replace("Opaque", "mine"), &stored).unwrap_err();
-    assert_eq!(typed, r#"Secret "s" is invalid: type: Invalid value: "mine": field is immutable"#);
+    assert_eq!(
+        typed,
+        r#"Secret "s" is invalid: type: Invalid value: "mine": field is immutable"#
+    );
 }
 
 #[test]
@@ -58,7 +81,10 @@ fn a_namespace_goes_when_it_is_finalized() {
     assert!(stored.ends_with(r#""spec":{"finalizers":["kubernetes"]},"status":{"phase":"Active"}}"#));
     let parse = |text: &str| Object::parse(text.to_owned().into(), 1, &[]).unwrap();
     assert!((row(&stored).lingers)(&parse(&stored)));
-    let marked = stored.replace(r#""labels""#, r#""deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-01-02T03:05:00Z","labels""#);
+    let marked = stored.replace(
+        r#""labels""#,
+        r#""deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-01-02T03:05:00Z","labels""#,
+    );
     let going = run(&marked, Some(&stored), Op::Subresource("delete"), &Small::usual()).unwrap();
     assert!(going.contains("deletionTimestamp") && going.ends_with(r#""status":{"phase":"Terminating"}}"#));
     let done = going.replace(r#"{"finalizers":["kubernetes"]}"#, "{}");
@@ -73,21 +99,35 @@ const SERVICE: &str = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":
 fn a_service_gets_an_address_and_keeps_it() {
     let stored = create(SERVICE);
     assert!(stored.ends_with(r#""spec":{"clusterIP":"10.96.0.1","clusterIPs":["10.96.0.1"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"selector":{"app":"web"},"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}"#), "{stored}");
-    assert_eq!(update(SERVICE, &stored).unwrap(), stored, "a client that leaves the address out keeps it");
+    assert_eq!(
+        update(SERVICE, &stored).unwrap(),
+        stored,
+        "a client that leaves the address out keeps it"
+    );
     let moved = update(&stored.replace("10.96.0.1", "10.96.0.2"), &stored).unwrap_err();
-    assert_eq!(moved, r#"Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["10.96.0.2"]: may not change once set"#);
+    assert_eq!(
+        moved,
+        r#"Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["10.96.0.2"]: may not change once set"#
+    );
     let headless = create(&SERVICE.replace(r#""spec":{"#, r#""spec":{"clusterIP":"None","#));
     assert!(headless.contains(r#""clusterIP":"None","clusterIPs":["None"]"#));
     let numbered = create(&SERVICE.replace(r#""spec":{"#, r#""spec":{"type":"NodePort","#));
-    assert!(numbered.contains(r#""externalTrafficPolicy":"Cluster""#) && numbered.contains(r#""nodePort":30002"#));
-    let name = create(r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"x"},"spec":{"type":"ExternalName","externalName":"example.com"}}"#);
+    assert!(
+        numbered.contains(r#""externalTrafficPolicy":"Cluster""#) && numbered.contains(r#""nodePort":30002"#)
+    );
+    let name = create(
+        r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"x"},"spec":{"type":"ExternalName","externalName":"example.com"}}"#,
+    );
     assert!(!name.contains("clusterIP"), "{name}");
 }
 
 #[test]
 fn a_service_that_cannot_work_is_refused() {
     let cases = [
-        (SERVICE.replace(r#"{"port":80}"#, ""), r#"Service "web" is invalid: spec.ports: Required value"#),
+        (
+            SERVICE.replace(r#"{"port":80}"#, ""),
+            r#"Service "web" is invalid: spec.ports: Required value"#,
+        ),
         (
             SERVICE.replace(r#"{"port":80}"#, r#"{"port":80},{"port":81}"#),
             r#"Service "web" is invalid: [spec.ports[0].name: Required value, spec.ports[1].name: Required value]"#,
@@ -114,20 +154,35 @@ fn a_service_that_cannot_work_is_refused() {
 fn a_binding_keeps_its_role() {
     let body = r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"b:c"},"roleRef":{"kind":"ClusterRole","name":"view"},"subjects":[{"kind":"Group","name":"g"}]}"#;
     let stored = create(body);
-    assert!(stored.contains(r#""subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"g"}]"#));
+    assert!(
+        stored.contains(r#""subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"Group","name":"g"}]"#)
+    );
     let moved = update(&stored.replace("view", "edit"), &stored).unwrap_err();
-    assert_eq!(moved, r#"ClusterRoleBinding.rbac.authorization.k8s.io "b:c" is invalid: roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"}: cannot change roleRef"#);
-    let rule = refused(r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"r"},"rules":[{"verbs":[],"apiGroups":[""],"resources":["pods"]}]}"#);
-    assert_eq!(rule, r#"Role.rbac.authorization.k8s.io "r" is invalid: rules[0].verbs: Required value: verbs must contain at least one value"#);
+    assert_eq!(
+        moved,
+        r#"ClusterRoleBinding.rbac.authorization.k8s.io "b:c" is invalid: roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"}: cannot change roleRef"#
+    );
+    let rule = refused(
+        r#"{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"r"},"rules":[{"verbs":[],"apiGroups":[""],"resources":["pods"]}]}"#,
+    );
+    assert_eq!(
+        rule,
+        r#"Role.rbac.authorization.k8s.io "r" is invalid: rules[0].verbs: Required value: verbs must contain at least one value"#
+    );
 }
 
 #[test]
 fn a_node_registers_not_ready_and_keeps_its_range() {
-    let stored = create(r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"spec":{"podCIDR":"10.244.0.0/24","podCIDRs":["10.244.0.0/24"]},"status":{"capacity":{"cpu":"2"}}}"#);
+    let stored = create(
+        r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"spec":{"podCIDR":"10.244.0.0/24","podCIDRs":["10.244.0.0/24"]},"status":{"capacity":{"cpu":"2"}}}"#,
+    );
     assert!(stored.contains(r#""taints":[{"effect":"NoSchedule","key":"node.kubernetes.io/not-ready"}]"#));
     assert!(stored.contains(r#""allocatable":{"cpu":"2"}"#));
     let moved = update(&stored.replace("10.244.0.0", "10.244.1.0"), &stored).unwrap_err();
-    assert_eq!(moved, r#"Node "n1" is invalid: spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid"#);
+    assert_eq!(
+        moved,
+        r#"Node "n1" is invalid: spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid"#
+    );
 }
 
 #[test]
@@ -135,7 +190,13 @@ fn one_class_is_the_default() {
     let body = r#"{"apiVersion":"scheduling.k8s.io/v1","kind":"PriorityClass","metadata":{"name":"a"},"globalDefault":true,"value":7}"#;
     let cluster = Small::usual().with("priorityclasses", &body.replace(r#""a""#, r#""b""#));
     let second = run(body, None, Op::Create, &cluster).unwrap_err();
-    assert_eq!(second.message, r#"priorityclasses.scheduling.k8s.io "a" is forbidden: PriorityClass b is already marked as default. Only one default can exist"#);
+    assert_eq!(
+        second.message,
+        r#"priorityclasses.scheduling.k8s.io "a" is forbidden: PriorityClass b is already marked as default. Only one default can exist"#
+    );
     let high = refused(&body.replace('7', "2000000000"));
-    assert_eq!(high, r#"PriorityClass.scheduling.k8s.io "a" is invalid: value: Forbidden: maximum allowed value of a user defined priority is 1000000000"#);
+    assert_eq!(
+        high,
+        r#"PriorityClass.scheduling.k8s.io "a" is invalid: value: Forbidden: maximum allowed value of a user defined priority is 1000000000"#
+    );
 }

@@ -35,11 +35,16 @@ impl Small {
 
 impl Cluster for Small {
     fn get(&self, resource: &Gvr, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        self.list(resource, namespace).into_iter().find(|object| object.name() == name)
+        self.list(resource, namespace)
+            .into_iter()
+            .find(|object| object.name() == name)
     }
 
     fn list(&self, resource: &Gvr, namespace: &str) -> Vec<Arc<Object>> {
-        let mine = self.objects.iter().filter(|(plural, o)| *plural == resource.resource && o.namespace() == namespace);
+        let mine = self
+            .objects
+            .iter()
+            .filter(|(plural, o)| *plural == resource.resource && o.namespace() == namespace);
         mine.map(|(_, object)| object.clone()).collect()
     }
 
@@ -72,7 +77,9 @@ fn row(body: &str) -> &'static Row {
 
 fn run(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<String, Status> {
     let row = row(body);
-    let name = api::scan::scalar(body.as_bytes(), "metadata.name").unwrap().into_owned();
+    let name = api::scan::scalar(body.as_bytes(), "metadata.name")
+        .unwrap()
+        .into_owned();
     let old = old.map(|text| Object::parse(text.to_owned().into(), 1, row.fields).unwrap());
     let request = WriteRequest {
         op,
@@ -91,7 +98,11 @@ fn run(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<String,
 /// The stored text of a new object; a second write of it changes nothing.
 fn create(body: &str) -> String {
     let stored = run(body, None, Op::Create, &Small::usual()).unwrap();
-    assert_eq!(run(&stored, Some(&stored), Op::Update, &Small::usual()).unwrap(), stored, "not idempotent");
+    assert_eq!(
+        run(&stored, Some(&stored), Op::Update, &Small::usual()).unwrap(),
+        stored,
+        "not idempotent"
+    );
     stored
 }
 
@@ -123,9 +134,21 @@ fn line(stored: &str) -> String {
 #[test]
 fn the_table_is_whole() {
     for row in table() {
-        assert!(!row.prefix.is_empty() && row.prefix.starts_with("/registry/"), "{}", row.kind);
-        assert!(row.versions.iter().any(|version| version.name == row.hub), "{}", row.kind);
-        assert!(row.trigger.is_none_or(|index| index < row.fields.len()), "{}", row.kind);
+        assert!(
+            !row.prefix.is_empty() && row.prefix.starts_with("/registry/"),
+            "{}",
+            row.kind
+        );
+        assert!(
+            row.versions.iter().any(|version| version.name == row.hub),
+            "{}",
+            row.kind
+        );
+        assert!(
+            row.trigger.is_none_or(|index| index < row.fields.len()),
+            "{}",
+            row.kind
+        );
         let prefixes = table().iter().filter(|other| other.prefix == row.prefix);
         assert_eq!(prefixes.count(), 1, "{}", row.prefix);
         for version in row.versions {

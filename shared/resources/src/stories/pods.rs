@@ -1,7 +1,6 @@
 use super::*;
 
-const MINIMAL: &str =
-    r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"spec":{"containers":[{"name":"c","image":"nginx"}]}}"#;
+const MINIMAL: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"spec":{"containers":[{"name":"c","image":"nginx"}]}}"#;
 
 /// A pod with `more` in its spec beside one container.
 fn with(more: &str) -> String {
@@ -43,13 +42,25 @@ fn defaults_follow_what_is_given() {
     ] {
         assert!(stored.contains(part), "{part} is not in {stored}");
     }
-    let images = [("a:1", "IfNotPresent"), ("a:latest", "Always"), ("r:5000/a", "Always"), ("a@sha256:0", "IfNotPresent")];
+    let images = [
+        ("a:1", "IfNotPresent"),
+        ("a:latest", "Always"),
+        ("r:5000/a", "Always"),
+        ("a@sha256:0", "IfNotPresent"),
+    ];
     for (image, policy) in images {
         let stored = create(&MINIMAL.replace("nginx", image));
-        assert!(stored.contains(&format!(r#""imagePullPolicy":"{policy}""#)), "{image}");
+        assert!(
+            stored.contains(&format!(r#""imagePullPolicy":"{policy}""#)),
+            "{image}"
+        );
     }
-    let stored = create(&with(r#""hostNetwork":true,"volumes":[{"name":"v"},{"name":"s","secret":{"secretName":"x"}}]"#));
-    assert!(stored.contains(r#"{"emptyDir":{},"name":"v"},{"name":"s","secret":{"defaultMode":420,"secretName":"x"}}"#));
+    let stored = create(&with(
+        r#""hostNetwork":true,"volumes":[{"name":"v"},{"name":"s","secret":{"secretName":"x"}}]"#,
+    ));
+    assert!(stored.contains(
+        r#"{"emptyDir":{},"name":"v"},{"name":"s","secret":{"defaultMode":420,"secretName":"x"}}"#
+    ));
 }
 
 #[test]
@@ -109,14 +120,20 @@ fn only_little_may_change() {
     let stored = create(MINIMAL);
     let image = update(&stored.replace(r#""nginx""#, r#""nginx:1""#), &stored).unwrap();
     assert!(image.contains(r#""image":"nginx:1""#) && image.contains(r#""generation":2"#));
-    let message = update(&stored.replace(r#""dnsPolicy":"ClusterFirst""#, r#""dnsPolicy":"Default""#), &stored);
+    let message = update(
+        &stored.replace(r#""dnsPolicy":"ClusterFirst""#, r#""dnsPolicy":"Default""#),
+        &stored,
+    );
     let message = message.unwrap_err();
     assert!(message.starts_with(r#"Pod "web" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"#), "{message}");
     // The status is not written through the object, nor the spec through the status.
     let ready = stored.replace(r#""phase":"Pending""#, r#""phase":"Running""#);
     assert_eq!(update(&ready, &stored).unwrap(), stored);
     let both = ready.replace(r#""nginx""#, r#""nginx:1""#);
-    assert_eq!(run(&both, Some(&stored), Op::Status, &Small::usual()).unwrap(), ready);
+    assert_eq!(
+        run(&both, Some(&stored), Op::Status, &Small::usual()).unwrap(),
+        ready
+    );
 }
 
 #[test]
@@ -130,7 +147,13 @@ fn priority_comes_from_the_class() {
         let cluster = Small::usual().with("priorityclasses", &class("vip", false, 1000));
         cluster.with("priorityclasses", &class("usual", true, 10))
     };
-    let vip = run(&with(r#""priorityClassName":"vip""#), None, Op::Create, &cluster()).unwrap();
+    let vip = run(
+        &with(r#""priorityClassName":"vip""#),
+        None,
+        Op::Create,
+        &cluster(),
+    )
+    .unwrap();
     assert!(vip.contains(r#""preemptionPolicy":"Never","priority":1000,"priorityClassName":"vip""#));
     let usual = run(MINIMAL, None, Op::Create, &cluster()).unwrap();
     assert!(usual.contains(r#""priority":10,"priorityClassName":"usual""#));
@@ -146,10 +169,39 @@ fn a_pod_is_bound_once() {
     assert!(bound.contains(r#""nodeName":"n1""#));
     assert!(bound.contains(r#""conditions":[{"lastTransitionTime":"2026-01-02T03:04:05Z","observedGeneration":1,"status":"True","type":"PodScheduled"}]"#));
     let again = crate::bind(&pod(&bound), binding, now()).unwrap_err();
-    assert_eq!((again.code, again.message.as_str()), (409, r#"Operation cannot be fulfilled on pods/binding "web": pod web is already assigned to node "n1""#));
+    assert_eq!(
+        (again.code, again.message.as_str()),
+        (
+            409,
+            r#"Operation cannot be fulfilled on pods/binding "web": pod web is already assigned to node "n1""#
+        )
+    );
     let nowhere = br#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{}}"#;
     let refused = crate::bind(&pod(&stored), nowhere, now()).unwrap_err();
-    assert_eq!(refused.message, r#"Binding "web" is invalid: target.name: Required value"#);
+    assert_eq!(
+        refused.message,
+        r#"Binding "web" is invalid: target.name: Required value"#
+    );
+}
+
+#[test]
+fn what_is_hardly_meant_is_warned_of() {
+    let body = with_container(r#""env":[{"name":"A"},{"name":"A"}]"#);
+    let row = row(&body);
+    let request = WriteRequest {
+        op: Op::Create,
+        body: body.as_bytes(),
+        old: None,
+        namespace: "ns",
+        name: "web",
+        uid: UID,
+        now: now(),
+        user: "jane",
+        cluster: &Small::usual(),
+    };
+    let warnings = (row.write)(&request).unwrap().warnings;
+    let expected = r#"spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply"#;
+    assert_eq!(warnings, [expected]);
 }
 
 #[test]

@@ -18,7 +18,13 @@ fn generation_counts_changes_of_the_spec() {
     let stored = create(DEPLOYMENT);
     let scaled = update(&stored.replace(r#""replicas":1"#, r#""replicas":3"#), &stored).unwrap();
     assert!(scaled.contains(r#""generation":2"#));
-    let labelled = update(&stored.replace(r#""name":"web","namespace""#, r#""labels":{"a":"b"},"name":"web","namespace""#), &stored);
+    let labelled = update(
+        &stored.replace(
+            r#""name":"web","namespace""#,
+            r#""labels":{"a":"b"},"name":"web","namespace""#,
+        ),
+        &stored,
+    );
     assert!(labelled.unwrap().contains(r#""generation":1"#));
     let status = stored.replace(r#""status":{}"#, r#""status":{"readyReplicas":0,"replicas":1}"#);
     let status = run(&status, Some(&stored), Op::Status, &Small::usual()).unwrap();
@@ -41,7 +47,10 @@ fn a_deployment_that_cannot_work_is_refused() {
             r#"Deployment.apps "web" is invalid: spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always""#,
         ),
         (
-            DEPLOYMENT.replace(r#""spec":{"selector""#, r#""spec":{"strategy":{"rollingUpdate":{"maxSurge":0,"maxUnavailable":0}},"selector""#),
+            DEPLOYMENT.replace(
+                r#""spec":{"selector""#,
+                r#""spec":{"strategy":{"rollingUpdate":{"maxSurge":0,"maxUnavailable":0}},"selector""#,
+            ),
             r#"Deployment.apps "web" is invalid: spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"#,
         ),
     ];
@@ -50,14 +59,23 @@ fn a_deployment_that_cannot_work_is_refused() {
     }
     let stored = create(DEPLOYMENT);
     let moved = update(&stored.replace(r#""app":"web""#, r#""app":"new""#), &stored).unwrap_err();
-    assert_eq!(moved, r#"Deployment.apps "web" is invalid: spec.selector: Invalid value: {"matchLabels":{"app":"new"}}: field is immutable"#);
+    assert_eq!(
+        moved,
+        r#"Deployment.apps "web" is invalid: spec.selector: Invalid value: {"matchLabels":{"app":"new"}}: field is immutable"#
+    );
 }
 
 #[test]
 fn a_replica_set_is_filled_and_keeps_its_selector() {
     let body = DEPLOYMENT.replace("Deployment", "ReplicaSet");
     let stored = create(&body);
-    assert!(stored.contains(r#""spec":{"replicas":1,"selector""#) && stored.ends_with(r#""status":{"replicas":0}}"#));
+    assert!(
+        stored.contains(r#""spec":{"replicas":1,"selector""#)
+            && stored.ends_with(r#""status":{"replicas":0}}"#)
+    );
     let moved = update(&stored.replace(r#""app":"web""#, r#""app":"new""#), &stored).unwrap_err();
-    assert_eq!(moved, r#"ReplicaSet.apps "web" is invalid: spec.selector: Invalid value: {"matchLabels":{"app":"new"}}: field is immutable"#);
+    assert_eq!(
+        moved,
+        r#"ReplicaSet.apps "web" is invalid: spec.selector: Invalid value: {"matchLabels":{"app":"new"}}: field is immutable"#
+    );
 }

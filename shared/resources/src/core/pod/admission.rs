@@ -8,8 +8,8 @@ use crate::{
 use api::{Gvr, Status};
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, DownwardAPIProjection, DownwardAPIVolumeFile, KeyToPath, LocalObjectReference,
-    ObjectFieldSelector, Pod, PodSpec, ProjectedVolumeSource, ServiceAccountTokenProjection, Toleration, Volume,
-    VolumeMount, VolumeProjection,
+    ObjectFieldSelector, Pod, PodSpec, ProjectedVolumeSource, ServiceAccountTokenProjection, Toleration,
+    Volume, VolumeMount, VolumeProjection,
 };
 use serde::Deserialize;
 
@@ -23,7 +23,11 @@ const UNREACHED_SECONDS: i64 = 300;
 
 /// Admits a new pod.
 pub(super) fn admit(pod: &mut Pod, request: &WriteRequest<'_>) -> Result<(), Status> {
-    let mirror = pod.metadata.annotations.as_ref().is_some_and(|a| a.contains_key("kubernetes.io/config.mirror"));
+    let mirror = pod
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|a| a.contains_key("kubernetes.io/config.mirror"));
     let spec = pod.spec.get_or_insert_default();
     // A mirror pod is the kubelet's report of a static pod: it is taken as it is.
     if !mirror {
@@ -48,7 +52,10 @@ struct Account {
 }
 
 fn service_account(spec: &mut PodSpec, request: &WriteRequest<'_>) -> Result<(), Status> {
-    let name = spec.service_account_name.get_or_insert_with(|| "default".to_owned()).clone();
+    let name = spec
+        .service_account_name
+        .get_or_insert_with(|| "default".to_owned())
+        .clone();
     spec.service_account = Some(name.clone());
     let namespace = request.namespace;
     let Some(object) = request.cluster.get(&ACCOUNTS, namespace, &name) else {
@@ -57,7 +64,11 @@ fn service_account(spec: &mut PodSpec, request: &WriteRequest<'_>) -> Result<(),
         return Err(refuse(request, &why));
     };
     let account: Account = object.view().map_err(Status::internal)?;
-    if spec.automount_service_account_token.or(account.automount_service_account_token).unwrap_or(true) {
+    if spec
+        .automount_service_account_token
+        .or(account.automount_service_account_token)
+        .unwrap_or(true)
+    {
         mount_token(spec, request.uid);
     }
     if spec.image_pull_secrets.as_ref().is_none_or(Vec::is_empty) && !account.image_pull_secrets.is_empty() {
@@ -67,11 +78,23 @@ fn service_account(spec: &mut PodSpec, request: &WriteRequest<'_>) -> Result<(),
 }
 
 fn mount_token(spec: &mut PodSpec, uid: &str) {
-    let existing = spec.volumes.iter().flatten().find(|volume| volume.name.starts_with(TOKEN_VOLUME));
-    let name = existing.map_or_else(|| format!("{TOKEN_VOLUME}{}", suffix(uid)), |volume| volume.name.clone());
+    let existing = spec
+        .volumes
+        .iter()
+        .flatten()
+        .find(|volume| volume.name.starts_with(TOKEN_VOLUME));
+    let name = existing.map_or_else(
+        || format!("{TOKEN_VOLUME}{}", suffix(uid)),
+        |volume| volume.name.clone(),
+    );
     let had = existing.is_some();
     let mut mounted = false;
-    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+    for container in spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(&mut spec.containers)
+    {
         let mounts = container.volume_mounts.get_or_insert_default();
         if mounts.iter().all(|mount| mount.mount_path != TOKEN_PATH) {
             mounts.push(VolumeMount {
@@ -91,9 +114,17 @@ fn mount_token(spec: &mut PodSpec, uid: &str) {
 /// Five characters of a generated name, from the UID: admission is pure.
 fn suffix(uid: &str) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let digits: Vec<usize> = uid.chars().filter_map(|c| c.to_digit(16)).map(|d| d as usize).collect();
+    let digits: Vec<usize> = uid
+        .chars()
+        .filter_map(|c| c.to_digit(16))
+        .map(|d| d as usize)
+        .collect();
     let character = |i: usize| {
-        let number = digits.iter().skip(i * 4).take(4).fold(0, |sum, digit| sum * 16 + digit);
+        let number = digits
+            .iter()
+            .skip(i * 4)
+            .take(4)
+            .fold(0, |sum, digit| sum * 16 + digit);
         char::from(ALPHABET[number % ALPHABET.len()])
     };
     (0..5).map(character).collect()
@@ -108,9 +139,20 @@ fn token_volume(name: String) -> Volume {
         }),
         ..VolumeProjection::default()
     };
-    let item = KeyToPath { key: "ca.crt".to_owned(), path: "ca.crt".to_owned(), ..KeyToPath::default() };
-    let root = ConfigMapProjection { name: "kube-root-ca.crt".to_owned(), items: Some(vec![item]), optional: None };
-    let root = VolumeProjection { config_map: Some(root), ..VolumeProjection::default() };
+    let item = KeyToPath {
+        key: "ca.crt".to_owned(),
+        path: "ca.crt".to_owned(),
+        ..KeyToPath::default()
+    };
+    let root = ConfigMapProjection {
+        name: "kube-root-ca.crt".to_owned(),
+        items: Some(vec![item]),
+        optional: None,
+    };
+    let root = VolumeProjection {
+        config_map: Some(root),
+        ..VolumeProjection::default()
+    };
     let file = DownwardAPIVolumeFile {
         path: "namespace".to_owned(),
         field_ref: Some(ObjectFieldSelector {
@@ -120,7 +162,9 @@ fn token_volume(name: String) -> Volume {
         ..DownwardAPIVolumeFile::default()
     };
     let namespace = VolumeProjection {
-        downward_api: Some(DownwardAPIProjection { items: Some(vec![file]) }),
+        downward_api: Some(DownwardAPIProjection {
+            items: Some(vec![file]),
+        }),
         ..VolumeProjection::default()
     };
     let projected = ProjectedVolumeSource {
@@ -128,7 +172,11 @@ fn token_volume(name: String) -> Volume {
         sources: Some(vec![token, root, namespace]),
         ..ProjectedVolumeSource::default()
     };
-    Volume { name, projected: Some(projected), ..Volume::default() }
+    Volume {
+        name,
+        projected: Some(projected),
+        ..Volume::default()
+    }
 }
 
 fn priority(spec: &mut PodSpec, request: &WriteRequest<'_>) -> Result<(), Status> {
@@ -171,15 +219,23 @@ fn named_class(name: &str, request: &WriteRequest<'_>) -> Result<(i64, String), 
     let system = scheduling::SYSTEM.iter().find(|(known, _)| *known == name);
     match system {
         Some((_, value)) => Ok((i64::from(*value), "PreemptLowerPriority".to_owned())),
-        None => Err(refuse(request, &format!("no PriorityClass with name {name} was found"))),
+        None => Err(refuse(
+            request,
+            &format!("no PriorityClass with name {name} was found"),
+        )),
     }
 }
 
 /// The class that is marked as default (the lowest, should there be several), or none at 0.
 fn default_class(request: &WriteRequest<'_>) -> (Option<String>, i64, String) {
     let classes = request.cluster.list(&scheduling::RESOURCE, "");
-    let views = classes.iter().filter_map(|object| Some((object.name(), object.view::<Class>().ok()?)));
-    match views.filter(|(_, class)| class.global_default).min_by_key(|(_, class)| class.value) {
+    let views = classes
+        .iter()
+        .filter_map(|object| Some((object.name(), object.view::<Class>().ok()?)));
+    match views
+        .filter(|(_, class)| class.global_default)
+        .min_by_key(|(_, class)| class.value)
+    {
         Some((name, class)) => (Some(name.to_owned()), class.value, class.preemption_policy),
         None => (None, 0, "PreemptLowerPriority".to_owned()),
     }

@@ -18,25 +18,48 @@ pub fn bind(old: &Object, binding: &[u8], now: Timestamp) -> Result<Bytes, Statu
     let mut pod: Pod = old.view().map_err(Status::internal)?;
     let name = old.name();
     let refuse = |why: &str| Status::conflict(&BINDINGS, name, why);
-    if let Some(uid) = binding.metadata.uid.as_deref().filter(|uid| !uid.is_empty() && *uid != old.uid()) {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.uid());
+    if let Some(uid) = binding
+        .metadata
+        .uid
+        .as_deref()
+        .filter(|uid| !uid.is_empty() && *uid != old.uid())
+    {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            old.uid()
+        );
         return Err(refuse(&why));
     }
     if old.deletion_timestamp().is_some() {
-        return Err(refuse(&format!("pod {name} is being deleted, cannot be assigned to a host")));
+        return Err(refuse(&format!(
+            "pod {name} is being deleted, cannot be assigned to a host"
+        )));
     }
     let spec = pod.spec.get_or_insert_default();
     if let Some(node) = spec.node_name.as_deref().filter(|node| !node.is_empty()) {
-        return Err(refuse(&format!("pod {name} is already assigned to node {node:?}")));
+        return Err(refuse(&format!(
+            "pod {name} is already assigned to node {node:?}"
+        )));
     }
-    if spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) {
+    if spec
+        .scheduling_gates
+        .as_ref()
+        .is_some_and(|gates| !gates.is_empty())
+    {
         return Err(refuse(&format!("pod {name} has non-empty .spec.schedulingGates")));
     }
     spec.node_name = binding.target.name;
     for (key, value) in binding.metadata.annotations.into_iter().flatten() {
-        pod.metadata.annotations.get_or_insert_default().insert(key, value);
+        pod.metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(key, value);
     }
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    let conditions = pod
+        .status
+        .get_or_insert_default()
+        .conditions
+        .get_or_insert_default();
     conditions.retain(|condition| condition.type_ != "PodScheduled");
     conditions.push(PodCondition {
         type_: "PodScheduled".to_owned(),
@@ -60,5 +83,10 @@ fn validate(binding: &Binding) -> Result<(), Status> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err(Status::invalid("", "Binding", binding.metadata.name.as_deref().unwrap_or_default(), errors))
+    Err(Status::invalid(
+        "",
+        "Binding",
+        binding.metadata.name.as_deref().unwrap_or_default(),
+        errors,
+    ))
 }

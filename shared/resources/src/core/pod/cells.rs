@@ -8,13 +8,24 @@ use serde::Deserialize;
 pub(super) const COLUMNS: &[Column] = &[
     cells::NAME,
     cells::column("Ready", "string", "Ready containers of all."),
-    cells::column("Status", "string", "What the pod is doing, from its phase and its containers."),
-    cells::column("Restarts", "string", "How often its containers were restarted, and when last."),
+    cells::column(
+        "Status",
+        "string",
+        "What the pod is doing, from its phase and its containers.",
+    ),
+    cells::column(
+        "Restarts",
+        "string",
+        "How often its containers were restarted, and when last.",
+    ),
     cells::AGE,
     cells::wide("IP", "Address of the pod."),
     cells::wide("Node", "Node of the pod."),
     cells::wide("Nominated Node", "Node that is being cleared for the pod."),
-    cells::wide("Readiness Gates", "Conditions that are met of those that the pod waits for."),
+    cells::wide(
+        "Readiness Gates",
+        "Conditions that are met of those that the pod waits for.",
+    ),
 ];
 
 #[derive(Default, Deserialize)]
@@ -113,7 +124,9 @@ impl Terminated {
 
 impl Status {
     fn is_true(&self, condition: &str) -> bool {
-        self.conditions.iter().any(|c| c.r#type == condition && c.status == "True")
+        self.conditions
+            .iter()
+            .any(|c| c.r#type == condition && c.status == "True")
     }
 }
 
@@ -128,13 +141,19 @@ struct Tally {
 impl Tally {
     fn count(&mut self, container: &Container) {
         self.restarts += container.restart_count;
-        let finished = container.last_state.terminated.as_ref().and_then(|terminated| terminated.finished_at);
+        let finished = container
+            .last_state
+            .terminated
+            .as_ref()
+            .and_then(|terminated| terminated.finished_at);
         self.last = self.last.max(finished);
     }
 
     fn restarts(&self, now: Timestamp) -> String {
         match self.last {
-            Some(last) if self.restarts != 0 => format!("{} ({} ago)", self.restarts, duration::since(Some(last), now)),
+            Some(last) if self.restarts != 0 => {
+                format!("{} ({} ago)", self.restarts, duration::since(Some(last), now))
+            }
             _ => self.restarts.to_string(),
         }
     }
@@ -142,7 +161,9 @@ impl Tally {
 
 /// An init container that stays beside the others.
 fn is_sidecar(spec: &Spec, name: &str) -> bool {
-    spec.init_containers.iter().any(|c| c.name == name && c.restart_policy == "Always")
+    spec.init_containers
+        .iter()
+        .any(|c| c.name == name && c.restart_policy == "Always")
 }
 
 /// Looks at the init containers: the state of the first that is not through, and the tallies of all and of sidecars.
@@ -178,7 +199,11 @@ fn containers(view: &View, tally: &mut Tally) -> Option<String> {
     for container in view.status.container_statuses.iter().rev() {
         tally.count(container);
         let state = &container.state;
-        if let Some(waiting) = state.waiting.as_ref().filter(|waiting| !waiting.reason.is_empty()) {
+        if let Some(waiting) = state
+            .waiting
+            .as_ref()
+            .filter(|waiting| !waiting.reason.is_empty())
+        {
             reason = Some(waiting.reason.clone());
         } else if let Some(terminated) = &state.terminated {
             reason = Some(terminated.reason());
@@ -188,15 +213,30 @@ fn containers(view: &View, tally: &mut Tally) -> Option<String> {
         }
     }
     if reason.as_deref() == Some("Completed") && running {
-        return Some(if view.status.is_true("Ready") { "Running" } else { "NotReady" }.to_owned());
+        return Some(
+            if view.status.is_true("Ready") {
+                "Running"
+            } else {
+                "NotReady"
+            }
+            .to_owned(),
+        );
     }
     reason
 }
 
 fn state(view: &View, deleted: bool) -> (String, Tally) {
     let status = &view.status;
-    let mut reason = if status.reason.is_empty() { status.phase.clone() } else { status.reason.clone() };
-    if status.conditions.iter().any(|c| c.r#type == "PodScheduled" && c.reason == "SchedulingGated") {
+    let mut reason = if status.reason.is_empty() {
+        status.phase.clone()
+    } else {
+        status.reason.clone()
+    };
+    if status
+        .conditions
+        .iter()
+        .any(|c| c.r#type == "PodScheduled" && c.reason == "SchedulingGated")
+    {
         "SchedulingGated".clone_into(&mut reason);
     }
     let (initializing, all, mut tally) = init(view);
@@ -222,11 +262,23 @@ fn state(view: &View, deleted: bool) -> (String, Tally) {
 pub(super) fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let view: View = cells::view(object);
     let (reason, tally) = state(&view, object.deletion_timestamp().is_some());
-    let sidecars = view.spec.init_containers.iter().filter(|c| c.restart_policy == "Always").count();
+    let sidecars = view
+        .spec
+        .init_containers
+        .iter()
+        .filter(|c| c.restart_policy == "Always")
+        .count();
     let total = view.spec.containers.len() + sidecars;
     let gates = &view.spec.readiness_gates;
-    let met = gates.iter().filter(|gate| view.status.is_true(&gate.condition_type)).count();
-    let gates = if gates.is_empty() { String::new() } else { format!("{met}/{}", gates.len()) };
+    let met = gates
+        .iter()
+        .filter(|gate| view.status.is_true(&gate.condition_type))
+        .count();
+    let gates = if gates.is_empty() {
+        String::new()
+    } else {
+        format!("{met}/{}", gates.len())
+    };
     vec![
         cells::name(object),
         Cell::Text(format!("{}/{total}", tally.ready)),

@@ -4,7 +4,9 @@ use super::validation::{one_of, seccomp, user_id};
 use crate::{meta, names};
 use api::{Quantity, field, field::Error};
 use k8s_openapi::{
-    api::core::v1::{Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, Probe, ResourceRequirements, VolumeMount},
+    api::core::v1::{
+        Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, Probe, ResourceRequirements, VolumeMount,
+    },
     apimachinery::pkg::{api::resource::Quantity as Text, util::intstr::IntOrString},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +15,12 @@ const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 
 /// Rules for all containers of the spec at `path`.
 pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
-    let volumes: BTreeSet<&str> = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
+    let volumes: BTreeSet<&str> = spec
+        .volumes
+        .iter()
+        .flatten()
+        .map(|volume| volume.name.as_str())
+        .collect();
     let mut seen = BTreeSet::new();
     let mut host_ports = BTreeSet::new();
     let list = field::child(path, "containers");
@@ -21,8 +28,18 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
         errors.push(Error::required(&list, ""));
     }
     let init = field::child(path, "initContainers");
-    let all = spec.containers.iter().enumerate().map(|(i, c)| (field::index(&list, i), c, false));
-    let all = all.chain(spec.init_containers.iter().flatten().enumerate().map(|(i, c)| (field::index(&init, i), c, true)));
+    let all = spec
+        .containers
+        .iter()
+        .enumerate()
+        .map(|(i, c)| (field::index(&list, i), c, false));
+    let all = all.chain(
+        spec.init_containers
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(|(i, c)| (field::index(&init, i), c, true)),
+    );
     for (path, container, init) in all {
         self::container(container, &path, &volumes, errors);
         if !container.name.is_empty() && !seen.insert(&container.name) {
@@ -31,9 +48,20 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
         if init {
             init_only(container, &path, errors);
         } else if container.restart_policy.is_some() && container.restart_policy_rules.is_none() {
-            one_of(container.restart_policy.as_deref(), &["Always", "OnFailure", "Never"], &field::child(&path, "restartPolicy"), errors);
+            one_of(
+                container.restart_policy.as_deref(),
+                &["Always", "OnFailure", "Never"],
+                &field::child(&path, "restartPolicy"),
+                errors,
+            );
         }
-        ports(container, &path, spec.host_network == Some(true), &mut host_ports, errors);
+        ports(
+            container,
+            &path,
+            spec.host_network == Some(true),
+            &mut host_ports,
+            errors,
+        );
     }
 }
 
@@ -42,39 +70,77 @@ fn container(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors
     if container.name.is_empty() {
         errors.push(Error::required(at("name"), ""));
     } else {
-        meta::invalid(errors, &at("name"), &container.name, names::dns_label(&container.name));
+        meta::invalid(
+            errors,
+            &at("name"),
+            &container.name,
+            names::dns_label(&container.name),
+        );
     }
     let image = container.image.as_deref().unwrap_or_default();
     if image.is_empty() {
         errors.push(Error::required(at("image"), ""));
     } else if image.trim() != image {
-        errors.push(Error::invalid(at("image"), image, "must not have leading or trailing whitespace"));
+        errors.push(Error::invalid(
+            at("image"),
+            image,
+            "must not have leading or trailing whitespace",
+        ));
     }
     let policies = ["Always", "IfNotPresent", "Never"];
-    one_of(container.image_pull_policy.as_deref(), &policies, &at("imagePullPolicy"), errors);
+    one_of(
+        container.image_pull_policy.as_deref(),
+        &policies,
+        &at("imagePullPolicy"),
+        errors,
+    );
     let policies = ["File", "FallbackToLogsOnError"];
-    one_of(container.termination_message_policy.as_deref(), &policies, &at("terminationMessagePolicy"), errors);
+    one_of(
+        container.termination_message_policy.as_deref(),
+        &policies,
+        &at("terminationMessagePolicy"),
+        errors,
+    );
     for (i, var) in container.env.iter().flatten().enumerate() {
         env(var, &field::index(&at("env"), i), errors);
     }
     for (i, from) in container.env_from.iter().flatten().enumerate() {
         let path = field::index(&at("envFrom"), i);
         let sources = [
-            ("configMapRef", from.config_map_ref.as_ref().map(|source| &source.name)),
+            (
+                "configMapRef",
+                from.config_map_ref.as_ref().map(|source| &source.name),
+            ),
             ("secretRef", from.secret_ref.as_ref().map(|source| &source.name)),
         ];
         match sources.iter().filter(|(_, name)| name.is_some()).count() {
-            0 => errors.push(Error::invalid(&path, "", "must specify one of: `configMapRef` or `secretRef`")),
+            0 => errors.push(Error::invalid(
+                &path,
+                "",
+                "must specify one of: `configMapRef` or `secretRef`",
+            )),
             1 => {}
-            _ => errors.push(Error::invalid(&path, "", "may not have more than one field specified at a time")),
+            _ => errors.push(Error::invalid(
+                &path,
+                "",
+                "may not have more than one field specified at a time",
+            )),
         }
         for (source, name) in sources {
             if name.is_some_and(String::is_empty) {
-                errors.push(Error::required(field::child(&field::child(&path, source), "name"), ""));
+                errors.push(Error::required(
+                    field::child(&field::child(&path, source), "name"),
+                    "",
+                ));
             }
         }
     }
-    mounts(container.volume_mounts.as_deref().unwrap_or_default(), &at("volumeMounts"), volumes, errors);
+    mounts(
+        container.volume_mounts.as_deref().unwrap_or_default(),
+        &at("volumeMounts"),
+        volumes,
+        errors,
+    );
     if let Some(resources) = &container.resources {
         self::resources(resources, &at("resources"), errors);
     }
@@ -87,7 +153,11 @@ fn init_only(container: &Container, path: &str, errors: &mut Vec<Error>) {
         if policy == "Always" {
             return;
         }
-        errors.push(Error::not_supported(field::child(path, "restartPolicy"), policy, &["Always"]));
+        errors.push(Error::not_supported(
+            field::child(path, "restartPolicy"),
+            policy,
+            &["Always"],
+        ));
     }
     let fields = [
         ("lifecycle", container.lifecycle.is_some()),
@@ -124,7 +194,11 @@ fn ports(
         let host = port.host_port.unwrap_or_default();
         if host != 0 {
             let (protocol, ip) = (port.protocol.as_deref(), port.host_ip.as_deref());
-            let key = format!("{}/{}/{host}", protocol.unwrap_or_default(), ip.unwrap_or_default());
+            let key = format!(
+                "{}/{}/{host}",
+                protocol.unwrap_or_default(),
+                ip.unwrap_or_default()
+            );
             if !taken.insert(key.clone()) {
                 errors.push(Error::duplicate(field::child(&path, "hostPort"), key));
             }
@@ -137,7 +211,12 @@ fn numbers(port: &ContainerPort, path: &str, host_network: bool, errors: &mut Ve
     if port.container_port == 0 {
         errors.push(Error::required(at("containerPort"), ""));
     } else {
-        meta::invalid(errors, &at("containerPort"), port.container_port, names::port_number(port.container_port));
+        meta::invalid(
+            errors,
+            &at("containerPort"),
+            port.container_port,
+            names::port_number(port.container_port),
+        );
     }
     let host = port.host_port.unwrap_or_default();
     if host != 0 {
@@ -147,7 +226,12 @@ fn numbers(port: &ContainerPort, path: &str, host_network: bool, errors: &mut Ve
         let why = "must match `containerPort` when `hostNetwork` is true";
         errors.push(Error::invalid(at("hostPort"), host, why));
     }
-    one_of(port.protocol.as_deref(), &["SCTP", "TCP", "UDP"], &at("protocol"), errors);
+    one_of(
+        port.protocol.as_deref(),
+        &["SCTP", "TCP", "UDP"],
+        &at("protocol"),
+        errors,
+    );
 }
 
 /// Fields of the pod that a variable may show.
@@ -167,7 +251,12 @@ fn env(var: &EnvVar, path: &str, errors: &mut Vec<Error>) {
     if var.name.is_empty() {
         errors.push(Error::required(field::child(path, "name"), ""));
     } else {
-        meta::invalid(errors, &field::child(path, "name"), &var.name, names::env_name(&var.name));
+        meta::invalid(
+            errors,
+            &field::child(path, "name"),
+            &var.name,
+            names::env_name(&var.name),
+        );
     }
     let Some(from) = &var.value_from else { return };
     let path = field::child(path, "valueFrom");
@@ -183,14 +272,24 @@ fn env(var: &EnvVar, path: &str, errors: &mut Vec<Error>) {
         let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
         errors.push(Error::invalid(&path, "", why));
     } else if var.value.as_ref().is_some_and(|value| !value.is_empty()) {
-        errors.push(Error::invalid(&path, "", "may not be specified when `value` is not empty"));
+        errors.push(Error::invalid(
+            &path,
+            "",
+            "may not be specified when `value` is not empty",
+        ));
     } else if count > 1 {
-        errors.push(Error::invalid(&path, "", "may not have more than one field specified at a time"));
+        errors.push(Error::invalid(
+            &path,
+            "",
+            "may not have more than one field specified at a time",
+        ));
     }
     if let Some(field_ref) = &from.field_ref {
         let path = field::child(&field::child(&path, "fieldRef"), "fieldPath");
         let wanted = field_ref.field_path.as_str();
-        let keyed = ["metadata.annotations['", "metadata.labels['"].iter().any(|prefix| wanted.starts_with(prefix));
+        let keyed = ["metadata.annotations['", "metadata.labels['"]
+            .iter()
+            .any(|prefix| wanted.starts_with(prefix));
         if wanted.is_empty() {
             errors.push(Error::required(path, ""));
         } else if !keyed && !FIELDS.contains(&wanted) {
@@ -198,10 +297,23 @@ fn env(var: &EnvVar, path: &str, errors: &mut Vec<Error>) {
         }
     }
     let keys = [
-        ("configMapKeyRef", from.config_map_key_ref.as_ref().map(|source| (&source.name, &source.key))),
-        ("secretKeyRef", from.secret_key_ref.as_ref().map(|source| (&source.name, &source.key))),
+        (
+            "configMapKeyRef",
+            from.config_map_key_ref
+                .as_ref()
+                .map(|source| (&source.name, &source.key)),
+        ),
+        (
+            "secretKeyRef",
+            from.secret_key_ref
+                .as_ref()
+                .map(|source| (&source.name, &source.key)),
+        ),
     ];
-    for (source, (name, key)) in keys.into_iter().filter_map(|(source, pair)| Some((source, pair?))) {
+    for (source, (name, key)) in keys
+        .into_iter()
+        .filter_map(|(source, pair)| Some((source, pair?)))
+    {
         let path = field::child(&path, source);
         if name.is_empty() {
             errors.push(Error::required(field::child(&path, "name"), ""));
@@ -227,7 +339,11 @@ fn mounts(mounts: &[VolumeMount], path: &str, volumes: &BTreeSet<&str>, errors: 
         if mount.mount_path.is_empty() {
             errors.push(Error::required(at("mountPath"), ""));
         } else if !seen.insert(&mount.mount_path) {
-            errors.push(Error::invalid(at("mountPath"), &mount.mount_path, "must be unique"));
+            errors.push(Error::invalid(
+                at("mountPath"),
+                &mount.mount_path,
+                "must be unique",
+            ));
         }
         let sub = mount.sub_path.as_deref().unwrap_or_default();
         if sub.starts_with('/') {
@@ -236,8 +352,17 @@ fn mounts(mounts: &[VolumeMount], path: &str, volumes: &BTreeSet<&str>, errors: 
         if sub.split('/').any(|part| part == "..") {
             errors.push(Error::invalid(at("subPath"), sub, "must not contain '..'"));
         }
-        if !sub.is_empty() && mount.sub_path_expr.as_ref().is_some_and(|expression| !expression.is_empty()) {
-            errors.push(Error::invalid(at("subPathExpr"), &mount.sub_path_expr, "subPathExpr and subPath are mutually exclusive"));
+        if !sub.is_empty()
+            && mount
+                .sub_path_expr
+                .as_ref()
+                .is_some_and(|expression| !expression.is_empty())
+        {
+            errors.push(Error::invalid(
+                at("subPathExpr"),
+                &mount.sub_path_expr,
+                "subPathExpr and subPath are mutually exclusive",
+            ));
         }
     }
 }
@@ -265,7 +390,11 @@ fn amounts<'a>(
         meta::invalid(errors, &path, name, names::qualified_name(name));
         let standard = ["cpu", "memory", "ephemeral-storage"].contains(&name.as_str());
         if !name.contains('/') && !standard && !name.starts_with("hugepages-") {
-            errors.push(Error::invalid(&path, name, "must be a standard resource for containers"));
+            errors.push(Error::invalid(
+                &path,
+                name,
+                "must be a standard resource for containers",
+            ));
         }
         match text.0.parse::<Quantity>() {
             Ok(amount) if amount.is_negative() => {
@@ -291,14 +420,26 @@ fn probes(container: &Container, path: &str, errors: &mut Vec<Error>) {
         let path = field::child(path, name);
         self::probe(probe, &path, errors);
         if once && probe.success_threshold.is_some_and(|threshold| threshold != 1) {
-            errors.push(Error::invalid(field::child(&path, "successThreshold"), probe.success_threshold, "must be 1"));
+            errors.push(Error::invalid(
+                field::child(&path, "successThreshold"),
+                probe.success_threshold,
+                "must be 1",
+            ));
         }
     }
-    let Some(lifecycle) = &container.lifecycle else { return };
-    for (name, handler) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
+    let Some(lifecycle) = &container.lifecycle else {
+        return;
+    };
+    for (name, handler) in [
+        ("postStart", &lifecycle.post_start),
+        ("preStop", &lifecycle.pre_stop),
+    ] {
         let Some(handler) = handler else { continue };
         let path = field::child(&field::child(path, "lifecycle"), name);
-        let command = handler.exec.as_ref().map(|exec| exec.command.as_deref().unwrap_or_default());
+        let command = handler
+            .exec
+            .as_ref()
+            .map(|exec| exec.command.as_deref().unwrap_or_default());
         let tcp = handler.tcp_socket.as_ref().map(|tcp| &tcp.port);
         let others = [("sleep", handler.sleep.is_some())];
         handlers(command, handler.http_get.as_ref(), tcp, &others, &path, errors);
@@ -306,9 +447,19 @@ fn probes(container: &Container, path: &str, errors: &mut Vec<Error>) {
 }
 
 fn probe(probe: &Probe, path: &str, errors: &mut Vec<Error>) {
-    let command = probe.exec.as_ref().map(|exec| exec.command.as_deref().unwrap_or_default());
+    let command = probe
+        .exec
+        .as_ref()
+        .map(|exec| exec.command.as_deref().unwrap_or_default());
     let tcp = probe.tcp_socket.as_ref().map(|tcp| &tcp.port);
-    handlers(command, probe.http_get.as_ref(), tcp, &[("grpc", probe.grpc.is_some())], path, errors);
+    handlers(
+        command,
+        probe.http_get.as_ref(),
+        tcp,
+        &[("grpc", probe.grpc.is_some())],
+        path,
+        errors,
+    );
     if let Some(grpc) = &probe.grpc {
         let at = field::child(&field::child(path, "grpc"), "port");
         meta::invalid(errors, &at, grpc.port, names::port_number(grpc.port));
@@ -335,10 +486,17 @@ fn handlers(
     path: &str,
     errors: &mut Vec<Error>,
 ) {
-    let first = [("exec", command.is_some()), ("httpGet", http.is_some()), ("tcpSocket", tcp.is_some())];
+    let first = [
+        ("exec", command.is_some()),
+        ("httpGet", http.is_some()),
+        ("tcpSocket", tcp.is_some()),
+    ];
     let set = first.iter().chain(others).filter(|(_, set)| *set);
     for (name, _) in set.clone().skip(1) {
-        errors.push(Error::forbidden(field::child(path, name), "may not specify more than 1 handler type"));
+        errors.push(Error::forbidden(
+            field::child(path, name),
+            "may not specify more than 1 handler type",
+        ));
     }
     if set.count() == 0 {
         errors.push(Error::required(path, "must specify a handler type"));
@@ -354,7 +512,11 @@ fn handlers(
         port_or_name(&http.port, &at("httpGet", "port"), errors);
         let scheme = http.scheme.as_deref().unwrap_or_default();
         if !["HTTP", "HTTPS"].contains(&scheme) {
-            errors.push(Error::not_supported(at("httpGet", "scheme"), scheme, &["HTTP", "HTTPS"]));
+            errors.push(Error::not_supported(
+                at("httpGet", "scheme"),
+                scheme,
+                &["HTTP", "HTTPS"],
+            ));
         }
     }
     if let Some(port) = tcp {
@@ -370,16 +532,25 @@ fn port_or_name(port: &IntOrString, path: &str, errors: &mut Vec<Error>) {
 }
 
 fn security(container: &Container, path: &str, errors: &mut Vec<Error>) {
-    let Some(context) = &container.security_context else { return };
+    let Some(context) = &container.security_context else {
+        return;
+    };
     user_id(context.run_as_user, &field::child(path, "runAsUser"), errors);
     user_id(context.run_as_group, &field::child(path, "runAsGroup"), errors);
     if context.allow_privilege_escalation == Some(false) {
-        let added = context.capabilities.as_ref().and_then(|capabilities| capabilities.add.as_deref());
+        let added = context
+            .capabilities
+            .as_ref()
+            .and_then(|capabilities| capabilities.add.as_deref());
         if context.privileged == Some(true) {
             let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
             errors.push(Error::invalid(path, context, why));
         }
-        if added.unwrap_or_default().iter().any(|capability| capability == "CAP_SYS_ADMIN") {
+        if added
+            .unwrap_or_default()
+            .iter()
+            .any(|capability| capability == "CAP_SYS_ADMIN")
+        {
             let why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
             errors.push(Error::invalid(path, context, why));
         }

@@ -1,8 +1,8 @@
 //! What a pod's author may leave out.
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle, PodCondition, PodSpec, Probe,
-    ProjectedVolumeSource, ResourceRequirements, Volume,
+    Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle, PodCondition, PodSpec,
+    Probe, ProjectedVolumeSource, ResourceRequirements, Volume,
 };
 
 const MODE: i32 = 0o644;
@@ -21,20 +21,30 @@ pub(super) fn spec(spec: &mut PodSpec) {
     or(&mut spec.scheduler_name, "default-scheduler");
     spec.security_context.get_or_insert_default();
     spec.termination_grace_period_seconds.get_or_insert(30);
-    let account = [&spec.service_account_name, &spec.service_account].into_iter().flatten().find(|a| !a.is_empty());
+    let account = [&spec.service_account_name, &spec.service_account]
+        .into_iter()
+        .flatten()
+        .find(|a| !a.is_empty());
     let account = account.cloned();
     // The old name of the field says the same as the new one.
     spec.service_account.clone_from(&account);
     spec.service_account_name = account;
     spec.volumes.iter_mut().flatten().for_each(volume);
     let host = spec.host_network == Some(true);
-    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+    for container in spec
+        .containers
+        .iter_mut()
+        .chain(spec.init_containers.iter_mut().flatten())
+    {
         self::container(container, host);
     }
     for container in spec.ephemeral_containers.iter_mut().flatten() {
         or(&mut container.termination_message_path, "/dev/termination-log");
         or(&mut container.termination_message_policy, "File");
-        or(&mut container.image_pull_policy, pull_policy(container.image.as_deref().unwrap_or_default()));
+        or(
+            &mut container.image_pull_policy,
+            pull_policy(container.image.as_deref().unwrap_or_default()),
+        );
         container.resources.get_or_insert_default();
         container.env.iter_mut().flatten().for_each(env);
     }
@@ -43,7 +53,11 @@ pub(super) fn spec(spec: &mut PodSpec) {
 /// Defaults of pods only, not of templates.
 pub(super) fn pod(spec: &mut PodSpec) {
     spec.enable_service_links.get_or_insert(true);
-    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+    for container in spec
+        .containers
+        .iter_mut()
+        .chain(spec.init_containers.iter_mut().flatten())
+    {
         if let Some(resources) = &mut container.resources {
             requests_from_limits(resources);
         }
@@ -61,13 +75,20 @@ fn requests_from_limits(resources: &mut ResourceRequirements) {
 fn container(container: &mut Container, host_network: bool) {
     or(&mut container.termination_message_path, "/dev/termination-log");
     or(&mut container.termination_message_policy, "File");
-    or(&mut container.image_pull_policy, pull_policy(container.image.as_deref().unwrap_or_default()));
+    or(
+        &mut container.image_pull_policy,
+        pull_policy(container.image.as_deref().unwrap_or_default()),
+    );
     container.resources.get_or_insert_default();
     container.env.iter_mut().flatten().for_each(env);
     for port in container.ports.iter_mut().flatten() {
         self::port(port, host_network);
     }
-    let probes = [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
+    let probes = [
+        &mut container.liveness_probe,
+        &mut container.readiness_probe,
+        &mut container.startup_probe,
+    ];
     probes.into_iter().flatten().for_each(probe);
     if let Some(lifecycle) = &mut container.lifecycle {
         hooks(lifecycle);
@@ -113,7 +134,10 @@ fn probe(probe: &mut Probe) {
 }
 
 fn hooks(lifecycle: &mut Lifecycle) {
-    for handler in [&mut lifecycle.post_start, &mut lifecycle.pre_stop].into_iter().flatten() {
+    for handler in [&mut lifecycle.post_start, &mut lifecycle.pre_stop]
+        .into_iter()
+        .flatten()
+    {
         if let Some(action) = &mut handler.http_get {
             http(action);
         }
@@ -155,7 +179,11 @@ fn volume(volume: &mut Volume) {
     if let Some(source) = &mut volume.projected {
         projected(source);
     }
-    if let Some(claim) = volume.ephemeral.as_mut().and_then(|source| source.volume_claim_template.as_mut()) {
+    if let Some(claim) = volume
+        .ephemeral
+        .as_mut()
+        .and_then(|source| source.volume_claim_template.as_mut())
+    {
         or(&mut claim.spec.volume_mode, "Filesystem");
     }
 }
@@ -166,7 +194,11 @@ fn projected(source: &mut ProjectedVolumeSource) {
         if let Some(token) = &mut source.service_account_token {
             token.expiration_seconds.get_or_insert(3600);
         }
-        for file in source.downward_api.iter_mut().flat_map(|api| api.items.iter_mut().flatten()) {
+        for file in source
+            .downward_api
+            .iter_mut()
+            .flat_map(|api| api.items.iter_mut().flatten())
+        {
             if let Some(field) = &mut file.field_ref {
                 or(&mut field.api_version, "v1");
             }

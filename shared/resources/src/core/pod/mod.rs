@@ -10,6 +10,7 @@ pub(crate) mod template;
 mod update;
 mod validation;
 mod volumes;
+pub(crate) mod warnings;
 
 use crate::{
     Row, STATUS, Subresource, WriteRequest, encode,
@@ -20,7 +21,11 @@ pub use bind::bind;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 const fn stream(name: &'static str, options: &'static str) -> Subresource {
-    Subresource { name, kind: ("", "v1", options), verbs: &["create", "get"] }
+    Subresource {
+        name,
+        kind: ("", "v1", options),
+        verbs: &["create", "get"],
+    }
 }
 
 pub(crate) static ROW: Row = Row {
@@ -29,10 +34,22 @@ pub(crate) static ROW: Row = Row {
     prefix: "/registry/pods",
     subresources: &[
         stream("attach", "PodAttachOptions"),
-        Subresource { name: "binding", kind: ("", "v1", "Binding"), verbs: &["create"] },
-        Subresource { name: "eviction", kind: ("policy", "v1", "Eviction"), verbs: &["create"] },
+        Subresource {
+            name: "binding",
+            kind: ("", "v1", "Binding"),
+            verbs: &["create"],
+        },
+        Subresource {
+            name: "eviction",
+            kind: ("policy", "v1", "Eviction"),
+            verbs: &["create"],
+        },
         stream("exec", "PodExecOptions"),
-        Subresource { name: "log", kind: ("", "v1", "Pod"), verbs: &["get"] },
+        Subresource {
+            name: "log",
+            kind: ("", "v1", "Pod"),
+            verbs: &["get"],
+        },
         stream("portforward", "PodPortForwardOptions"),
         STATUS,
     ],
@@ -81,13 +98,19 @@ impl Kind for Pod {
 
     fn prepare_status(&mut self, old: &Self) {
         self.spec.clone_from(&old.spec);
-        self.metadata.owner_references.clone_from(&old.metadata.owner_references);
+        self.metadata
+            .owner_references
+            .clone_from(&old.metadata.owner_references);
         let qos = old.status.as_ref().and_then(|status| status.qos_class.clone());
         self.status.get_or_insert_default().qos_class = qos;
     }
 
     fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
-        if old.is_some() { Ok(()) } else { admission::admit(self, request) }
+        if old.is_some() {
+            Ok(())
+        } else {
+            admission::admit(self, request)
+        }
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {
@@ -98,6 +121,13 @@ impl Kind for Pod {
         update::validate(self, old, errors);
     }
 
+    fn warnings(&self) -> Vec<String> {
+        self.spec
+            .as_ref()
+            .map(|spec| warnings::of(spec, "spec"))
+            .unwrap_or_default()
+    }
+
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
     }
@@ -105,7 +135,12 @@ impl Kind for Pod {
 
 /// How long a deleted pod stays: as long as it says or is asked, unless nothing of it runs.
 fn grace(object: &Object, wished: Option<i64>) -> Option<i64> {
-    let own = || scan::scalar(object.body(), "spec.terminationGracePeriodSeconds").ok()?.parse::<i64>().ok();
+    let own = || {
+        scan::scalar(object.body(), "spec.terminationGracePeriodSeconds")
+            .ok()?
+            .parse::<i64>()
+            .ok()
+    };
     let ended = matches!(object.field(5), "Succeeded" | "Failed");
     let seconds = match wished.or_else(own).unwrap_or_default() {
         _ if object.field(0).is_empty() || ended => 0,

@@ -1,15 +1,17 @@
 //! The quality-of-service class of a pod.
 
 use api::Quantity;
-use k8s_openapi::{
-    api::core::v1::PodSpec, apimachinery::pkg::api::resource::Quantity as Text,
-};
+use k8s_openapi::{api::core::v1::PodSpec, apimachinery::pkg::api::resource::Quantity as Text};
 use std::collections::BTreeMap;
 
 /// `Guaranteed` if every container limits CPU and memory to what it requests, `BestEffort` if none asks for any.
 pub(super) fn class(spec: &PodSpec) -> &'static str {
     let (mut any, mut guaranteed) = (false, true);
-    for container in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
+    for container in spec
+        .containers
+        .iter()
+        .chain(spec.init_containers.iter().flatten())
+    {
         let resources = container.resources.clone().unwrap_or_default();
         for name in ["cpu", "memory"] {
             let (request, limit) = (amount(&resources.requests, name), amount(&resources.limits, name));
@@ -25,5 +27,10 @@ pub(super) fn class(spec: &PodSpec) -> &'static str {
 }
 
 fn amount(list: &Option<BTreeMap<String, Text>>, name: &str) -> Option<Quantity> {
-    list.as_ref()?.get(name)?.0.parse::<Quantity>().ok().filter(|quantity| !quantity.is_zero())
+    list.as_ref()?
+        .get(name)?
+        .0
+        .parse::<Quantity>()
+        .ok()
+        .filter(|quantity| !quantity.is_zero())
 }

@@ -22,6 +22,9 @@ pub(crate) fn validate(template: &PodTemplateSpec, path: &str, errors: &mut Vec<
     validation::spec(&spec, &field::child(path, "spec"), errors);
     if spec.ephemeral_containers.is_some_and(|list| !list.is_empty()) {
         let why = "ephemeral containers not allowed in pod template";
-        errors.push(Error::forbidden(field::child(&field::child(path, "spec"), "ephemeralContainers"), why));
+        errors.push(Error::forbidden(
+            field::child(&field::child(path, "spec"), "ephemeralContainers"),
+            why,
+        ));
     }
 }

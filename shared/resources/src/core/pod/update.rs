@@ -19,12 +19,19 @@ pub(super) fn keep_admitted(new: &mut Pod, old: &Pod) {
 
 /// Rules for a change.
 pub(super) fn validate(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
-    let (Some(new), Some(old)) = (&new.spec, &old.spec) else { return };
+    let (Some(new), Some(old)) = (&new.spec, &old.spec) else {
+        return;
+    };
     let before = errors.len();
     validation::spec(new, "spec", errors);
     images(&new.containers, &old.containers, "spec.containers", errors);
     let (fresh, stale) = (new.init_containers.as_deref(), old.init_containers.as_deref());
-    images(fresh.unwrap_or_default(), stale.unwrap_or_default(), "spec.initContainers", errors);
+    images(
+        fresh.unwrap_or_default(),
+        stale.unwrap_or_default(),
+        "spec.initContainers",
+        errors,
+    );
     deadline(new.active_deadline_seconds, old.active_deadline_seconds, errors);
     gates(new, old, errors);
     if errors.len() > before {
@@ -38,7 +45,10 @@ pub(super) fn validate(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
 
 fn images(new: &[Container], old: &[Container], path: &str, errors: &mut Vec<Error>) {
     if new.len() != old.len() {
-        errors.push(Error::forbidden(path, "pod updates may not add or remove containers"));
+        errors.push(Error::forbidden(
+            path,
+            "pod updates may not add or remove containers",
+        ));
     }
 }
 
@@ -46,10 +56,18 @@ fn deadline(new: Option<i64>, old: Option<i64>, errors: &mut Vec<Error>) {
     let path = "spec.activeDeadlineSeconds";
     match (new, old) {
         (Some(new), Some(old)) if new > old => {
-            errors.push(Error::invalid(path, new, "must be less than or equal to previous value"));
+            errors.push(Error::invalid(
+                path,
+                new,
+                "must be less than or equal to previous value",
+            ));
         }
         (None, Some(_)) => {
-            errors.push(Error::invalid(path, new, "must not update from a positive integer to nil value"));
+            errors.push(Error::invalid(
+                path,
+                new,
+                "must not update from a positive integer to nil value",
+            ));
         }
         _ => {}
     }
@@ -59,16 +77,27 @@ fn gates(new: &PodSpec, old: &PodSpec, errors: &mut Vec<Error>) {
     let before = old.scheduling_gates.as_deref().unwrap_or_default();
     for (i, gate) in new.scheduling_gates.iter().flatten().enumerate() {
         if !before.contains(gate) {
-            let why = format!("only deletion is allowed, but found new scheduling gate '{}'", gate.name);
+            let why = format!(
+                "only deletion is allowed, but found new scheduling gate '{}'",
+                gate.name
+            );
             errors.push(Error::forbidden(field::index("spec.schedulingGates", i), why));
         }
     }
 }
 
 fn tolerations(new: &PodSpec, old: &PodSpec, errors: &mut Vec<Error>) {
-    let plain = |toleration: &Toleration| Toleration { toleration_seconds: None, ..toleration.clone() };
+    let plain = |toleration: &Toleration| Toleration {
+        toleration_seconds: None,
+        ..toleration.clone()
+    };
     let list: Vec<Toleration> = new.tolerations.iter().flatten().map(plain).collect();
-    if old.tolerations.iter().flatten().any(|toleration| !list.contains(&plain(toleration))) {
+    if old
+        .tolerations
+        .iter()
+        .flatten()
+        .any(|toleration| !list.contains(&plain(toleration)))
+    {
         let why = "existing toleration can not be modified except its tolerationSeconds";
         errors.push(Error::forbidden("spec.tolerations", why));
     }
@@ -87,7 +116,9 @@ fn with_mutable(new: &PodSpec, old: &PodSpec) -> PodSpec {
     same.active_deadline_seconds = old.active_deadline_seconds;
     same.tolerations.clone_from(&old.tolerations);
     same.scheduling_gates.clone_from(&old.scheduling_gates);
-    if old.termination_grace_period_seconds.is_some_and(|seconds| seconds < 0)
+    if old
+        .termination_grace_period_seconds
+        .is_some_and(|seconds| seconds < 0)
         && new.termination_grace_period_seconds == Some(1)
     {
         same.termination_grace_period_seconds = old.termination_grace_period_seconds;

@@ -12,7 +12,11 @@ use std::collections::BTreeSet;
 pub(super) fn pod(pod: &Pod, errors: &mut Vec<Error>) {
     let Some(spec) = &pod.spec else { return };
     self::spec(spec, "spec", errors);
-    if spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty()) {
+    if spec
+        .ephemeral_containers
+        .as_ref()
+        .is_some_and(|list| !list.is_empty())
+    {
         let why = "cannot be set on create";
         errors.push(Error::forbidden("spec.ephemeralContainers", why));
     }
@@ -24,22 +28,41 @@ pub(super) fn spec(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     volumes::validate(spec, &at("volumes"), errors);
     containers::validate(spec, path, errors);
     let policies = ["Always", "OnFailure", "Never"];
-    one_of(spec.restart_policy.as_deref(), &policies, &at("restartPolicy"), errors);
+    one_of(
+        spec.restart_policy.as_deref(),
+        &policies,
+        &at("restartPolicy"),
+        errors,
+    );
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     one_of(spec.dns_policy.as_deref(), &policies, &at("dnsPolicy"), errors);
     if spec.dns_policy.as_deref() == Some("None")
-        && spec.dns_config.as_ref().is_none_or(|config| config.nameservers.as_ref().is_none_or(Vec::is_empty))
+        && spec
+            .dns_config
+            .as_ref()
+            .is_none_or(|config| config.nameservers.as_ref().is_none_or(Vec::is_empty))
     {
         let why = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-        errors.push(Error::required(field::child(&at("dnsConfig"), "nameservers"), why));
+        errors.push(Error::required(
+            field::child(&at("dnsConfig"), "nameservers"),
+            why,
+        ));
     }
     meta::validate_labels(spec.node_selector.as_ref(), &at("nodeSelector"), errors);
     let named = [
-        ("serviceAccountName", &spec.service_account_name, names::dns_subdomain as names::NameRule),
+        (
+            "serviceAccountName",
+            &spec.service_account_name,
+            names::dns_subdomain as names::NameRule,
+        ),
         ("nodeName", &spec.node_name, names::dns_subdomain),
         ("hostname", &spec.hostname, names::dns_label),
         ("subdomain", &spec.subdomain, names::dns_label),
-        ("priorityClassName", &spec.priority_class_name, names::dns_subdomain),
+        (
+            "priorityClassName",
+            &spec.priority_class_name,
+            names::dns_subdomain,
+        ),
         ("runtimeClassName", &spec.runtime_class_name, names::dns_subdomain),
         ("schedulerName", &spec.scheduler_name, names::qualified_name),
     ];
@@ -72,8 +95,14 @@ pub(super) fn spec(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
         let path = field::index(&at("topologySpreadConstraints"), i);
         spread(constraint, &path, errors);
         if !spreads.insert((&constraint.topology_key, &constraint.when_unsatisfiable)) {
-            let pair = format!("{{{}, {}}}", constraint.topology_key, constraint.when_unsatisfiable);
-            errors.push(Error::duplicate(field::child(&path, "{topologyKey, whenUnsatisfiable}"), pair));
+            let pair = format!(
+                "{{{}, {}}}",
+                constraint.topology_key, constraint.when_unsatisfiable
+            );
+            errors.push(Error::duplicate(
+                field::child(&path, "{topologyKey, whenUnsatisfiable}"),
+                pair,
+            ));
         }
     }
 }
@@ -88,7 +117,9 @@ pub(super) fn one_of(value: Option<&str>, supported: &[&str], path: &str, errors
 }
 
 fn security(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
-    let Some(context) = &spec.security_context else { return };
+    let Some(context) = &spec.security_context else {
+        return;
+    };
     let at = |name: &str| field::child(&field::child(path, "securityContext"), name);
     let ids = [
         ("runAsUser", context.run_as_user),
@@ -106,7 +137,12 @@ fn security(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
         errors.push(Error::invalid(at("shareProcessNamespace"), true, why));
     }
     if let Some(profile) = &context.seccomp_profile {
-        seccomp(&profile.type_, profile.localhost_profile.as_deref(), &at("seccompProfile"), errors);
+        seccomp(
+            &profile.type_,
+            profile.localhost_profile.as_deref(),
+            &at("seccompProfile"),
+            errors,
+        );
     }
 }
 
@@ -115,7 +151,11 @@ pub(super) fn user_id(id: Option<i64>, path: &str, errors: &mut Vec<Error>) {
     if let Some(id) = id
         && !(0..=i64::from(i32::MAX)).contains(&id)
     {
-        errors.push(Error::invalid(path, id, "must be between 0 and 2147483647, inclusive"));
+        errors.push(Error::invalid(
+            path,
+            id,
+            "must be between 0 and 2147483647, inclusive",
+        ));
     }
 }
 
@@ -128,12 +168,20 @@ pub(super) fn seccomp(kind: &str, file: Option<&str>, path: &str, errors: &mut V
             errors.push(Error::required(localhost, why));
         }
         ("RuntimeDefault" | "Unconfined", Some(file)) => {
-            errors.push(Error::invalid(localhost, file, "can only be set when seccomp type is Localhost"));
+            errors.push(Error::invalid(
+                localhost,
+                file,
+                "can only be set when seccomp type is Localhost",
+            ));
         }
         ("RuntimeDefault" | "Unconfined" | "Localhost", _) => {}
         (other, _) => {
             let supported = ["Localhost", "RuntimeDefault", "Unconfined"];
-            errors.push(Error::not_supported(field::child(path, "type"), other, &supported));
+            errors.push(Error::not_supported(
+                field::child(path, "type"),
+                other,
+                &supported,
+            ));
         }
     }
 }
@@ -143,9 +191,15 @@ fn toleration(toleration: &Toleration, path: &str, errors: &mut Vec<Error>) {
     let (key, value) = (text(&toleration.key), text(&toleration.value));
     let (operator, effect) = (text(&toleration.operator), text(&toleration.effect));
     if !key.is_empty() {
-        meta::invalid(errors, &field::child(path, "key"), &key, names::qualified_name(&key));
+        meta::invalid(
+            errors,
+            &field::child(path, "key"),
+            &key,
+            names::qualified_name(&key),
+        );
     } else if operator != "Exists" {
-        let why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+        let why =
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
         errors.push(Error::invalid(field::child(path, "operator"), &operator, why));
     }
     if toleration.toleration_seconds.is_some() && effect != "NoExecute" {
@@ -153,17 +207,30 @@ fn toleration(toleration: &Toleration, path: &str, errors: &mut Vec<Error>) {
         errors.push(Error::invalid(field::child(path, "effect"), &effect, why));
     }
     match operator.as_str() {
-        "Equal" | "" => meta::invalid(errors, &field::child(path, "operator"), &value, names::label_value(&value)),
+        "Equal" | "" => meta::invalid(
+            errors,
+            &field::child(path, "operator"),
+            &value,
+            names::label_value(&value),
+        ),
         "Exists" if !value.is_empty() => {
             let why = "value must be empty when `operator` is 'Exists'";
             errors.push(Error::invalid(field::child(path, "operator"), toleration, why));
         }
         "Exists" => {}
-        other => errors.push(Error::not_supported(field::child(path, "operator"), other, &["Equal", "Exists"])),
+        other => errors.push(Error::not_supported(
+            field::child(path, "operator"),
+            other,
+            &["Equal", "Exists"],
+        )),
     }
     let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
     if !effect.is_empty() && !effects.contains(&effect.as_str()) {
-        errors.push(Error::not_supported(field::child(path, "effect"), &effect, &effects));
+        errors.push(Error::not_supported(
+            field::child(path, "effect"),
+            &effect,
+            &effects,
+        ));
     }
 }
 
@@ -175,13 +242,19 @@ fn affinity(affinity: &Affinity, path: &str, errors: &mut Vec<Error>) {
         if let Some(selector) = &node.required_during_scheduling_ignored_during_execution {
             let path = field::child(&field::child(&path, REQUIRED), "nodeSelectorTerms");
             if selector.node_selector_terms.is_empty() {
-                errors.push(Error::required(&path, "must have at least one node selector term"));
+                errors.push(Error::required(
+                    &path,
+                    "must have at least one node selector term",
+                ));
             }
             for (i, term) in selector.node_selector_terms.iter().enumerate() {
                 node_term(term, &field::index(&path, i), errors);
             }
         }
-        let preferred = node.preferred_during_scheduling_ignored_during_execution.iter().flatten();
+        let preferred = node
+            .preferred_during_scheduling_ignored_during_execution
+            .iter()
+            .flatten();
         for (i, term) in preferred.enumerate() {
             let path = field::index(&field::child(&path, PREFERRED), i);
             weight(term.weight, &path, errors);
@@ -189,13 +262,21 @@ fn affinity(affinity: &Affinity, path: &str, errors: &mut Vec<Error>) {
         }
     }
     let pods = affinity.pod_affinity.as_ref().map(|a| {
-        (&a.required_during_scheduling_ignored_during_execution, &a.preferred_during_scheduling_ignored_during_execution)
+        (
+            &a.required_during_scheduling_ignored_during_execution,
+            &a.preferred_during_scheduling_ignored_during_execution,
+        )
     });
     let anti = affinity.pod_anti_affinity.as_ref().map(|a| {
-        (&a.required_during_scheduling_ignored_during_execution, &a.preferred_during_scheduling_ignored_during_execution)
+        (
+            &a.required_during_scheduling_ignored_during_execution,
+            &a.preferred_during_scheduling_ignored_during_execution,
+        )
     });
     for (name, terms) in [("podAffinity", pods), ("podAntiAffinity", anti)] {
-        let Some((required, preferred)) = terms else { continue };
+        let Some((required, preferred)) = terms else {
+            continue;
+        };
         let path = field::child(path, name);
         for (i, term) in required.iter().flatten().enumerate() {
             pod_term(term, &field::index(&field::child(&path, REQUIRED), i), errors);
@@ -203,14 +284,22 @@ fn affinity(affinity: &Affinity, path: &str, errors: &mut Vec<Error>) {
         for (i, term) in preferred.iter().flatten().enumerate() {
             let path = field::index(&field::child(&path, PREFERRED), i);
             weight(term.weight, &path, errors);
-            pod_term(&term.pod_affinity_term, &field::child(&path, "podAffinityTerm"), errors);
+            pod_term(
+                &term.pod_affinity_term,
+                &field::child(&path, "podAffinityTerm"),
+                errors,
+            );
         }
     }
 }
 
 fn weight(weight: i32, path: &str, errors: &mut Vec<Error>) {
     if !(1..=100).contains(&weight) {
-        errors.push(Error::invalid(field::child(path, "weight"), weight, "must be in the range 1-100"));
+        errors.push(Error::invalid(
+            field::child(path, "weight"),
+            weight,
+            "must be in the range 1-100",
+        ));
     }
 }
 
@@ -221,7 +310,10 @@ fn node_term(term: &NodeSelectorTerm, path: &str, errors: &mut Vec<Error>) {
         let at = field::child(&path, "values");
         match requirement.operator.as_str() {
             "In" | "NotIn" if values.is_empty() => {
-                errors.push(Error::required(at, "must be specified when `operator` is 'In' or 'NotIn'"));
+                errors.push(Error::required(
+                    at,
+                    "must be specified when `operator` is 'In' or 'NotIn'",
+                ));
             }
             "Exists" | "DoesNotExist" if !values.is_empty() => {
                 let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
@@ -237,7 +329,12 @@ fn node_term(term: &NodeSelectorTerm, path: &str, errors: &mut Vec<Error>) {
                 errors.push(Error::invalid(field::child(&path, "operator"), other, why));
             }
         }
-        meta::invalid(errors, &field::child(&path, "key"), &requirement.key, names::qualified_name(&requirement.key));
+        meta::invalid(
+            errors,
+            &field::child(&path, "key"),
+            &requirement.key,
+            names::qualified_name(&requirement.key),
+        );
     }
 }
 
@@ -249,21 +346,37 @@ fn pod_term(term: &PodAffinityTerm, path: &str, errors: &mut Vec<Error>) {
     if term.topology_key.is_empty() {
         errors.push(Error::required(key, "can not be empty"));
     } else {
-        meta::invalid(errors, &key, &term.topology_key, names::qualified_name(&term.topology_key));
+        meta::invalid(
+            errors,
+            &key,
+            &term.topology_key,
+            names::qualified_name(&term.topology_key),
+        );
     }
 }
 
 fn spread(constraint: &TopologySpreadConstraint, path: &str, errors: &mut Vec<Error>) {
     if constraint.max_skew <= 0 {
-        errors.push(Error::invalid(field::child(path, "maxSkew"), constraint.max_skew, "must be greater than zero"));
+        errors.push(Error::invalid(
+            field::child(path, "maxSkew"),
+            constraint.max_skew,
+            "must be greater than zero",
+        ));
     }
     if constraint.topology_key.is_empty() {
-        errors.push(Error::required(field::child(path, "topologyKey"), "can not be empty"));
+        errors.push(Error::required(
+            field::child(path, "topologyKey"),
+            "can not be empty",
+        ));
     }
     let supported = ["DoNotSchedule", "ScheduleAnyway"];
     if !supported.contains(&constraint.when_unsatisfiable.as_str()) {
         let at = field::child(path, "whenUnsatisfiable");
-        errors.push(Error::not_supported(at, &constraint.when_unsatisfiable, &supported));
+        errors.push(Error::not_supported(
+            at,
+            &constraint.when_unsatisfiable,
+            &supported,
+        ));
     }
     if let Some(selector) = &constraint.label_selector {
         crate::selector::validate(selector, &field::child(path, "labelSelector"), errors);

@@ -40,7 +40,10 @@ pub(super) fn sources(volume: &Volume) -> Vec<&'static str> {
         ("ephemeral", v.ephemeral.is_some()),
         ("image", v.image.is_some()),
     ];
-    all.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
+    all.into_iter()
+        .filter(|(_, set)| *set)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// Rules for the volumes of a pod.
@@ -75,10 +78,22 @@ fn source(volume: &Volume, path: &str, errors: &mut Vec<Error>) {
     if let Some(host) = &volume.host_path {
         required(errors, at("hostPath", "path"), &host.path);
         if host.path.split('/').any(|part| part == "..") {
-            errors.push(Error::invalid(at("hostPath", "path"), &host.path, "must not contain '..'"));
+            errors.push(Error::invalid(
+                at("hostPath", "path"),
+                &host.path,
+                "must not contain '..'",
+            ));
         }
-        let kinds =
-            ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+        let kinds = [
+            "",
+            "BlockDevice",
+            "CharDevice",
+            "Directory",
+            "DirectoryOrCreate",
+            "File",
+            "FileOrCreate",
+            "Socket",
+        ];
         let kind = host.type_.as_deref().unwrap_or_default();
         if !kinds.contains(&kind) {
             errors.push(Error::not_supported(at("hostPath", "type"), kind, &kinds));
@@ -86,13 +101,20 @@ fn source(volume: &Volume, path: &str, errors: &mut Vec<Error>) {
     }
     if let Some(empty) = &volume.empty_dir
         && let Some(limit) = &empty.size_limit
-        && limit.0.parse::<api::Quantity>().is_ok_and(|limit| limit.is_negative())
+        && limit
+            .0
+            .parse::<api::Quantity>()
+            .is_ok_and(|limit| limit.is_negative())
     {
         let why = "SizeLimit field must be a valid resource quantity";
         errors.push(Error::forbidden(at("emptyDir", "sizeLimit"), why));
     }
     if let Some(secret) = &volume.secret {
-        required(errors, at("secret", "secretName"), secret.secret_name.as_deref().unwrap_or_default());
+        required(
+            errors,
+            at("secret", "secretName"),
+            secret.secret_name.as_deref().unwrap_or_default(),
+        );
         mode(secret.default_mode, &at("secret", "defaultMode"), errors);
         items(secret.items.as_deref(), &at("secret", "items"), errors);
     }
@@ -102,7 +124,11 @@ fn source(volume: &Volume, path: &str, errors: &mut Vec<Error>) {
         items(map.items.as_deref(), &at("configMap", "items"), errors);
     }
     if let Some(claim) = &volume.persistent_volume_claim {
-        required(errors, at("persistentVolumeClaim", "claimName"), &claim.claim_name);
+        required(
+            errors,
+            at("persistentVolumeClaim", "claimName"),
+            &claim.claim_name,
+        );
     }
     if let Some(nfs) = &volume.nfs {
         required(errors, at("nfs", "server"), &nfs.server);
@@ -113,7 +139,11 @@ fn source(volume: &Volume, path: &str, errors: &mut Vec<Error>) {
     }
     if let Some(api) = &volume.downward_api {
         for (i, file) in api.items.iter().flatten().enumerate() {
-            file_path(&file.path, &field::child(&field::index(&at("downwardAPI", "items"), i), "path"), errors);
+            file_path(
+                &file.path,
+                &field::child(&field::index(&at("downwardAPI", "items"), i), "path"),
+                errors,
+            );
         }
     }
     if let Some(projected) = &volume.projected {
@@ -168,8 +198,14 @@ fn projected(source: &ProjectedVolumeSource, path: &str, errors: &mut Vec<Error>
 fn projection(source: &VolumeProjection, path: &str, errors: &mut Vec<Error>) {
     let at = |source: &str, name: &str| field::child(&field::child(path, source), name);
     let named = [
-        ("secret", source.secret.as_ref().map(|s| (&s.name, s.items.as_deref()))),
-        ("configMap", source.config_map.as_ref().map(|m| (&m.name, m.items.as_deref()))),
+        (
+            "secret",
+            source.secret.as_ref().map(|s| (&s.name, s.items.as_deref())),
+        ),
+        (
+            "configMap",
+            source.config_map.as_ref().map(|m| (&m.name, m.items.as_deref())),
+        ),
     ];
     for (kind, source) in named {
         if let Some((name, list)) = source {
@@ -183,13 +219,30 @@ fn projection(source: &VolumeProjection, path: &str, errors: &mut Vec<Error>) {
         let seconds = token.expiration_seconds.unwrap_or_default();
         let seconds_path = at("serviceAccountToken", "expirationSeconds");
         if seconds < 600 {
-            errors.push(Error::invalid(seconds_path, seconds, "may not specify a duration less than 10 minutes"));
+            errors.push(Error::invalid(
+                seconds_path,
+                seconds,
+                "may not specify a duration less than 10 minutes",
+            ));
         } else if seconds > 1 << 32 {
-            errors.push(Error::invalid(seconds_path, seconds, "may not specify a duration larger than 2^32 seconds"));
+            errors.push(Error::invalid(
+                seconds_path,
+                seconds,
+                "may not specify a duration larger than 2^32 seconds",
+            ));
         }
         file_path(&token.path, &at("serviceAccountToken", "path"), errors);
     }
-    for (i, file) in source.downward_api.iter().flat_map(|api| api.items.iter().flatten()).enumerate() {
-        file_path(&file.path, &field::child(&field::index(&at("downwardAPI", "items"), i), "path"), errors);
+    for (i, file) in source
+        .downward_api
+        .iter()
+        .flat_map(|api| api.items.iter().flatten())
+        .enumerate()
+    {
+        file_path(
+            &file.path,
+            &field::child(&field::index(&at("downwardAPI", "items"), i), "path"),
+            errors,
+        );
     }
 }

@@ -52,8 +52,14 @@ impl Kind for Service {
         if spec.session_affinity.as_deref() == Some("None") {
             spec.session_affinity_config = None;
         } else {
-            let config = spec.session_affinity_config.get_or_insert_with(SessionAffinityConfig::default);
-            config.client_ip.get_or_insert_with(ClientIPConfig::default).timeout_seconds.get_or_insert(10800);
+            let config = spec
+                .session_affinity_config
+                .get_or_insert_with(SessionAffinityConfig::default);
+            config
+                .client_ip
+                .get_or_insert_with(ClientIPConfig::default)
+                .timeout_seconds
+                .get_or_insert(10800);
         }
         for port in spec.ports.iter_mut().flatten() {
             or(&mut port.protocol, "TCP");
@@ -74,7 +80,10 @@ impl Kind for Service {
             or(&mut spec.internal_traffic_policy, "Cluster");
             default_addresses(spec);
         }
-        self.status.get_or_insert_default().load_balancer.get_or_insert_default();
+        self.status
+            .get_or_insert_default()
+            .load_balancer
+            .get_or_insert_default();
     }
 
     fn prepare_create(&mut self, _: &WriteRequest<'_>) {
@@ -158,14 +167,26 @@ fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
     let numbered = |spec: &ServiceSpec| matches!(kind(spec), "NodePort" | "LoadBalancer");
     if numbered(new) && numbered(old) {
         let ports = old.ports.as_deref().unwrap_or_default();
-        for port in new.ports.iter_mut().flatten().filter(|port| port.node_port.unwrap_or_default() == 0) {
-            let same = ports.iter().find(|p| p.port == port.port && p.protocol == port.protocol);
+        for port in new
+            .ports
+            .iter_mut()
+            .flatten()
+            .filter(|port| port.node_port.unwrap_or_default() == 0)
+        {
+            let same = ports
+                .iter()
+                .find(|p| p.port == port.port && p.protocol == port.protocol);
             port.node_port = same.and_then(|p| p.node_port);
         }
     } else if numbered(old) && !numbered(new) {
         // Numbers that only repeat the old ones go with the type.
         let before: Vec<Option<i32>> = old.ports.iter().flatten().map(|port| port.node_port).collect();
-        for port in new.ports.iter_mut().flatten().filter(|port| before.contains(&port.node_port)) {
+        for port in new
+            .ports
+            .iter_mut()
+            .flatten()
+            .filter(|port| before.contains(&port.node_port))
+        {
             port.node_port = None;
         }
         if !external(new) {
@@ -174,7 +195,11 @@ fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
     }
 }
 
-fn allocate(spec: &mut ServiceSpec, old: Option<&ServiceSpec>, request: &WriteRequest<'_>) -> Result<(), Error> {
+fn allocate(
+    spec: &mut ServiceSpec,
+    old: Option<&ServiceSpec>,
+    request: &WriteRequest<'_>,
+) -> Result<(), Error> {
     if kind(spec) != "ExternalName" {
         let held = old.and_then(|old| old.cluster_ip.as_deref()).unwrap_or_default();
         match spec.cluster_ip.as_deref().unwrap_or_default() {
@@ -193,7 +218,11 @@ fn allocate(spec: &mut ServiceSpec, old: Option<&ServiceSpec>, request: &WriteRe
     if !numbered {
         return Ok(());
     }
-    let held: Vec<i32> = old.iter().flat_map(|old| old.ports.iter().flatten()).filter_map(|p| p.node_port).collect();
+    let held: Vec<i32> = old
+        .iter()
+        .flat_map(|old| old.ports.iter().flatten())
+        .filter_map(|p| p.node_port)
+        .collect();
     for (i, port) in spec.ports.iter_mut().flatten().enumerate() {
         let wished = port.node_port.filter(|&port| port != 0);
         if wished.is_some_and(|wished| held.contains(&wished)) {
@@ -262,10 +291,21 @@ fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
         "ExternalName" => spec.external_name.clone(),
         "LoadBalancer" => {
             let ingress = status.load_balancer.ingress.iter();
-            let mut list: Vec<String> =
-                ingress.map(|i| if i.ip.is_empty() { i.hostname.clone() } else { i.ip.clone() }).collect();
+            let mut list: Vec<String> = ingress
+                .map(|i| {
+                    if i.ip.is_empty() {
+                        i.hostname.clone()
+                    } else {
+                        i.ip.clone()
+                    }
+                })
+                .collect();
             list.extend(spec.external_ips.iter().cloned());
-            if list.is_empty() { "<pending>".to_owned() } else { list.join(",") }
+            if list.is_empty() {
+                "<pending>".to_owned()
+            } else {
+                list.join(",")
+            }
         }
         _ => spec.external_ips.join(","),
     };

@@ -24,14 +24,25 @@ pub(super) fn service(service: &Service, errors: &mut Vec<Error>) {
     match spec.session_affinity.as_deref().unwrap_or_default() {
         "None" => {}
         "ClientIP" => {
-            let config = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
+            let config = spec
+                .session_affinity_config
+                .as_ref()
+                .and_then(|config| config.client_ip.as_ref());
             let seconds = config.and_then(|ip| ip.timeout_seconds).unwrap_or_default();
             if !(1..=86400).contains(&seconds) {
                 let path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
-                errors.push(Error::invalid(path, seconds, "must be greater than 0 and less than or equal to 86400"));
+                errors.push(Error::invalid(
+                    path,
+                    seconds,
+                    "must be greater than 0 and less than or equal to 86400",
+                ));
             }
         }
-        other => errors.push(Error::not_supported("spec.sessionAffinity", other, &["ClientIP", "None"])),
+        other => errors.push(Error::not_supported(
+            "spec.sessionAffinity",
+            other,
+            &["ClientIP", "None"],
+        )),
     }
     if !TYPES.contains(&kind(spec)) {
         errors.push(Error::not_supported("spec.type", kind(spec), &TYPES));
@@ -48,7 +59,10 @@ fn addresses(spec: &ServiceSpec, headless: bool, errors: &mut Vec<Error>) {
         }
         "ExternalName" => {
             if !ip.is_empty() {
-                errors.push(Error::forbidden("spec.clusterIPs", "may not be set for ExternalName services"));
+                errors.push(Error::forbidden(
+                    "spec.clusterIPs",
+                    "may not be set for ExternalName services",
+                ));
             }
             let name = spec.external_name.as_deref().unwrap_or_default();
             let name = name.strip_suffix('.').unwrap_or(name);
@@ -64,9 +78,18 @@ fn addresses(spec: &ServiceSpec, headless: bool, errors: &mut Vec<Error>) {
     if !ip.is_empty() && !headless {
         meta::invalid(errors, "spec.clusterIPs[0]", ip, names::ip(ip));
     }
-    let first = spec.cluster_ips.as_ref().and_then(|ips| ips.first()).map(String::as_str).unwrap_or_default();
+    let first = spec
+        .cluster_ips
+        .as_ref()
+        .and_then(|ips| ips.first())
+        .map(String::as_str)
+        .unwrap_or_default();
     if !first.is_empty() && first != ip {
-        errors.push(Error::invalid("spec.clusterIPs", &spec.cluster_ips, "first value must match `clusterIP`"));
+        errors.push(Error::invalid(
+            "spec.clusterIPs",
+            &spec.cluster_ips,
+            "first value must match `clusterIP`",
+        ));
     }
     for (i, ip) in spec.external_ips.iter().flatten().enumerate() {
         meta::invalid(errors, &field::index("spec.externalIPs", i), ip, names::ip(ip));
@@ -95,7 +118,10 @@ fn ports(spec: &ServiceSpec, errors: &mut Vec<Error>) {
         if node_port != 0 {
             let path = field::child(&path, "nodePort");
             if matches!(kind(spec), "ClusterIP" | "ExternalName") {
-                errors.push(Error::forbidden(path, format!("may not be used when `type` is '{}'", kind(spec))));
+                errors.push(Error::forbidden(
+                    path,
+                    format!("may not be used when `type` is '{}'", kind(spec)),
+                ));
             } else if !on_node.insert((node_port, port.protocol.as_deref())) {
                 errors.push(Error::duplicate(path, node_port));
             }
@@ -110,11 +136,20 @@ fn one_port(port: &ServicePort, path: &str, many: bool, errors: &mut Vec<Error>)
     } else if !name.is_empty() {
         meta::invalid(errors, &field::child(path, "name"), name, names::dns_label(name));
     }
-    meta::invalid(errors, &field::child(path, "port"), port.port, names::port_number(port.port));
+    meta::invalid(
+        errors,
+        &field::child(path, "port"),
+        port.port,
+        names::port_number(port.port),
+    );
     let protocol = port.protocol.as_deref().unwrap_or_default();
     if !["SCTP", "TCP", "UDP"].contains(&protocol) {
         let supported = ["SCTP", "TCP", "UDP"];
-        errors.push(Error::not_supported(field::child(path, "protocol"), protocol, &supported));
+        errors.push(Error::not_supported(
+            field::child(path, "protocol"),
+            protocol,
+            &supported,
+        ));
     }
     let target = field::child(path, "targetPort");
     match &port.target_port {
@@ -123,7 +158,12 @@ fn one_port(port: &ServicePort, path: &str, many: bool, errors: &mut Vec<Error>)
         None => {}
     }
     if let Some(app) = &port.app_protocol {
-        meta::invalid(errors, &field::child(path, "appProtocol"), app, names::qualified_name(app));
+        meta::invalid(
+            errors,
+            &field::child(path, "appProtocol"),
+            app,
+            names::qualified_name(app),
+        );
     }
 }
 
@@ -132,7 +172,11 @@ fn policies(spec: &ServiceSpec, errors: &mut Vec<Error>) {
     let external = spec.external_traffic_policy.as_deref().unwrap_or_default();
     if super::external(spec) {
         if !policies.contains(&external) {
-            errors.push(Error::not_supported("spec.externalTrafficPolicy", external, &policies));
+            errors.push(Error::not_supported(
+                "spec.externalTrafficPolicy",
+                external,
+                &policies,
+            ));
         }
     } else if !external.is_empty() {
         let why = "may only be set for externally-accessible services";
@@ -141,7 +185,11 @@ fn policies(spec: &ServiceSpec, errors: &mut Vec<Error>) {
     if let Some(internal) = &spec.internal_traffic_policy
         && !policies.contains(&internal.as_str())
     {
-        errors.push(Error::not_supported("spec.internalTrafficPolicy", internal, &policies));
+        errors.push(Error::not_supported(
+            "spec.internalTrafficPolicy",
+            internal,
+            &policies,
+        ));
     }
     let families = spec.ip_families.as_deref().unwrap_or_default();
     for (i, family) in families.iter().enumerate() {
