@@ -1,6 +1,9 @@
 //! What every cluster has: written at start if it is not there, and put right if it is of another address.
 
-use crate::{Error, Server, security::User};
+use crate::{
+    Error, Server,
+    security::{User, rbac},
+};
 use api::{Gvr, Key, Status};
 use client::{Client, DeleteOptions};
 use serde::Serialize;
@@ -137,6 +140,9 @@ impl Server {
                 let class = thing("scheduling.k8s.io/v1", "PriorityClass", name, None, Priority { value, description });
                 make(client, &classes, "", &class).await?;
             }
+        }
+        if self.handler.cache("rbac.authorization.k8s.io", "clusterroles").is_some() {
+            rbac::bootstrap::reconcile(client).await?;
         }
         self.write_service(client).await
     }

@@ -1,0 +1,117 @@
+//! What a kubelet may read and write.
+
+use super::{Guarded, create, guarded, merge};
+use crate::security::User;
+use api::{Gvr, Key};
+use client::DeleteOptions;
+
+const PODS: Gvr = Gvr::new("", "v1", "pods");
+const NODES: Gvr = Gvr::new("", "v1", "nodes");
+const SERVICE_ACCOUNTS: Gvr = Gvr::new("", "v1", "serviceaccounts");
+const LEASES: Gvr = Gvr::new("coordination.k8s.io", "v1", "leases");
+
+fn pod(name: &str, node: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}"}},"spec":{{"nodeName":"{node}",
+            "containers":[{{"name":"c","image":"i","env":[
+                {{"name":"A","valueFrom":{{"secretKeyRef":{{"name":"{name}-env","key":"k"}}}}}}],
+                "envFrom":[{{"configMapRef":{{"name":"{name}-all"}}}}]}}],
+            "initContainers":[{{"name":"i","image":"i","envFrom":[{{"secretRef":{{"name":"{name}-init"}}}}]}}],
+            "imagePullSecrets":[{{"name":"{name}-pull"}}],
+            "volumes":[{{"name":"s","secret":{{"secretName":"{name}-vol"}}}},
+                {{"name":"m","configMap":{{"name":"{name}-map"}}}},
+                {{"name":"p","projected":{{"sources":[{{"secret":{{"name":"{name}-proj"}}}}]}}}}]}}}}"#
+    )
+}
+
+async fn pods(guarded: &Guarded) {
+    let account = r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}"#;
+    guarded.create(&SERVICE_ACCOUNTS, "default", account).await;
+    for name in ["n1", "n2"] {
+        let node = format!(r#"{{"apiVersion":"v1","kind":"Node","metadata":{{"name":"{name}"}}}}"#);
+        guarded.create(&NODES, "", &node).await;
+    }
+    guarded.create(&PODS, "default", &pod("a", "n1")).await;
+    guarded.create(&PODS, "default", &pod("b", "n2")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_reads_what_its_pods_refer_to() {
+    let guarded = guarded().await;
+    pods(&guarded).await;
+    let kubelet = User::new("system:node:n1", &["system:nodes", "system:authenticated"]);
+    for (what, allowed) in [
+        ("get core/secrets default/a-env", true),
+        ("watch core/secrets default/a-init", true),
+        ("get core/secrets default/a-pull", true),
+        ("get core/secrets default/a-vol", true),
+        ("get core/secrets default/a-proj", true),
+        ("get core/configmaps default/a-map", true),
+        ("get core/configmaps default/a-all", true),
+        ("get core/secrets default/b-env", false),
+        ("get core/secrets kube-system/a-env", false),
+        ("get core/configmaps default/a-env", false),
+        ("update core/secrets default/a-env", false),
+        ("list core/secrets default", false),
+        ("list core/secrets", false),
+        ("create core/serviceaccounts:token default/default", true),
+        ("create core/serviceaccounts:token kube-system/default", false),
+        ("update coordination.k8s.io/leases kube-node-lease/n1", true),
+        ("update coordination.k8s.io/leases kube-node-lease/n2", false),
+        ("update coordination.k8s.io/leases kube-system/n1", false),
+        ("watch core/pods", true),
+        ("patch core/pods:status default/a", true),
+        ("update core/pods default/a", false),
+        ("create core/nodes", true),
+        ("delete core/nodes /n1", false),
+        ("list apps/deployments", false),
+    ] {
+        assert_eq!(guarded.asks(&kubelet, what), allowed, "the kubelet wants to {what}");
+    }
+    let stranger = User::new("system:node:n1", &["system:authenticated"]);
+    assert!(!guarded.asks(&stranger, "get core/secrets default/a-env"), "the name without the group is nothing");
+    guarded.admin().delete(&PODS, &Key::new("default", "a"), DeleteOptions {
+        grace_period_seconds: Some(0),
+        ..DeleteOptions::default()
+    }).await.unwrap();
+    assert!(!guarded.asks(&kubelet, "get core/secrets default/a-env"), "the pod is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_writes_what_is_its_own() {
+    let guarded = guarded().await;
+    pods(&guarded).await;
+    let kubelet = guarded.client("system:node:n1", &["system:nodes", "system:authenticated"]);
+    let phase = r#"{"status":{"phase":"Running"}}"#;
+    merge(&kubelet, &PODS, &Key::new("default", "a"), "status", phase).await.unwrap();
+    let other = merge(&kubelet, &PODS, &Key::new("default", "b"), "status", phase).await.unwrap_err();
+    assert!(
+        other.message.ends_with(r#"node "n1" can only update pod status for pods with spec.nodeName set to itself"#),
+        "{}",
+        other.message
+    );
+    let key = Key::cluster("n1");
+    merge(&kubelet, &NODES, &key, "", r#"{"metadata":{"labels":{"kubernetes.io/os":"linux","mine":"x"}}}"#).await.unwrap();
+    for (node, patch, why) in [
+        ("n2", r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"node "n1" is not allowed to modify node "n2""#),
+        (
+            "n1",
+            r#"{"metadata":{"labels":{"node-restriction.kubernetes.io/a":"b"}}}"#,
+            "is not allowed to modify the following labels: node-restriction.kubernetes.io/a",
+        ),
+        (
+            "n1",
+            r#"{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}"#,
+            r#"node "n1" is not allowed to modify taints"#,
+        ),
+    ] {
+        let status = merge(&kubelet, &NODES, &Key::cluster(node), "", patch).await.unwrap_err();
+        assert_eq!((status.code, status.message.ends_with(why)), (403, true), "{}", status.message);
+    }
+    let own = create(&kubelet, &PODS, "default", &pod("c", "n1")).await.unwrap_err();
+    assert!(own.message.ends_with(r#"node "n1" can only create mirror pods"#), "{}", own.message);
+    let lease = |name: &str| format!(r#"{{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"name":"{name}"}}}}"#);
+    create(&kubelet, &LEASES, "kube-node-lease", &lease("n1")).await.unwrap();
+    let status = create(&kubelet, &LEASES, "kube-node-lease", &lease("n2")).await.unwrap_err();
+    assert_eq!(status.code, 403, "{}", status.message);
+}
