@@ -1,2 +1,43 @@
 //! The multi-call binary: reads settings, builds, runs, drains.
-fn main() {}
+//!
+//! Started by the runtime as a pod's supervisor or container launcher, or by name as a CNI plugin, it is that and
+//! nothing else; these come first, for they must stay small.
+
+mod address;
+mod cli;
+mod cluster;
+mod control_plane;
+mod dial;
+mod kubectl;
+mod node;
+mod place;
+mod plugin;
+mod progress;
+mod remove;
+mod settings;
+mod stop;
+mod up;
+
+use clap::Parser;
+use cli::{Cli, Verb};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(code) = runtime::hook().or_else(plugin::hook) {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let done = match Cli::parse().verb {
+        Verb::Up(args) => up::run(args),
+        Verb::Stop(args) => stop::run(&args),
+        Verb::Rm(args) => remove::run(&args),
+        Verb::Why(_) => Ok(()),
+        Verb::Part(args) => plugin::part(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ferrokube: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,12 +2,13 @@
 
 use crate::{
     Config, Server,
-    security::{Attributes, Authenticator, Authorizer, Decision, Security, User},
+    security::{Attributes, Authenticator, Authorizer, Decision, Security, Token, TokenAsk, TokenIssuer, User},
     splice,
 };
 use api::{Object, Status};
 use client::{Client, Dial, Duplex, Peer};
 use component::Env;
+use etcd::Store;
 use futures::{FutureExt, future::BoxFuture};
 use http::request::Parts;
 use resources::{Cell, Keeping, Op, Row, ScalePaths, Subresource, Version, WriteRequest, Written};
@@ -145,6 +146,14 @@ impl Authorizer for Guards {
     }
 }
 
+impl TokenIssuer for Guards {
+    fn issue(&self, ask: &TokenAsk) -> Result<Token, Status> {
+        let token = format!("{}/{} bound={:?}", ask.namespace, ask.service_account, ask.bound.as_ref().map(|b| &b.name));
+        let expires = jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(ask.seconds);
+        Ok(Token { token, expires, audiences: vec!["api".to_owned()] })
+    }
+}
+
 /// There are no nodes.
 struct NoNodes;
 
@@ -167,25 +176,48 @@ pub async fn server() -> (Arc<Server>, Env) {
 pub async fn server_with(dial: Arc<dyn Dial>) -> (Arc<Server>, Env) {
     let env = Env::simulated(7);
     let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    (start(store, vec![&WIDGETS, &NAMESPACES], dial, &env).await, env)
+}
+
+/// A server of the whole table.
+pub async fn whole() -> (Arc<Server>, Env) {
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    (start(store, resources::table().to_vec(), Arc::new(NoNodes), &env).await, env)
+}
+
+/// A server of `rows` over `store`.
+pub async fn start(
+    store: Arc<dyn Store>,
+    rows: Vec<&'static Row>,
+    dial: Arc<dyn Dial>,
+    env: &Env,
+) -> Arc<Server> {
     let config = Config {
-        rows: vec![&WIDGETS, &NAMESPACES],
+        rows,
         store,
         security: Box::new(|_| {
             let guards = Arc::new(Guards);
-            Security { authn: guards.clone(), authz: guards, issuer: None, admission: Vec::new() }
+            Ok(Security { authn: guards.clone(), authz: guards, issuer: Some(Arc::new(Guards)), admission: Vec::new() })
         }),
         dial,
         kubelet_tls: None,
         service_cidr: "10.96.0.0/12".to_owned(),
         advertise: ([127, 0, 0, 1].into(), 6443),
         records: None,
+        oidc: None,
     };
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();
-    (server, env)
+    server
 }
 
 /// A client of `server` that may do all.
 pub fn client(server: &Arc<Server>) -> Client {
     Client::new(server.local(User::new("admin", &[])), "test")
+}
+
+/// There are no nodes.
+pub fn no_nodes() -> Arc<dyn Dial> {
+    Arc::new(NoNodes)
 }

@@ -10,12 +10,15 @@ mod bootstrap;
 mod cache;
 #[cfg(test)]
 mod fixture;
+mod delegated;
 mod handler;
 mod http;
 mod local;
 pub mod security;
 mod server;
 mod splice;
+#[cfg(test)]
+mod stories;
 mod subresources;
 
 pub use server::{Config, Error, MakeSecurity, Reader, Records, Server};

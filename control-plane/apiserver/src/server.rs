@@ -5,11 +5,11 @@ use crate::{
     cache::{Cache, Feed},
     handler::{Handler, Place, Places},
     local::Local,
-    security::{Attributes, Security, User, Verdict},
+    security::{Attributes, Security, User, Verdict, oidc},
 };
 use api::{Gvr, Object, Status, decision::Record};
 use client::{Dial, Transport};
-use component::Env;
+use component::{Env, State};
 use etcd::Store;
 use resources::{Row, VirtualResource};
 use std::{net::IpAddr, sync::Arc};
@@ -17,8 +17,8 @@ use std::{net::IpAddr, sync::Arc};
 /// Where decision records come from: what each box of this process has decided lately.
 pub type Records = Arc<dyn Fn() -> Vec<Record> + Send + Sync>;
 
-/// Makes the guards, given a way to read what is stored.
-pub type MakeSecurity = Box<dyn FnOnce(Reader) -> Security + Send>;
+/// Makes the guards, given a way to read what is stored; or says why it cannot.
+pub type MakeSecurity = Box<dyn FnOnce(Reader) -> Result<Security, String> + Send>;
 
 /// What a server is made of.
 pub struct Config {
@@ -38,6 +38,8 @@ pub struct Config {
     pub advertise: (IpAddr, u16),
     /// Decision records; none: there are none to read.
     pub records: Option<Records>,
+    /// The documents by which others verify service account tokens; none: they are not served.
+    pub oidc: Option<oidc::Documents>,
 }
 
 /// The server cannot start.
@@ -46,6 +48,9 @@ pub enum Error {
     /// The store failed.
     #[error("reading the store: {0}")]
     Store(#[from] etcd::Error),
+    /// The guards cannot be made.
+    #[error("security: {0}")]
+    Security(String),
     /// The range is no IPv4 network.
     #[error("service CIDR {0:?} is not an IPv4 network")]
     ServiceCidr(String),
@@ -64,6 +69,7 @@ pub struct Server {
     pub(crate) kubelet_tls: Option<Arc<rustls::ClientConfig>>,
     pub(crate) advertise: (IpAddr, u16),
     pub(crate) records: Option<Records>,
+    pub(crate) oidc: Option<oidc::Documents>,
     pub(crate) documents: crate::http::Documents,
 }
 
@@ -112,8 +118,9 @@ impl Server {
                 allocator.follow(None, Some(&service));
             }
         }
-        let security = (config.security)(Reader(places.clone()));
+        let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
         let documents = crate::http::Documents::new(&config.rows);
+        env.ready.set("kube-apiserver", State::Ready);
         let handler =
             Handler { store: config.store, feed, places, security, allocator, env, lease: tokio::sync::Mutex::default() };
         Ok(Arc::new(Self {
@@ -122,6 +129,7 @@ impl Server {
             kubelet_tls: config.kubelet_tls,
             advertise: config.advertise,
             records: config.records,
+            oidc: config.oidc,
             documents,
         }))
     }

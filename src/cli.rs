@@ -1,0 +1,101 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Kubernetes in one binary that needs only a Linux kernel.
+#[derive(Debug, Parser)]
+#[command(name = "ferrokube", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start a one-node cluster in this process; Ctrl-C stops it, its containers live on
+    Up(UpArgs),
+    /// Stop the cluster of a data directory; its containers live on
+    Stop(PlaceArgs),
+    /// Remove a cluster and all that it made and stored
+    Rm(PlaceArgs),
+    /// Say why an object is as it is, from the decisions of the parts of the system
+    Why(WhyArgs),
+    /// One part alone; `ferrokube PART --help` lists its flags
+    #[command(external_subcommand)]
+    Part(Vec<String>),
+}
+
+/// Where a cluster is.
+#[derive(Args, Clone, Debug)]
+pub struct PlaceArgs {
+    /// Where the cluster's data is
+    #[arg(long, default_value = "/var/lib/ferrokube")]
+    pub data_dir: PathBuf,
+}
+
+/// Arguments of `up`.
+#[derive(Args, Clone, Debug)]
+pub struct UpArgs {
+    /// Where the cluster's data is kept
+    #[arg(long, default_value = "/var/lib/ferrokube")]
+    pub data_dir: PathBuf,
+    /// Where sockets and other things that end with a reboot are kept
+    #[arg(long, default_value = "/run/ferrokube")]
+    pub run_dir: PathBuf,
+    /// Where the kubelet keeps pods and volumes
+    #[arg(long, default_value = "/var/lib/kubelet")]
+    pub kubelet_dir: PathBuf,
+    /// Where the containers' logs are
+    #[arg(long, default_value = "/var/log/pods")]
+    pub log_dir: PathBuf,
+    /// The kubeconfig to write; by default the context `ferrokube` is merged into $KUBECONFIG or ~/.kube/config
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+    /// The node's name; by default the host's
+    #[arg(long)]
+    pub node_name: Option<String>,
+    /// The node's address; by default that of the interface of the default route
+    #[arg(long)]
+    pub node_ip: Option<std::net::Ipv4Addr>,
+    /// Where the API server listens
+    #[arg(long, default_value = "0.0.0.0")]
+    pub bind_address: std::net::IpAddr,
+    /// At which port the API server listens
+    #[arg(long, default_value_t = 6443)]
+    pub secure_port: u16,
+    /// Mirrors and credentials of registries
+    #[arg(long, default_value = "/etc/ferrokube/registries.yaml")]
+    pub registries: PathBuf,
+    /// Addresses of pods
+    #[arg(long, default_value = "10.244.0.0/16")]
+    pub cluster_cidr: String,
+    /// Addresses of Services
+    #[arg(long, default_value = "10.96.0.0/12")]
+    pub service_cluster_ip_range: String,
+    /// The cluster's domain
+    #[arg(long, default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// Write Leases and Events to disk before they are acknowledged, as everything else
+    #[arg(long)]
+    pub durable_leases: bool,
+    /// Start in the background and return when the cluster is ready
+    #[arg(short = 'd', long)]
+    pub detach: bool,
+}
+
+/// Arguments of `why`.
+#[derive(Args, Clone, Debug)]
+pub struct WhyArgs {
+    /// What: `pod/web`, `deployment.apps/web`, or two words
+    #[arg(required = true, num_args = 1..=2)]
+    pub object: Vec<String>,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub namespace: String,
+    /// The kubeconfig to use
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+}

@@ -1,0 +1,149 @@
+//! The control plane: store, API server, scheduler, controllers, joined in memory.
+
+use crate::{dial::MemoryDial, settings::Settings};
+use anyhow::{Context, Result, anyhow};
+use api::decision::Ring;
+use apiserver::{Server, security::User};
+use client::Client;
+use component::{
+    Env, State,
+    pki::{Authority, Purpose, Rotating, server_config},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+
+/// The issuer of service account tokens, and their first audience.
+const ISSUER: &str = "https://kubernetes.default.svc.";
+
+/// How often certificates are looked at.
+const RENEWAL: Duration = Duration::from_secs(12 * 3600);
+
+/// A control plane that runs.
+pub struct ControlPlane {
+    /// The API server.
+    pub server: Arc<Server>,
+    /// The store, closed last.
+    pub store: Arc<etcd::Engine>,
+    /// The cluster's CA.
+    pub authority: Arc<Authority>,
+    /// Decisions of all boxes of this process.
+    pub records: Ring,
+}
+
+impl ControlPlane {
+    /// A client in memory, as `user` of `groups`.
+    pub fn client(&self, user: &str, groups: &[&str]) -> Client {
+        let mut all = groups.to_vec();
+        all.push("system:authenticated");
+        let manager = user.rsplit(':').next().unwrap_or(user);
+        Client::new(self.server.local(User::new(user, &all)), manager)
+    }
+}
+
+/// Starts all of it in the task tree of `env`; the store lives in a branch of `store_env`, which ends later.
+pub async fn start(settings: &Settings, env: &Env, store_env: &Env, dial: Arc<MemoryDial>) -> Result<ControlPlane> {
+    let now = env.clock.wall();
+    let pki = settings.data_dir.join("pki");
+    let (certificate, listener) = (pki.clone(), SocketAddr::new(settings.bind_address, settings.secure_port));
+    let authority = Arc::new(Authority::open(&certificate, now)?);
+    let listener = TcpListener::bind(listener)
+        .await
+        .with_context(|| format!("the API server cannot listen at {listener}"))?;
+    let serving = Rotating::open(&authority, "apiserver", serving(settings), now)?;
+    let tls = Arc::new(server_config(serving.clone(), authority.certificate())?);
+    let store = open_store(settings, store_env)?;
+    let records = Ring::default();
+    let server = start_server(settings, env, &authority, store.clone(), dial, records.clone()).await?;
+    server.bootstrap().await?;
+    let plane = ControlPlane { server: server.clone(), store, authority: authority.clone(), records: records.clone() };
+    let master = plane.client("system:apiserver", &["system:masters"]);
+    apiserver::security::rbac::bootstrap::reconcile(&master).await.map_err(|e| anyhow!("RBAC bootstrap: {e}"))?;
+    crate::cluster::publish_dns(&master, settings).await.context("the Service of cluster DNS")?;
+    let listening = server.clone();
+    env.tasks.spawn_draining("kube-apiserver", async move { listening.serve(listener, tls).await });
+    env.tasks.spawn("certificates", renew(serving, authority.clone(), env.clone()));
+    env.ready.set("kube-apiserver", State::Ready);
+
+    let scheduler = plane.client("system:kube-scheduler", &[]);
+    scheduler::start(&scheduler, scheduler::Config::default(), records.clone(), env);
+    let controllers = plane.client("system:kube-controller-manager", &[]);
+    let config = controller_manager::Config {
+        root_ca: authority.certificate().to_owned(),
+        cluster_cidr: settings.cluster_cidr,
+        node_cidr_prefix: 24,
+        resources: crate::cluster::collectable(),
+        kinds: Arc::new(crate::cluster::resource_of),
+    };
+    controller_manager::start(&controllers, config, records, env);
+    Ok(plane)
+}
+
+fn open_store(settings: &Settings, env: &Env) -> Result<Arc<etcd::Engine>> {
+    env.ready.set("store", State::Starting("reading the log".to_owned()));
+    let options = etcd::Options { durable_leases: settings.durable_leases, ..etcd::Options::default() };
+    let store = etcd::Engine::open(settings.data_dir.join("store"), options, env.clone())?;
+    env.ready.set("store", State::Ready);
+    Ok(store)
+}
+
+async fn start_server(
+    settings: &Settings,
+    env: &Env,
+    authority: &Authority,
+    store: Arc<etcd::Engine>,
+    dial: Arc<MemoryDial>,
+    records: Ring,
+) -> Result<Arc<Server>> {
+    let guards = apiserver::security::Settings {
+        signing_key: authority.signing_key("sa")?,
+        issuer: format!("{ISSUER}{}", settings.domain),
+        audiences: Vec::new(),
+        clock: env.clock.clone(),
+        random: env.random.clone(),
+    };
+    let config = apiserver::Config {
+        rows: resources::table().to_vec(),
+        store,
+        security: Box::new(move |reader| apiserver::security::standard(&reader, guards)),
+        dial,
+        kubelet_tls: None,
+        service_cidr: settings.service_cidr.clone(),
+        advertise: (settings.node_ip.into(), settings.secure_port),
+        records: Some(Arc::new(move || records.recent().iter().map(|r| (**r).clone()).collect())),
+    };
+    Ok(Server::start(config, env.clone()).await?)
+}
+
+/// The names under which clients reach the API server.
+fn serving(settings: &Settings) -> Purpose {
+    let domain = &settings.domain;
+    let names = [
+        "kubernetes".to_owned(),
+        "kubernetes.default".to_owned(),
+        "kubernetes.default.svc".to_owned(),
+        format!("kubernetes.default.svc.{domain}"),
+        "localhost".to_owned(),
+        settings.node_name.clone(),
+        "127.0.0.1".to_owned(),
+        settings.api_ip.to_string(),
+        settings.node_ip.to_string(),
+    ];
+    let mut names: Vec<String> = names.into();
+    if !settings.bind_address.is_unspecified() {
+        names.push(settings.bind_address.to_string());
+    }
+    names.sort();
+    names.dedup();
+    Purpose::server("kube-apiserver", names)
+}
+
+async fn renew(serving: Arc<Rotating>, authority: Arc<Authority>, env: Env) {
+    loop {
+        env.clock.sleep(RENEWAL).await;
+        match serving.renew(&authority, env.clock.wall()) {
+            Ok(true) => tracing::info!("the API server's certificate was renewed"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the API server's certificate cannot be renewed"),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The settings of a whole cluster in one process.
+
+use crate::{address, cli::UpArgs};
+use anyhow::{Context, Result, bail};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+/// Port at which cluster DNS listens on the node; Services lead port 53 there.
+pub const DNS_PORT: u16 = 10053;
+
+/// What all parts of a cluster agree on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Data.
+    pub data_dir: PathBuf,
+    /// Sockets.
+    pub run_dir: PathBuf,
+    /// Pods and volumes.
+    pub kubelet_dir: PathBuf,
+    /// Containers' logs.
+    pub log_dir: PathBuf,
+    /// Mirrors and credentials.
+    pub registries: PathBuf,
+    /// The node's name.
+    pub node_name: String,
+    /// The node's address.
+    pub node_ip: Ipv4Addr,
+    /// Where the API server listens.
+    pub bind_address: IpAddr,
+    /// At which port.
+    pub secure_port: u16,
+    /// Addresses of pods.
+    pub cluster_cidr: (Ipv4Addr, u8),
+    /// Addresses of Services, as text.
+    pub service_cidr: String,
+    /// The Service `kubernetes`: the first address.
+    pub api_ip: Ipv4Addr,
+    /// Cluster DNS: the tenth.
+    pub dns_ip: Ipv4Addr,
+    /// The cluster's domain.
+    pub domain: String,
+    /// All writes durable.
+    pub durable_leases: bool,
+}
+
+impl Settings {
+    /// From the command line, with this machine's name and address where it gives none.
+    pub fn from_args(args: &UpArgs) -> Result<Self> {
+        let service = range(&args.service_cluster_ip_range).context("--service-cluster-ip-range")?;
+        let nth = |n: u32| Ipv4Addr::from(u32::from(service.0) + n);
+        let node_name = match &args.node_name {
+            Some(name) if api::valid_dns_subdomain(name) => name.clone(),
+            Some(name) => bail!("--node-name {name:?} is not a lowercase RFC 1123 subdomain"),
+            None => address::node_name()?,
+        };
+        Ok(Self {
+            data_dir: std::path::absolute(&args.data_dir)?,
+            run_dir: std::path::absolute(&args.run_dir)?,
+            kubelet_dir: std::path::absolute(&args.kubelet_dir)?,
+            log_dir: std::path::absolute(&args.log_dir)?,
+            registries: args.registries.clone(),
+            node_name,
+            node_ip: args.node_ip.map_or_else(address::node_ip, Ok)?,
+            bind_address: args.bind_address,
+            secure_port: args.secure_port,
+            cluster_cidr: range(&args.cluster_cidr).context("--cluster-cidr")?,
+            service_cidr: args.service_cluster_ip_range.clone(),
+            api_ip: nth(1),
+            dns_ip: nth(10),
+            domain: args.cluster_domain.clone(),
+            durable_leases: args.durable_leases,
+        })
+    }
+
+    /// The address at which this machine's clients reach the API server.
+    pub fn server_url(&self) -> String {
+        let host = if self.bind_address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { self.bind_address };
+        format!("https://{}", std::net::SocketAddr::new(host, self.secure_port))
+    }
+}
+
+/// Reads an IPv4 network such as `10.244.0.0/16`.
+pub fn range(text: &str) -> Result<(Ipv4Addr, u8)> {
+    let parts = text.split_once('/').and_then(|(base, prefix)| Some((base.parse().ok()?, prefix.parse().ok()?)));
+    match parts {
+        Some((base, prefix)) if (8..=28).contains(&prefix) => Ok((base, prefix)),
+        _ => bail!("{text:?} is not an IPv4 network with a prefix from 8 to 28"),
+    }
+}

@@ -1,0 +1,153 @@
+//! `ferrokube up`: a one-node cluster in this process.
+
+use crate::{
+    cli::UpArgs,
+    control_plane::{self, ControlPlane},
+    dial::MemoryDial,
+    kubectl, node,
+    place::{Place, Running},
+    progress,
+    settings::Settings,
+};
+use anyhow::{Context, Result, bail};
+use component::Env;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+
+/// How long the parts may take to finish what they are at.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Starts the cluster and runs until it is told to stop.
+pub fn run(args: UpArgs) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("a node needs root: namespaces, mounts and cgroups are made; try sudo");
+    }
+    if args.detach {
+        return detach();
+    }
+    logging();
+    let settings = Settings::from_args(&args)?;
+    let mut place = Place::open(&settings.data_dir)?;
+    let target = kubectl::Target::choose(args.kubeconfig.as_deref())?;
+    place.tell(&Running {
+        pid: i32::try_from(std::process::id())?,
+        run_dir: settings.run_dir.clone(),
+        kubelet_dir: settings.kubelet_dir.clone(),
+        log_dir: settings.log_dir.clone(),
+        kubeconfig: target.path.clone(),
+        kubeconfig_own: target.own,
+    })?;
+    // A runtime each: what a node does never takes workers from the API, nor the other way round.
+    let (plane, node) = (workers("control-plane")?, workers("node")?);
+    let done = plane.block_on(serve(&settings, &target, &node));
+    node.shutdown_timeout(Duration::from_secs(2));
+    plane.shutdown_timeout(Duration::from_secs(2));
+    done
+}
+
+fn workers(name: &'static str) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().worker_threads(2).max_blocking_threads(64).thread_name(name);
+    builder.thread_keep_alive(Duration::from_secs(5)).build().context("cannot start threads")
+}
+
+fn logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FERROKUBE_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+async fn serve(settings: &Settings, target: &kubectl::Target, node_runtime: &Runtime) -> Result<()> {
+    let mut stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let root = Env::system();
+    let (store_env, plane_env, node_env) = (root.child(), root.child(), root.child());
+    let start = root.clock.now();
+    let asked = async {
+        tokio::select! {
+            _ = stop.0.recv() => {}
+            _ = stop.1.recv() => {}
+        }
+    };
+    tokio::pin!(asked);
+    let started = tokio::select! {
+        started = bring_up(settings, target, &plane_env, &store_env, &node_env, node_runtime, start) => Some(started),
+        () = &mut asked => None,
+    };
+    let (plane, failed) = match started {
+        Some(Ok(plane)) => {
+            asked.await;
+            (Some(plane), None)
+        }
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    // The node first, while it can still say what became of its pods; the store last.
+    node_env.tasks.drain(DRAIN).await;
+    plane_env.tasks.drain(DRAIN).await;
+    if let Some(plane) = plane {
+        plane.store.close().await;
+    }
+    store_env.tasks.drain(DRAIN).await;
+    failed.map_or(Ok(()), Err)
+}
+
+async fn bring_up(
+    settings: &Settings,
+    target: &kubectl::Target,
+    plane_env: &Env,
+    store_env: &Env,
+    node_env: &Env,
+    node_runtime: &Runtime,
+    start: tokio::time::Instant,
+) -> Result<ControlPlane> {
+    let (ready, clock) = (plane_env.ready.clone(), plane_env.clock.clone());
+    let lines = plane_env.tasks.child();
+    let (shown, seen) = tokio::sync::oneshot::channel();
+    lines.spawn("progress", async move {
+        // The receiver is gone when the start has failed already.
+        let _ = shown.send(progress::show(&ready, start, &clock).await);
+    });
+    let dial = Arc::new(MemoryDial::default());
+    let plane = Arc::new(control_plane::start(settings, plane_env, store_env, dial.clone()).await?);
+    kubectl::write(target, settings, &plane.authority, plane_env.clock.wall())?;
+    let node = {
+        let (settings, plane, env, dial) = (settings.clone(), plane.clone(), node_env.clone(), dial.clone());
+        node_runtime.spawn(async move { node::start(&settings, &plane, &env, &dial).await })
+    };
+    node.await.context("the node's start panicked")??;
+    seen.await.context("the process is stopping")?.map_err(anyhow::Error::msg)?;
+    println!("ready in {:.2} s\n\nTry:\n  kubectl{1} get nodes\n  kubectl{1} create deployment web --image=nginx\n  kubectl{1} get pods --watch", (plane_env.clock.now() - start).as_secs_f64(), target.flag());
+    Arc::try_unwrap(plane).map_err(|_| anyhow::anyhow!("the control plane is still held"))
+}
+
+/// Starts this program again in the background and waits until it is ready.
+fn detach() -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    let args = std::env::args_os().skip(1).filter(|a| a != "-d" && a != "--detach");
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .context("cannot start in the background")?;
+    let Some(out) = child.stdout.take() else { bail!("the cluster's output is not there") };
+    let mut ready = false;
+    for line in BufReader::new(out).lines() {
+        let line = line?;
+        println!("{line}");
+        ready |= line.starts_with("ready ");
+        if ready && line.contains("--watch") {
+            return Ok(());
+        }
+    }
+    bail!("the cluster did not start: {}", child.wait()?)
+}
