@@ -116,7 +116,7 @@ impl Images {
         let began = self.clock.now();
         let pulled = self.runtime.pull(default_tag(image), auth).await;
         let now = self.clock.now();
-        let took = |from| go_duration(SignedDuration::from_millis(i64::try_from((now - from).as_millis()).unwrap_or(i64::MAX)));
+        let took = |from: tokio::time::Instant| go_duration(SignedDuration::from_millis(i64::try_from((now - from).as_millis()).unwrap_or(i64::MAX)));
         match pulled {
             Ok(found) => {
                 let message = format!(

@@ -108,7 +108,7 @@ impl Kubelet {
             }
         };
         let uid = object.uid().to_owned();
-        let input = Input { pod: Arc::new(pod), object: Some(object.clone()), gone: false };
+        let input = Input { pod: Arc::new(pod), gone: false };
         if let Some((receiver, poke)) = self.shared.registry.tell(&uid, input) {
             Worker::spawn(&self.shared, uid, receiver, poke);
         }
@@ -145,7 +145,7 @@ impl Kubelet {
             let metadata = Meta { name, namespace, uid: uid.clone(), ..Meta::default() };
             let pod = Arc::new(Pod { metadata, ..Pod::default() });
             tracing::info!(pod = pod.full_name(), "pod was deleted meanwhile");
-            if let Some((receiver, poke)) = self.shared.registry.tell(&uid, Input { pod, object: None, gone: true }) {
+            if let Some((receiver, poke)) = self.shared.registry.tell(&uid, Input { pod, gone: true }) {
                 Worker::spawn(&self.shared, uid, receiver, poke);
             }
         }

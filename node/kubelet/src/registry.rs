@@ -1,7 +1,6 @@
 //! Which pods there are here, and how to reach their workers.
 
 use crate::view::Pod;
-use api::Object;
 use runtime::{RuntimeEvent, SandboxId};
 use std::{
     collections::BTreeMap,
@@ -14,8 +13,6 @@ use tokio::sync::{Notify, watch};
 pub struct Input {
     /// The pod as it was last.
     pub pod: Arc<Pod>,
-    /// The object, for those who want all of it.
-    pub object: Option<Arc<Object>>,
     /// The object is gone from the API.
     pub gone: bool,
 }

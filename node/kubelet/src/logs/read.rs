@@ -131,6 +131,7 @@ impl LogReader {
 }
 
 /// Watches the log's folder, so that a rotation is seen too.
+#[expect(deprecated, reason = "the new constructor is unsafe; an OwnedFd stays the same descriptor")]
 fn watch(path: &Path) -> io::Result<AsyncFd<std::os::fd::OwnedFd>> {
     let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     let folder = path.parent().unwrap_or(path);

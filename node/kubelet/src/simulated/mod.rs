@@ -1,10 +1,14 @@
 //! Simulated nodes: a machine that keeps nothing and a runtime whose containers run at once. The kubelet over them is
 //! the same code.
 
+#[cfg(test)]
+mod api;
 mod machine;
 mod runtime;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod tests;
 
 pub use machine::Paper;
 pub use runtime::Simulated;
-#[cfg(test)]
-mod tests;

@@ -54,7 +54,7 @@ impl Worker {
                 return Err(self.fail(name, "CreateContainerConfigError", why, SignedDuration::from_secs(10)));
             }
         };
-        self.run(pod, sandbox.id.clone(), config).await
+        self.launch(pod, sandbox.id.clone(), config).await
     }
 
     fn fail(&mut self, name: &str, reason: &str, message: String, first: SignedDuration) -> Timestamp {
@@ -128,7 +128,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn run(&mut self, pod: &Arc<Pod>, sandbox: SandboxId, config: ContainerConfig) -> Result<(), Timestamp> {
+    async fn launch(&mut self, pod: &Arc<Pod>, sandbox: SandboxId, config: ContainerConfig) -> Result<(), Timestamp> {
         let (name, attempt) = (config.name.clone(), config.attempt);
         let about = About::container(pod, &name);
         let recorder = self.shared.recorder.clone();

@@ -1,0 +1,92 @@
+//! The kubelet's server over streams in memory.
+
+use super::tests::Node;
+use crate::Identity;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, Response, body::Incoming};
+use hyper_util::rt::TokioIo;
+use streams::{Outcome, Remote, channel::{self, Frame, Protocol}};
+
+type Answered = Response<Incoming>;
+
+impl Node {
+    async fn ask(&self, request: Request<Empty<Bytes>>, identity: Identity) -> Answered {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        self.env.tasks.spawn("server", self.kubelet.clone().serve_stream(far, identity));
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
+        self.env.tasks.spawn("client", async move {
+            let _ = connection.with_upgrades().await;
+        });
+        sender.send_request(request).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let request = Request::get(path).header("host", "node").body(Empty::new()).unwrap();
+        let answer = self.ask(request, Identity::Trusted).await;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_pods_stats_and_metrics() {
+    let node = Node::start();
+    node.pod("web", "{containers: [{name: web, image: 'nginx:1'}]}");
+    node.phase("web", "Running").await;
+    assert_eq!(node.get("/healthz").await, (200, "ok".to_owned()));
+    let (_, pods) = node.get("/pods").await;
+    assert!(pods.contains(r#""kind":"PodList""#) && pods.contains(r#""name":"web""#));
+    assert!(node.get("/stats/summary").await.1.contains(r#""podRef":{"name":"web""#));
+    assert!(node.get("/metrics").await.1.contains("kubelet_running_pods 1\n"));
+    assert_eq!(node.get("/nothing").await.0, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_are_refused() {
+    let node = Node::start();
+    let request = Request::get("/pods").body(Empty::new()).unwrap();
+    assert_eq!(node.ask(request, Identity::Network(None)).await.status(), 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_of_what_waits_are_refused_in_upstreams_words() {
+    let node = Node::start();
+    node.runtime.break_image("nginx:none", Some("manifest unknown"));
+    node.pod("web", "{containers: [{name: web, image: 'nginx:none'}]}");
+    node.phase("web", "Pending").await;
+    let (code, body) = node.get("/containerLogs/shop/web/web").await;
+    assert_eq!(code, 400);
+    assert!(body.contains(r#"container \"web\" in pod \"web\" is waiting to start: "#), "{body}");
+    assert!(node.get("/containerLogs/shop/web/other").await.1.contains(r#"container \"other\" not found"#));
+    assert_eq!(node.get("/containerLogs/shop/none/web").await.0, 404);
+    assert_eq!(node.get("/containerLogs/shop/web/web?tailLines=-1").await.0, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn exec_speaks_v5() {
+    let node = Node::start();
+    node.pod("web", "{containers: [{name: web, image: 'nginx:1'}]}");
+    node.phase("web", "Running").await;
+    let request = Request::get("/exec/shop/web/web?command=echo&command=a%20b&input=1&output=1&error=1")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "v5.channel.k8s.io,v4.channel.k8s.io")
+        .body(Empty::new())
+        .unwrap();
+    let answer = node.ask(request, Identity::Trusted).await;
+    assert_eq!(answer.status(), 101);
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "v5.channel.k8s.io");
+    let io = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    let mut remote = Remote::over(io, Protocol::V5).await;
+    remote.send(&Frame::Data(channel::STDIN, "hello".into())).await.unwrap();
+    remote.send(&Frame::Close(channel::STDIN)).await.unwrap();
+    let (stdout, stderr, outcome) = remote.collect().await.unwrap();
+    assert_eq!((stdout.as_slice(), stderr.as_slice()), (&b"echo a b\nhello"[..], &b""[..]));
+    assert_eq!(outcome, Outcome::Exited(0));
+    let plain = Request::get("/exec/shop/web/web?command=ls&output=1").body(Empty::new()).unwrap();
+    assert_eq!(node.ask(plain, Identity::Trusted).await.status(), 400);
+}
