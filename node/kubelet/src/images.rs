@@ -27,7 +27,12 @@ pub struct Unavailable {
 struct Trouble {
     backoff: Backoff,
     error: String,
+    /// The failure itself, which is shown for a moment before the back-off is.
+    fresh: Option<Unavailable>,
 }
+
+/// How long ErrImagePull stands before it becomes ImagePullBackOff.
+const SHOWN: SignedDuration = SignedDuration::from_secs(1);
 
 /// The images of this node.
 pub struct Images {
@@ -136,15 +141,16 @@ impl Images {
                 };
                 self.recorder.event(about(request), Kind::Warning, "Failed", format!("Error: {reason}"));
                 let wall = self.clock.wall();
-                let until = self.trouble(|all| {
+                let waiting = Waiting { reason: reason.to_owned(), message: error.to_string() };
+                let until = wall.saturating_add(SHOWN).unwrap_or(wall);
+                let unavailable = Unavailable { waiting, until };
+                self.trouble(|all| {
                     let trouble = all.entry(key(request)).or_default();
                     trouble.backoff.next(wall);
                     trouble.error = format!("{reason}: {error}");
-                    // The first look after a failure is what makes ErrImagePull an ImagePullBackOff.
-                    wall.saturating_add(SignedDuration::from_secs(1)).unwrap_or(wall)
+                    trouble.fresh = Some(unavailable.clone());
                 });
-                let waiting = Waiting { reason: reason.to_owned(), message: error.to_string() };
-                Err(Unavailable { waiting, until })
+                Err(unavailable)
             }
         }
     }
@@ -157,9 +163,13 @@ impl Images {
         let now = self.clock.wall();
         let found = self.trouble(|all| {
             let trouble = all.get(&key(request))?;
-            trouble.backoff.until_since_update(now).map(|until| (until, trouble.error.clone()))
+            let until = trouble.backoff.until_since_update(now)?;
+            Some((until, trouble.error.clone(), trouble.fresh.clone().filter(|f| f.until > now)))
         });
-        let Some((until, error)) = found else { return Ok(()) };
+        let Some((until, error, fresh)) = found else { return Ok(()) };
+        if let Some(fresh) = fresh {
+            return Err(fresh);
+        }
         let message = format!("Back-off pulling image {:?}", request.container.image);
         self.recorder.event(about(request), Kind::Normal, "BackOff", message.clone());
         self.recorder.event(about(request), Kind::Warning, "Failed", "Error: ImagePullBackOff");

@@ -303,9 +303,8 @@ impl Worker {
                     return;
                 }
             }
-            // While a container is coming up it is looked at more often, as it is worth the most then.
-            let quick = self.kind == Kind::Readiness && (held || last != Some(true)) && period > Duration::from_secs(1) && held;
-            self.prober.clock.sleep(if quick { Duration::from_secs(1) } else { period }).await;
+            // Probes that a start-up probe holds back begin soon after it succeeded.
+            self.prober.clock.sleep(if held { Duration::from_secs(1) } else { period }).await;
         }
     }
 

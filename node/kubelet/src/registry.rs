@@ -23,6 +23,21 @@ struct Handle {
     poke: Arc<Notify>,
 }
 
+/// Whether a worker has to look: its own writes of the status are no news.
+fn differs(known: &Input, told: &Input) -> bool {
+    let foreign = |input: &Input| {
+        let theirs = input.pod.status.conditions.iter().filter(|c| !OWN_CONDITIONS.contains(&c.kind.as_str()));
+        theirs.map(|c| (c.kind.clone(), c.status.clone())).collect::<Vec<_>>()
+    };
+    known.gone != told.gone
+        || known.pod.metadata != told.pod.metadata
+        || known.pod.spec != told.pod.spec
+        || foreign(known) != foreign(told)
+}
+
+const OWN_CONDITIONS: [&str; 5] =
+    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
 /// The workers by pod UID.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -43,7 +58,11 @@ impl Registry {
     pub fn tell(&self, uid: &str, input: Input) -> Option<(watch::Receiver<Input>, Arc<Notify>)> {
         self.workers(|workers| {
             if let Some(handle) = workers.get(uid) {
-                handle.input.send_replace(input);
+                handle.input.send_if_modified(|known| {
+                    let news = differs(known, &input);
+                    *known = input;
+                    news
+                });
                 return None;
             }
             let (sender, receiver) = watch::channel(input);

@@ -226,7 +226,7 @@ async fn probes_gate_readiness_and_restart() {
     node.pod(
         "web",
         "{containers: [{name: web, image: 'nginx:1', readinessProbe: {tcpSocket: {port: 80}, initialDelaySeconds: 5},
-           startupProbe: {exec: {command: [true]}}, livenessProbe: {grpc: {port: 9}, failureThreshold: 2, periodSeconds: 3}}]}",
+           startupProbe: {exec: {command: [ls]}}, livenessProbe: {grpc: {port: 9}, initialDelaySeconds: 60, failureThreshold: 2, periodSeconds: 3}}]}",
     );
     let before = node.env.clock.now();
     let ready = |p: &Value| p["status"]["phase"] == "Running" && condition(p, "Ready")["status"] == "True";
