@@ -3,6 +3,7 @@
 //! Controllers are pure: they never hold a client, never await, never retry. The garbage collector is an engine with
 //! effects of its own.
 
+mod aggregation;
 mod claim;
 mod deployment;
 mod endpoints;
@@ -13,6 +14,7 @@ mod publish;
 mod replicaset;
 mod views;
 
+pub use aggregation::ClusterRoleAggregationController;
 pub use deployment::DeploymentController;
 pub use endpoints::{EndpointSliceController, EndpointsController};
 pub use namespace::NamespaceController;
@@ -51,6 +53,7 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     runtime.start(ReplicaSetController);
     runtime.start(EndpointSliceController);
     runtime.start(EndpointsController);
+    runtime.start(ClusterRoleAggregationController);
     runtime.start(ServiceAccountController);
     runtime.start(RootCaController { certificate: config.root_ca });
     let (base, prefix) = config.cluster_cidr;

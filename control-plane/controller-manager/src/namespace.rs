@@ -78,7 +78,9 @@ impl Controller for NamespaceController {
         }
         let total: usize = observed.left.iter().map(|(_, n, _)| n).sum();
         let pods_left = observed.left.iter().any(|(gvr, n, _)| *gvr == PODS && *n > 0);
-        let emptied = last.0.iter().any(|(label, _)| *label == "empty") && last.is_done();
+        // Caches may be late: only the collections' own answers say that nothing is left, and all of them must have.
+        let answered = last.0.iter().filter(|(label, _)| *label == "empty").count();
+        let emptied = answered == self.resources.len() && last.is_done();
         if total == 0 && emptied {
             finalize(&mut plan, namespace);
             return plan;

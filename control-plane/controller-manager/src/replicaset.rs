@@ -177,7 +177,13 @@ fn rank(pod: &Seen<Pod>, active: &[&Seen<Pod>], now: Timestamp) -> Rank {
 }
 
 #[derive(Serialize)]
+struct UidMeta<'a> {
+    uid: &'a str,
+}
+
+#[derive(Serialize)]
 struct StatusPatch<'a> {
+    metadata: UidMeta<'a>,
     status: &'a ReplicaSetStatus,
 }
 
@@ -198,7 +204,7 @@ fn status(plan: &mut Plan, observed: &Observed, active: &[&Seen<Pod>], failure: 
         plan.again_after(Duration::from_secs(min_ready.unsigned_abs().max(1)));
     }
     if new != set.view.status {
-        let patch = StatusPatch { status: &new };
+        let patch = StatusPatch { metadata: UidMeta { uid: set.object.uid() }, status: &new };
         plan.patch("status", &REPLICA_SETS, &set.object.key(), "status", client::Patch::Merge, &patch);
     }
 }

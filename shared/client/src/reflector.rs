@@ -189,10 +189,12 @@ impl Cache {
         }
     }
 
-    /// Takes an object out.
+    /// Takes an object out; another one of its name stays.
     pub fn remove(&self, object: &Arc<Object>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.objects.remove(&object.key()).is_some() {
+        let key = object.key();
+        let same = state.objects.get(&key).is_some_and(|held| held.uid() == object.uid());
+        if same && state.objects.remove(&key).is_some() {
             state.by_uid.remove(object.uid());
             // The last state is the one the server sent with the deletion.
             self.tell(&Change::Deleted { old: object.clone() });

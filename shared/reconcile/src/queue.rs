@@ -16,6 +16,8 @@ struct State<K> {
     /// Keys that came while they were at work.
     dirty: BTreeSet<K>,
     later: BTreeSet<(Instant, K)>,
+    /// When each key of `later` comes: the earliest wish counts.
+    due: BTreeMap<K, Instant>,
     failures: BTreeMap<K, u32>,
 }
 
@@ -42,6 +44,7 @@ impl<K: Clone + Ord> Queue<K> {
             working: BTreeSet::new(),
             dirty: BTreeSet::new(),
             later: BTreeSet::new(),
+            due: BTreeMap::new(),
             failures: BTreeMap::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), wake: Arc::new(Notify::new()), clock }
@@ -57,10 +60,10 @@ impl<K: Clone + Ord> Queue<K> {
         self.wake.notify_one();
     }
 
-    /// Puts a key in after `delay`.
+    /// Puts a key in after `delay`, or sooner if that was wished before.
     pub fn add_after(&self, key: K, delay: Duration) {
         let at = self.clock.now() + delay;
-        self.with(|s| s.later.insert((at, key)));
+        self.with(|s| s.add_at(key, at));
         self.wake.notify_one();
     }
 
@@ -132,9 +135,20 @@ impl<K: Clone + Ord> State<K> {
         }
     }
 
+    fn add_at(&mut self, key: K, at: Instant) {
+        match self.due.get(&key) {
+            Some(earlier) if *earlier <= at => return,
+            Some(later) => self.later.remove(&(*later, key.clone())),
+            None => false,
+        };
+        self.due.insert(key.clone(), at);
+        self.later.insert((at, key));
+    }
+
     fn take(&mut self, now: Instant) -> Option<K> {
         while self.later.first().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, key)) = self.later.pop_first() {
+                self.due.remove(&key);
                 self.add(key);
             }
         }
@@ -161,6 +175,19 @@ mod tests {
         assert!(queue.clock.timeout(Duration::from_secs(1), queue.next()).await.is_none());
         queue.done(&1);
         assert_eq!(queue.next().await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_delays_of_a_key_the_shortest_counts() {
+        let queue = Queue::new(Clock::system());
+        let start = queue.clock.now();
+        for seconds in [50, 10, 30] {
+            queue.add_after(1, Duration::from_secs(seconds));
+        }
+        queue.next().await;
+        assert_eq!((queue.clock.now() - start).as_secs(), 10);
+        queue.done(&1);
+        assert!(queue.clock.timeout(Duration::from_secs(100), queue.next()).await.is_none(), "it came again");
     }
 
     #[tokio::test(start_paused = true)]

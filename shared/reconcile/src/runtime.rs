@@ -212,7 +212,9 @@ impl<C: Controller> Worker<C> {
         for (write, object) in done {
             for cache in self.caches.iter().filter(|c| *c.gvr() == write.target.gvr) {
                 match self.runtime.client.find(cache.gvr(), &object.key()).await {
-                    Ok(Some(live)) => cache.apply(live),
+                    // A cache that is past this version and does not hold the object has seen it go.
+                    Ok(Some(live)) if cache.version().is_none_or(|v| v < live.resource_version()) => cache.apply(live),
+                    Ok(Some(_)) => {}
                     Ok(None) => cache.remove(object),
                     Err(error) => tracing::debug!(%error, "live read failed"),
                 }

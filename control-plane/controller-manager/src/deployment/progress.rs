@@ -10,7 +10,13 @@ use std::time::Duration;
 
 #[derive(Serialize)]
 struct StatusPatch<'a> {
+    metadata: UidMeta<'a>,
     status: &'a DeploymentStatus,
+}
+
+#[derive(Serialize)]
+struct UidMeta<'a> {
+    uid: &'a str,
 }
 
 /// Writes the status if it changed.
@@ -24,7 +30,7 @@ pub(super) fn status(
     let old = &deployment.view.status;
     let sum = |f: &dyn Fn(&crate::views::ReplicaSetStatus) -> i32| sets.all().map(|s| f(&s.view.status)).sum::<i32>();
     let available = sum(&|s| s.available_replicas);
-    let collisions = sets::collisions(&deployment.view, last);
+    let collisions = sets::collisions(&deployment.view, sets, last);
     let mut new = DeploymentStatus {
         observed_generation: deployment.object.generation(),
         replicas: sum(&|s| s.replicas),
@@ -42,7 +48,7 @@ pub(super) fn status(
         pause_condition(&deployment.view, &mut new, now);
     }
     if new != *old {
-        let patch = StatusPatch { status: &new };
+        let patch = StatusPatch { metadata: UidMeta { uid: deployment.object.uid() }, status: &new };
         plan.patch("status", &DEPLOYMENTS, &deployment.object.key(), "status", Patch::Merge, &patch);
     }
 }
@@ -107,6 +113,12 @@ fn progressing_condition(
         set(&mut status.conditions, "Progressing", "False", "ReplicaSetCreateError", message, now);
         return;
     }
+    let resumed = |c: &Condition| c.r#type == "Progressing" && c.reason == "DeploymentPaused";
+    if status.conditions.iter().any(resumed) {
+        // The time of the pause does not count against the deadline.
+        let message = "Deployment is resumed".to_owned();
+        set(&mut status.conditions, "Progressing", "Unknown", "DeploymentResumed", message, now);
+    }
     let current = status.conditions.iter().find(|c| c.r#type == "Progressing").cloned();
     let complete_before = current.as_ref().is_some_and(|c| c.reason == "NewReplicaSetAvailable");
     let name = sets.new.map_or(deployment.object.name(), |s| s.object.name());
@@ -125,7 +137,7 @@ fn progressing_condition(
         let message = format!("{what} {name:?} has successfully progressed.");
         set(&mut status.conditions, "Progressing", "True", "NewReplicaSetAvailable", message, now);
     } else if plan.writes.iter().any(|w| w.label == "create-set") {
-        let hash = sets::template_hash(&spec.template, sets::collisions(&deployment.view, last));
+        let hash = sets::template_hash(&spec.template, sets::collisions(&deployment.view, sets, last));
         let message = format!("Created new replica set \"{}-{hash}\"", deployment.object.name());
         set(&mut status.conditions, "Progressing", "True", "NewReplicaSetCreated", message, now);
     } else if progressing || current.is_none() || (complete_before && sets.new.is_some_and(|s| s.view.status.replicas == 0)) {

@@ -86,7 +86,7 @@ pub(super) fn scale(plan: &mut Plan, deployment: &Seen<Deployment>, sets: &Sets<
         }
         return;
     }
-    if active.len() > 1 {
+    if active.len() > 1 && deployment.view.spec.strategy.r#type != "Recreate" {
         proportional(plan, deployment, active);
     }
 }

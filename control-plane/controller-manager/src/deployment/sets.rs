@@ -110,9 +110,9 @@ struct NewSet {
     spec: ReplicaSetSpec,
 }
 
-/// How often a set's name was taken already.
-pub(super) fn collisions(deployment: &Deployment, last: &LastOutcome) -> i32 {
-    let taken = last.refused("create-set").is_some_and(api::Status::is_already_exists);
+/// How often a set's name was taken already. A name that is taken by the very set that was wanted does not count.
+pub(super) fn collisions(deployment: &Deployment, sets: &Sets<'_>, last: &LastOutcome) -> i32 {
+    let taken = sets.new.is_none() && last.refused("create-set").is_some_and(api::Status::is_already_exists);
     deployment.status.collision_count.unwrap_or(0) + i32::from(taken)
 }
 
@@ -125,7 +125,7 @@ pub(super) fn create_new(
     last: &LastOutcome,
 ) {
     let spec = &deployment.view.spec;
-    let hash = template_hash(&spec.template, collisions(&deployment.view, last));
+    let hash = template_hash(&spec.template, collisions(&deployment.view, sets, last));
     let mut template = spec.template.clone();
     template.metadata.labels.insert(HASH.to_owned(), hash.clone());
     let mut selector = spec.selector.clone();

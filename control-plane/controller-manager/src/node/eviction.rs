@@ -64,7 +64,9 @@ impl Controller for TaintEvictionController {
                 None => now,
                 Some(None) => continue,
                 Some(Some(wait)) => {
-                    let added = taint.time_added.unwrap_or(now);
+                    // A pod that came later has its time from then on.
+                    let came = pod.object.creation_timestamp().unwrap_or(Timestamp::MIN);
+                    let added = taint.time_added.unwrap_or(now).max(came);
                     added.saturating_add(jiff::SignedDuration::from_secs(wait.max(0))).unwrap_or(Timestamp::MAX)
                 }
             };
@@ -98,8 +100,14 @@ fn node_keys(change: &Change, caches: &Caches) -> Vec<Key> {
 }
 
 #[derive(Serialize)]
-struct ConditionPatch {
+struct ConditionPatch<'a> {
+    metadata: UidMeta<'a>,
     status: ConditionStatus,
+}
+
+#[derive(Serialize)]
+struct UidMeta<'a> {
+    uid: &'a str,
 }
 
 #[derive(Serialize)]
@@ -116,7 +124,8 @@ fn evict(plan: &mut Plan, pod: &Seen<Pod>, now: Timestamp) {
         message: "Taint manager: deleting due to NoExecute taint".to_owned(),
         ..Condition::default()
     };
-    let patch = ConditionPatch { status: ConditionStatus { conditions: [condition] } };
+    let metadata = UidMeta { uid: pod.object.uid() };
+    let patch = ConditionPatch { metadata, status: ConditionStatus { conditions: [condition] } };
     let key = pod.object.key();
     plan.patch("condition", &PODS, &key, "status", Patch::Strategic, &patch);
     plan.delete("evict", &PODS, &pod.object);

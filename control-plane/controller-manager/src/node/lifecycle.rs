@@ -91,11 +91,17 @@ impl Controller for NodeLifecycleController {
     }
 }
 
-fn lease_keys(change: &Change, _: &Caches) -> Vec<Key> {
-    // A renewal is no news while the node is healthy: the deadline is looked at when it comes.
+fn lease_keys(change: &Change, caches: &Caches) -> Vec<Key> {
     let lease = change.object();
+    if lease.namespace() != LEASE_NAMESPACE {
+        return Vec::new();
+    }
+    // A renewal is no news while the node is healthy: the deadline is looked at when it comes.
+    let key = Key::cluster(lease.name());
     let fresh = matches!(change, Change::Applied { old: None, .. } | Change::Deleted { .. });
-    if lease.namespace() == LEASE_NAMESPACE && fresh { vec![Key::cluster(lease.name())] } else { Vec::new() }
+    let node = || caches.all(&NODES).get(&key).and_then(see::<Node>);
+    let healthy = |n: Seen<Node>| n.view.status.conditions.iter().any(|c| c.r#type == "Ready" && c.status == "True");
+    if fresh || !node().is_some_and(healthy) { vec![key] } else { Vec::new() }
 }
 
 #[derive(Serialize)]
