@@ -37,6 +37,8 @@ pub(crate) trait Kind:
     fn validate_update(&self, _old: &Self, errors: &mut Vec<field::Error>) {
         self.validate(errors);
     }
+    /// Rules for a changed status.
+    fn validate_status(&self, _old: &Self, _errors: &mut Vec<field::Error>) {}
     /// Takes addresses and ports, after validation.
     fn allocate(
         &mut self,
@@ -136,7 +138,7 @@ fn update<K: Kind>(
     meta::validate(new.metadata(), K::ROW.namespaced, no_rule, errors);
     meta::validate_update(new.metadata(), old.metadata(), errors);
     match request.op {
-        Op::Status => {}
+        Op::Status => new.validate_status(old, errors),
         _ => new.validate_update(old, errors),
     }
     allocate(new, Some(old), request, errors);

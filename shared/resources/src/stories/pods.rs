@@ -125,6 +125,13 @@ fn only_little_may_change() {
         &stored,
     );
     let message = message.unwrap_err();
+    assert!(
+        message.ends_with(
+            "- dnsPolicy: \"ClusterFirst\"
++ dnsPolicy: \"Default\""
+        ),
+        "{message}"
+    );
     assert!(message.starts_with(r#"Pod "web" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"#), "{message}");
     // The status is not written through the object, nor the spec through the status.
     let ready = stored.replace(r#""phase":"Pending""#, r#""phase":"Running""#);
@@ -133,6 +140,33 @@ fn only_little_may_change() {
     assert_eq!(
         run(&both, Some(&stored), Op::Status, &Small::usual()).unwrap(),
         ready
+    );
+}
+
+#[test]
+fn what_has_ended_does_not_run_again() {
+    let stored = create(&with(r#""restartPolicy":"Never""#));
+    let status = |state: &str| {
+        let statuses = format!(
+            r#""containerStatuses":[{{"image":"nginx","imageID":"","name":"c","ready":false,"restartCount":0,"state":{{{state}}}}}],"phase":"Pending""#
+        );
+        stored.replace(r#""phase":"Pending""#, &statuses)
+    };
+    let ended = status(r#""terminated":{"exitCode":1}"#);
+    assert_eq!(
+        run(&ended, Some(&stored), Op::Status, &Small::usual()).unwrap(),
+        ended
+    );
+    let again = run(
+        &status(r#""running":{}"#),
+        Some(&ended),
+        Op::Status,
+        &Small::usual(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        again.message,
+        r#"Pod "web" is invalid: status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"#
     );
 }
 

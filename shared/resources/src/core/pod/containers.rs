@@ -22,7 +22,7 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
         .map(|volume| volume.name.as_str())
         .collect();
     let mut seen = BTreeSet::new();
-    let mut host_ports = BTreeSet::new();
+    let mut shared_ports = BTreeSet::new();
     let list = field::child(path, "containers");
     if spec.containers.is_empty() {
         errors.push(Error::required(&list, ""));
@@ -55,13 +55,10 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
                 errors,
             );
         }
-        ports(
-            container,
-            &path,
-            spec.host_network == Some(true),
-            &mut host_ports,
-            errors,
-        );
+        // Init containers run one by one: each may take the ports of the others.
+        let mut own_ports = BTreeSet::new();
+        let taken = if init { &mut own_ports } else { &mut shared_ports };
+        ports(container, &path, spec.host_network == Some(true), taken, errors);
     }
 }
 
@@ -80,12 +77,6 @@ fn container(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors
     let image = container.image.as_deref().unwrap_or_default();
     if image.is_empty() {
         errors.push(Error::required(at("image"), ""));
-    } else if image.trim() != image {
-        errors.push(Error::invalid(
-            at("image"),
-            image,
-            "must not have leading or trailing whitespace",
-        ));
     }
     let policies = ["Always", "IfNotPresent", "Never"];
     one_of(
@@ -115,16 +106,24 @@ fn container(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors
         ];
         match sources.iter().filter(|(_, name)| name.is_some()).count() {
             0 => errors.push(Error::invalid(
-                &path,
+                at("envFrom"),
                 "",
                 "must specify one of: `configMapRef` or `secretRef`",
             )),
             1 => {}
             _ => errors.push(Error::invalid(
-                &path,
+                at("envFrom"),
                 "",
                 "may not have more than one field specified at a time",
             )),
+        }
+        if let Some(prefix) = from.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
+            meta::invalid(
+                errors,
+                &field::child(&path, "prefix"),
+                prefix,
+                names::env_name(prefix),
+            );
         }
         for (source, name) in sources {
             if name.is_some_and(String::is_empty) {
@@ -222,7 +221,7 @@ fn numbers(port: &ContainerPort, path: &str, host_network: bool, errors: &mut Ve
     if host != 0 {
         meta::invalid(errors, &at("hostPort"), host, names::port_number(host));
     }
-    if host_network && host != port.container_port {
+    if host_network && host != 0 && host != port.container_port {
         let why = "must match `containerPort` when `hostNetwork` is true";
         errors.push(Error::invalid(at("hostPort"), host, why));
     }
@@ -315,9 +314,12 @@ fn env(var: &EnvVar, path: &str, errors: &mut Vec<Error>) {
         .filter_map(|(source, pair)| Some((source, pair?)))
     {
         let path = field::child(&path, source);
-        if name.is_empty() {
-            errors.push(Error::required(field::child(&path, "name"), ""));
-        }
+        meta::invalid(
+            errors,
+            &field::child(&path, "name"),
+            name,
+            names::dns_subdomain(name),
+        );
         if key.is_empty() {
             errors.push(Error::required(field::child(&path, "key"), ""));
         } else {
@@ -333,7 +335,8 @@ fn mounts(mounts: &[VolumeMount], path: &str, volumes: &BTreeSet<&str>, errors: 
         let at = |name: &str| field::child(&path, name);
         if mount.name.is_empty() {
             errors.push(Error::required(at("name"), ""));
-        } else if !volumes.contains(mount.name.as_str()) {
+        }
+        if !volumes.contains(mount.name.as_str()) {
             errors.push(Error::not_found(at("name"), &mount.name));
         }
         if mount.mount_path.is_empty() {
@@ -419,6 +422,18 @@ fn probes(container: &Container, path: &str, errors: &mut Vec<Error>) {
         let Some(probe) = probe else { continue };
         let path = field::child(path, name);
         self::probe(probe, &path, errors);
+        let grace = probe.termination_grace_period_seconds;
+        let grace_path = field::child(&path, "terminationGracePeriodSeconds");
+        if grace.is_some_and(|seconds| seconds <= 0) {
+            errors.push(Error::invalid(&grace_path, grace, "must be greater than 0"));
+        }
+        if grace.is_some() && name == "readinessProbe" {
+            errors.push(Error::invalid(
+                &grace_path,
+                grace,
+                "must not be set for readinessProbes",
+            ));
+        }
         if once && probe.success_threshold.is_some_and(|threshold| threshold != 1) {
             errors.push(Error::invalid(
                 field::child(&path, "successThreshold"),

@@ -1,8 +1,8 @@
 //! What a pod's author may leave out.
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle, PodCondition, PodSpec,
-    Probe, ProjectedVolumeSource, ResourceRequirements, Volume,
+    Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle, PodCondition, PodSpec, Probe,
+    ProjectedVolumeSource, ResourceRequirements, Volume,
 };
 
 const MODE: i32 = 0o644;
@@ -30,13 +30,12 @@ pub(super) fn spec(spec: &mut PodSpec) {
     spec.service_account.clone_from(&account);
     spec.service_account_name = account;
     spec.volumes.iter_mut().flatten().for_each(volume);
-    let host = spec.host_network == Some(true);
     for container in spec
         .containers
         .iter_mut()
         .chain(spec.init_containers.iter_mut().flatten())
     {
-        self::container(container, host);
+        self::container(container);
     }
     for container in spec.ephemeral_containers.iter_mut().flatten() {
         or(&mut container.termination_message_path, "/dev/termination-log");
@@ -53,6 +52,7 @@ pub(super) fn spec(spec: &mut PodSpec) {
 /// Defaults of pods only, not of templates.
 pub(super) fn pod(spec: &mut PodSpec) {
     spec.enable_service_links.get_or_insert(true);
+    let host = spec.host_network == Some(true);
     for container in spec
         .containers
         .iter_mut()
@@ -60,6 +60,14 @@ pub(super) fn pod(spec: &mut PodSpec) {
     {
         if let Some(resources) = &mut container.resources {
             requests_from_limits(resources);
+        }
+        for port in container
+            .ports
+            .iter_mut()
+            .flatten()
+            .filter(|port| host && port.host_port.unwrap_or_default() == 0)
+        {
+            port.host_port = Some(port.container_port);
         }
     }
 }
@@ -72,7 +80,7 @@ fn requests_from_limits(resources: &mut ResourceRequirements) {
     }
 }
 
-fn container(container: &mut Container, host_network: bool) {
+fn container(container: &mut Container) {
     or(&mut container.termination_message_path, "/dev/termination-log");
     or(&mut container.termination_message_policy, "File");
     or(
@@ -82,7 +90,7 @@ fn container(container: &mut Container, host_network: bool) {
     container.resources.get_or_insert_default();
     container.env.iter_mut().flatten().for_each(env);
     for port in container.ports.iter_mut().flatten() {
-        self::port(port, host_network);
+        or(&mut port.protocol, "TCP");
     }
     let probes = [
         &mut container.liveness_probe,
@@ -92,13 +100,6 @@ fn container(container: &mut Container, host_network: bool) {
     probes.into_iter().flatten().for_each(probe);
     if let Some(lifecycle) = &mut container.lifecycle {
         hooks(lifecycle);
-    }
-}
-
-fn port(port: &mut ContainerPort, host_network: bool) {
-    or(&mut port.protocol, "TCP");
-    if host_network && port.host_port.unwrap_or_default() == 0 {
-        port.host_port = Some(port.container_port);
     }
 }
 

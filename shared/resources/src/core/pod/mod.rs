@@ -121,6 +121,10 @@ impl Kind for Pod {
         update::validate(self, old, errors);
     }
 
+    fn validate_status(&self, old: &Self, errors: &mut Vec<Error>) {
+        update::validate_status(self, old, errors);
+    }
+
     fn warnings(&self) -> Vec<String> {
         self.spec
             .as_ref()

@@ -2,8 +2,9 @@
 
 use super::validation;
 use crate::encode;
-use api::{field, field::Error};
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Toleration};
+use api::{field, field::Error, scan};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, Toleration};
+use std::collections::{BTreeMap, BTreeSet};
 
 const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -24,6 +25,7 @@ pub(super) fn validate(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
     };
     let before = errors.len();
     validation::spec(new, "spec", errors);
+    validation::only_pods(new, errors);
     images(&new.containers, &old.containers, "spec.containers", errors);
     let (fresh, stale) = (new.init_containers.as_deref(), old.init_containers.as_deref());
     images(
@@ -38,8 +40,75 @@ pub(super) fn validate(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
         return;
     }
     tolerations(new, old, errors);
-    if !encode::same(&with_mutable(new, old), old) {
-        errors.push(Error::forbidden("spec", MUTABLE));
+    node_selector(new, old, errors);
+    let same = with_mutable(new, old);
+    if !encode::same(&same, old) {
+        let why = format!("{MUTABLE}\n{}", difference(&same, old));
+        errors.push(Error::forbidden("spec", why));
+    }
+}
+
+/// Rules for a change of the status: what has ended for good does not run again.
+pub(super) fn validate_status(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
+    let (Some(spec), Some(new), Some(old)) = (&old.spec, &new.status, &old.status) else {
+        return;
+    };
+    let policy = spec.restart_policy.as_deref().unwrap_or_default();
+    let sidecar = |name: &str| {
+        let mut init = spec.init_containers.iter().flatten();
+        init.any(|container| container.name == name && container.restart_policy.as_deref() == Some("Always"))
+    };
+    let ruled = |name: &str| {
+        let mut all = spec
+            .containers
+            .iter()
+            .chain(spec.init_containers.iter().flatten());
+        all.any(|container| {
+            let rules = container
+                .restart_policy_rules
+                .as_ref()
+                .is_some_and(|rules| !rules.is_empty());
+            container.name == name && (container.restart_policy.is_some() || rules)
+        })
+    };
+    let lists = [
+        (
+            "containerStatuses",
+            &new.container_statuses,
+            &old.container_statuses,
+            policy,
+        ),
+        (
+            "initContainerStatuses",
+            &new.init_container_statuses,
+            &old.init_container_statuses,
+            policy,
+        ),
+        (
+            "ephemeralContainerStatuses",
+            &new.ephemeral_container_statuses,
+            &old.ephemeral_container_statuses,
+            "Never",
+        ),
+    ];
+    for (name, new, old, policy) in lists.into_iter().filter(|(_, _, _, policy)| *policy != "Always") {
+        for (i, before) in old.iter().flatten().enumerate() {
+            let terminated =
+                |s: &ContainerStatus| s.state.as_ref().and_then(|state| state.terminated.clone());
+            let Some(end) = terminated(before) else { continue };
+            let may_restart = end.exit_code != 0 && policy == "OnFailure";
+            let after = new.iter().flatten().find(|status| status.name == before.name);
+            if may_restart || sidecar(&before.name) || ruled(&before.name) {
+                continue;
+            }
+            if after.is_some_and(|after| terminated(after).is_none()) {
+                let path = field::child(&field::index(&field::child("status", name), i), "state");
+                errors.push(Error::forbidden(
+                    path,
+                    "may not be transitioned to non-terminated state",
+                ));
+            }
+        }
     }
 }
 
@@ -81,7 +150,8 @@ fn gates(new: &PodSpec, old: &PodSpec, errors: &mut Vec<Error>) {
                 "only deletion is allowed, but found new scheduling gate '{}'",
                 gate.name
             );
-            errors.push(Error::forbidden(field::index("spec.schedulingGates", i), why));
+            let path = field::child(&field::index("spec.schedulingGates", i), "name");
+            errors.push(Error::forbidden(path, why));
         }
     }
 }
@@ -103,6 +173,46 @@ fn tolerations(new: &PodSpec, old: &PodSpec, errors: &mut Vec<Error>) {
     }
 }
 
+fn is_gated(spec: &PodSpec) -> bool {
+    spec.scheduling_gates
+        .as_ref()
+        .is_some_and(|gates| !gates.is_empty())
+}
+
+/// A gated pod may be narrowed to fewer nodes.
+fn node_selector(new: &PodSpec, old: &PodSpec, errors: &mut Vec<Error>) {
+    let after = new.node_selector.as_ref();
+    let mut before = old.node_selector.iter().flatten();
+    if is_gated(old) && !before.all(|(key, value)| after.and_then(|labels| labels.get(key)) == Some(value)) {
+        let why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        errors.push(Error::invalid("spec.nodeSelector", after, why));
+    }
+}
+
+/// The fields that differ, the old value above the new.
+fn difference(new: &PodSpec, old: &PodSpec) -> String {
+    let fields = |spec: &PodSpec| -> BTreeMap<String, String> {
+        let text = encode::canonical(spec).unwrap_or_default();
+        let members = scan::members(&text, 0).filter_map(Result::ok);
+        members
+            .map(|(key, value)| {
+                (
+                    key.into_owned(),
+                    String::from_utf8_lossy(&text[value]).into_owned(),
+                )
+            })
+            .collect()
+    };
+    let (new, old) = (fields(new), fields(old));
+    let names: BTreeSet<&String> = new.keys().chain(old.keys()).collect();
+    let mut lines = Vec::new();
+    for name in names.into_iter().filter(|name| new.get(*name) != old.get(*name)) {
+        lines.extend(old.get(name).map(|value| format!("- {name}: {value}")));
+        lines.extend(new.get(name).map(|value| format!("+ {name}: {value}")));
+    }
+    lines.join("\n")
+}
+
 /// The new spec with the old one's values wherever a change is allowed.
 fn with_mutable(new: &PodSpec, old: &PodSpec) -> PodSpec {
     let mut same = new.clone();
@@ -116,6 +226,9 @@ fn with_mutable(new: &PodSpec, old: &PodSpec) -> PodSpec {
     same.active_deadline_seconds = old.active_deadline_seconds;
     same.tolerations.clone_from(&old.tolerations);
     same.scheduling_gates.clone_from(&old.scheduling_gates);
+    if is_gated(old) {
+        same.node_selector.clone_from(&old.node_selector);
+    }
     if old
         .termination_grace_period_seconds
         .is_some_and(|seconds| seconds < 0)

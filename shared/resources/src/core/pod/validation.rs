@@ -8,17 +8,117 @@ use k8s_openapi::api::core::v1::{
 };
 use std::collections::BTreeSet;
 
-/// Rules for a pod.
+/// Rules for a new pod.
 pub(super) fn pod(pod: &Pod, errors: &mut Vec<Error>) {
     let Some(spec) = &pod.spec else { return };
     self::spec(spec, "spec", errors);
+    only_pods(spec, errors);
     if spec
         .ephemeral_containers
         .as_ref()
         .is_some_and(|list| !list.is_empty())
     {
-        let why = "cannot be set on create";
-        errors.push(Error::forbidden("spec.ephemeralContainers", why));
+        errors.push(Error::forbidden(
+            "spec.ephemeralContainers",
+            "cannot be set on create",
+        ));
+    }
+    let gated = spec
+        .scheduling_gates
+        .as_ref()
+        .is_some_and(|gates| !gates.is_empty());
+    if gated && spec.node_name.as_ref().is_some_and(|node| !node.is_empty()) {
+        let why = "cannot be set until all schedulingGates have been cleared";
+        errors.push(Error::forbidden("spec.nodeName", why));
+    }
+}
+
+/// Rules for pods that templates are spared.
+pub(super) fn only_pods(spec: &PodSpec, errors: &mut Vec<Error>) {
+    let lists = [
+        ("spec.containers", spec.containers.as_slice()),
+        (
+            "spec.initContainers",
+            spec.init_containers.as_deref().unwrap_or_default(),
+        ),
+    ];
+    for (path, list) in lists {
+        for (i, container) in list.iter().enumerate() {
+            let image = container.image.as_deref().unwrap_or_default();
+            if image.trim() != image {
+                let path = field::child(&field::index(path, i), "image");
+                errors.push(Error::invalid(
+                    path,
+                    image,
+                    "must not have leading or trailing whitespace",
+                ));
+            }
+        }
+    }
+}
+
+/// DNS settings, readiness and scheduling gates, host aliases.
+fn names_and_gates(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
+    let at = |name: &str| field::child(path, name);
+    let dns = at("dnsConfig");
+    let servers = spec
+        .dns_config
+        .iter()
+        .flat_map(|config| config.nameservers.iter().flatten());
+    if spec.dns_policy.as_deref() == Some("None") && servers.clone().next().is_none() {
+        let (path, why) = if spec.dns_config.is_none() {
+            (dns.clone(), "must provide `dnsConfig` when `dnsPolicy` is None")
+        } else {
+            let why = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+            (field::child(&dns, "nameservers"), why)
+        };
+        errors.push(Error::required(path, why));
+    }
+    if servers.clone().count() > 3 {
+        let list: Vec<&String> = servers.clone().collect();
+        errors.push(Error::invalid(
+            field::child(&dns, "nameservers"),
+            list,
+            "must not have more than 3 nameservers",
+        ));
+    }
+    for (i, server) in servers.enumerate() {
+        meta::invalid(
+            errors,
+            &field::index(&field::child(&dns, "nameservers"), i),
+            server,
+            names::ip(server),
+        );
+    }
+    for (i, gate) in spec.readiness_gates.iter().flatten().enumerate() {
+        let path = field::child(&field::index(&at("readinessGates"), i), "conditionType");
+        meta::invalid(
+            errors,
+            &path,
+            &gate.condition_type,
+            names::qualified_name(&gate.condition_type),
+        );
+    }
+    let mut seen = BTreeSet::new();
+    for (i, gate) in spec.scheduling_gates.iter().flatten().enumerate() {
+        let path = field::index(&at("schedulingGates"), i);
+        meta::invalid(errors, &path, &gate.name, names::qualified_name(&gate.name));
+        if !seen.insert(&gate.name) {
+            errors.push(Error::duplicate(path, &gate.name));
+        }
+    }
+    for (i, alias) in spec.host_aliases.iter().flatten().enumerate() {
+        let path = field::index(&at("hostAliases"), i);
+        meta::invalid(
+            errors,
+            &field::child(&path, "ip"),
+            &alias.ip,
+            names::ip(&alias.ip),
+        );
+        for (i, name) in alias.hostnames.iter().flatten().enumerate() {
+            let path = field::index(&field::child(&path, "hostnames"), i);
+            meta::invalid(errors, &path, name, names::dns_subdomain(name));
+        }
     }
 }
 
@@ -36,18 +136,7 @@ pub(super) fn spec(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     );
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     one_of(spec.dns_policy.as_deref(), &policies, &at("dnsPolicy"), errors);
-    if spec.dns_policy.as_deref() == Some("None")
-        && spec
-            .dns_config
-            .as_ref()
-            .is_none_or(|config| config.nameservers.as_ref().is_none_or(Vec::is_empty))
-    {
-        let why = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-        errors.push(Error::required(
-            field::child(&at("dnsConfig"), "nameservers"),
-            why,
-        ));
-    }
+    names_and_gates(spec, path, errors);
     meta::validate_labels(spec.node_selector.as_ref(), &at("nodeSelector"), errors);
     let named = [
         (
@@ -76,12 +165,6 @@ pub(super) fn spec(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     {
         let why = "must be between 1 and 2147483647, inclusive";
         errors.push(Error::invalid(at("activeDeadlineSeconds"), seconds, why));
-    }
-    if let Some(seconds) = spec.termination_grace_period_seconds
-        && seconds < 0
-    {
-        let why = "must be greater than or equal to 0";
-        errors.push(Error::invalid(at("terminationGracePeriodSeconds"), seconds, why));
     }
     security(spec, path, errors);
     for (i, toleration) in spec.tolerations.iter().flatten().enumerate() {
@@ -215,7 +298,7 @@ fn toleration(toleration: &Toleration, path: &str, errors: &mut Vec<Error>) {
         ),
         "Exists" if !value.is_empty() => {
             let why = "value must be empty when `operator` is 'Exists'";
-            errors.push(Error::invalid(field::child(path, "operator"), toleration, why));
+            errors.push(Error::invalid(field::child(path, "operator"), &value, why));
         }
         "Exists" => {}
         other => errors.push(Error::not_supported(

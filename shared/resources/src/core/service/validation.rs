@@ -34,7 +34,7 @@ pub(super) fn service(service: &Service, errors: &mut Vec<Error>) {
                 errors.push(Error::invalid(
                     path,
                     seconds,
-                    "must be greater than 0 and less than or equal to 86400",
+                    "must be greater than 0 and less than 86400",
                 ));
             }
         }
