@@ -198,7 +198,11 @@ fn thing<T: Serialize>(
 }
 
 /// Creates what is not there.
-async fn make(client: &Client, gvr: &Gvr, namespace: &str, object: &impl Serialize) -> Result<(), Status> {
+async fn make<T: Serialize>(client: &Client, gvr: &Gvr, namespace: &str, object: &Thing<T>) -> Result<(), Status> {
+    // A create is validated before its name is looked for, and an address of its own is taken.
+    if client.find(gvr, &Key::new(namespace, &object.metadata.name)).await?.is_some() {
+        return Ok(());
+    }
     match client.create(gvr, namespace, object).await {
         Err(status) if !status.is_already_exists() => Err(status),
         _ => Ok(()),

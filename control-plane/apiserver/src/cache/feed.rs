@@ -21,13 +21,16 @@ const ROOT: &str = "/registry/";
 /// How long a read waits for a remote store's progress, as upstream.
 const FRESH: Duration = Duration::from_secs(3);
 
+/// A revision and its events.
+type Committed = (u64, Vec<Event>);
+
 /// The stream of committed revisions into the caches.
 pub struct Feed {
     revision: watch::Sender<u64>,
     /// Caches by key prefix (with its closing slash).
     caches: OnceLock<BTreeMap<String, Arc<Cache>>>,
     /// Revisions that came while the first list was read; none when it is done.
-    early: Mutex<Option<Vec<(u64, Vec<Event>)>>>,
+    early: Mutex<Option<Vec<Committed>>>,
     observed: AtomicBool,
 }
 

@@ -27,9 +27,12 @@ pub struct Ticket {
     number: u64,
 }
 
+/// A watcher's number and its channel.
+type Registered = (u64, mpsc::Sender<Arc<Event>>);
+
 #[derive(Default)]
 pub(super) struct Watchers {
-    places: HashMap<Place, Vec<(u64, mpsc::Sender<Arc<Event>>)>>,
+    places: HashMap<Place, Vec<Registered>>,
     next: u64,
 }
 

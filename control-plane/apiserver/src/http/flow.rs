@@ -138,6 +138,19 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
         ["apis", group] => discovery::one_group(&documents.served, group).map_or(Ok(answer::no_such_path()), json),
         ["api", version] => resources(server, "", version).map_or(Ok(answer::no_such_path()), json),
         ["apis", group, version] => resources(server, group, version).map_or(Ok(answer::no_such_path()), json),
+        [".well-known", "openid-configuration"] => {
+            let oidc = server.oidc.as_ref().map(|oidc| oidc.configuration.clone());
+            oidc.map_or(Ok(answer::no_such_path()), json)
+        }
+        ["openid", "v1", "jwks"] => match &server.oidc {
+            Some(oidc) => {
+                let mut response = answer::json(200, oidc.keys.clone(), form);
+                let kind = HeaderValue::from_static("application/jwk-set+json");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                Ok(response)
+            }
+            None => Ok(answer::no_such_path()),
+        },
         ["openapi", "v2"] => Ok(tagged(documents.openapi_v2(), parts, form, false)),
         ["openapi", "v3"] => Ok(tagged(documents.openapi_index(), parts, form, false)),
         ["openapi", "v3", rest @ ..] => match documents.openapi_v3(&rest.join("/")) {

@@ -65,6 +65,7 @@ pub async fn guarded() -> Guarded {
         service_cidr: "10.96.0.0/12".to_owned(),
         advertise: ([127, 0, 0, 1].into(), 6443),
         records: None,
+        oidc: None,
     };
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();
