@@ -123,10 +123,13 @@ fn part_label(of: &str) -> String {
     format!("rbac.authorization.k8s.io/aggregate-to-{of}")
 }
 
-/// The rules of all parts of the role `whole`, and of their parts.
+/// The rules of all parts of the role `whole`, and of their parts, in the order in which the controller that keeps
+/// them so gathers them: by the names of the parts.
 fn gathered(whole: &str) -> Vec<Rule> {
     let mut all: Vec<Rule> = Vec::new();
-    for row in ROLES.iter().filter(|row| row.part_of == whole) {
+    let mut parts: Vec<&RoleRow> = ROLES.iter().filter(|row| row.part_of == whole).collect();
+    parts.sort_by_key(|row| row.name);
+    for row in parts {
         let rules = if row.gathers { gathered(row.name) } else { rules(row.rules) };
         for rule in rules {
             if !all.contains(&rule) {
