@@ -122,6 +122,21 @@ fn a_service_gets_an_address_and_keeps_it() {
 }
 
 #[test]
+fn a_service_that_changes_its_type_gives_back_its_ports() {
+    let stored = create(&SERVICE.replace(r#""spec":{"#, r#""spec":{"type":"LoadBalancer","#));
+    assert!(stored.contains(r#""allocateLoadBalancerNodePorts":true"#));
+    let inside = update(
+        &stored.replace(r#""type":"LoadBalancer""#, r#""type":"ClusterIP""#),
+        &stored,
+    )
+    .unwrap();
+    for word in ["nodePort", "externalTrafficPolicy", "allocateLoadBalancer"] {
+        assert!(!inside.contains(word), "{word} is in {inside}");
+    }
+    assert!(inside.contains(r#""clusterIP":"10.96.0.1""#));
+}
+
+#[test]
 fn a_service_that_cannot_work_is_refused() {
     let cases = [
         (

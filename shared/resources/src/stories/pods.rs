@@ -94,6 +94,26 @@ fn what_is_wrong_is_said_in_upstreams_words() {
             r#"Pod "web" is invalid: spec.containers[1].name: Duplicate value: "c""#.to_owned(),
         ),
         (
+            with_container(r#""env":[{"name":"A","valueFrom":{"fieldRef":{"fieldPath":"spec.colour"}}}]"#),
+            r#"Pod "web" is invalid: spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "spec.colour": error converting fieldPath: field label not supported: spec.colour"#.to_owned(),
+        ),
+        (
+            with_container(r#""envFrom":[{"configMapRef":{"name":""}}]"#),
+            r#"Pod "web" is invalid: spec.containers[0].envFrom[0].configMapRef.name: Required value"#.to_owned(),
+        ),
+        (
+            with(r#""dnsPolicy":"None""#),
+            r#"Pod "web" is invalid: spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"#.to_owned(),
+        ),
+        (
+            with(r#""volumes":[{"name":"v","emptyDir":{},"secret":{"secretName":"s"}}]"#),
+            r#"Pod "web" is invalid: spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type"#.to_owned(),
+        ),
+        (
+            with(r#""tolerations":[{"operator":"Exists","value":"x"}]"#),
+            r#"Pod "web" is invalid: spec.tolerations[0].operator: Invalid value: "x": value must be empty when `operator` is 'Exists'"#.to_owned(),
+        ),
+        (
             with(r#""restartPolicy":"Sometimes""#),
             r#"Pod "web" is invalid: spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#.to_owned(),
         ),

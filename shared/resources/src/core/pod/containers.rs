@@ -1,13 +1,14 @@
 //! Rules for the containers of a pod.
 
-use super::validation::{one_of, seccomp, user_id};
+use super::{
+    env, probes,
+    validation::{one_of, seccomp, user_id},
+};
 use crate::{meta, names};
 use api::{Quantity, field, field::Error};
 use k8s_openapi::{
-    api::core::v1::{
-        Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, Probe, ResourceRequirements, VolumeMount,
-    },
-    apimachinery::pkg::{api::resource::Quantity as Text, util::intstr::IntOrString},
+    api::core::v1::{Container, ContainerPort, PodSpec, ResourceRequirements, VolumeMount},
+    apimachinery::pkg::api::resource::Quantity as Text,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,48 +93,7 @@ fn container(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors
         &at("terminationMessagePolicy"),
         errors,
     );
-    for (i, var) in container.env.iter().flatten().enumerate() {
-        env(var, &field::index(&at("env"), i), errors);
-    }
-    for (i, from) in container.env_from.iter().flatten().enumerate() {
-        let path = field::index(&at("envFrom"), i);
-        let sources = [
-            (
-                "configMapRef",
-                from.config_map_ref.as_ref().map(|source| &source.name),
-            ),
-            ("secretRef", from.secret_ref.as_ref().map(|source| &source.name)),
-        ];
-        match sources.iter().filter(|(_, name)| name.is_some()).count() {
-            0 => errors.push(Error::invalid(
-                at("envFrom"),
-                "",
-                "must specify one of: `configMapRef` or `secretRef`",
-            )),
-            1 => {}
-            _ => errors.push(Error::invalid(
-                at("envFrom"),
-                "",
-                "may not have more than one field specified at a time",
-            )),
-        }
-        if let Some(prefix) = from.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
-            meta::invalid(
-                errors,
-                &field::child(&path, "prefix"),
-                prefix,
-                names::env_name(prefix),
-            );
-        }
-        for (source, name) in sources {
-            if name.is_some_and(String::is_empty) {
-                errors.push(Error::required(
-                    field::child(&field::child(&path, source), "name"),
-                    "",
-                ));
-            }
-        }
-    }
+    env::validate(container, path, errors);
     mounts(
         container.volume_mounts.as_deref().unwrap_or_default(),
         &at("volumeMounts"),
@@ -143,7 +103,7 @@ fn container(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors
     if let Some(resources) = &container.resources {
         self::resources(resources, &at("resources"), errors);
     }
-    probes(container, path, errors);
+    probes::validate(container, path, errors);
     security(container, &at("securityContext"), errors);
 }
 
@@ -233,101 +193,6 @@ fn numbers(port: &ContainerPort, path: &str, host_network: bool, errors: &mut Ve
     );
 }
 
-/// Fields of the pod that a variable may show.
-const FIELDS: [&str; 9] = [
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
-
-fn env(var: &EnvVar, path: &str, errors: &mut Vec<Error>) {
-    if var.name.is_empty() {
-        errors.push(Error::required(field::child(path, "name"), ""));
-    } else {
-        meta::invalid(
-            errors,
-            &field::child(path, "name"),
-            &var.name,
-            names::env_name(&var.name),
-        );
-    }
-    let Some(from) = &var.value_from else { return };
-    let path = field::child(path, "valueFrom");
-    let set = [
-        from.field_ref.is_some(),
-        from.resource_field_ref.is_some(),
-        from.config_map_key_ref.is_some(),
-        from.secret_key_ref.is_some(),
-        from.file_key_ref.is_some(),
-    ];
-    let count = set.iter().filter(|set| **set).count();
-    if count == 0 {
-        let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
-        errors.push(Error::invalid(&path, "", why));
-    } else if var.value.as_ref().is_some_and(|value| !value.is_empty()) {
-        errors.push(Error::invalid(
-            &path,
-            "",
-            "may not be specified when `value` is not empty",
-        ));
-    } else if count > 1 {
-        errors.push(Error::invalid(
-            &path,
-            "",
-            "may not have more than one field specified at a time",
-        ));
-    }
-    if let Some(field_ref) = &from.field_ref {
-        let path = field::child(&field::child(&path, "fieldRef"), "fieldPath");
-        let wanted = field_ref.field_path.as_str();
-        let keyed = ["metadata.annotations['", "metadata.labels['"]
-            .iter()
-            .any(|prefix| wanted.starts_with(prefix));
-        if wanted.is_empty() {
-            errors.push(Error::required(path, ""));
-        } else if !keyed && !FIELDS.contains(&wanted) {
-            errors.push(Error::not_supported(path, wanted, &FIELDS));
-        }
-    }
-    let keys = [
-        (
-            "configMapKeyRef",
-            from.config_map_key_ref
-                .as_ref()
-                .map(|source| (&source.name, &source.key)),
-        ),
-        (
-            "secretKeyRef",
-            from.secret_key_ref
-                .as_ref()
-                .map(|source| (&source.name, &source.key)),
-        ),
-    ];
-    for (source, (name, key)) in keys
-        .into_iter()
-        .filter_map(|(source, pair)| Some((source, pair?)))
-    {
-        let path = field::child(&path, source);
-        meta::invalid(
-            errors,
-            &field::child(&path, "name"),
-            name,
-            names::dns_subdomain(name),
-        );
-        if key.is_empty() {
-            errors.push(Error::required(field::child(&path, "key"), ""));
-        } else {
-            meta::invalid(errors, &field::child(&path, "key"), key, names::config_key(key));
-        }
-    }
-}
-
 fn mounts(mounts: &[VolumeMount], path: &str, volumes: &BTreeSet<&str>, errors: &mut Vec<Error>) {
     let mut seen = BTreeSet::new();
     for (i, mount) in mounts.iter().enumerate() {
@@ -410,140 +275,6 @@ fn amounts<'a>(
         }
     }
     amounts
-}
-
-fn probes(container: &Container, path: &str, errors: &mut Vec<Error>) {
-    let probes = [
-        ("livenessProbe", &container.liveness_probe, true),
-        ("readinessProbe", &container.readiness_probe, false),
-        ("startupProbe", &container.startup_probe, true),
-    ];
-    for (name, probe, once) in probes {
-        let Some(probe) = probe else { continue };
-        let path = field::child(path, name);
-        self::probe(probe, &path, errors);
-        let grace = probe.termination_grace_period_seconds;
-        let grace_path = field::child(&path, "terminationGracePeriodSeconds");
-        if grace.is_some_and(|seconds| seconds <= 0) {
-            errors.push(Error::invalid(&grace_path, grace, "must be greater than 0"));
-        }
-        if grace.is_some() && name == "readinessProbe" {
-            errors.push(Error::invalid(
-                &grace_path,
-                grace,
-                "must not be set for readinessProbes",
-            ));
-        }
-        if once && probe.success_threshold.is_some_and(|threshold| threshold != 1) {
-            errors.push(Error::invalid(
-                field::child(&path, "successThreshold"),
-                probe.success_threshold,
-                "must be 1",
-            ));
-        }
-    }
-    let Some(lifecycle) = &container.lifecycle else {
-        return;
-    };
-    for (name, handler) in [
-        ("postStart", &lifecycle.post_start),
-        ("preStop", &lifecycle.pre_stop),
-    ] {
-        let Some(handler) = handler else { continue };
-        let path = field::child(&field::child(path, "lifecycle"), name);
-        let command = handler
-            .exec
-            .as_ref()
-            .map(|exec| exec.command.as_deref().unwrap_or_default());
-        let tcp = handler.tcp_socket.as_ref().map(|tcp| &tcp.port);
-        let others = [("sleep", handler.sleep.is_some())];
-        handlers(command, handler.http_get.as_ref(), tcp, &others, &path, errors);
-    }
-}
-
-fn probe(probe: &Probe, path: &str, errors: &mut Vec<Error>) {
-    let command = probe
-        .exec
-        .as_ref()
-        .map(|exec| exec.command.as_deref().unwrap_or_default());
-    let tcp = probe.tcp_socket.as_ref().map(|tcp| &tcp.port);
-    handlers(
-        command,
-        probe.http_get.as_ref(),
-        tcp,
-        &[("grpc", probe.grpc.is_some())],
-        path,
-        errors,
-    );
-    if let Some(grpc) = &probe.grpc {
-        let at = field::child(&field::child(path, "grpc"), "port");
-        meta::invalid(errors, &at, grpc.port, names::port_number(grpc.port));
-    }
-    let numbers = [
-        ("initialDelaySeconds", probe.initial_delay_seconds),
-        ("timeoutSeconds", probe.timeout_seconds),
-        ("periodSeconds", probe.period_seconds),
-        ("successThreshold", probe.success_threshold),
-        ("failureThreshold", probe.failure_threshold),
-    ];
-    for (name, number) in numbers {
-        if number.is_some_and(|number| number < 0) {
-            errors.push(Error::invalid(field::child(path, name), number, NOT_NEGATIVE));
-        }
-    }
-}
-
-fn handlers(
-    command: Option<&[String]>,
-    http: Option<&HTTPGetAction>,
-    tcp: Option<&IntOrString>,
-    others: &[(&str, bool)],
-    path: &str,
-    errors: &mut Vec<Error>,
-) {
-    let first = [
-        ("exec", command.is_some()),
-        ("httpGet", http.is_some()),
-        ("tcpSocket", tcp.is_some()),
-    ];
-    let set = first.iter().chain(others).filter(|(_, set)| *set);
-    for (name, _) in set.clone().skip(1) {
-        errors.push(Error::forbidden(
-            field::child(path, name),
-            "may not specify more than 1 handler type",
-        ));
-    }
-    if set.count() == 0 {
-        errors.push(Error::required(path, "must specify a handler type"));
-    }
-    let at = |handler: &str, name: &str| field::child(&field::child(path, handler), name);
-    if command.is_some_and(<[String]>::is_empty) {
-        errors.push(Error::required(at("exec", "command"), ""));
-    }
-    if let Some(http) = http {
-        if http.path.as_deref().unwrap_or_default().is_empty() {
-            errors.push(Error::required(at("httpGet", "path"), ""));
-        }
-        port_or_name(&http.port, &at("httpGet", "port"), errors);
-        let scheme = http.scheme.as_deref().unwrap_or_default();
-        if !["HTTP", "HTTPS"].contains(&scheme) {
-            errors.push(Error::not_supported(
-                at("httpGet", "scheme"),
-                scheme,
-                &["HTTP", "HTTPS"],
-            ));
-        }
-    }
-    if let Some(port) = tcp {
-        port_or_name(port, &at("tcpSocket", "port"), errors);
-    }
-}
-
-fn port_or_name(port: &IntOrString, path: &str, errors: &mut Vec<Error>) {
-    match port {
-        IntOrString::Int(number) => meta::invalid(errors, path, number, names::port_number(*number)),
-        IntOrString::String(name) => meta::invalid(errors, path, name, names::port_name(name)),
-    }
 }
 
 fn security(container: &Container, path: &str, errors: &mut Vec<Error>) {

@@ -5,6 +5,8 @@ mod bind;
 mod cells;
 mod containers;
 mod defaults;
+mod env;
+mod probes;
 mod qos;
 pub(crate) mod template;
 mod update;

@@ -2,7 +2,9 @@
 
 use crate::{meta, names};
 use api::{field, field::Error};
-use k8s_openapi::api::core::v1::{KeyToPath, PodSpec, ProjectedVolumeSource, Volume, VolumeProjection};
+use k8s_openapi::api::core::v1::{
+    HostPathVolumeSource, KeyToPath, PodSpec, ProjectedVolumeSource, Volume, VolumeProjection,
+};
 use std::collections::BTreeSet;
 
 /// The names of the sources that are set; a volume has one.
@@ -68,86 +70,102 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     }
 }
 
+fn required(path: String, value: &str, errors: &mut Vec<Error>) {
+    if value.is_empty() {
+        errors.push(Error::required(path, ""));
+    }
+}
+
 fn source(volume: &Volume, path: &str, errors: &mut Vec<Error>) {
     let at = |source: &str, name: &str| field::child(&field::child(path, source), name);
-    let required = |errors: &mut Vec<Error>, path: String, value: &str| {
-        if value.is_empty() {
-            errors.push(Error::required(path, ""));
-        }
-    };
     if let Some(host) = &volume.host_path {
-        required(errors, at("hostPath", "path"), &host.path);
-        if host.path.split('/').any(|part| part == "..") {
-            errors.push(Error::invalid(
-                at("hostPath", "path"),
-                &host.path,
-                "must not contain '..'",
-            ));
-        }
-        let kinds = [
-            "",
-            "BlockDevice",
-            "CharDevice",
-            "Directory",
-            "DirectoryOrCreate",
-            "File",
-            "FileOrCreate",
-            "Socket",
-        ];
-        let kind = host.type_.as_deref().unwrap_or_default();
-        if !kinds.contains(&kind) {
-            errors.push(Error::not_supported(at("hostPath", "type"), kind, &kinds));
-        }
+        host_path(host, &field::child(path, "hostPath"), errors);
     }
-    if let Some(empty) = &volume.empty_dir
-        && let Some(limit) = &empty.size_limit
-        && limit
+    let limit = volume
+        .empty_dir
+        .as_ref()
+        .and_then(|empty| empty.size_limit.as_ref());
+    if limit.is_some_and(|limit| {
+        limit
             .0
             .parse::<api::Quantity>()
             .is_ok_and(|limit| limit.is_negative())
-    {
+    }) {
         let why = "SizeLimit field must be a valid resource quantity";
         errors.push(Error::forbidden(at("emptyDir", "sizeLimit"), why));
     }
     if let Some(secret) = &volume.secret {
         required(
-            errors,
             at("secret", "secretName"),
             secret.secret_name.as_deref().unwrap_or_default(),
+            errors,
         );
         mode(secret.default_mode, &at("secret", "defaultMode"), errors);
         items(secret.items.as_deref(), &at("secret", "items"), errors);
     }
     if let Some(map) = &volume.config_map {
-        required(errors, at("configMap", "name"), &map.name);
+        required(at("configMap", "name"), &map.name, errors);
         mode(map.default_mode, &at("configMap", "defaultMode"), errors);
         items(map.items.as_deref(), &at("configMap", "items"), errors);
     }
     if let Some(claim) = &volume.persistent_volume_claim {
         required(
-            errors,
             at("persistentVolumeClaim", "claimName"),
             &claim.claim_name,
+            errors,
         );
     }
     if let Some(nfs) = &volume.nfs {
-        required(errors, at("nfs", "server"), &nfs.server);
-        required(errors, at("nfs", "path"), &nfs.path);
+        required(at("nfs", "server"), &nfs.server, errors);
+        required(at("nfs", "path"), &nfs.path, errors);
     }
     if let Some(csi) = &volume.csi {
-        required(errors, at("csi", "driver"), &csi.driver);
+        required(at("csi", "driver"), &csi.driver, errors);
     }
-    if let Some(api) = &volume.downward_api {
-        for (i, file) in api.items.iter().flatten().enumerate() {
-            file_path(
-                &file.path,
-                &field::child(&field::index(&at("downwardAPI", "items"), i), "path"),
-                errors,
-            );
-        }
+    for (i, file) in volume
+        .downward_api
+        .iter()
+        .flat_map(|api| api.items.iter().flatten())
+        .enumerate()
+    {
+        file_path(
+            &file.path,
+            &field::child(&field::index(&at("downwardAPI", "items"), i), "path"),
+            errors,
+        );
     }
     if let Some(projected) = &volume.projected {
         self::projected(projected, &field::child(path, "projected"), errors);
+    }
+}
+
+const HOST_PATH_TYPES: [&str; 8] = [
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+];
+
+fn host_path(host: &HostPathVolumeSource, path: &str, errors: &mut Vec<Error>) {
+    required(field::child(path, "path"), &host.path, errors);
+    if host.path.split('/').any(|part| part == "..") {
+        errors.push(Error::invalid(
+            field::child(path, "path"),
+            &host.path,
+            "must not contain '..'",
+        ));
+    }
+    let kind = host.type_.as_deref().unwrap_or_default();
+    if !HOST_PATH_TYPES.contains(&kind) {
+        errors.push(Error::not_supported(
+            field::child(path, "type"),
+            kind,
+            &HOST_PATH_TYPES,
+        ));
     }
 }
 

@@ -164,6 +164,9 @@ fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
         new.cluster_ip.clone_from(&old.cluster_ip);
         new.cluster_ips.clone_from(&old.cluster_ips);
     }
+    if kind(old) == "LoadBalancer" && kind(new) != "LoadBalancer" {
+        (new.allocate_load_balancer_node_ports, new.health_check_node_port) = (None, None);
+    }
     let numbered = |spec: &ServiceSpec| matches!(kind(spec), "NodePort" | "LoadBalancer");
     if numbered(new) && numbered(old) {
         let ports = old.ports.as_deref().unwrap_or_default();
