@@ -7,7 +7,7 @@ use crate::{
     security::User,
     subresources,
 };
-use api::{Object, Status};
+use api::{FieldSelector, Object, Status};
 use client::{List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions};
 use resources::VirtualResource;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -38,6 +38,16 @@ impl Local {
         Ok(Call { attributes, dry_run: false, validation: Validation::Ignore })
     }
 
+    /// The same for a collection. A selection of one name asks for that object, as over HTTP.
+    fn allow_selection(&self, verb: &str, place: &Place, fields: &str) -> Result<(), Status> {
+        let mut attributes = Server::attributes(&self.user, verb, place);
+        let selector = FieldSelector::parse(fields).unwrap_or_default();
+        if let Some(name) = selector.required("metadata.name").filter(|_| attributes.name.is_empty()) {
+            attributes.name = name.to_owned();
+        }
+        self.server.authorize(&attributes)
+    }
+
     async fn read(&self, target: Target) -> Result<Arc<Object>, Status> {
         let place = self.place(&target)?;
         self.allow("get", &place)?;
@@ -46,7 +56,7 @@ impl Local {
 
     async fn read_list(&self, target: Target, params: ListParams) -> Result<List, Status> {
         let place = self.place(&target)?;
-        self.allow("list", &place)?;
+        self.allow_selection("list", &place, &params.field_selector)?;
         let query = query(&place, params)?;
         let page = self.server.handler.list(&place, &query).await?;
         let items = page.items.iter().map(|held| held.version(place.version).clone()).collect();
@@ -55,7 +65,7 @@ impl Local {
 
     async fn read_watch(&self, target: Target, params: WatchParams) -> Result<WatchStream, Status> {
         let place = self.place(&target)?;
-        self.allow("watch", &place)?;
+        self.allow_selection("watch", &place, &params.field_selector)?;
         let selection =
             Selection::parse(place.row(), &place.namespace, &params.label_selector, &params.field_selector)?;
         let query =
