@@ -1,5 +1,7 @@
-//! THE table: one row a resource, and what is special about each kind in one small file. Pure: what a write needs of
-//! time, randomness and the cluster is in its request; nothing here reads a clock, does I/O or keeps state.
+//! THE table: one row a resource, and what is special about each kind in one small file.
+//!
+//! Pure: what a write needs of time, randomness and the cluster is in its request. It never reads a clock, does I/O,
+//! keeps state or knows who is served.
 
 mod apps;
 mod autoscaling;
