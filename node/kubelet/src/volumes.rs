@@ -111,12 +111,16 @@ impl Volumes {
         }
         if let Some(empty) = &volume.empty_dir {
             let dir = self.dir(pod, "empty-dir", &volume.name);
+            let fresh = self.machine.is_dir(&dir).is_err();
             if empty.medium == "Memory" {
                 let limit = empty.size_limit.filter(|q| !q.is_zero());
                 let size = limit.map(|q| u64::try_from(q.value()).unwrap_or(u64::MAX));
                 self.machine.mount_tmpfs(&dir, size).map_err(|e| e.to_string())?;
             }
-            self.machine.make_dir(&dir, 0o777, group).map_err(|e| e.to_string())?;
+            if fresh {
+                // Later its mode is the containers' own business.
+                self.machine.make_dir(&dir, 0o777, group).map_err(|e| e.to_string())?;
+            }
             return Ok(dir);
         }
         let (plugin, files, secret) = self.files(pod, volume, objects, facts, tokens).await?;

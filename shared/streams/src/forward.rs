@@ -67,6 +67,7 @@ where
     };
     let copying = async { tokio::join!(futures::future::join_all(pipes), output).1 };
     tokio::select! {
+        biased;
         left = input => left,
         done = copying => done,
     }
@@ -104,6 +105,7 @@ async fn pipe<D: AsyncRead + AsyncWrite + Send + Unpin>(
         }
     };
     tokio::select! {
+        biased;
         () = up => {}
         () = down => {}
     }

@@ -98,6 +98,7 @@ where
         send(&mut sink, channel::ERROR, outcome.to_json().as_bytes()).await
     };
     let sent = tokio::select! {
+        biased;
         sent = output => sent,
         left = input => left,
     };

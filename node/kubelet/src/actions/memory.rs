@@ -16,7 +16,7 @@ pub struct Observed {
 impl Observed {
     /// Sorted: newest first.
     pub fn new(mut sandboxes: Vec<SandboxStatus>, mut containers: Vec<ContainerStatus>) -> Self {
-        sandboxes.sort_by(|a, b| (b.attempt, b.created_at).cmp(&(a.attempt, a.created_at)));
+        sandboxes.sort_by_key(|s| std::cmp::Reverse((s.attempt, s.created_at)));
         containers.sort_by(|a, b| (b.attempt, b.created_at, &b.name).cmp(&(a.attempt, a.created_at, &a.name)));
         Self { sandboxes, containers }
     }
@@ -72,4 +72,6 @@ pub struct Memory {
     pub gone: bool,
     /// The pod failed as a whole.
     pub failure: Option<Failure>,
+    /// The pod was told to be over: it never runs again, whatever the runtime remembers of it.
+    pub finished: bool,
 }

@@ -19,7 +19,7 @@ pub fn pod_actions(pod: &Pod, observed: &Observed, memory: &Memory, now: Timesta
     let mut planner = Planner { pod, observed, memory, now, actions: Vec::new() };
     if memory.gone || pod.metadata.deletion_timestamp.is_some() {
         planner.terminate();
-    } else if memory.failure.is_some() || planner.finished() {
+    } else if memory.failure.is_some() || memory.finished || planner.finished() {
         planner.put_out();
     } else if observed.sandbox().is_none() {
         planner.renew_sandbox();

@@ -60,6 +60,7 @@ struct Remembered {
     attempts: BTreeMap<String, u32>,
     gone: bool,
     failure: String,
+    finished: bool,
 }
 
 fn at(second: i64) -> Timestamp {
@@ -89,7 +90,7 @@ impl Instance {
 
 impl Remembered {
     fn memory(self) -> Memory {
-        let mut memory = Memory { gone: self.gone, attempts: self.attempts, ..Memory::default() };
+        let mut memory = Memory { gone: self.gone, finished: self.finished, attempts: self.attempts, ..Memory::default() };
         for (name, times) in self.restarts {
             let mut backoff = Backoff::default();
             times.into_iter().for_each(|t| backoff.next(at(t)));

@@ -147,6 +147,23 @@ impl Machine for Linux {
         if right { Ok(()) } else { Err(format!("hostPath type check failed: {shown} is not a {what}")) }
     }
 
+    fn sub_path(&self, volume: &Path, sub: &Path) -> Result<PathBuf, String> {
+        let failed = |e: io::Error| format!("failed to prepare subPath {sub:?}: {e}");
+        let root = volume.canonicalize().map_err(failed)?;
+        let mut at = root.clone();
+        for part in sub.components() {
+            let next = at.join(part);
+            if next.symlink_metadata().is_err() {
+                fs::create_dir(&next).map_err(failed)?;
+            }
+            at = next.canonicalize().map_err(failed)?;
+            if !at.starts_with(&root) {
+                return Err(format!("subpath {sub:?} not within volume path"));
+            }
+        }
+        Ok(at)
+    }
+
     fn is_dir(&self, path: &Path) -> io::Result<bool> {
         fs::metadata(path).map(|m| m.is_dir())
     }
@@ -210,6 +227,16 @@ mod tests {
         assert_eq!(mounts_below(&pod.0).len(), 1, "mounted once");
         linux.remove_tree(&pod.0).unwrap();
         assert!(!pod.0.exists());
+    }
+
+    #[test]
+    fn sub_paths_stay_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        let linux = Linux::new("/", "/etc/resolv.conf");
+        let made = linux.sub_path(dir.path(), "a/b".as_ref()).unwrap();
+        assert!(made.ends_with("a/b") && made.is_dir());
+        std::os::unix::fs::symlink("/etc", dir.path().join("out")).unwrap();
+        assert!(linux.sub_path(dir.path(), "out/passwd".as_ref()).unwrap_err().contains("not within volume path"));
     }
 
     #[test]

@@ -8,7 +8,12 @@ pub use linux::Linux;
 
 use futures::future::BoxFuture;
 use runtime::{DnsConfig, Duplex};
-use std::{collections::BTreeMap, io, net::SocketAddr, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// What a machine has and is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +70,8 @@ pub trait Machine: Send + Sync + 'static {
     fn read_tail(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
     /// Checks (and for the `OrCreate` types makes) a hostPath.
     fn host_path(&self, path: &Path, kind: &str) -> Result<(), String>;
+    /// The place of `sub` in a volume, made as a directory when it is not there. A link out of the volume is refused.
+    fn sub_path(&self, volume: &Path, sub: &Path) -> Result<PathBuf, String>;
     /// Whether `path` is a directory; an error when it is not there.
     fn is_dir(&self, path: &Path) -> io::Result<bool>;
     /// Unmounts what is mounted below and removes everything.

@@ -9,7 +9,6 @@ use std::{
 };
 
 /// Where and with what a container is made.
-#[derive(Debug)]
 pub struct ContainerSite<'a> {
     /// Restart count.
     pub attempt: u32,
@@ -23,6 +22,8 @@ pub struct ContainerSite<'a> {
     pub facts: &'a PodFacts,
     /// Where each volume is on the host.
     pub volumes: &'a BTreeMap<String, PathBuf>,
+    /// The place of a subPath in a volume on the host.
+    pub sub_path: &'a dyn Fn(&Path, &Path) -> Result<PathBuf, String>,
     /// The pod's `/etc/hosts` on the host.
     pub hosts_file: Option<PathBuf>,
     /// The container's termination log on the host.
@@ -31,6 +32,12 @@ pub struct ContainerSite<'a> {
     pub memory_capacity: i64,
     /// Where `Localhost` seccomp profiles lie.
     pub seccomp_root: &'a Path,
+}
+
+impl std::fmt::Debug for ContainerSite<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ContainerSite(attempt {})", self.attempt)
+    }
 }
 
 /// Log of an instance, under the pod's log folder.
@@ -100,9 +107,10 @@ fn mounts<'a>(
         if !inside {
             return Err(format!("failed to prepare subPath for volumeMount {:?} of container {:?}", wanted.name, container.name));
         }
+        let host_path = if sub.is_empty() { volume.clone() } else { (site.sub_path)(volume, sub.as_ref())? };
         mounts.push(Mount {
             container_path: wanted.mount_path.clone(),
-            host_path: if sub.is_empty() { volume.clone() } else { volume.join(&sub) }.display().to_string(),
+            host_path: host_path.display().to_string(),
             readonly: wanted.read_only,
             propagation: match wanted.mount_propagation.as_str() {
                 "HostToContainer" => Propagation::HostToContainer,
@@ -148,6 +156,7 @@ mod tests {
             services: &[],
             facts: &PodFacts::default(),
             volumes: &[("v".to_owned(), PathBuf::from("/vol"))].into(),
+            sub_path: &|volume, sub| Ok(volume.join(sub)),
             hosts_file: Some("/pod/etc-hosts".into()),
             termination_log: "/pod/log".into(),
             memory_capacity: 1 << 30,

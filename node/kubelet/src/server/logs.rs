@@ -42,6 +42,7 @@ impl Kubelet {
                     Ok(_) => {}
                 }
                 tokio::select! {
+                    biased;
                     changed = reader.changed() => follow = changed.is_ok(),
                     // What was written before the end is read once more.
                     () = &mut ended => follow = false,

@@ -3,7 +3,7 @@
 use crate::machine::{Facts, Files, Machine};
 use futures::future::BoxFuture;
 use runtime::{DnsConfig, Duplex};
-use std::{io, net::SocketAddr, path::Path};
+use std::{io, net::SocketAddr, path::{Path, PathBuf}};
 
 /// A machine whose disk forgets and whose connections all succeed and end.
 #[derive(Clone, Debug)]
@@ -54,6 +54,9 @@ impl Machine for Paper {
     }
     fn host_path(&self, _: &Path, _: &str) -> Result<(), String> {
         Ok(())
+    }
+    fn sub_path(&self, volume: &Path, sub: &Path) -> Result<PathBuf, String> {
+        Ok(volume.join(sub))
     }
     fn is_dir(&self, _: &Path) -> io::Result<bool> {
         Ok(true)

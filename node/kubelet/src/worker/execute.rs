@@ -1,6 +1,6 @@
 //! Does the actions of a plan.
 
-use super::{Next, Retry, Worker};
+use super::{Next, Worker};
 use crate::{
     actions::{Action, Observed},
     pod::{Objects, references, sandbox_config},
@@ -14,7 +14,8 @@ use std::sync::Arc;
 impl Worker {
     pub(super) async fn execute(&mut self, pod: &Arc<Pod>, observed: &Observed, actions: Vec<Action>) -> Next {
         let starts = actions.iter().any(|a| matches!(a, Action::CreateSandbox { .. } | Action::Start { .. }));
-        let stands = observed.sandbox().is_some() && self.memory.failure.is_none() && !self.memory.gone;
+        let over = self.memory.failure.is_some() || self.memory.finished || self.memory.gone;
+        let stands = observed.sandbox().is_some() && !over;
         let going = pod.metadata.deletion_timestamp.is_some();
         let mut wake: Option<Timestamp> = None;
         let mut objects = Objects::default();
@@ -86,7 +87,7 @@ impl Worker {
     /// The next time to try `what`: doubles from `first` to `most`.
     fn back_off(&mut self, what: &str, first: SignedDuration, most: SignedDuration) -> Timestamp {
         let now = self.shared.env.clock.wall();
-        let retry = self.retries.entry(what.to_owned()).or_insert_with(Retry::default);
+        let retry = self.retries.entry(what.to_owned()).or_default();
         retry.delay = (retry.delay * 2).clamp(first, most);
         let until = now.saturating_add(retry.delay).unwrap_or(now);
         retry.until = Some(until);

@@ -224,6 +224,7 @@ impl Worker {
         }
         let known = |id: &ContainerId| observed.containers.iter().any(|c| c.id == *id);
         self.messages.retain(|id, _| known(id));
+        self.memory.finished = matches!(self.writer.last().phase.as_str(), "Succeeded" | "Failed");
         self.memory.attempts.retain(|name, _| observed.latest(name).is_none());
     }
 
@@ -247,8 +248,12 @@ impl Worker {
         None
     }
 
-    /// Crash back-offs become waiting states.
+    /// Crash back-offs become waiting states; what is not to start waits for nothing.
     fn note_waits(&mut self, pod: &Pod, actions: &[Action]) {
+        self.waiting.retain(|name, _| {
+            let about = |a: &Action| matches!(a, Action::Start { container, .. } | Action::Wait { container, .. } if container == name);
+            actions.iter().any(about)
+        });
         for action in actions {
             let Action::Wait { container, .. } = action else { continue };
             let delay = self.memory.backoff.get(container).map(Backoff::delay).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Starts a container: image, config, create, start.
 
-use super::{Retry, Worker};
+use super::Worker;
 use crate::{
     actions::Observed,
     pod::{ContainerSite, Objects, container_config, hosts_file},
@@ -62,7 +62,7 @@ impl Worker {
         // A ConfigMap or Secret that comes later pokes the worker: only other failures must wait.
         let gate = reason != "CreateContainerConfigError";
         let now = self.shared.env.clock.wall();
-        let retry = self.retries.entry(name.to_owned()).or_insert_with(Retry::default);
+        let retry = self.retries.entry(name.to_owned()).or_default();
         retry.delay = (retry.delay * 2).clamp(first, SignedDuration::from_secs(300));
         let until = now.saturating_add(retry.delay).unwrap_or(now);
         retry.until = gate.then_some(until);
@@ -106,26 +106,13 @@ impl Worker {
             services: &visible_services(services, &pod.metadata.namespace),
             facts: &facts,
             volumes: &self.mounted,
+            sub_path: &|volume, sub| shared.machine.sub_path(volume, sub),
             hosts_file: Some(hosts),
             termination_log,
             memory_capacity: i64::try_from(shared.facts.memory).unwrap_or(i64::MAX),
             seccomp_root: &shared.config.root_dir.join("seccomp"),
         };
-        let config = container_config(pod, container, &site)?;
-        self.make_sub_paths(container)?;
-        Ok(config)
-    }
-
-    /// A subPath that is not there becomes a directory.
-    fn make_sub_paths(&self, container: &Container) -> Result<(), String> {
-        for mount in container.volume_mounts.iter().filter(|m| !m.sub_path.is_empty()) {
-            let Some(volume) = self.mounted.get(&mount.name) else { continue };
-            let path = volume.join(&mount.sub_path);
-            if self.shared.machine.is_dir(&path).is_err() {
-                self.shared.machine.make_dir(&path, 0o755, None).map_err(|e| e.to_string())?;
-            }
-        }
-        Ok(())
+        container_config(pod, container, &site)
     }
 
     async fn launch(&mut self, pod: &Arc<Pod>, sandbox: SandboxId, config: ContainerConfig) -> Result<(), Timestamp> {
@@ -148,6 +135,11 @@ impl Worker {
         if let Err(error) = self.shared.runtime.start_container(id.clone()).await {
             recorder.event(about, Kind::Warning, "Failed", format!("Error: {error}"));
             let until = self.fail(&name, "RunContainerError", error.to_string(), SignedDuration::from_secs(10));
+            if matches!(error, runtime::Error::CannotRun(_)) {
+                // It counts as a run that ended: the crash back-off says when to try again.
+                self.retries.remove(&name);
+                return Err(self.shared.env.clock.wall());
+            }
             return Err(until);
         }
         recorder.event(about, Kind::Normal, "Started", "Container started");
