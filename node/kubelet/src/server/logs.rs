@@ -4,6 +4,7 @@ use super::{Answer, query, stream};
 use crate::{
     Kubelet,
     logs::{LogOptions, LogReader},
+    pod::container_id,
     view::ContainerStatus,
 };
 use api::Status;
@@ -60,7 +61,10 @@ impl Kubelet {
             return Err(Status::bad_request(format!("container {container:?} not found in pod {pod:?}")));
         }
         let instances = self.instances(&input.pod.metadata.uid, container).await?;
-        let found = if previous { instances.iter().filter(|c| c.state == ContainerState::Exited).find(|c| c.id != instances[0].id) } else { instances.first() };
+        let told = input.pod.status.container(container).and_then(|s| s.last_state.terminated.clone());
+        let before = told.map(|t| t.container_id).filter(|_| previous);
+        let is_it = |c: &&runtime::ContainerStatus| before.as_deref() == Some(&container_id(&self.shared.runtime_name, &c.id));
+        let found = if previous { instances.iter().find(is_it) } else { instances.first() };
         // A container made but never started has said nothing; the one before it may have.
         let found = match found {
             Some(c) if c.state == ContainerState::Created && !previous => instances.get(1),

@@ -66,6 +66,12 @@ impl FakeApi {
         self.changed.send_replace(state.revision);
     }
 
+    /// All that happened, in order, as text.
+    pub fn history(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        state.log.iter().map(|(revision, verb, resource, object)| format!("{revision} {verb} {resource} {object}")).collect()
+    }
+
     pub fn writes(&self) -> usize {
         self.state.lock().unwrap().writes
     }

@@ -23,7 +23,9 @@ struct State {
     sandboxes: BTreeMap<SandboxId, SandboxStatus>,
     containers: BTreeMap<ContainerId, ContainerStatus>,
     images: BTreeMap<String, Image>,
+    log_directories: BTreeMap<SandboxId, String>,
     broken_images: BTreeMap<String, String>,
+    broken_programs: BTreeMap<String, String>,
     problem: Option<String>,
 }
 
@@ -68,6 +70,14 @@ impl Simulated {
         self.state(|s| match why {
             Some(why) => _ = s.broken_images.insert(image.to_owned(), why.to_owned()),
             None => _ = s.broken_images.remove(image),
+        });
+    }
+
+    /// Makes starts of containers of that name fail with `why`; `None`: succeed again.
+    pub fn break_program(&self, container: &str, why: Option<&str>) {
+        self.state(|s| match why {
+            Some(why) => _ = s.broken_programs.insert(container.to_owned(), why.to_owned()),
+            None => _ = s.broken_programs.remove(container),
         });
     }
 
@@ -138,6 +148,7 @@ impl Simulated {
                 labels: config.labels,
                 annotations: config.annotations,
             };
+            s.log_directories.insert(id.clone(), config.log_directory);
             s.sandboxes.insert(id.clone(), status);
         });
         id
@@ -150,6 +161,7 @@ impl Simulated {
             if !s.sandboxes.get(&sandbox).is_some_and(|b| b.ready) {
                 return Err(Error::NotFound(format!("sandbox {} not found", sandbox.0)));
             }
+            let folder = s.log_directories.get(&sandbox).cloned().unwrap_or_default();
             let status = ContainerStatus {
                 id: id.clone(),
                 sandbox,
@@ -158,7 +170,7 @@ impl Simulated {
                 created_at,
                 image: config.image_ref,
                 image_id: config.image,
-                log_path: config.log_path,
+                log_path: format!("{folder}/{}", config.log_path),
                 labels: config.labels,
                 annotations: config.annotations,
                 ..ContainerStatus::default()
@@ -171,12 +183,20 @@ impl Simulated {
     fn run(&self, id: &ContainerId) -> Result<()> {
         let now = self.clock.wall();
         let sandbox = self.state(|s| {
-            let container = s.containers.get_mut(id)?;
+            let container = s.containers.get_mut(id);
+            let container = container.ok_or_else(|| Error::NotFound(format!("container {} not found", id.0)))?;
+            if let Some(why) = s.broken_programs.get(&container.name) {
+                container.state = ContainerState::Exited;
+                container.exit_code = 128;
+                container.reason = "StartError".to_owned();
+                container.message = why.clone();
+                container.finished_at = now;
+                return Err(Error::CannotRun(why.clone()));
+            }
             container.state = ContainerState::Running;
             container.started_at = now;
-            Some(container.sandbox.clone())
-        });
-        let sandbox = sandbox.ok_or_else(|| Error::NotFound(format!("container {} not found", id.0)))?;
+            Ok(container.sandbox.clone())
+        })?;
         self.tell(RuntimeEvent::Started(sandbox, id.clone()));
         Ok(())
     }
@@ -218,6 +238,7 @@ impl Runtime for Simulated {
         self.end_all(&id, 137);
         self.state(|s| {
             s.sandboxes.remove(&id);
+            s.log_directories.remove(&id);
             s.containers.retain(|_, c| c.sandbox != id);
         });
         ready(Ok(())).boxed()

@@ -90,3 +90,25 @@ async fn exec_speaks_v5() {
     let plain = Request::get("/exec/shop/web/web?command=ls&output=1").body(Empty::new()).unwrap();
     assert_eq!(node.ask(plain, Identity::Trusted).await.status(), 400);
 }
+
+#[tokio::test(start_paused = true)]
+async fn logs_are_read_and_followed_to_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::with_logs(dir.path());
+    node.pod("web", "{restartPolicy: Never, containers: [{name: web, image: 'nginx:1'}]}");
+    node.phase("web", "Running").await;
+    let log = dir.path().join("shop_web_uid-of-web/web/0.log");
+    std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+    std::fs::write(&log, "2030-01-01T00:00:00Z stdout F one\n2030-01-01T00:00:01Z stdout F two\n").unwrap();
+    let (code, body) = node.get("/containerLogs/shop/web/web?tailLines=1&timestamps=true").await;
+    assert_eq!((code, body.as_str()), (200, "2030-01-01T00:00:01Z two\n"));
+    let (runtime, clock) = (node.runtime.clone(), node.env.clock.clone());
+    node.env.tasks.spawn("exit", async move {
+        clock.sleep(std::time::Duration::from_secs(5)).await;
+        let more = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+        std::io::Write::write_all(&mut &more, b"2030-01-01T00:00:05Z stdout F end\n").unwrap();
+        runtime.exit("web", "web", 0);
+    });
+    assert_eq!(node.get("/containerLogs/shop/web/web?follow=true").await.1, "one\ntwo\nend\n");
+    assert!(node.get("/containerLogs/shop/web/web?previous=true").await.1.contains("previous terminated container"));
+}

@@ -21,6 +21,16 @@ impl Node {
         Self::over(FakeApi::new(), runtime, env)
     }
 
+    /// With logs in a real folder.
+    pub fn with_logs(logs: &std::path::Path) -> Self {
+        let env = Env::simulated(7);
+        let runtime = Arc::new(Simulated::new(env.clock.clone(), env.random.clone(), "10.244.0."));
+        let (api, mut config) = (FakeApi::new(), Config::new("node-1", "192.0.2.1"));
+        config.log_dir = logs.to_owned();
+        let kubelet = Kubelet::start(config, api.client(), runtime.clone(), Arc::new(Paper::default()), env.clone());
+        Self { api, runtime, kubelet, env }
+    }
+
     pub fn over(api: Arc<FakeApi>, runtime: Arc<Simulated>, env: Env) -> Self {
         let mut config = Config::new("node-1", "192.0.2.1");
         config.cluster_dns = vec!["10.96.0.10".to_owned()];
@@ -329,4 +339,51 @@ impl Drop for Unmount {
     fn drop(&mut self) {
         let _ = crate::machine::Machine::remove_tree(&Linux::new("/", "/etc/resolv.conf"), &self.0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_is_not_there() {
+    let node = Node::start();
+    node.runtime.break_program("job", Some("exec: \"nope\": executable file not found in $PATH"));
+    node.pod("once", "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}");
+    node.pod("again", "{containers: [{name: job, image: 'busybox:1.28'}]}");
+    let pod = node.phase("once", "Failed").await;
+    let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    assert_eq!((&terminated["reason"], &terminated["exitCode"]), (&json!("StartError"), &json!(128)));
+    let pod = node.waiting("again", "CrashLoopBackOff").await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"], "StartError");
+    node.runtime.break_program("job", None);
+    node.phase("again", "Running").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_pod_stays_finished_after_a_reboot() {
+    let node = Node::start();
+    let mut done = pod("job", "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}");
+    done["status"] = json!({"phase": "Succeeded", "startTime": "2030-01-01T00:00:00Z"});
+    node.api.put("pods", done);
+    node.env.clock.sleep(Duration::from_secs(100)).await;
+    assert!(runtime::Runtime::sandboxes(&*node.runtime).await.unwrap().is_empty());
+    assert_eq!(node.api.get_value("pods", "shop", "job").unwrap()["status"]["phase"], "Succeeded");
+}
+
+async fn story() -> Vec<String> {
+    let node = Node::start();
+    for name in ["a", "b", "c"] {
+        node.pod(name, WEB);
+    }
+    node.phase("c", "Running").await;
+    node.runtime.exit("b", "web", 1);
+    node.env.clock.sleep(Duration::from_secs(30)).await;
+    node.delete("a").await;
+    node.env.clock.sleep(Duration::from_secs(30)).await;
+    node.api.history()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_tells_the_same_story() {
+    let (first, second) = (story().await, story().await);
+    assert!(first.len() > 20);
+    // Virtual time goes on between the two, so the clock's origin differs by nothing else than the runtime's start.
+    assert_eq!(first, second);
 }
