@@ -116,7 +116,7 @@ impl Cluster {
         let bootstrapped = apiserver::security::rbac::bootstrap::reconcile(&self.admin).await;
         bootstrapped.unwrap_or_else(|error| panic!("RBAC bootstrap: {error}"));
         self.plane = Some(Plane { env, store_env, store, server, controllers: None });
-        self.connect();
+        self.reconnect();
         if self.parts.scheduler {
             self.start_scheduler();
         }
@@ -125,7 +125,8 @@ impl Cluster {
         }
     }
 
-    fn connect(&self) {
+    /// Leads all lines to the API server that runs.
+    pub fn reconnect(&self) {
         let Some(plane) = &self.plane else { return };
         self.scheduler.connect(local(&plane.server, "system:kube-scheduler", &[]));
         self.controllers.connect(local(&plane.server, "system:kube-controller-manager", &[]));
@@ -171,7 +172,7 @@ impl Cluster {
     /// Crashes the controllers and starts them on a new line.
     pub fn restart_controllers(&mut self) {
         self.controllers = Line::new(self.env.clock.clone(), self.env.random.clone());
-        self.connect();
+        self.reconnect();
         self.start_controllers();
     }
 

@@ -35,7 +35,14 @@ impl Look {
         Self::value(object, path).parse().unwrap_or(0)
     }
 
-    /// The status of a condition; empty if it is not there.
+    /// A scalar of the first item of a list of an object; empty if it is not there.
+    pub fn first(object: &Object, list: &str, name: &str) -> String {
+        let path: Vec<&str> = list.split('.').collect();
+        let Ok(Some(range)) = find(object, &path) else { return String::new() };
+        items(&object.body()[range]).first().map(|text| member(text, name)).unwrap_or_default()
+    }
+
+    /// The status and reason of a condition; empty if it is not there.
     pub fn condition(object: &Object, kind: &str) -> (String, String) {
         let Ok(Some(conditions)) = find(object, &["status", "conditions"]) else { return Default::default() };
         let found = items(&object.body()[conditions]).into_iter().find(|text| member(text, "type") == kind);

@@ -1,30 +1,11 @@
 //! One seed, one history.
 
+use crate::manifests::{SOON, web};
 use std::time::Duration;
 use testing::Cluster;
 
-const LIMIT: Duration = Duration::from_secs(120);
 
-pub fn web(replicas: u32, image: &str) -> String {
-    format!(
-        "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: web, namespace: default, labels: {{app: web}}}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: web}}}}
-  template:
-    metadata: {{labels: {{app: web}}}}
-    spec:
-      containers:
-      - name: web
-        image: {image}
-        ports: [{{containerPort: 80}}]
-        resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}
-"
-    )
-}
+
 
 struct Run {
     history: Vec<String>,
@@ -35,7 +16,7 @@ struct Run {
 async fn rollout(seed: u64) -> Run {
     let cluster = Cluster::start(seed, 3).await;
     cluster.create(&web(5, "nginx:1.14.2")).await.unwrap();
-    cluster.until("the Deployment is rolled out", LIMIT, |look| look.rolled_out("default", "web")).await;
+    cluster.until("the Deployment is rolled out", SOON, |look| look.rolled_out("default", "web")).await;
     cluster.sleep(Duration::from_secs(60)).await;
     let records = cluster.records.recent().iter().map(|r| format!("{r:?}")).collect();
     let look = cluster.look();
