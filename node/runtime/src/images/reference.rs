@@ -38,7 +38,7 @@ impl Reference {
         } else {
             repository.to_owned()
         };
-        if !repository.split('/').all(is_component) {
+        if !is_host(registry) || !repository.split('/').all(is_component) {
             return Err(invalid("invalid reference format"));
         }
         if !tag.as_deref().is_none_or(is_tag) {
@@ -73,6 +73,11 @@ impl fmt::Display for Reference {
 pub(crate) fn is_digest(text: &str) -> bool {
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     text.strip_prefix("sha256:").is_some_and(|rest| rest.len() == 64 && rest.chars().all(hex))
+}
+
+fn is_host(host: &str) -> bool {
+    host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
 }
 
 fn is_component(part: &str) -> bool {

@@ -95,6 +95,7 @@ pub(crate) fn start_exec(exec: &Exec<'_>, stdio: Stdio) -> io::Result<Started> {
 pub(crate) fn start_pause() -> io::Result<i32> {
     let Some(child) = clone(libc::CLONE_NEWPID)? else {
         let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+        close_all();
         let all = SigSet::all();
         let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&all), None);
         loop {
@@ -236,6 +237,15 @@ fn duplicate(from: i32, to: i32) -> io::Result<()> {
     // SAFETY: takes numbers only; nothing in this process owns descriptors 0 to 2.
     let result = unsafe { libc::dup2(from, to) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Closes all but the standard streams, of which others may wait for the end.
+fn close_all() {
+    #[expect(unsafe_code, reason = "close_range has no safe wrapper")]
+    // SAFETY: the caller is a forked child that goes on without any descriptor it inherited.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0);
+    }
 }
 
 /// Nothing but the standard streams goes over to the program.

@@ -92,7 +92,8 @@ impl Native {
 
     /// Finds the supervisors of the sandboxes that were read.
     fn take_up(&self) {
-        for (id, pod) in self.pods().clone() {
+        let pods = self.pods().clone();
+        for (id, pod) in pods {
             if pod.record.stopped {
                 continue;
             }

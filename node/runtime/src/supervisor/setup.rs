@@ -128,13 +128,11 @@ fn listen_at(path: &Path) -> io::Result<OwnedFd> {
 /// Lets go of the program pages that only the setup needed; those that the loop needs come back by themselves.
 fn forget_code() {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for line in maps.lines().filter(|line| line.contains(" r-xp ") || line.contains(" r--p ")) {
+    // Only code: read-only data may have been relocated at the start.
+    for line in maps.lines().filter(|line| line.contains(" r-xp ") && line.contains("memfd:")) {
         let Some((start, end)) = line.split(' ').next().and_then(|range| range.split_once('-')) else { continue };
         let parse = |text| usize::from_str_radix(text, 16);
         let (Ok(start), Ok(end)) = (parse(start), parse(end)) else { continue };
-        if !line.contains("memfd:") {
-            continue;
-        }
         #[expect(unsafe_code, reason = "madvise on this program's own read-only file mappings")]
         // SAFETY: the pages are unmodified pages of a sealed file; when touched again they are mapped again as they were.
         unsafe {
