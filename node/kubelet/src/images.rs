@@ -58,15 +58,32 @@ struct Request<'a> {
 impl Images {
     /// Over `runtime`.
     pub fn new(runtime: Arc<dyn Runtime>, recorder: Recorder, clock: Clock) -> Self {
-        Self { runtime, recorder, clock, trouble: Mutex::default(), pulls: Mutex::default() }
+        Self {
+            runtime,
+            recorder,
+            clock,
+            trouble: Mutex::default(),
+            pulls: Mutex::default(),
+        }
     }
 
     /// The image of a container, pulled if its policy says so.
-    pub async fn ensure(&self, pod: &Pod, container: &Container, objects: &Objects) -> Result<Image, Unavailable> {
-        let request = Request { pod, container, objects };
+    pub async fn ensure(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        objects: &Objects,
+    ) -> Result<Image, Unavailable> {
+        let request = Request {
+            pod,
+            container,
+            objects,
+        };
         let image = &container.image;
         if let Err(why) = valid_reference(image) {
-            let message = format!("Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: {why}");
+            let message = format!(
+                "Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: {why}"
+            );
             return Err(self.refuse(&request, "InspectFailed", "InvalidImageName", message));
         }
         let policy = pull_policy(container);
@@ -74,14 +91,20 @@ impl Images {
             match self.present(&request).await? {
                 Some(found) => return Ok(found),
                 None if policy == PullPolicy::Never => {
-                    let message = format!("Container image {image:?} is not present with pull policy of Never");
+                    let message =
+                        format!("Container image {image:?} is not present with pull policy of Never");
                     return Err(self.refuse(&request, "ErrImageNeverPull", "ErrImageNeverPull", message));
                 }
                 None => {}
             }
         }
         self.backed_off(&request)?;
-        self.recorder.event(about(&request), Kind::Normal, "Pulling", format!("Pulling image {image:?}"));
+        self.recorder.event(
+            about(&request),
+            Kind::Normal,
+            "Pulling",
+            format!("Pulling image {image:?}"),
+        );
         let asked = self.clock.now();
         let turn = self.turn(image);
         let _turn = turn.lock().await;
@@ -103,8 +126,11 @@ impl Images {
         let image = &request.container.image;
         match self.runtime.image(default_tag(image)).await {
             Ok(Some(found)) => {
-                let message = format!("Container image {image:?} already present on machine and can be accessed by the pod");
-                self.recorder.event(about(request), Kind::Normal, "Pulled", message);
+                let message = format!(
+                    "Container image {image:?} already present on machine and can be accessed by the pod"
+                );
+                self.recorder
+                    .event(about(request), Kind::Normal, "Pulled", message);
                 Ok(Some(found))
             }
             Ok(None) => Ok(None),
@@ -121,27 +147,43 @@ impl Images {
         let began = self.clock.now();
         let pulled = self.runtime.pull(default_tag(image), auth).await;
         let now = self.clock.now();
-        let took = |from: tokio::time::Instant| go_duration(SignedDuration::from_millis(i64::try_from((now - from).as_millis()).unwrap_or(i64::MAX)));
+        let took = |from: tokio::time::Instant| {
+            go_duration(SignedDuration::from_millis(
+                i64::try_from((now - from).as_millis()).unwrap_or(i64::MAX),
+            ))
+        };
         match pulled {
             Ok(found) => {
                 let message = format!(
                     "Successfully pulled image {image:?} in {} ({} including waiting). Image size: {} bytes.",
-                    took(began), took(asked), found.size
+                    took(began),
+                    took(asked),
+                    found.size
                 );
-                self.recorder.event(about(request), Kind::Normal, "Pulled", message);
+                self.recorder
+                    .event(about(request), Kind::Normal, "Pulled", message);
                 self.trouble(|t| t.remove(&key(request)));
                 Ok(found)
             }
             Err(error) => {
                 let message = format!("Failed to pull image {image:?}: {error}");
-                self.recorder.event(about(request), Kind::Warning, "Failed", message);
+                self.recorder
+                    .event(about(request), Kind::Warning, "Failed", message);
                 let reason = match error {
                     runtime::Error::RegistryUnavailable(_) => "RegistryUnavailable",
                     _ => "ErrImagePull",
                 };
-                self.recorder.event(about(request), Kind::Warning, "Failed", format!("Error: {reason}"));
+                self.recorder.event(
+                    about(request),
+                    Kind::Warning,
+                    "Failed",
+                    format!("Error: {reason}"),
+                );
                 let wall = self.clock.wall();
-                let waiting = Waiting { reason: reason.to_owned(), message: error.to_string() };
+                let waiting = Waiting {
+                    reason: reason.to_owned(),
+                    message: error.to_string(),
+                };
                 let until = wall.saturating_add(SHOWN).unwrap_or(wall);
                 let unavailable = Unavailable { waiting, until };
                 self.trouble(|all| {
@@ -164,25 +206,54 @@ impl Images {
         let found = self.trouble(|all| {
             let trouble = all.get(&key(request))?;
             let until = trouble.backoff.until_since_update(now)?;
-            Some((until, trouble.error.clone(), trouble.fresh.clone().filter(|f| f.until > now)))
+            Some((
+                until,
+                trouble.error.clone(),
+                trouble.fresh.clone().filter(|f| f.until > now),
+            ))
         });
-        let Some((until, error, fresh)) = found else { return Ok(()) };
+        let Some((until, error, fresh)) = found else {
+            return Ok(());
+        };
         if let Some(fresh) = fresh {
             return Err(fresh);
         }
         let message = format!("Back-off pulling image {:?}", request.container.image);
-        self.recorder.event(about(request), Kind::Normal, "BackOff", message.clone());
-        self.recorder.event(about(request), Kind::Warning, "Failed", "Error: ImagePullBackOff");
-        let waiting = Waiting { reason: "ImagePullBackOff".to_owned(), message: format!("{message}: {error}") };
+        self.recorder
+            .event(about(request), Kind::Normal, "BackOff", message.clone());
+        self.recorder
+            .event(about(request), Kind::Warning, "Failed", "Error: ImagePullBackOff");
+        let waiting = Waiting {
+            reason: "ImagePullBackOff".to_owned(),
+            message: format!("{message}: {error}"),
+        };
         Err(Unavailable { waiting, until })
     }
 
-    fn refuse(&self, request: &Request<'_>, event: &'static str, reason: &str, message: String) -> Unavailable {
-        self.recorder.event(about(request), Kind::Warning, event, message.clone());
-        self.recorder.event(about(request), Kind::Warning, "Failed", format!("Error: {reason}"));
+    fn refuse(
+        &self,
+        request: &Request<'_>,
+        event: &'static str,
+        reason: &str,
+        message: String,
+    ) -> Unavailable {
+        self.recorder
+            .event(about(request), Kind::Warning, event, message.clone());
+        self.recorder.event(
+            about(request),
+            Kind::Warning,
+            "Failed",
+            format!("Error: {reason}"),
+        );
         let now = self.clock.wall();
         let until = now.saturating_add(SignedDuration::from_secs(60)).unwrap_or(now);
-        Unavailable { waiting: Waiting { reason: reason.to_owned(), message }, until }
+        Unavailable {
+            waiting: Waiting {
+                reason: reason.to_owned(),
+                message,
+            },
+            until,
+        }
     }
 
     /// Forgets the troubles of a pod.

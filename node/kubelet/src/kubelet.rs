@@ -41,16 +41,29 @@ impl Kubelet {
         machine: Arc<dyn Machine>,
         env: Env,
     ) -> Arc<Self> {
-        env.ready.set("kubelet", State::Starting("waiting for the API server".to_owned()));
+        env.ready.set(
+            "kubelet",
+            State::Starting("waiting for the API server".to_owned()),
+        );
         let registry = Arc::new(Registry::default());
         let recorder = Recorder::start(client.clone(), &env, config.node_name.clone());
         let facts = machine.facts();
-        let pods = Cache::start(&client, PODS, Selector::fields(format!("spec.nodeName={}", config.node_name)), &env);
+        let pods = Cache::start(
+            &client,
+            PODS,
+            Selector::fields(format!("spec.nodeName={}", config.node_name)),
+            &env,
+        );
         let nodes = Cache::start(&client, NODES, node::own(&config.node_name), &env);
         let shared = Arc::new(Shared {
             sources: Arc::new(Sources::new(client.clone(), env.clone(), registry.clone())),
             images: Images::new(runtime.clone(), recorder.clone(), env.clock.clone()),
-            volumes: Volumes::new(machine.clone(), client.clone(), env.clone(), config.root_dir.clone()),
+            volumes: Volumes::new(
+                machine.clone(),
+                client.clone(),
+                env.clone(),
+                config.root_dir.clone(),
+            ),
             services: Cache::start(&client, SERVICES, Selector::all(), &env),
             runtime_name: runtime.version().0,
             config,
@@ -108,7 +121,10 @@ impl Kubelet {
             }
         };
         let uid = object.uid().to_owned();
-        let input = Input { pod: Arc::new(pod), gone: false };
+        let input = Input {
+            pod: Arc::new(pod),
+            gone: false,
+        };
         if let Some((receiver, poke)) = self.shared.registry.tell(&uid, input) {
             Worker::spawn(&self.shared, uid, receiver, poke);
         }
@@ -142,15 +158,24 @@ impl Kubelet {
                 continue;
             }
             let (name, namespace, uid) = (sandbox.name, sandbox.namespace, sandbox.uid);
-            let metadata = Meta { name, namespace, uid: uid.clone(), ..Meta::default() };
-            let pod = Arc::new(Pod { metadata, ..Pod::default() });
+            let metadata = Meta {
+                name,
+                namespace,
+                uid: uid.clone(),
+                ..Meta::default()
+            };
+            let pod = Arc::new(Pod {
+                metadata,
+                ..Pod::default()
+            });
             tracing::info!(pod = pod.full_name(), "pod was deleted meanwhile");
             if let Some((receiver, poke)) = self.shared.registry.tell(&uid, Input { pod, gone: true }) {
                 Worker::spawn(&self.shared, uid, receiver, poke);
             }
         }
         for uid in self.shared.volumes.pods() {
-            let known = standing.contains(&uid) || self.pods.by_uid(&uid).is_some() || self.shared.registry.has(&uid);
+            let known =
+                standing.contains(&uid) || self.pods.by_uid(&uid).is_some() || self.shared.registry.has(&uid);
             if !known && let Err(error) = self.shared.volumes.remove(&uid) {
                 tracing::warn!(uid, %error, "folder of a deleted pod not removed");
             }

@@ -8,6 +8,7 @@
 pub mod actions;
 mod config;
 mod error;
+mod grpc;
 mod images;
 mod kubelet;
 pub mod logs;

@@ -163,13 +163,14 @@ impl NodeKeeper {
             self.env.clock.sleep(delay).await;
             delay = (delay * 2).min(Duration::from_secs(7));
         }
-        self.recorder.event(self.about(), Kind::Normal, "Starting", "Starting kubelet.");
+        self.recorder
+            .event(self.about(), Kind::Normal, "Starting", "Starting kubelet.");
         self.env.ready.set("kubelet", component::State::Ready);
         let keeper = Arc::new(self);
         let tasks = keeper.env.tasks.clone();
         tasks.spawn("node-lease", keeper.clone().leases());
-        tasks.spawn("node-watch", keeper.clone().watch(cache));
-        keeper.report(conditions).await;
+        tasks.spawn("node-watch", keeper.clone().watch(cache.clone()));
+        keeper.report(conditions, cache).await;
     }
 
     fn about(&self) -> About {
@@ -208,20 +209,38 @@ impl NodeKeeper {
     fn update_conditions(&self, conditions: &mut Vec<Heartbeat>, problem: &Result<(), String>) -> bool {
         let now = timestamp(self.env.clock.wall());
         let ready = match problem {
-            Ok(()) => ("True", "KubeletReady", "kubelet is posting ready status".to_owned()),
+            Ok(()) => (
+                "True",
+                "KubeletReady",
+                "kubelet is posting ready status".to_owned(),
+            ),
             Err(why) => ("False", "KubeletNotReady", why.clone()),
         };
         let fine = |reason, message: &str| ("False", reason, message.to_owned());
         let wanted = [
-            ("MemoryPressure", fine("KubeletHasSufficientMemory", "kubelet has sufficient memory available")),
-            ("DiskPressure", fine("KubeletHasNoDiskPressure", "kubelet has no disk pressure")),
-            ("PIDPressure", fine("KubeletHasSufficientPID", "kubelet has sufficient PID available")),
+            (
+                "MemoryPressure",
+                fine(
+                    "KubeletHasSufficientMemory",
+                    "kubelet has sufficient memory available",
+                ),
+            ),
+            (
+                "DiskPressure",
+                fine("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            ),
+            (
+                "PIDPressure",
+                fine("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            ),
             ("Ready", ready),
         ];
         let mut changed = false;
         let fresh = wanted.into_iter().map(|(kind, (status, reason, message))| {
             let before = conditions.iter().find(|c| c.condition.kind == kind);
-            let since = before.filter(|c| c.condition.status == status).and_then(|c| c.condition.last_transition_time.clone());
+            let since = before
+                .filter(|c| c.condition.status == status)
+                .and_then(|c| c.condition.last_transition_time.clone());
             let condition = Condition {
                 kind: kind.to_owned(),
                 status: status.to_owned(),
@@ -231,7 +250,10 @@ impl NodeKeeper {
                 message: Some(message),
             };
             changed |= before.is_none_or(|c| c.condition != condition);
-            Heartbeat { condition, last_heartbeat_time: now.clone() }
+            Heartbeat {
+                condition,
+                last_heartbeat_time: now.clone(),
+            }
         });
         *conditions = fresh.collect();
         changed
@@ -255,22 +277,45 @@ impl NodeKeeper {
     fn status<'a>(&'a self, conditions: &'a [Heartbeat]) -> NodeStatus<'a> {
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let resources: BTreeMap<&'static str, Quantity> = [
-            ("cpu", Quantity::from_int(i64::try_from(self.facts.cpus).unwrap_or(1))),
-            ("memory", Quantity::from_bytes(whole(self.facts.memory / 1024 * 1024))),
-            ("ephemeral-storage", Quantity::from_bytes(whole(self.facts.disk / 1024 * 1024))),
+            (
+                "cpu",
+                Quantity::from_int(i64::try_from(self.facts.cpus).unwrap_or(1)),
+            ),
+            (
+                "memory",
+                Quantity::from_bytes(whole(self.facts.memory / 1024 * 1024)),
+            ),
+            (
+                "ephemeral-storage",
+                Quantity::from_bytes(whole(self.facts.disk / 1024 * 1024)),
+            ),
             ("pods", Quantity::from_int(i64::from(self.config.max_pods))),
         ]
         .into();
-        let mut addresses: Vec<Address> =
-            self.config.node_ips.iter().map(|ip| Address { kind: "InternalIP", address: ip.clone() }).collect();
-        addresses.push(Address { kind: "Hostname", address: self.config.node_name.clone() });
+        let mut addresses: Vec<Address> = self
+            .config
+            .node_ips
+            .iter()
+            .map(|ip| Address {
+                kind: "InternalIP",
+                address: ip.clone(),
+            })
+            .collect();
+        addresses.push(Address {
+            kind: "Hostname",
+            address: self.config.node_name.clone(),
+        });
         let (name, version) = self.runtime.version();
         NodeStatus {
             capacity: resources.clone(),
             allocatable: resources,
             conditions,
             addresses,
-            daemon_endpoints: Endpoints { kubelet_endpoint: Endpoint { port: self.config.port } },
+            daemon_endpoints: Endpoints {
+                kubelet_endpoint: Endpoint {
+                    port: self.config.port,
+                },
+            },
             node_info: NodeInfo {
                 machine_id: &self.facts.machine_id,
                 system_uuid: &self.facts.system_uuid,
@@ -290,9 +335,17 @@ impl NodeKeeper {
         let registration = Registration {
             api_version: "v1",
             kind: "Node",
-            metadata: Metadata { name: &self.config.node_name, labels: self.labels() },
+            metadata: Metadata {
+                name: &self.config.node_name,
+                labels: self.labels(),
+            },
             // The node life-cycle controller takes it away once the node says that it is ready.
-            spec: Spec { taints: vec![Taint { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" }] },
+            spec: Spec {
+                taints: vec![Taint {
+                    key: "node.kubernetes.io/not-ready",
+                    effect: "NoSchedule",
+                }],
+            },
             status: self.status(conditions),
         };
         match self.client.create(&NODES, "", &registration).await {
@@ -302,8 +355,15 @@ impl NodeKeeper {
                 struct Own<'a> {
                     metadata: Metadata<'a>,
                 }
-                let own = Own { metadata: Metadata { name: &self.config.node_name, labels: self.labels() } };
-                self.client.patch(&NODES, &self.key(), "", Patch::Strategic, &own).await?;
+                let own = Own {
+                    metadata: Metadata {
+                        name: &self.config.node_name,
+                        labels: self.labels(),
+                    },
+                };
+                self.client
+                    .patch(&NODES, &self.key(), "", Patch::Strategic, &own)
+                    .await?;
                 self.write(conditions).await
             }
             Err(status) => Err(status),
@@ -315,18 +375,24 @@ impl NodeKeeper {
     }
 
     async fn write(&self, conditions: &[Heartbeat]) -> Result<(), Status> {
-        let report = Report { metadata: Labels {}, status: self.status(conditions) };
-        self.client.patch(&NODES, &self.key(), "status", Patch::Strategic, &report).await.map(drop)
+        let report = Report {
+            metadata: Labels {},
+            status: self.status(conditions),
+        };
+        self.client
+            .patch(&NODES, &self.key(), "status", Patch::Strategic, &report)
+            .await
+            .map(drop)
     }
 
     /// The status: when it changes, and every five minutes.
-    async fn report(&self, mut conditions: Vec<Heartbeat>) {
+    async fn report(&self, mut conditions: Vec<Heartbeat>, cache: Cache) {
         let clock = &self.env.clock;
         let (mut due, mut written) = (clock.now() + REPORT, false);
         // What a create carried in its status may have been dropped: the first write follows at once.
         loop {
             let changed = self.update_conditions(&mut conditions, &self.problem().await);
-            if changed || !written || clock.now() >= due {
+            if changed || !written || self.is_given_up(&cache) || clock.now() >= due {
                 written = match self.write(&conditions).await {
                     Ok(()) => {
                         if changed {
@@ -345,8 +411,20 @@ impl NodeKeeper {
         }
     }
 
+    /// Whether the control plane took this node for lost: then it is told at once that it is not.
+    fn is_given_up(&self, cache: &Cache) -> bool {
+        let node: Node = cache
+            .get(&self.key())
+            .and_then(|object| object.view().ok())
+            .unwrap_or_default();
+        let lost = |c: &Condition| c.kind == "Ready" && c.status == "Unknown";
+        node.status.conditions.iter().any(lost)
+    }
+
     fn tell(&self, conditions: &[Heartbeat]) {
-        let ready = conditions.iter().any(|c| c.condition.kind == "Ready" && c.condition.status == "True");
+        let ready = conditions
+            .iter()
+            .any(|c| c.condition.kind == "Ready" && c.condition.status == "True");
         let name = &self.config.node_name;
         let (reason, message) = if ready {
             ("NodeReady", format!("Node {name} status is now: NodeReady"))
@@ -360,7 +438,12 @@ impl NodeKeeper {
         LeaseSpec {
             holder_identity: &self.config.node_name,
             lease_duration_seconds: LEASE_SECONDS,
-            renew_time: self.env.clock.wall().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+            renew_time: self
+                .env
+                .clock
+                .wall()
+                .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
+                .to_string(),
         }
     }
 
@@ -368,7 +451,9 @@ impl NodeKeeper {
     async fn leases(self: Arc<Self>) {
         let key = Key::new("kube-node-lease", &self.config.node_name);
         loop {
-            let renewal = Renewal { spec: self.lease_spec() };
+            let renewal = Renewal {
+                spec: self.lease_spec(),
+            };
             let renewed = self.client.patch(&LEASES, &key, "", Patch::Merge, &renewal).await;
             let outcome = match renewed {
                 Err(status) if status.is_not_found() => self.create_lease(&key).await,
@@ -395,10 +480,17 @@ impl NodeKeeper {
         let lease = Lease {
             api_version: "coordination.k8s.io/v1",
             kind: "Lease",
-            metadata: LeaseMetadata { name: &key.name, namespace: "kube-node-lease", owner_references: vec![owner] },
+            metadata: LeaseMetadata {
+                name: &key.name,
+                namespace: "kube-node-lease",
+                owner_references: vec![owner],
+            },
             spec: self.lease_spec(),
         };
-        self.client.create(&LEASES, &key.namespace, &lease).await.map(drop)
+        self.client
+            .create(&LEASES, &key.namespace, &lease)
+            .await
+            .map(drop)
     }
 }
 

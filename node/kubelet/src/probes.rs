@@ -57,6 +57,8 @@ pub struct Prober {
     pub machine: Arc<dyn Machine>,
     /// Times.
     pub clock: Clock,
+    /// Where connections with work of their own live.
+    pub tasks: Tasks,
 }
 
 impl std::fmt::Debug for Prober {
@@ -88,24 +90,49 @@ impl Prober {
                 self.http(subject, get).await
             } else if let Some(tcp) = &handler.tcp_socket {
                 let address = subject.address(&tcp.host, &tcp.port)?;
-                self.machine.connect(address).await.map(drop).map_err(|e| format!("dial tcp {address}: {e}"))
+                self.machine
+                    .connect(address)
+                    .await
+                    .map(drop)
+                    .map_err(|e| format!("dial tcp {address}: {e}"))
             } else if let Some(sleep) = &handler.sleep {
-                self.clock.sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
+                self.clock
+                    .sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0)))
+                    .await;
                 Ok(())
-            } else if handler.grpc.is_some() {
-                Err("grpc probes are not supported".to_owned())
+            } else if let Some(grpc) = &handler.grpc {
+                let address = subject.address("", &IntOrString::Int(grpc.port.into()))?;
+                let stream = self.machine.connect(address).await;
+                let stream =
+                    stream.map_err(|e| format!("timeout: failed to connect service {address:?}: {e}"))?;
+                crate::grpc::check(stream, address, &grpc.service, &self.tasks).await
             } else {
                 Ok(())
             }
         };
-        self.clock.timeout(limit, work).await.unwrap_or_else(|| Err("context deadline exceeded".to_owned()))
+        self.clock
+            .timeout(limit, work)
+            .await
+            .unwrap_or_else(|| Err("context deadline exceeded".to_owned()))
     }
 
     async fn exec(&self, id: &ContainerId, command: Vec<String>) -> Result<(), String> {
         let (stdout, mut output) = mpsc::channel(16);
         let stderr = stdout.clone();
-        let request = ExecRequest { container: id.clone(), command, tty: false };
-        let running = self.runtime.exec(request, Streams { stdin: None, stdout, stderr, resize: None });
+        let request = ExecRequest {
+            container: id.clone(),
+            command,
+            tty: false,
+        };
+        let running = self.runtime.exec(
+            request,
+            Streams {
+                stdin: None,
+                stdout,
+                stderr,
+                resize: None,
+            },
+        );
         let mut said = Vec::new();
         let reading = async {
             while let Some(bytes) = output.recv().await {
@@ -124,12 +151,29 @@ impl Prober {
 
     async fn http(&self, subject: &Subject, get: &HttpGet) -> Result<(), String> {
         let address = subject.address(&get.host, &get.port)?;
-        let scheme = if get.scheme.is_empty() { "http".to_owned() } else { get.scheme.to_lowercase() };
-        let path = if get.path.starts_with('/') { get.path.clone() } else { format!("/{}", get.path) };
+        let scheme = if get.scheme.is_empty() {
+            "http".to_owned()
+        } else {
+            get.scheme.to_lowercase()
+        };
+        let path = if get.path.starts_with('/') {
+            get.path.clone()
+        } else {
+            format!("/{}", get.path)
+        };
         let url = format!("{scheme}://{address}{path}");
-        let stream = self.machine.connect(address).await.map_err(|e| format!("Get {url:?}: dial tcp {address}: {e}"))?;
-        let mut request = hyper::Request::get(&path).header("user-agent", "kube-probe/1.37").header("accept", "*/*");
-        let own_host = get.http_headers.iter().any(|h| h.name.eq_ignore_ascii_case("host"));
+        let stream = self
+            .machine
+            .connect(address)
+            .await
+            .map_err(|e| format!("Get {url:?}: dial tcp {address}: {e}"))?;
+        let mut request = hyper::Request::get(&path)
+            .header("user-agent", "kube-probe/1.37")
+            .header("accept", "*/*");
+        let own_host = get
+            .http_headers
+            .iter()
+            .any(|h| h.name.eq_ignore_ascii_case("host"));
         if !own_host {
             request = request.header("host", address.to_string());
         }
@@ -137,15 +181,27 @@ impl Prober {
             request = request.header(&header.name, &header.value);
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
-        let status = if scheme == "https" { https(stream, address, request).await } else { exchange(stream, request).await };
+        let status = if scheme == "https" {
+            https(stream, address, request).await
+        } else {
+            exchange(stream, request).await
+        };
         let status = status.map_err(|e| format!("Get {url:?}: {e}"))?;
-        if (200..400).contains(&status) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {status}")) }
+        if (200..400).contains(&status) {
+            Ok(())
+        } else {
+            Err(format!("HTTP probe failed with statuscode: {status}"))
+        }
     }
 }
 
 type Request = hyper::Request<Empty<Bytes>>;
 
-async fn https(stream: Box<dyn runtime::Duplex>, address: SocketAddr, request: Request) -> Result<u16, String> {
+async fn https(
+    stream: Box<dyn runtime::Duplex>,
+    address: SocketAddr,
+    request: Request,
+) -> Result<u16, String> {
     let connector = tokio_rustls::TlsConnector::from(crate::tls::without_verification()?);
     let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
     let stream = connector.connect(name, stream).await.map_err(|e| e.to_string())?;
@@ -156,8 +212,9 @@ async fn exchange<S>(stream: S, request: Request) -> Result<u16, String>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| e.to_string())?;
     let asking = async {
         let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
         let status = answer.status().as_u16();
@@ -179,11 +236,17 @@ impl Subject {
         let number = match port {
             IntOrString::Int(number) => u16::try_from(*number).ok(),
             IntOrString::Name(name) => name.parse().ok().or_else(|| {
-                let ports = self.pod.container(&self.container).map(|c| c.ports.as_slice()).unwrap_or_default();
+                let ports = self
+                    .pod
+                    .container(&self.container)
+                    .map(|c| c.ports.as_slice())
+                    .unwrap_or_default();
                 ports.iter().find(|p| p.name == *name).map(|p| p.container_port)
             }),
         };
-        let port = number.filter(|n| *n != 0).ok_or_else(|| format!("invalid port {port:?}"))?;
+        let port = number
+            .filter(|n| *n != 0)
+            .ok_or_else(|| format!("invalid port {port:?}"))?;
         Ok(SocketAddr::new(ip, port))
     }
 }
@@ -202,12 +265,22 @@ pub struct Probes {
 impl Probes {
     /// None yet. Their tasks live in `tasks`.
     pub fn new(prober: Prober, recorder: Recorder, registry: Arc<Registry>, tasks: Tasks) -> Self {
-        Self { prober, recorder, registry, tasks, findings: Arc::default(), running: BTreeMap::new() }
+        Self {
+            prober,
+            recorder,
+            registry,
+            tasks,
+            findings: Arc::default(),
+            running: BTreeMap::new(),
+        }
     }
 
     /// What they found so far.
     pub fn findings(&self) -> Findings {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.findings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Starts the probes of containers that run now, ends those of others.
@@ -227,7 +300,9 @@ impl Probes {
         drop(findings);
         for subject in subjects {
             let pod = subject.pod.clone();
-            let Some(container) = pod.container(&subject.container) else { continue };
+            let Some(container) = pod.container(&subject.container) else {
+                continue;
+            };
             for (kind, probe) in probes_of(container) {
                 if !self.running.contains_key(&(subject.id.clone(), kind)) {
                     self.start(subject.clone(), kind, probe.clone());
@@ -281,11 +356,22 @@ struct Worker {
 impl Worker {
     async fn run(self) {
         let probe = &self.probe;
-        let period = Duration::from_secs(if probe.period_seconds == 0 { 10 } else { probe.period_seconds });
+        let period = Duration::from_secs(if probe.period_seconds == 0 {
+            10
+        } else {
+            probe.period_seconds
+        });
         let limit = Duration::from_secs(probe.timeout_seconds.max(1));
-        let failures = if probe.failure_threshold == 0 { 3 } else { probe.failure_threshold };
+        let failures = if probe.failure_threshold == 0 {
+            3
+        } else {
+            probe.failure_threshold
+        };
         let successes = probe.success_threshold.max(1);
-        self.prober.clock.sleep(Duration::from_secs(probe.initial_delay_seconds)).await;
+        self.prober
+            .clock
+            .sleep(Duration::from_secs(probe.initial_delay_seconds))
+            .await;
         let (mut streak, mut last) = (0, None);
         loop {
             let held = self.kind != Kind::Startup && self.starting();
@@ -294,9 +380,14 @@ impl Worker {
                 if let Err(why) = &result {
                     let about = About::container(&self.subject.pod, &self.subject.container);
                     let message = format!("{} probe failed: {why}", self.kind.name());
-                    self.recorder.event(about, EventKind::Warning, "Unhealthy", message);
+                    self.recorder
+                        .event(about, EventKind::Warning, "Unhealthy", message);
                 }
-                streak = if last == Some(result.is_ok()) { streak + 1 } else { 1 };
+                streak = if last == Some(result.is_ok()) {
+                    streak + 1
+                } else {
+                    1
+                };
                 last = Some(result.is_ok());
                 let decided = streak >= if result.is_ok() { successes } else { failures };
                 if decided && self.conclude(result.is_ok()) {
@@ -304,12 +395,19 @@ impl Worker {
                 }
             }
             // Probes that a start-up probe holds back begin soon after it succeeded.
-            self.prober.clock.sleep(if held { Duration::from_secs(1) } else { period }).await;
+            self.prober
+                .clock
+                .sleep(if held { Duration::from_secs(1) } else { period })
+                .await;
         }
     }
 
     fn starting(&self) -> bool {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner).starting.contains(&self.subject.id)
+        self.findings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .starting
+            .contains(&self.subject.id)
     }
 
     /// Notes a result; whether this probe is over.
@@ -323,7 +421,10 @@ impl Worker {
             (Kind::Liveness, true) => (false, false),
             (Kind::Startup | Kind::Liveness, false) => {
                 let (pod, container) = (&self.subject.pod, &self.subject.container);
-                let grace = self.probe.termination_grace_period_seconds.unwrap_or_else(|| pod.grace());
+                let grace = self
+                    .probe
+                    .termination_grace_period_seconds
+                    .unwrap_or_else(|| pod.grace());
                 let name = self.kind.name().to_lowercase();
                 let why = format!("Container {container} failed {name} probe, will be restarted");
                 findings.condemned.insert(id.clone(), (grace, why));

@@ -49,12 +49,21 @@ impl About {
     pub fn container(pod: &Pod, name: &str) -> Self {
         let init = pod.spec.init_containers.iter().any(|c| c.name == name);
         let list = if init { "initContainers" } else { "containers" };
-        Self { field_path: format!("spec.{list}{{{name}}}"), ..Self::pod(pod) }
+        Self {
+            field_path: format!("spec.{list}{{{name}}}"),
+            ..Self::pod(pod)
+        }
     }
 
     /// A node.
     pub fn node(name: &str) -> Self {
-        Self { kind: "Node", name: name.to_owned(), uid: name.to_owned(), api_version: "", ..Self::default() }
+        Self {
+            kind: "Node",
+            name: name.to_owned(),
+            uid: name.to_owned(),
+            api_version: "",
+            ..Self::default()
+        }
     }
 }
 
@@ -77,14 +86,25 @@ impl Recorder {
     /// Starts the writer.
     pub fn start(client: Client, env: &Env, node: String) -> Self {
         let (sender, receiver) = mpsc::channel(DEPTH);
-        let writer = Writer { client, env: env.clone(), node, seen: BTreeMap::new(), serial: 0 };
+        let writer = Writer {
+            client,
+            env: env.clone(),
+            node,
+            seen: BTreeMap::new(),
+            serial: 0,
+        };
         env.tasks.spawn("events", writer.run(receiver));
         Self(sender)
     }
 
     /// Records an event. When the queue is full it is lost: events never hold anything up.
     pub fn event(&self, about: About, kind: Kind, reason: &'static str, message: impl Into<String>) {
-        let event = Event { about, kind, reason, message: message.into() };
+        let event = Event {
+            about,
+            kind,
+            reason,
+            message: message.into(),
+        };
         tracing::debug!(reason, message = event.message, "event");
         if self.0.try_send(event).is_err() {
             tracing::debug!("event queue is full");
@@ -148,26 +168,52 @@ impl Writer {
 
     async fn write(&mut self, event: &Event) -> Result<(), api::Status> {
         let now = timestamp(self.env.clock.wall());
-        let namespace = if event.about.namespace.is_empty() { "default" } else { &event.about.namespace };
+        let namespace = if event.about.namespace.is_empty() {
+            "default"
+        } else {
+            &event.about.namespace
+        };
         if let Some((name, count)) = self.seen.get_mut(event) {
             *count += 1;
-            let again = Again { count: *count, last_timestamp: &now };
-            let written = self.client.patch(&EVENTS, &Key::new(namespace, name.as_str()), "", Patch::Strategic, &again).await;
+            let again = Again {
+                count: *count,
+                last_timestamp: &now,
+            };
+            let written = self
+                .client
+                .patch(
+                    &EVENTS,
+                    &Key::new(namespace, name.as_str()),
+                    "",
+                    Patch::Strategic,
+                    &again,
+                )
+                .await;
             match written {
                 Err(status) if status.is_not_found() => {}
                 other => return other.map(drop),
             }
         }
         self.serial += 1;
-        let name = format!("{}.{:x}", event.about.name, self.env.clock.wall().as_nanosecond() + self.serial);
+        let name = format!(
+            "{}.{:x}",
+            event.about.name,
+            self.env.clock.wall().as_nanosecond() + self.serial
+        );
         let wire = Wire {
             api_version: "v1",
             kind: "Event",
-            metadata: Metadata { name: &name, namespace },
+            metadata: Metadata {
+                name: &name,
+                namespace,
+            },
             involved_object: &event.about,
             reason: event.reason,
             message: &event.message,
-            source: Source { component: "kubelet", host: &self.node },
+            source: Source {
+                component: "kubelet",
+                host: &self.node,
+            },
             first_timestamp: &now,
             last_timestamp: &now,
             count: 1,

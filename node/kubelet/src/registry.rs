@@ -26,8 +26,15 @@ struct Handle {
 /// Whether a worker has to look: its own writes of the status are no news.
 fn differs(known: &Input, told: &Input) -> bool {
     let foreign = |input: &Input| {
-        let theirs = input.pod.status.conditions.iter().filter(|c| !OWN_CONDITIONS.contains(&c.kind.as_str()));
-        theirs.map(|c| (c.kind.clone(), c.status.clone())).collect::<Vec<_>>()
+        let theirs = input
+            .pod
+            .status
+            .conditions
+            .iter()
+            .filter(|c| !OWN_CONDITIONS.contains(&c.kind.as_str()));
+        theirs
+            .map(|c| (c.kind.clone(), c.status.clone()))
+            .collect::<Vec<_>>()
     };
     known.gone != told.gone
         || known.pod.metadata != told.pod.metadata
@@ -35,8 +42,13 @@ fn differs(known: &Input, told: &Input) -> bool {
         || foreign(known) != foreign(told)
 }
 
-const OWN_CONDITIONS: [&str; 5] =
-    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+const OWN_CONDITIONS: [&str; 5] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
 
 /// The workers by pod UID.
 #[derive(Debug, Default)]
@@ -67,7 +79,13 @@ impl Registry {
             }
             let (sender, receiver) = watch::channel(input);
             let poke = Arc::new(Notify::new());
-            workers.insert(uid.to_owned(), Handle { input: sender, poke: poke.clone() });
+            workers.insert(
+                uid.to_owned(),
+                Handle {
+                    input: sender,
+                    poke: poke.clone(),
+                },
+            );
             Some((receiver, poke))
         })
     }
@@ -118,8 +136,9 @@ impl Registry {
 
     /// Passes a runtime's event on.
     pub fn happened(&self, event: &RuntimeEvent) {
-        let (RuntimeEvent::Started(sandbox, _) | RuntimeEvent::Exited(sandbox, _) | RuntimeEvent::SandboxGone(sandbox)) =
-            event;
+        let (RuntimeEvent::Started(sandbox, _)
+        | RuntimeEvent::Exited(sandbox, _)
+        | RuntimeEvent::SandboxGone(sandbox)) = event;
         if let Some(uid) = self.sandboxes(|sandboxes| sandboxes.get(sandbox).cloned()) {
             self.poke(&uid);
         }

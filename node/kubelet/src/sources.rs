@@ -38,7 +38,12 @@ const SYNC_LIMIT: Duration = Duration::from_secs(10);
 impl Sources {
     /// None yet.
     pub fn new(client: Client, env: Env, registry: Arc<Registry>) -> Self {
-        Self { client, env, registry, sources: Mutex::default() }
+        Self {
+            client,
+            env,
+            registry,
+            sources: Mutex::default(),
+        }
     }
 
     /// Says which objects the pod `uid` names now; none lets go of all.
@@ -69,8 +74,11 @@ impl Sources {
             Reference::Secret(name) => (SECRETS, name),
         };
         let env = self.env.child();
-        let selector =
-            Selector { namespace: key.0.clone(), fields: format!("metadata.name={name}"), ..Selector::default() };
+        let selector = Selector {
+            namespace: key.0.clone(),
+            fields: format!("metadata.name={name}"),
+            ..Selector::default()
+        };
         let cache = Cache::start(&self.client, gvr, selector, &env);
         let (this, mut changes) = (self.clone(), cache.subscribe());
         env.tasks.spawn("source", async move {
@@ -78,7 +86,11 @@ impl Sources {
                 this.tell(&key);
             }
         });
-        Source { cache, tasks: env.tasks, users: BTreeSet::new() }
+        Source {
+            cache,
+            tasks: env.tasks,
+            users: BTreeSet::new(),
+        }
     }
 
     fn tell(&self, key: &SourceKey) {
@@ -98,17 +110,27 @@ impl Sources {
         let mut objects = Objects::default();
         for reference in wanted {
             let (Reference::ConfigMap(name) | Reference::Secret(name)) = reference;
-            let Some(cache) = self.cache(&(namespace.to_owned(), reference.clone())) else { continue };
+            let Some(cache) = self.cache(&(namespace.to_owned(), reference.clone())) else {
+                continue;
+            };
             if self.env.clock.timeout(SYNC_LIMIT, cache.synced()).await.is_none() {
-                return Err(format!("failed to sync {reference:?}: timed out waiting for the condition"));
+                return Err(format!(
+                    "failed to sync {reference:?}: timed out waiting for the condition"
+                ));
             }
-            let Some(object) = cache.get(&Key::new(namespace, name)) else { continue };
+            let Some(object) = cache.get(&Key::new(namespace, name)) else {
+                continue;
+            };
             match reference {
                 Reference::ConfigMap(_) => {
-                    objects.config_maps.insert(name.clone(), object.view().map_err(|e| e.to_string())?);
+                    objects
+                        .config_maps
+                        .insert(name.clone(), object.view().map_err(|e| e.to_string())?);
                 }
                 Reference::Secret(_) => {
-                    objects.secrets.insert(name.clone(), object.view().map_err(|e| e.to_string())?);
+                    objects
+                        .secrets
+                        .insert(name.clone(), object.view().map_err(|e| e.to_string())?);
                 }
             }
         }

@@ -38,7 +38,14 @@ impl StatusWriter {
     pub fn start(client: Client, env: &Env, tasks: &Tasks, key: Key, uid: String, told: PodStatus) -> Self {
         let (wanted, inbox) = watch::channel(told.clone());
         let (done, written) = watch::channel(told);
-        let writer = Writer { client, env: env.clone(), key, uid, inbox, done };
+        let writer = Writer {
+            client,
+            env: env.clone(),
+            key,
+            uid,
+            inbox,
+            done,
+        };
         tasks.spawn("status", writer.run());
         Self { wanted, written }
     }
@@ -98,14 +105,24 @@ impl Writer {
     }
 
     async fn write(&self, status: &PodStatus) -> Result<(), api::Status> {
-        let metadata = Metadata { uid: self.uid.clone() };
+        let metadata = Metadata {
+            uid: self.uid.clone(),
+        };
         let before = self.done.borrow().pod_ips.clone();
         if !before.is_empty() && !status.pod_ips.is_empty() && before != status.pod_ips {
             // podIPs merge by address: the old ones go first.
-            let patch = Wire { metadata: metadata.clone(), status: NoAddress { pod_ips: None } };
-            self.client.patch(&PODS, &self.key, "status", Patch::Strategic, &patch).await?;
+            let patch = Wire {
+                metadata: metadata.clone(),
+                status: NoAddress { pod_ips: None },
+            };
+            self.client
+                .patch(&PODS, &self.key, "status", Patch::Strategic, &patch)
+                .await?;
         }
         let patch = Wire { metadata, status };
-        self.client.patch(&PODS, &self.key, "status", Patch::Strategic, &patch).await.map(drop)
+        self.client
+            .patch(&PODS, &self.key, "status", Patch::Strategic, &patch)
+            .await
+            .map(drop)
     }
 }

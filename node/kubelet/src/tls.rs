@@ -15,8 +15,12 @@ struct Anyone(Arc<CryptoProvider>);
 pub(crate) fn without_verification() -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone());
-    let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-    let config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)));
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    let config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)));
     Ok(Arc::new(config.with_no_client_auth()))
 }
 

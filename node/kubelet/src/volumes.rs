@@ -55,7 +55,12 @@ impl std::fmt::Debug for Volumes {
 impl Volumes {
     /// Under `root` (the kubelet's folder).
     pub fn new(machine: Arc<dyn Machine>, client: Client, env: Env, root: PathBuf) -> Self {
-        Self { machine, client, env, root }
+        Self {
+            machine,
+            client,
+            env,
+            root,
+        }
     }
 
     /// A pod's folder.
@@ -74,7 +79,10 @@ impl Volumes {
     }
 
     fn dir(&self, pod: &Pod, plugin: &str, volume: &str) -> PathBuf {
-        self.pod_dir(&pod.metadata.uid).join("volumes").join(format!("kubernetes.io~{plugin}")).join(volume)
+        self.pod_dir(&pod.metadata.uid)
+            .join("volumes")
+            .join(format!("kubernetes.io~{plugin}"))
+            .join(volume)
     }
 
     /// Makes all volumes of a pod, or brings those that stand up to date.
@@ -88,7 +96,10 @@ impl Volumes {
         let mut mounted = Mounted::default();
         for volume in &pod.spec.volumes {
             let made = self.volume(pod, volume, objects, facts, tokens).await;
-            let path = made.map_err(|why| MountFailure { volume: volume.name.clone(), why })?;
+            let path = made.map_err(|why| MountFailure {
+                volume: volume.name.clone(),
+                why,
+            })?;
             mounted.paths.insert(volume.name.clone(), path);
         }
         mounted.renew = tokens.next_renewal();
@@ -119,7 +130,9 @@ impl Volumes {
             }
             if fresh {
                 // Later its mode is the containers' own business.
-                self.machine.make_dir(&dir, 0o777, group).map_err(|e| e.to_string())?;
+                self.machine
+                    .make_dir(&dir, 0o777, group)
+                    .map_err(|e| e.to_string())?;
             }
             return Ok(dir);
         }
@@ -179,7 +192,9 @@ impl Volumes {
             // Secrets stay out of the disk.
             self.machine.mount_tmpfs(dir, None).map_err(|e| e.to_string())?;
         }
-        self.machine.make_dir(dir, 0o777, group).map_err(|e| e.to_string())?;
+        self.machine
+            .make_dir(dir, 0o777, group)
+            .map_err(|e| e.to_string())?;
         self.machine.publish(dir, files, group).map_err(|e| e.to_string())
     }
 }

@@ -65,7 +65,9 @@ impl Frame {
             (_, STDIN..=RESIZE) => Ok(Self::Data(channel, message)),
             (Protocol::V5, CLOSE) => match message.as_ref() {
                 [closed] => Ok(Self::Close(*closed)),
-                _ => Err(Error::Protocol("a CLOSE message names exactly one channel".to_owned())),
+                _ => Err(Error::Protocol(
+                    "a CLOSE message names exactly one channel".to_owned(),
+                )),
             },
             _ => Err(Error::Channel(channel)),
         }
@@ -113,7 +115,11 @@ mod tests {
 
     #[test]
     fn frames_survive_the_wire() {
-        for frame in [Frame::Data(STDOUT, "hello".into()), Frame::Data(STDIN, Bytes::new()), Frame::Close(STDIN)] {
+        for frame in [
+            Frame::Data(STDOUT, "hello".into()),
+            Frame::Data(STDIN, Bytes::new()),
+            Frame::Close(STDIN),
+        ] {
             assert_eq!(Frame::decode(Protocol::V5, frame.encode()).unwrap(), frame);
         }
         assert_eq!(Frame::Close(STDIN).encode().as_ref(), [255, 0]);
@@ -121,16 +127,31 @@ mod tests {
 
     #[test]
     fn bad_messages_are_refused() {
-        assert!(matches!(Frame::decode(Protocol::V5, Bytes::new()), Err(Error::Empty)));
-        assert!(matches!(Frame::decode(Protocol::V4, Frame::Close(0).encode()), Err(Error::Channel(255))));
-        assert!(matches!(Frame::decode(Protocol::V5, Bytes::from_static(&[9, 1])), Err(Error::Channel(9))));
-        assert!(matches!(Frame::decode(Protocol::V5, Bytes::from_static(&[255])), Err(Error::Protocol(_))));
+        assert!(matches!(
+            Frame::decode(Protocol::V5, Bytes::new()),
+            Err(Error::Empty)
+        ));
+        assert!(matches!(
+            Frame::decode(Protocol::V4, Frame::Close(0).encode()),
+            Err(Error::Channel(255))
+        ));
+        assert!(matches!(
+            Frame::decode(Protocol::V5, Bytes::from_static(&[9, 1])),
+            Err(Error::Channel(9))
+        ));
+        assert!(matches!(
+            Frame::decode(Protocol::V5, Bytes::from_static(&[255])),
+            Err(Error::Protocol(_))
+        ));
         assert!(decode_size(b"{").is_err());
     }
 
     #[test]
     fn the_newest_offer_wins() {
-        assert_eq!(Protocol::negotiate("v4.channel.k8s.io, v5.channel.k8s.io"), Some(Protocol::V5));
+        assert_eq!(
+            Protocol::negotiate("v4.channel.k8s.io, v5.channel.k8s.io"),
+            Some(Protocol::V5)
+        );
         assert_eq!(Protocol::negotiate("v4.channel.k8s.io"), Some(Protocol::V4));
         assert_eq!(Protocol::negotiate("SPDY/3.1+portforward.k8s.io"), None);
     }

@@ -28,7 +28,8 @@ where
     let (mut sink, mut source) = socket.split();
     for (index, port) in (0u8..).zip(ports) {
         for channel in [2 * index, 2 * index + 1] {
-            sink.send(Message::Binary(channel::message(channel, &port.to_le_bytes()))).await?;
+            sink.send(Message::Binary(channel::message(channel, &port.to_le_bytes())))
+                .await?;
         }
     }
     let (out, mut messages) = mpsc::channel::<Bytes>(DEPTH);
@@ -45,7 +46,9 @@ where
             match message? {
                 Message::Binary(mut data) if !data.is_empty() => {
                     let channel = data.split_to(1)[0];
-                    let input = inputs.get(usize::from(channel / 2)).ok_or(Error::Channel(channel))?;
+                    let input = inputs
+                        .get(usize::from(channel / 2))
+                        .ok_or(Error::Channel(channel))?;
                     if channel % 2 == 0 {
                         // The port's own end closed: what still comes for it goes nowhere.
                         let _ = input.send(data).await;
@@ -140,7 +143,12 @@ mod tests {
         let (served, seen) = tokio::join!(forward(far, &[80, 81], &connect), client);
         served.unwrap();
         let expected: Vec<Vec<u8>> = vec![
-            vec![0, 80, 0], b"\0hi".to_vec(), vec![1, 80, 0], vec![2, 81, 0], vec![3, 81, 0], b"\x03connection refused".to_vec(),
+            vec![0, 80, 0],
+            b"\0hi".to_vec(),
+            vec![1, 80, 0],
+            vec![2, 81, 0],
+            vec![3, 81, 0],
+            b"\x03connection refused".to_vec(),
         ];
         assert_eq!(seen, expected);
     }

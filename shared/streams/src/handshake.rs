@@ -49,7 +49,10 @@ mod tests {
             _ => None,
         };
         let answer = accept(headers).unwrap();
-        assert_eq!((answer.accept.as_str(), answer.protocol), ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", Protocol::V5));
+        assert_eq!(
+            (answer.accept.as_str(), answer.protocol),
+            ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", Protocol::V5)
+        );
         assert!(accept(|name| headers(name).filter(|_| name != "upgrade")).is_none());
     }
 }

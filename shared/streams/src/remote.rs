@@ -21,7 +21,10 @@ pub struct Remote<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Remote<S> {
     /// Over `io`, on which the server agreed to `protocol`.
     pub async fn over(io: S, protocol: Protocol) -> Self {
-        Self { socket: WebSocketStream::from_raw_socket(io, Role::Client, None).await, protocol }
+        Self {
+            socket: WebSocketStream::from_raw_socket(io, Role::Client, None).await,
+            protocol,
+        }
     }
 
     /// Sends a message.

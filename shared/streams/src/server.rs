@@ -46,7 +46,12 @@ const DEPTH: usize = 16;
 
 /// Serves one exec or attach over `io` (upgraded already): runs `run` with its streams, sends what it writes, then its
 /// outcome. Returns when that was sent or the other end left (`run` is dropped then).
-pub async fn serve<S, F>(io: S, protocol: Protocol, wanted: Wanted, run: impl FnOnce(Ends) -> F) -> Result<(), Error>
+pub async fn serve<S, F>(
+    io: S,
+    protocol: Protocol,
+    wanted: Wanted,
+    run: impl FnOnce(Ends) -> F,
+) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Outcome>,
@@ -64,7 +69,10 @@ where
         resize: wanted.tty.then_some(resize),
     };
     let input = async {
-        let mut input = Input { stdin: wanted.stdin.then_some(stdin_tx), resize: wanted.tty.then_some(resize_tx) };
+        let mut input = Input {
+            stdin: wanted.stdin.then_some(stdin_tx),
+            resize: wanted.tty.then_some(resize_tx),
+        };
         while let Some(message) = source.next().await {
             match message? {
                 Message::Binary(data) => input.take(Frame::decode(protocol, data)?).await?,
@@ -138,8 +146,14 @@ impl Input {
 
 type Sink<S> = SplitSink<WebSocketStream<S>, Message>;
 
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(sink: &mut Sink<S>, channel: u8, data: &[u8]) -> Result<(), Error> {
-    Ok(sink.send(Message::Binary(channel::message(channel, data))).await?)
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    sink: &mut Sink<S>,
+    channel: u8,
+    data: &[u8],
+) -> Result<(), Error> {
+    Ok(sink
+        .send(Message::Binary(channel::message(channel, data)))
+        .await?)
 }
 
 #[cfg(test)]
@@ -147,7 +161,12 @@ mod tests {
     use super::*;
     use crate::Remote;
 
-    const ALL: Wanted = Wanted { stdin: true, stdout: true, stderr: true, tty: true };
+    const ALL: Wanted = Wanted {
+        stdin: true,
+        stdout: true,
+        stderr: true,
+        tty: true,
+    };
 
     #[tokio::test]
     async fn cat_echoes_until_stdin_closes_then_exits() {
@@ -164,14 +183,23 @@ mod tests {
         });
         let client = async {
             let mut remote = Remote::over(near, Protocol::V5).await;
-            remote.send(&Frame::Data(channel::RESIZE, channel::encode_size(80, 24))).await.unwrap();
-            remote.send(&Frame::Data(channel::STDIN, "hello".into())).await.unwrap();
+            remote
+                .send(&Frame::Data(channel::RESIZE, channel::encode_size(80, 24)))
+                .await
+                .unwrap();
+            remote
+                .send(&Frame::Data(channel::STDIN, "hello".into()))
+                .await
+                .unwrap();
             remote.send(&Frame::Close(channel::STDIN)).await.unwrap();
             remote.collect().await.unwrap()
         };
         let (served, (stdout, stderr, outcome)) = tokio::join!(server, client);
         served.unwrap();
-        assert_eq!((stdout.as_slice(), stderr.as_slice(), outcome), (&b"hello"[..], &b"bye"[..], Outcome::Exited(3)));
+        assert_eq!(
+            (stdout.as_slice(), stderr.as_slice(), outcome),
+            (&b"hello"[..], &b"bye"[..], Outcome::Exited(3))
+        );
     }
 
     #[tokio::test]

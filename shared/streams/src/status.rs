@@ -47,7 +47,8 @@ impl Outcome {
                 code
             ),
             Self::Failed(why) => {
-                let message = serde_json::to_string(&format!("Internal error occurred: {why}")).unwrap_or_default();
+                let message =
+                    serde_json::to_string(&format!("Internal error occurred: {why}")).unwrap_or_default();
                 let cause = serde_json::to_string(why).unwrap_or_default();
                 format!(
                     r#"{{"metadata":{{}},"status":"Failure","message":{message},"reason":"InternalError","details":{{"causes":[{{"message":{cause}}}]}},"code":500}}"#
@@ -62,7 +63,12 @@ impl Outcome {
         if wire.status == "Success" {
             return Ok(Self::Exited(0));
         }
-        let code = wire.details.causes.iter().find(|c| c.reason == "ExitCode").and_then(|c| c.message.parse().ok());
+        let code = wire
+            .details
+            .causes
+            .iter()
+            .find(|c| c.reason == "ExitCode")
+            .and_then(|c| c.message.parse().ok());
         match code {
             Some(code) if wire.reason == "NonZeroExitCode" => Ok(Self::Exited(code)),
             _ => Ok(Self::Failed(wire.message)),
@@ -84,6 +90,9 @@ mod tests {
             assert_eq!(Outcome::parse(outcome.to_json().as_bytes()).unwrap(), outcome);
         }
         let failed = Outcome::parse(Outcome::Failed("no \"sh\"".to_owned()).to_json().as_bytes()).unwrap();
-        assert_eq!(failed, Outcome::Failed("Internal error occurred: no \"sh\"".to_owned()));
+        assert_eq!(
+            failed,
+            Outcome::Failed("Internal error occurred: no \"sh\"".to_owned())
+        );
     }
 }

@@ -14,12 +14,17 @@ const MAX: SignedDuration = SignedDuration::from_secs(300);
 
 impl Backoff {
     fn expired(&self, at: Timestamp) -> bool {
-        self.updated.is_none_or(|updated| at.duration_since(updated) > MAX * 2)
+        self.updated
+            .is_none_or(|updated| at.duration_since(updated) > MAX * 2)
     }
 
     /// One more attempt, at `now`.
     pub fn next(&mut self, now: Timestamp) {
-        self.delay = if self.expired(now) { INITIAL } else { (self.delay * 2).min(MAX) };
+        self.delay = if self.expired(now) {
+            INITIAL
+        } else {
+            (self.delay * 2).min(MAX)
+        };
         self.updated = Some(now);
     }
 
@@ -47,7 +52,11 @@ impl Backoff {
 pub fn go_duration(duration: SignedDuration) -> String {
     let millis = duration.as_millis();
     if millis < 1000 {
-        return if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") };
+        return if millis == 0 {
+            "0s".to_owned()
+        } else {
+            format!("{millis}ms")
+        };
     }
     let (minutes, rest) = (millis / 60_000, millis % 60_000);
     let (hours, minutes) = (minutes / 60, minutes % 60);
@@ -86,7 +95,13 @@ mod tests {
 
     #[test]
     fn durations_read_as_in_go() {
-        for (millis, text) in [(0, "0s"), (350, "350ms"), (1200, "1.2s"), (60_000, "1m0s"), (3_661_001, "1h1m1.001s")] {
+        for (millis, text) in [
+            (0, "0s"),
+            (350, "350ms"),
+            (1200, "1.2s"),
+            (60_000, "1m0s"),
+            (3_661_001, "1h1m1.001s"),
+        ] {
             assert_eq!(go_duration(SignedDuration::from_millis(millis)), text);
         }
     }

@@ -17,8 +17,12 @@ impl Observed {
     /// Sorted: newest first.
     pub fn new(mut sandboxes: Vec<SandboxStatus>, mut containers: Vec<ContainerStatus>) -> Self {
         sandboxes.sort_by_key(|s| std::cmp::Reverse((s.attempt, s.created_at)));
-        containers.sort_by(|a, b| (b.attempt, b.created_at, &b.name).cmp(&(a.attempt, a.created_at, &a.name)));
-        Self { sandboxes, containers }
+        containers
+            .sort_by(|a, b| (b.attempt, b.created_at, &b.name).cmp(&(a.attempt, a.created_at, &a.name)));
+        Self {
+            sandboxes,
+            containers,
+        }
     }
 
     /// The sandbox that works.
@@ -44,7 +48,9 @@ impl Observed {
 
     /// Containers that run.
     pub fn running(&self) -> impl Iterator<Item = &ContainerStatus> {
-        self.containers.iter().filter(|c| c.state == ContainerState::Running)
+        self.containers
+            .iter()
+            .filter(|c| c.state == ContainerState::Running)
     }
 }
 

@@ -65,9 +65,18 @@ impl fmt::Display for Action {
             Self::CreateSandbox { attempt } => write!(f, "create sandbox attempt {attempt}"),
             Self::Start { container, attempt } => write!(f, "start {container} attempt {attempt}"),
             Self::Wait { container, until } => write!(f, "wait {container} until {}", until.as_second()),
-            Self::Kill { container, id, grace, why } => {
+            Self::Kill {
+                container,
+                id,
+                grace,
+                why,
+            } => {
                 write!(f, "kill {container} {} grace {grace}", id.0)?;
-                if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
+                if why.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, ": {why}")
+                }
             }
             Self::RemoveContainer(id) => write!(f, "remove container {}", id.0),
             Self::Finalize => f.write_str("finalize"),

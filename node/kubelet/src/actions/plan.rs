@@ -16,7 +16,13 @@ struct Planner<'a> {
 /// The next steps for `pod`. Called again after they were done, or when anything changed; no steps: it is as it should
 /// be.
 pub fn pod_actions(pod: &Pod, observed: &Observed, memory: &Memory, now: Timestamp) -> Vec<Action> {
-    let mut planner = Planner { pod, observed, memory, now, actions: Vec::new() };
+    let mut planner = Planner {
+        pod,
+        observed,
+        memory,
+        now,
+        actions: Vec::new(),
+    };
     if memory.gone || pod.metadata.deletion_timestamp.is_some() {
         planner.terminate();
     } else if memory.failure.is_some() || memory.finished || planner.finished() {
@@ -53,39 +59,64 @@ impl Planner<'_> {
             let last = self.observed.latest(&c.name);
             last.is_some_and(|l| l.state == ContainerState::Exited && !restarts(self.policy(), l))
         };
-        let init_failed = self.pod.spec.init_containers.iter().filter(|c| !sidecar(c)).any(|c| {
-            let last = self.observed.latest(&c.name);
-            over(c) && last.is_some_and(|l| l.exit_code != 0)
-        });
+        let init_failed = self
+            .pod
+            .spec
+            .init_containers
+            .iter()
+            .filter(|c| !sidecar(c))
+            .any(|c| {
+                let last = self.observed.latest(&c.name);
+                over(c) && last.is_some_and(|l| l.exit_code != 0)
+            });
         init_failed || self.pod.spec.containers.iter().all(over)
     }
 
     fn terminate(&mut self) {
         self.put_out();
         if self.actions.is_empty() {
-            let gone = self.observed.sandboxes.iter().map(|s| Action::RemoveSandbox(s.id.clone()));
+            let gone = self
+                .observed
+                .sandboxes
+                .iter()
+                .map(|s| Action::RemoveSandbox(s.id.clone()));
             self.actions = gone.chain([Action::Finalize]).collect();
         }
     }
 
     /// Stops containers, then side-cars, then the sandboxes.
     fn put_out(&mut self) {
-        let is_sidecar = |name: &str| self.pod.spec.init_containers.iter().any(|c| c.name == name && sidecar(c));
+        let is_sidecar = |name: &str| {
+            self.pod
+                .spec
+                .init_containers
+                .iter()
+                .any(|c| c.name == name && sidecar(c))
+        };
         let (sidecars, others): (Vec<_>, Vec<_>) = self.observed.running().partition(|c| is_sidecar(&c.name));
         let grace = self.pod.grace();
         let first = if others.is_empty() { sidecars } else { others };
         self.actions.extend(first.into_iter().map(|c| kill(c, grace, "")));
         if self.actions.is_empty() {
             let standing = self.observed.sandboxes.iter().filter(|s| s.ready);
-            self.actions.extend(standing.map(|s| Action::StopSandbox(s.id.clone())));
+            self.actions
+                .extend(standing.map(|s| Action::StopSandbox(s.id.clone())));
         }
     }
 
     /// The sandbox is lost, or there was none.
     fn renew_sandbox(&mut self) {
-        let lost = self.observed.running().map(|c| kill(c, 0, "Pod sandbox changed, it will be killed and re-created."));
+        let lost = self
+            .observed
+            .running()
+            .map(|c| kill(c, 0, "Pod sandbox changed, it will be killed and re-created."));
         self.actions.extend(lost);
-        self.actions.extend(self.observed.sandboxes.iter().map(|s| Action::StopSandbox(s.id.clone())));
+        self.actions.extend(
+            self.observed
+                .sandboxes
+                .iter()
+                .map(|s| Action::StopSandbox(s.id.clone())),
+        );
         let attempt = self.observed.sandboxes.first().map_or(0, |s| s.attempt + 1);
         self.actions.push(Action::CreateSandbox { attempt });
     }
@@ -93,13 +124,24 @@ impl Planner<'_> {
     /// Removes instances that nobody asks about any more: of each container the newest two stay.
     fn tidy(&mut self) {
         for container in self.pod.all_containers() {
-            let old = self.observed.instances(&container.name).skip(2).filter(|c| c.state == ContainerState::Exited);
-            self.actions.extend(old.map(|c| Action::RemoveContainer(c.id.clone())));
+            let old = self
+                .observed
+                .instances(&container.name)
+                .skip(2)
+                .filter(|c| c.state == ContainerState::Exited);
+            self.actions
+                .extend(old.map(|c| Action::RemoveContainer(c.id.clone())));
         }
-        let settled = self.pod.spec.containers.iter().all(|c| self.observed.current(&c.name).is_some());
+        let settled = self
+            .pod
+            .spec
+            .containers
+            .iter()
+            .all(|c| self.observed.current(&c.name).is_some());
         if settled {
             let old = self.observed.sandboxes.iter().skip(1);
-            self.actions.extend(old.map(|s| Action::RemoveSandbox(s.id.clone())));
+            self.actions
+                .extend(old.map(|s| Action::RemoveSandbox(s.id.clone())));
         }
     }
 
@@ -120,7 +162,11 @@ impl Planner<'_> {
     /// Init containers in their order; whether all that must come before the others is done.
     fn init_containers(&mut self) -> bool {
         let pod = self.pod;
-        let initialized = pod.spec.containers.iter().any(|c| self.observed.current(&c.name).is_some());
+        let initialized = pod
+            .spec
+            .containers
+            .iter()
+            .any(|c| self.observed.current(&c.name).is_some());
         for container in &pod.spec.init_containers {
             let current = self.observed.current(&container.name);
             if sidecar(container) {
@@ -159,19 +205,37 @@ impl Planner<'_> {
         if let Some(exited) = last.filter(|l| l.state == ContainerState::Exited) {
             let backoff = self.memory.backoff.get(&container.name);
             if let Some(until) = backoff.and_then(|b| b.until(exited.finished_at, self.now)) {
-                self.actions.push(Action::Wait { container: container.name.clone(), until });
+                self.actions.push(Action::Wait {
+                    container: container.name.clone(),
+                    until,
+                });
                 return;
             }
         }
-        if let Some(stale) = last.filter(|l| matches!(l.state, ContainerState::Created | ContainerState::Unknown)) {
+        if let Some(stale) =
+            last.filter(|l| matches!(l.state, ContainerState::Created | ContainerState::Unknown))
+        {
             self.actions.push(Action::RemoveContainer(stale.id.clone()));
         }
         let remembered = self.memory.attempts.get(&container.name).map(|n| n + 1);
-        let attempt = self.observed.latest(&container.name).map(|l| l.attempt + 1).max(remembered).unwrap_or(0);
-        self.actions.push(Action::Start { container: container.name.clone(), attempt });
+        let attempt = self
+            .observed
+            .latest(&container.name)
+            .map(|l| l.attempt + 1)
+            .max(remembered)
+            .unwrap_or(0);
+        self.actions.push(Action::Start {
+            container: container.name.clone(),
+            attempt,
+        });
     }
 }
 
 fn kill(container: &ContainerStatus, grace: i64, why: &str) -> Action {
-    Action::Kill { container: container.name.clone(), id: container.id.clone(), grace, why: why.to_owned() }
+    Action::Kill {
+        container: container.name.clone(),
+        id: container.id.clone(),
+        grace,
+        why: why.to_owned(),
+    }
 }

@@ -90,15 +90,27 @@ impl Instance {
 
 impl Remembered {
     fn memory(self) -> Memory {
-        let mut memory = Memory { gone: self.gone, finished: self.finished, attempts: self.attempts, ..Memory::default() };
+        let mut memory = Memory {
+            gone: self.gone,
+            finished: self.finished,
+            attempts: self.attempts,
+            ..Memory::default()
+        };
         for (name, times) in self.restarts {
             let mut backoff = Backoff::default();
             times.into_iter().for_each(|t| backoff.next(at(t)));
             memory.backoff.insert(name, backoff);
         }
-        memory.condemned = self.condemned.into_iter().map(|(id, why)| (ContainerId(id), (30, why))).collect();
+        memory.condemned = self
+            .condemned
+            .into_iter()
+            .map(|(id, why)| (ContainerId(id), (30, why)))
+            .collect();
         memory.starting = self.starting.into_iter().map(ContainerId).collect();
-        memory.failure = (!self.failure.is_empty()).then(|| Failure { reason: self.failure, message: String::new() });
+        memory.failure = (!self.failure.is_empty()).then(|| Failure {
+            reason: self.failure,
+            message: String::new(),
+        });
         memory
     }
 }

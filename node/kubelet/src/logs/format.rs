@@ -26,16 +26,31 @@ impl Line<'_> {
 pub fn parse_line(line: &[u8]) -> Option<Line<'_>> {
     let mut parts = line.splitn(4, |b| *b == b' ');
     let time = std::str::from_utf8(parts.next()?).ok()?;
-    let stream = std::str::from_utf8(parts.next()?).ok().filter(|s| matches!(*s, "stdout" | "stderr"))?;
+    let stream = std::str::from_utf8(parts.next()?)
+        .ok()
+        .filter(|s| matches!(*s, "stdout" | "stderr"))?;
     let partial = parts.next()?.split(|b| *b == b':').next()? == b"P";
     let content = parts.next()?;
-    let content = if partial { content.strip_suffix(b"\n").unwrap_or(content) } else { content };
-    Some(Line { time, stream, partial, content })
+    let content = if partial {
+        content.strip_suffix(b"\n").unwrap_or(content)
+    } else {
+        content
+    };
+    Some(Line {
+        time,
+        stream,
+        partial,
+        content,
+    })
 }
 
 /// The last lines of a log as text: at most so many, and at most so many bytes.
 pub fn last_lines(log: &[u8], lines: usize, bytes: usize) -> String {
-    let parsed: Vec<&[u8]> = log.split_inclusive(|b| *b == b'\n').filter_map(parse_line).map(|l| l.content).collect();
+    let parsed: Vec<&[u8]> = log
+        .split_inclusive(|b| *b == b'\n')
+        .filter_map(parse_line)
+        .map(|l| l.content)
+        .collect();
     let from = parsed.len().saturating_sub(lines);
     let text = parsed[from..].concat();
     let cut = text.len().saturating_sub(bytes);
@@ -49,11 +64,20 @@ mod tests {
     #[test]
     fn lines() {
         let line = parse_line(b"2030-01-01T00:00:00.5Z stdout F hello world\n").unwrap();
-        assert_eq!((line.stream, line.partial, line.content), ("stdout", false, &b"hello world\n"[..]));
+        assert_eq!(
+            (line.stream, line.partial, line.content),
+            ("stdout", false, &b"hello world\n"[..])
+        );
         assert_eq!(line.at().unwrap().subsec_millisecond(), 500);
         let partial = parse_line(b"2030-01-01T00:00:00Z stderr P he\n").unwrap();
-        assert_eq!((partial.stream, partial.partial, partial.content), ("stderr", true, &b"he"[..]));
-        assert_eq!(parse_line(b"2030-01-01T00:00:00Z stdout F \n").unwrap().content, b"\n");
+        assert_eq!(
+            (partial.stream, partial.partial, partial.content),
+            ("stderr", true, &b"he"[..])
+        );
+        assert_eq!(
+            parse_line(b"2030-01-01T00:00:00Z stdout F \n").unwrap().content,
+            b"\n"
+        );
         assert!(parse_line(b"nonsense").is_none());
     }
 

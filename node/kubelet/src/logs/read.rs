@@ -53,7 +53,16 @@ impl LogReader {
             None => 0,
         };
         let left = options.limit.unwrap_or(usize::MAX);
-        Ok(Self { path: path.to_owned(), file, offset, rest: Vec::new(), mid_line: false, options, left, watch })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            offset,
+            rest: Vec::new(),
+            mid_line: false,
+            options,
+            left,
+            watch,
+        })
     }
 
     /// What has been written since the last call; empty: nothing for now.
@@ -87,7 +96,10 @@ impl LogReader {
         let whole: Vec<u8> = self.rest.drain(..end).collect();
         for line in whole.split_inclusive(|b| *b == b'\n').filter_map(parse_line) {
             let wanted = self.options.stream.is_empty() || self.options.stream == line.stream;
-            let late = self.options.since.is_none_or(|since| line.at().is_none_or(|at| at >= since));
+            let late = self
+                .options
+                .since
+                .is_none_or(|since| line.at().is_none_or(|at| at >= since));
             if !wanted || !late {
                 continue;
             }
@@ -131,7 +143,10 @@ impl LogReader {
 }
 
 /// Watches the log's folder, so that a rotation is seen too.
-#[expect(deprecated, reason = "the new constructor is unsafe; an OwnedFd stays the same descriptor")]
+#[expect(
+    deprecated,
+    reason = "the new constructor is unsafe; an OwnedFd stays the same descriptor"
+)]
 fn watch(path: &Path) -> io::Result<AsyncFd<std::os::fd::OwnedFd>> {
     let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     let folder = path.parent().unwrap_or(path);
@@ -180,17 +195,52 @@ mod tests {
         file.write_all(b"2030-01-01T00:00:00Z stdout F one\n2030-01-01T00:00:01Z stderr F two\n2030-01-01T00:00:02Z stdout P th\n2030-01-01T00:00:02Z stdout F ree\n").unwrap();
         let read = |options| text(&mut LogReader::open(&path, options).unwrap());
         assert_eq!(read(LogOptions::default()), "one\ntwo\nthree\n");
-        assert_eq!(read(LogOptions { tail: Some(3), ..LogOptions::default() }), "two\nthree\n");
-        assert_eq!(read(LogOptions { tail: Some(0), ..LogOptions::default() }), "");
-        assert_eq!(read(LogOptions { stream: "stderr".to_owned(), ..LogOptions::default() }), "two\n");
-        assert_eq!(read(LogOptions { limit: Some(5), ..LogOptions::default() }), "one\nt");
+        assert_eq!(
+            read(LogOptions {
+                tail: Some(3),
+                ..LogOptions::default()
+            }),
+            "two\nthree\n"
+        );
+        assert_eq!(
+            read(LogOptions {
+                tail: Some(0),
+                ..LogOptions::default()
+            }),
+            ""
+        );
+        assert_eq!(
+            read(LogOptions {
+                stream: "stderr".to_owned(),
+                ..LogOptions::default()
+            }),
+            "two\n"
+        );
+        assert_eq!(
+            read(LogOptions {
+                limit: Some(5),
+                ..LogOptions::default()
+            }),
+            "one\nt"
+        );
         let since = "2030-01-01T00:00:01Z".parse().ok();
         assert_eq!(
-            read(LogOptions { since, timestamps: true, ..LogOptions::default() }),
+            read(LogOptions {
+                since,
+                timestamps: true,
+                ..LogOptions::default()
+            }),
             "2030-01-01T00:00:01Z two\n2030-01-01T00:00:02Z three\n"
         );
-        let mut follower =
-            LogReader::open(&path, LogOptions { follow: true, tail: Some(0), ..LogOptions::default() }).unwrap();
+        let mut follower = LogReader::open(
+            &path,
+            LogOptions {
+                follow: true,
+                tail: Some(0),
+                ..LogOptions::default()
+            },
+        )
+        .unwrap();
         assert_eq!(text(&mut follower), "");
         file.write_all(b"2030-01-01T00:00:03Z stdout F four\n").unwrap();
         std::fs::rename(&path, dir.path().join("0.log.1")).unwrap();

@@ -10,7 +10,9 @@ const PERIOD: Duration = Duration::from_secs(30);
 pub(crate) async fn rotate(shared: Arc<Shared>) {
     loop {
         shared.env.clock.sleep(PERIOD).await;
-        let Ok(containers) = shared.runtime.containers(None).await else { continue };
+        let Ok(containers) = shared.runtime.containers(None).await else {
+            continue;
+        };
         for container in containers.iter().filter(|c| c.state == ContainerState::Running) {
             if shared.machine.size(container.log_path.as_ref()) > shared.config.log_max_size
                 && let Err(error) = rotate_one(&shared, container).await
@@ -23,10 +25,16 @@ pub(crate) async fn rotate(shared: Arc<Shared>) {
 
 async fn rotate_one(shared: &Shared, container: &ContainerStatus) -> Result<(), crate::Error> {
     let path = Path::new(&container.log_path);
-    let (Some(folder), Some(file)) = (path.parent(), path.file_name().and_then(|f| f.to_str())) else { return Ok(()) };
+    let (Some(folder), Some(file)) = (path.parent(), path.file_name().and_then(|f| f.to_str())) else {
+        return Ok(());
+    };
     let old = format!("{file}.");
-    let mut rotated: Vec<String> =
-        shared.machine.children(folder).into_iter().filter(|name| name.starts_with(&old)).collect();
+    let mut rotated: Vec<String> = shared
+        .machine
+        .children(folder)
+        .into_iter()
+        .filter(|name| name.starts_with(&old))
+        .collect();
     rotated.sort();
     // The current file and the one that it becomes count too.
     let excess = (rotated.len() + 2).saturating_sub(shared.config.log_max_files);

@@ -22,7 +22,10 @@ pub struct Linux {
 impl Linux {
     /// The host; disk sizes are of the file system of `root`, DNS is of `resolv_conf`.
     pub fn new(root: impl Into<PathBuf>, resolv_conf: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), resolv_conf: resolv_conf.into() }
+        Self {
+            root: root.into(),
+            resolv_conf: resolv_conf.into(),
+        }
     }
 }
 
@@ -55,7 +58,10 @@ fn os_image() -> String {
 
 fn mounts_below(path: &Path) -> Vec<PathBuf> {
     let info = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = info.lines().filter_map(|l| l.split(' ').nth(4)).map(|p| PathBuf::from(p.replace("\\040", " ")));
+    let points = info
+        .lines()
+        .filter_map(|l| l.split(' ').nth(4))
+        .map(|p| PathBuf::from(p.replace("\\040", " ")));
     points.filter(|p| p.starts_with(path)).collect()
 }
 
@@ -98,7 +104,13 @@ impl Machine for Linux {
             return Ok(());
         }
         let options = size.map(|bytes| format!("size={bytes}"));
-        mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), options.as_deref())?;
+        mount(
+            Some("tmpfs"),
+            path,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            options.as_deref(),
+        )?;
         Ok(())
     }
 
@@ -130,7 +142,9 @@ impl Machine for Linux {
     fn host_path(&self, path: &Path, kind: &str) -> Result<(), String> {
         let shown = path.display();
         match kind {
-            "DirectoryOrCreate" if !path.exists() => return fs::create_dir_all(path).map_err(|e| e.to_string()),
+            "DirectoryOrCreate" if !path.exists() => {
+                return fs::create_dir_all(path).map_err(|e| e.to_string());
+            }
             "FileOrCreate" if !path.exists() => return fs::write(path, b"").map_err(|e| e.to_string()),
             "" => return Ok(()),
             _ => {}
@@ -144,7 +158,11 @@ impl Machine for Linux {
             "BlockDevice" => (found.is_some_and(|t| t.is_block_device()), "block device"),
             other => return Err(format!("{other} is an invalid volume type")),
         };
-        if right { Ok(()) } else { Err(format!("hostPath type check failed: {shown} is not a {what}")) }
+        if right {
+            Ok(())
+        } else {
+            Err(format!("hostPath type check failed: {shown} is not a {what}"))
+        }
     }
 
     fn sub_path(&self, volume: &Path, sub: &Path) -> Result<PathBuf, String> {
@@ -181,8 +199,13 @@ impl Machine for Linux {
     }
 
     fn children(&self, path: &Path) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-        let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+        let Ok(entries) = fs::read_dir(path) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|e| e.file_name().into_string().ok())
+            .collect();
         names.sort();
         names
     }
@@ -236,16 +259,25 @@ mod tests {
         let made = linux.sub_path(dir.path(), "a/b".as_ref()).unwrap();
         assert!(made.ends_with("a/b") && made.is_dir());
         std::os::unix::fs::symlink("/etc", dir.path().join("out")).unwrap();
-        assert!(linux.sub_path(dir.path(), "out/passwd".as_ref()).unwrap_err().contains("not within volume path"));
+        assert!(
+            linux
+                .sub_path(dir.path(), "out/passwd".as_ref())
+                .unwrap_err()
+                .contains("not within volume path")
+        );
     }
 
     #[test]
     fn host_paths_are_checked() {
         let dir = tempfile::tempdir().unwrap();
         let linux = Linux::new("/", "/etc/resolv.conf");
-        linux.host_path(&dir.path().join("new"), "DirectoryOrCreate").unwrap();
+        linux
+            .host_path(&dir.path().join("new"), "DirectoryOrCreate")
+            .unwrap();
         linux.host_path(&dir.path().join("file"), "FileOrCreate").unwrap();
-        let error = linux.host_path(&dir.path().join("file"), "Directory").unwrap_err();
+        let error = linux
+            .host_path(&dir.path().join("file"), "Directory")
+            .unwrap_err();
         assert!(error.starts_with("hostPath type check failed: ") && error.ends_with(" is not a directory"));
     }
 }

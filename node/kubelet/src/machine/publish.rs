@@ -13,7 +13,10 @@ const DATA: &str = "..data";
 
 pub(super) fn publish(dir: &Path, files: &Files, group: Option<i64>) -> io::Result<()> {
     if let Some(bad) = files.keys().find(|path| !valid(path)) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("invalid path {bad:?}")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("invalid path {bad:?}"),
+        ));
     }
     let current = fs::read_link(dir.join(DATA)).ok();
     if let Some(current) = &current
@@ -21,7 +24,11 @@ pub(super) fn publish(dir: &Path, files: &Files, group: Option<i64>) -> io::Resu
     {
         return Ok(());
     }
-    let serial = current.as_ref().and_then(|c| c.to_str()?.strip_prefix("..v")?.parse::<u64>().ok()).unwrap_or(0) + 1;
+    let serial = current
+        .as_ref()
+        .and_then(|c| c.to_str()?.strip_prefix("..v")?.parse::<u64>().ok())
+        .unwrap_or(0)
+        + 1;
     let name = format!("..v{serial:010}");
     let fresh = dir.join(&name);
     if fresh.exists() {
@@ -46,7 +53,9 @@ pub(super) fn publish(dir: &Path, files: &Files, group: Option<i64>) -> io::Resu
 }
 
 fn valid(path: &str) -> bool {
-    let normal = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
+    let normal = Path::new(path)
+        .components()
+        .all(|c| matches!(c, Component::Normal(_)));
     normal && !path.is_empty() && !path.starts_with("..")
 }
 
@@ -56,14 +65,24 @@ fn same(current: &Path, files: &Files) -> bool {
         found += 1;
         let path = current.join(path);
         let mode = fs::metadata(&path).map(|m| m.permissions().mode() & 0o777);
-        fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) && mode.is_ok_and(|mode| mode & file.mode == file.mode & 0o777)
+        fs::read(&path).is_ok_and(|bytes| bytes == file.bytes)
+            && mode.is_ok_and(|mode| mode & file.mode == file.mode & 0o777)
     });
     equal && found == count(current)
 }
 
 fn count(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    entries.flatten().map(|e| if e.file_type().is_ok_and(|t| t.is_dir()) { count(&e.path()) } else { 1 }).sum()
+    entries
+        .flatten()
+        .map(|e| {
+            if e.file_type().is_ok_and(|t| t.is_dir()) {
+                count(&e.path())
+            } else {
+                1
+            }
+        })
+        .sum()
 }
 
 fn write(dir: &Path, path: &str, file: &File, group: Option<i64>) -> io::Result<()> {
@@ -104,8 +123,13 @@ mod tests {
     use super::*;
 
     fn files(list: &[(&str, &str)]) -> Files {
-        let file = |content: &str| File { bytes: content.as_bytes().to_vec(), mode: 0o644 };
-        list.iter().map(|(path, content)| ((*path).to_owned(), file(content))).collect()
+        let file = |content: &str| File {
+            bytes: content.as_bytes().to_vec(),
+            mode: 0o644,
+        };
+        list.iter()
+            .map(|(path, content)| ((*path).to_owned(), file(content)))
+            .collect()
     }
 
     #[test]
@@ -117,7 +141,11 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.join("a")).unwrap(), "1");
         assert_eq!(fs::read_to_string(dir.join("sub/b")).unwrap(), "2");
         publish(dir, &files(&[("a", "1"), ("sub/b", "2")]), None).unwrap();
-        assert_eq!(fs::read_link(dir.join(DATA)).unwrap(), first, "equal content is left alone");
+        assert_eq!(
+            fs::read_link(dir.join(DATA)).unwrap(),
+            first,
+            "equal content is left alone"
+        );
         publish(dir, &files(&[("a", "3"), ("c", "4")]), None).unwrap();
         assert_eq!(fs::read_to_string(dir.join("a")).unwrap(), "3");
         assert!(dir.join("sub").symlink_metadata().is_err());

@@ -1,6 +1,6 @@
 //! A container for the runtime.
 
-use super::{Objects, PodFacts, environment, env::expand, resources, security};
+use super::{Objects, PodFacts, env::expand, environment, resources, security};
 use crate::view::{Container, Pod, Service};
 use runtime::{ContainerConfig, Image, Mount, Propagation};
 use std::{
@@ -46,7 +46,11 @@ pub fn log_path(container: &str, attempt: u32) -> String {
 }
 
 /// The container for the runtime, or why it cannot be made (`CreateContainerConfigError`).
-pub fn container_config(pod: &Pod, container: &Container, site: &ContainerSite<'_>) -> Result<ContainerConfig, String> {
+pub fn container_config(
+    pod: &Pod,
+    container: &Container,
+    site: &ContainerSite<'_>,
+) -> Result<ContainerConfig, String> {
     let env = environment(pod, container, site.objects, site.services, site.facts)?;
     let lookup = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     let expanded = |words: &[String]| words.iter().map(|w| expand(w, lookup)).collect::<Vec<_>>();
@@ -63,8 +67,14 @@ pub fn container_config(pod: &Pod, container: &Container, site: &ContainerSite<'
     let termination_log = site.termination_log.display().to_string();
     let annotations = [
         ("io.kubernetes.container.restartCount", site.attempt.to_string()),
-        ("io.kubernetes.container.terminationMessagePath", container.message_path().to_owned()),
-        ("io.kubernetes.container.terminationMessagePolicy", container.termination_message_policy.clone()),
+        (
+            "io.kubernetes.container.terminationMessagePath",
+            container.message_path().to_owned(),
+        ),
+        (
+            "io.kubernetes.container.terminationMessagePolicy",
+            container.termination_message_policy.clone(),
+        ),
         (TERMINATION_LOG, termination_log),
     ];
     Ok(ContainerConfig {
@@ -76,7 +86,10 @@ pub fn container_config(pod: &Pod, container: &Container, site: &ContainerSite<'
         args: expanded(&container.args),
         working_dir: container.working_dir.clone(),
         mounts,
-        labels: labels.into_iter().map(|(k, v)| (k.to_owned(), v.clone())).collect(),
+        labels: labels
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.clone()))
+            .collect(),
         annotations: annotations.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
         log_path: log_path(&container.name, site.attempt),
         stdin: container.stdin,
@@ -100,14 +113,30 @@ fn mounts<'a>(
     let mut mounts = Vec::new();
     for wanted in &container.volume_mounts {
         let Some(volume) = site.volumes.get(&wanted.name) else {
-            return Err(format!("cannot find volume {:?} to mount into container {:?}", wanted.name, container.name));
+            return Err(format!(
+                "cannot find volume {:?} to mount into container {:?}",
+                wanted.name, container.name
+            ));
         };
-        let sub = if wanted.sub_path_expr.is_empty() { wanted.sub_path.clone() } else { expand(&wanted.sub_path_expr, &lookup) };
-        let inside = Path::new(&sub).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let sub = if wanted.sub_path_expr.is_empty() {
+            wanted.sub_path.clone()
+        } else {
+            expand(&wanted.sub_path_expr, &lookup)
+        };
+        let inside = Path::new(&sub)
+            .components()
+            .all(|c| matches!(c, std::path::Component::Normal(_)));
         if !inside {
-            return Err(format!("failed to prepare subPath for volumeMount {:?} of container {:?}", wanted.name, container.name));
+            return Err(format!(
+                "failed to prepare subPath for volumeMount {:?} of container {:?}",
+                wanted.name, container.name
+            ));
         }
-        let host_path = if sub.is_empty() { volume.clone() } else { (site.sub_path)(volume, sub.as_ref())? };
+        let host_path = if sub.is_empty() {
+            volume.clone()
+        } else {
+            (site.sub_path)(volume, sub.as_ref())?
+        };
         mounts.push(Mount {
             container_path: wanted.mount_path.clone(),
             host_path: host_path.display().to_string(),
@@ -119,7 +148,12 @@ fn mounts<'a>(
             },
         });
     }
-    let has = |path: &str| container.volume_mounts.iter().any(|m| m.mount_path.trim_end_matches('/') == path);
+    let has = |path: &str| {
+        container
+            .volume_mounts
+            .iter()
+            .any(|m| m.mount_path.trim_end_matches('/') == path)
+    };
     if let Some(hosts) = site.hosts_file.as_ref().filter(|_| !has("/etc/hosts")) {
         mounts.push(file(hosts, "/etc/hosts"));
     }
@@ -151,7 +185,10 @@ mod tests {
         .unwrap();
         let site = ContainerSite {
             attempt: 2,
-            image: &Image { id: "sha256:1".to_owned(), ..Image::default() },
+            image: &Image {
+                id: "sha256:1".to_owned(),
+                ..Image::default()
+            },
             objects: &Objects::default(),
             services: &[],
             facts: &PodFacts::default(),
@@ -165,7 +202,18 @@ mod tests {
         let config = container_config(&pod, &pod.spec.containers[0], &site).unwrap();
         assert_eq!(config.args, ["d/x"]);
         assert_eq!(config.log_path, "c/2.log");
-        let mounts: Vec<String> = config.mounts.iter().map(|m| format!("{}:{}:{}", m.host_path, m.container_path, m.readonly)).collect();
-        assert_eq!(mounts, ["/vol/d:/data:true", "/pod/etc-hosts:/etc/hosts:false", "/pod/log:/dev/termination-log:false"]);
+        let mounts: Vec<String> = config
+            .mounts
+            .iter()
+            .map(|m| format!("{}:{}:{}", m.host_path, m.container_path, m.readonly))
+            .collect();
+        assert_eq!(
+            mounts,
+            [
+                "/vol/d:/data:true",
+                "/pod/etc-hosts:/etc/hosts:false",
+                "/pod/log:/dev/termination-log:false"
+            ]
+        );
     }
 }

@@ -8,7 +8,11 @@ use std::fmt::Write;
 pub fn parse_resolv_conf(text: &str) -> DnsConfig {
     let mut config = DnsConfig::default();
     for line in text.lines() {
-        let mut words = line.split(['#', ';']).next().unwrap_or_default().split_whitespace();
+        let mut words = line
+            .split(['#', ';'])
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
         match words.next() {
             Some("nameserver") => config.servers.extend(words.next().map(str::to_owned)),
             // The last line counts.
@@ -35,7 +39,11 @@ pub(super) fn pod_dns(pod: &Pod, host: &DnsConfig, servers: &[String], domain: &
     for DnsOption { name, value } in &spec.dns_config.options {
         let is_it = |o: &String| o == name || o.split(':').next() == Some(name);
         config.options.retain(|o| !is_it(o));
-        config.options.push(value.as_ref().map_or_else(|| name.clone(), |v| format!("{name}:{v}")));
+        config.options.push(
+            value
+                .as_ref()
+                .map_or_else(|| name.clone(), |v| format!("{name}:{v}")),
+        );
     }
     config
 }
@@ -44,10 +52,18 @@ fn cluster(pod: &Pod, host: &DnsConfig, servers: &[String], domain: &str) -> Dns
     let namespace = &pod.metadata.namespace;
     let mut searches = Vec::new();
     if !domain.is_empty() {
-        searches = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.to_owned()];
+        searches = vec![
+            format!("{namespace}.svc.{domain}"),
+            format!("svc.{domain}"),
+            domain.to_owned(),
+        ];
     }
     append(&mut searches, &host.searches);
-    DnsConfig { servers: servers.to_vec(), searches, options: vec!["ndots:5".to_owned()] }
+    DnsConfig {
+        servers: servers.to_vec(),
+        searches,
+        options: vec!["ndots:5".to_owned()],
+    }
 }
 
 fn append(list: &mut Vec<String>, more: &[String]) {
@@ -96,22 +112,35 @@ mod tests {
         let pod: Pod = serde_saphyr::from_str(yaml).unwrap();
         let host = parse_resolv_conf("nameserver 192.0.2.1 # ours\nsearch example.com\noptions timeout:1\n");
         let c = pod_dns(&pod, &host, &["10.96.0.10".to_owned()], "cluster.local");
-        format!("{} | {} | {}", c.servers.join(" "), c.searches.join(" "), c.options.join(" "))
+        format!(
+            "{} | {} | {}",
+            c.servers.join(" "),
+            c.searches.join(" "),
+            c.options.join(" ")
+        )
     }
 
     #[test]
     fn policies() {
-        let cluster = "10.96.0.10 | shop.svc.cluster.local svc.cluster.local cluster.local example.com | ndots:5";
+        let cluster =
+            "10.96.0.10 | shop.svc.cluster.local svc.cluster.local cluster.local example.com | ndots:5";
         let host = "192.0.2.1 | example.com | timeout:1";
         assert_eq!(dns("{metadata: {namespace: shop}}"), cluster);
-        assert_eq!(dns("{metadata: {namespace: shop}, spec: {hostNetwork: true, dnsPolicy: ClusterFirst}}"), host);
         assert_eq!(
-            dns("{metadata: {namespace: shop}, spec: {hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet}}"),
+            dns("{metadata: {namespace: shop}, spec: {hostNetwork: true, dnsPolicy: ClusterFirst}}"),
+            host
+        );
+        assert_eq!(
+            dns(
+                "{metadata: {namespace: shop}, spec: {hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet}}"
+            ),
             cluster
         );
         assert_eq!(dns("{spec: {dnsPolicy: Default}}"), host);
         assert_eq!(
-            dns("{spec: {dnsPolicy: None, dnsConfig: {nameservers: [1.1.1.1], searches: [a.b], options: [{name: ndots, value: '2'}, {name: edns0}]}}}"),
+            dns(
+                "{spec: {dnsPolicy: None, dnsConfig: {nameservers: [1.1.1.1], searches: [a.b], options: [{name: ndots, value: '2'}, {name: edns0}]}}}"
+            ),
             "1.1.1.1 | a.b | ndots:2 edns0"
         );
     }
@@ -121,6 +150,9 @@ mod tests {
         let pod: Pod =
             serde_saphyr::from_str("{metadata: {name: web, namespace: shop}, spec: {hostAliases: [{ip: 1.2.3.4, hostnames: [a, b]}]}}").unwrap();
         let text = hosts_file(&pod, &["10.244.0.5".to_owned()], "cluster.local", "");
-        assert!(text.ends_with("10.244.0.5\tweb\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"), "{text}");
+        assert!(
+            text.ends_with("10.244.0.5\tweb\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"),
+            "{text}"
+        );
     }
 }

@@ -22,7 +22,10 @@ pub fn environment(
     for variable in &container.env {
         let value = match &variable.value_from {
             None => {
-                let lookup = |name: &str| env.get(name).or_else(|| service_env.get(name).map(String::as_str));
+                let lookup = |name: &str| {
+                    env.get(name)
+                        .or_else(|| service_env.get(name).map(String::as_str))
+                };
                 Some(expand(&variable.value, lookup))
             }
             Some(source) => value_from(pod, container, source, objects, facts)?,
@@ -64,7 +67,10 @@ impl Env {
 fn from_object(env: &mut Env, source: &EnvFrom, objects: &Objects) -> Result<(), String> {
     if let Some(wanted) = &source.config_map_ref {
         match objects.config_maps.get(&wanted.name) {
-            Some(map) => map.data.iter().for_each(|(k, v)| env.set(&format!("{}{k}", source.prefix), v.clone())),
+            Some(map) => map
+                .data
+                .iter()
+                .for_each(|(k, v)| env.set(&format!("{}{k}", source.prefix), v.clone())),
             None if wanted.optional => {}
             None => return Err(format!("configmap {:?} not found", wanted.name)),
         }
@@ -103,11 +109,17 @@ fn value_from(
         return resource_value(pod, facts, &container.name, field).map(Some);
     }
     if let Some(wanted) = &source.config_map_key_ref {
-        let map = objects.config_maps.get(&wanted.name).map(|m| m.data.get(&wanted.key).cloned());
+        let map = objects
+            .config_maps
+            .get(&wanted.name)
+            .map(|m| m.data.get(&wanted.key).cloned());
         return keyed(map, wanted, namespace, "configmap", "ConfigMap");
     }
     if let Some(wanted) = &source.secret_key_ref {
-        let value = objects.secrets.get(&wanted.name).map(|s| s.data.get(&wanted.key).map(|v| decode(v)).transpose());
+        let value = objects
+            .secrets
+            .get(&wanted.name)
+            .map(|s| s.data.get(&wanted.key).map(|v| decode(v)).transpose());
         return keyed(value.transpose()?, wanted, namespace, "secret", "Secret");
     }
     Ok(Some(String::new()))
@@ -123,7 +135,10 @@ fn keyed(
     match object {
         Some(Some(value)) => Ok(Some(value)),
         _ if wanted.optional => Ok(None),
-        Some(None) => Err(format!("couldn't find key {} in {kind} {namespace}/{}", wanted.key, wanted.name)),
+        Some(None) => Err(format!(
+            "couldn't find key {} in {kind} {namespace}/{}",
+            wanted.key, wanted.name
+        )),
         None => Err(format!("{resource} {:?} not found", wanted.name)),
     }
 }
@@ -172,9 +187,17 @@ mod tests {
 
     fn env_of(yaml: &str) -> Result<String, String> {
         let pod = pod(yaml);
-        let facts = PodFacts { pod_ips: vec!["10.244.0.9".to_owned()], allocatable_cpu: 2000, ..PodFacts::default() };
+        let facts = PodFacts {
+            pod_ips: vec!["10.244.0.9".to_owned()],
+            allocatable_cpu: 2000,
+            ..PodFacts::default()
+        };
         let env = environment(&pod, &pod.spec.containers[0], &objects(), &[], &facts)?;
-        Ok(env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" "))
+        Ok(env
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect::<Vec<_>>()
+            .join(" "))
     }
 
     #[test]
@@ -202,7 +225,11 @@ spec:
 
     #[test]
     fn what_is_missing_is_said_in_upstreams_words() {
-        let of = |source: &str| env_of(&format!("{{metadata: {{namespace: shop}}, spec: {{containers: [{source}]}}}}"));
+        let of = |source: &str| {
+            env_of(&format!(
+                "{{metadata: {{namespace: shop}}, spec: {{containers: [{source}]}}}}"
+            ))
+        };
         assert_eq!(
             of("{env: [{name: A, valueFrom: {configMapKeyRef: {name: nope, key: k}}}]}").unwrap_err(),
             "configmap \"nope\" not found"
@@ -211,7 +238,10 @@ spec:
             of("{env: [{name: A, valueFrom: {secretKeyRef: {name: login, key: k}}}]}").unwrap_err(),
             "couldn't find key k in Secret shop/login"
         );
-        assert_eq!(of("{envFrom: [{secretRef: {name: nope}}]}").unwrap_err(), "secret \"nope\" not found");
+        assert_eq!(
+            of("{envFrom: [{secretRef: {name: nope}}]}").unwrap_err(),
+            "secret \"nope\" not found"
+        );
     }
 
     #[test]
@@ -225,15 +255,30 @@ spec:
         )
         .unwrap();
         let services = [service, api];
-        let linked = pod("{metadata: {namespace: shop}, spec: {containers: [{env: [{name: X, value: $(MY_DB_SERVICE_HOST)}]}]}}");
-        let get = |pod: &Pod| environment(pod, &pod.spec.containers[0], &Objects::default(), &services, &PodFacts::default()).unwrap();
+        let linked = pod(
+            "{metadata: {namespace: shop}, spec: {containers: [{env: [{name: X, value: $(MY_DB_SERVICE_HOST)}]}]}}",
+        );
+        let get = |pod: &Pod| {
+            environment(
+                pod,
+                &pod.spec.containers[0],
+                &Objects::default(),
+                &services,
+                &PodFacts::default(),
+            )
+            .unwrap()
+        };
         let env: BTreeMap<String, String> = get(&linked).into_iter().collect();
         assert_eq!(env["X"], "10.96.0.7");
         assert_eq!(env["MY_DB_PORT_5432_TCP"], "tcp://10.96.0.7:5432");
         assert_eq!(env["MY_DB_SERVICE_PORT_SQL"], "5432");
         assert_eq!(env["KUBERNETES_SERVICE_PORT_HTTPS"], "443");
-        let alone = pod("{metadata: {namespace: shop}, spec: {enableServiceLinks: false, containers: [{name: c}]}}");
+        let alone =
+            pod("{metadata: {namespace: shop}, spec: {enableServiceLinks: false, containers: [{name: c}]}}");
         let names: Vec<String> = get(&alone).into_iter().map(|(k, _)| k).collect();
-        assert!(names.iter().all(|n| n.starts_with("KUBERNETES_")) && names.len() == 8, "{names:?}");
+        assert!(
+            names.iter().all(|n| n.starts_with("KUBERNETES_")) && names.len() == 8,
+            "{names:?}"
+        );
     }
 }

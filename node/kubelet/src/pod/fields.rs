@@ -50,13 +50,27 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
 }
 
 fn lines(map: &BTreeMap<String, String>) -> String {
-    map.iter().map(|(key, value)| format!("{key}={value:?}")).collect::<Vec<_>>().join("\n")
+    map.iter()
+        .map(|(key, value)| format!("{key}={value:?}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The value of a `resourceFieldRef` in the container named `own`.
-pub fn resource_value(pod: &Pod, facts: &PodFacts, own: &str, field: &ResourceFieldRef) -> Result<String, String> {
-    let name = if field.container_name.is_empty() { own } else { &field.container_name };
-    let container = pod.container(name).ok_or_else(|| format!("container {name} not found"))?;
+pub fn resource_value(
+    pod: &Pod,
+    facts: &PodFacts,
+    own: &str,
+    field: &ResourceFieldRef,
+) -> Result<String, String> {
+    let name = if field.container_name.is_empty() {
+        own
+    } else {
+        &field.container_name
+    };
+    let container = pod
+        .container(name)
+        .ok_or_else(|| format!("container {name} not found"))?;
     let (kind, resource) = field.resource.split_once('.').unwrap_or(("", ""));
     let wanted = match kind {
         "limits" => container.resources.limits.get(resource),

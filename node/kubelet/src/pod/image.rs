@@ -32,7 +32,11 @@ pub fn pull_policy(container: &Container) -> PullPolicy {
 /// With `:latest` when there is neither tag nor digest.
 pub fn default_tag(image: &str) -> String {
     let last = image.rsplit('/').next().unwrap_or(image);
-    if last.contains(':') || last.contains('@') { image.to_owned() } else { format!("{image}:latest") }
+    if last.contains(':') || last.contains('@') {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    }
 }
 
 /// Whether it is a reference at all (distribution's grammar, thinly); else why not.
@@ -55,13 +59,24 @@ pub fn valid_reference(image: &str) -> Result<(), String> {
     }
     let named = parts.clone().next().is_some() && parts.all(component);
     let tagged = tag.is_none_or(|t| {
-        let start = t.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-        start && t.len() <= 128 && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        let start = t
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+        start
+            && t.len() <= 128
+            && t.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
     });
     let hashed = digest.is_none_or(|d| {
-        d.split_once(':').is_some_and(|(_, hex)| hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        d.split_once(':')
+            .is_some_and(|(_, hex)| hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
     });
-    if named && tagged && hashed { Ok(()) } else { Err("invalid reference format".to_owned()) }
+    if named && tagged && hashed {
+        Ok(())
+    } else {
+        Err("invalid reference format".to_owned())
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -82,12 +97,28 @@ struct DockerAuth {
 pub fn registry_auth(pod: &Pod, objects: &Objects, image: &str) -> Option<Auth> {
     let name = qualified(image);
     let mut best: Option<(usize, Auth)> = None;
-    for secret in pod.spec.image_pull_secrets.iter().filter_map(|s| objects.secrets.get(&s.name)) {
+    for secret in pod
+        .spec
+        .image_pull_secrets
+        .iter()
+        .filter_map(|s| objects.secrets.get(&s.name))
+    {
         for (registry, auth) in auths(secret) {
-            let registry = registry.trim_start_matches("https://").trim_start_matches("http://");
-            let registry = registry.trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/v2");
-            let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
-            let matches = name.strip_prefix(registry).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '@']));
+            let registry = registry
+                .trim_start_matches("https://")
+                .trim_start_matches("http://");
+            let registry = registry
+                .trim_end_matches('/')
+                .trim_end_matches("/v1")
+                .trim_end_matches("/v2");
+            let registry = if registry == "index.docker.io" {
+                "docker.io"
+            } else {
+                registry
+            };
+            let matches = name
+                .strip_prefix(registry)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':', '@']));
             if matches && best.as_ref().is_none_or(|(length, _)| *length < registry.len()) {
                 best = Some((registry.len(), auth));
             }
@@ -111,20 +142,33 @@ fn auths(secret: &crate::view::Secret) -> Vec<(String, Auth)> {
         Some(json) => serde_json::from_slice(&json).unwrap_or_default(),
         None => {
             let json = decode(".dockercfg").unwrap_or_default();
-            DockerConfig { auths: serde_json::from_slice(&json).unwrap_or_default() }
+            DockerConfig {
+                auths: serde_json::from_slice(&json).unwrap_or_default(),
+            }
         }
     };
-    config.auths.into_iter().map(|(registry, auth)| (registry, auth.credentials())).collect()
+    config
+        .auths
+        .into_iter()
+        .map(|(registry, auth)| (registry, auth.credentials()))
+        .collect()
 }
 
 impl DockerAuth {
     fn credentials(self) -> Auth {
-        let decoded = BASE64_STANDARD.decode(&self.auth).ok().and_then(|b| String::from_utf8(b).ok());
+        let decoded = BASE64_STANDARD
+            .decode(&self.auth)
+            .ok()
+            .and_then(|b| String::from_utf8(b).ok());
         match decoded.as_deref().and_then(|d| d.split_once(':')) {
-            Some((user, password)) if self.username.is_empty() => {
-                Auth { username: user.to_owned(), password: password.to_owned() }
-            }
-            _ => Auth { username: self.username, password: self.password },
+            Some((user, password)) if self.username.is_empty() => Auth {
+                username: user.to_owned(),
+                password: password.to_owned(),
+            },
+            _ => Auth {
+                username: self.username,
+                password: self.password,
+            },
         }
     }
 }
@@ -135,18 +179,38 @@ mod tests {
 
     #[test]
     fn references() {
-        for good in ["nginx", "nginx:1.14.2", "registry.k8s.io/pause:3.10", "localhost:5000/a/b:t", "a/b_c",
-            "nginx@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"] {
+        for good in [
+            "nginx",
+            "nginx:1.14.2",
+            "registry.k8s.io/pause:3.10",
+            "localhost:5000/a/b:t",
+            "a/b_c",
+            "nginx@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ] {
             assert!(valid_reference(good).is_ok(), "{good}");
         }
-        for bad in ["", "Nginx", "nginx:", "a//b", "-a", "nginx:1 2", "nginx@sha256:xyz", "a:b:c"] {
+        for bad in [
+            "",
+            "Nginx",
+            "nginx:",
+            "a//b",
+            "-a",
+            "nginx:1 2",
+            "nginx@sha256:xyz",
+            "a:b:c",
+        ] {
             assert!(valid_reference(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn policies_follow_the_tag() {
-        let policy = |image: &str| pull_policy(&Container { image: image.to_owned(), ..Container::default() });
+        let policy = |image: &str| {
+            pull_policy(&Container {
+                image: image.to_owned(),
+                ..Container::default()
+            })
+        };
         assert_eq!(policy("nginx"), PullPolicy::Always);
         assert_eq!(policy("nginx:latest"), PullPolicy::Always);
         assert_eq!(policy("localhost:5000/nginx:1"), PullPolicy::IfNotPresent);
@@ -154,12 +218,16 @@ mod tests {
 
     #[test]
     fn the_best_credentials_win() {
-        let json = r#"{"auths":{"reg.example":{"auth":"dTpw"},"reg.example/team":{"username":"t","password":"s"}}}"#;
+        let json =
+            r#"{"auths":{"reg.example":{"auth":"dTpw"},"reg.example/team":{"username":"t","password":"s"}}}"#;
         let secret = crate::view::Secret {
             data: [(".dockerconfigjson".to_owned(), BASE64_STANDARD.encode(json))].into(),
             ..crate::view::Secret::default()
         };
-        let objects = Objects { secrets: [("pull".to_owned(), secret)].into(), ..Objects::default() };
+        let objects = Objects {
+            secrets: [("pull".to_owned(), secret)].into(),
+            ..Objects::default()
+        };
         let pod: Pod = serde_saphyr::from_str("{spec: {imagePullSecrets: [{name: pull}]}}").unwrap();
         let user = |image: &str| registry_auth(&pod, &objects, image).map(|a| a.username);
         assert_eq!(user("reg.example/team/app:1").as_deref(), Some("t"));

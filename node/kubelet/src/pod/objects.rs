@@ -45,7 +45,10 @@ pub fn references(pod: &Pod) -> BTreeSet<Reference> {
         }
     }
     secrets.extend(pod.spec.image_pull_secrets.iter().map(|s| &s.name));
-    let secrets: Vec<Reference> = secrets.into_iter().map(|name| Reference::Secret(name.clone())).collect();
+    let secrets: Vec<Reference> = secrets
+        .into_iter()
+        .map(|name| Reference::Secret(name.clone()))
+        .collect();
     found.extend(secrets);
     found
 }

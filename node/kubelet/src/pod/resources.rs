@@ -30,7 +30,9 @@ const PERIOD: u64 = 100_000;
 
 /// The class of a pod.
 pub fn qos(pod: &Pod) -> Qos {
-    let positive = |map: &std::collections::BTreeMap<String, api::Quantity>, name: &str| map.get(name).filter(|q| !q.is_zero()).copied();
+    let positive = |map: &std::collections::BTreeMap<String, api::Quantity>, name: &str| {
+        map.get(name).filter(|q| !q.is_zero()).copied()
+    };
     let mut any = false;
     let mut guaranteed = true;
     for container in pod.all_containers() {
@@ -59,7 +61,11 @@ pub fn cgroup_parent(pod: &Pod) -> String {
 }
 
 fn shares(millis: i64) -> u64 {
-    if millis <= 0 { 2 } else { u64::try_from(millis * 1024 / 1000).unwrap_or(2).clamp(2, 262_144) }
+    if millis <= 0 {
+        2
+    } else {
+        u64::try_from(millis * 1024 / 1000).unwrap_or(2).clamp(2, 262_144)
+    }
 }
 
 fn quota(millis: i64) -> i64 {
@@ -68,11 +74,20 @@ fn quota(millis: i64) -> i64 {
 
 fn cpu_request(container: &Container) -> i64 {
     let resources = &container.resources;
-    resources.requests.get("cpu").or_else(|| resources.limits.get("cpu")).map_or(0, api::Quantity::millis)
+    resources
+        .requests
+        .get("cpu")
+        .or_else(|| resources.limits.get("cpu"))
+        .map_or(0, api::Quantity::millis)
 }
 
 fn limit(container: &Container, name: &str) -> Option<api::Quantity> {
-    container.resources.limits.get(name).filter(|q| !q.is_zero()).copied()
+    container
+        .resources
+        .limits
+        .get(name)
+        .filter(|q| !q.is_zero())
+        .copied()
 }
 
 /// Values of a container's cgroup. `capacity` is the node's memory in bytes.
@@ -90,12 +105,37 @@ pub(super) fn container_resources(pod: &Pod, container: &Container, capacity: i6
 /// Values of the pod's cgroup: sums, as far as every container says so.
 pub(super) fn pod_resources(pod: &Pod) -> Resources {
     let containers = &pod.spec.containers;
-    let overhead = |name: &str| pod.spec.overhead.get(name).copied().unwrap_or(api::Quantity::from_int(0));
+    let overhead = |name: &str| {
+        pod.spec
+            .overhead
+            .get(name)
+            .copied()
+            .unwrap_or(api::Quantity::from_int(0))
+    };
     let all = |name: &str, value: fn(&api::Quantity) -> i64| {
-        let limits: Option<Vec<i64>> = pod.all_containers().map(|c| limit(c, name).map(|q| value(&q))).collect();
-        let own = limits.map_or(0, |_| containers.iter().filter_map(|c| limit(c, name)).map(|q| value(&q)).sum::<i64>());
-        let init = pod.spec.init_containers.iter().filter_map(|c| limit(c, name)).map(|q| value(&q)).max();
-        if own == 0 { 0 } else { own.max(init.unwrap_or(0)) + value(&overhead(name)) }
+        let limits: Option<Vec<i64>> = pod
+            .all_containers()
+            .map(|c| limit(c, name).map(|q| value(&q)))
+            .collect();
+        let own = limits.map_or(0, |_| {
+            containers
+                .iter()
+                .filter_map(|c| limit(c, name))
+                .map(|q| value(&q))
+                .sum::<i64>()
+        });
+        let init = pod
+            .spec
+            .init_containers
+            .iter()
+            .filter_map(|c| limit(c, name))
+            .map(|q| value(&q))
+            .max();
+        if own == 0 {
+            0
+        } else {
+            own.max(init.unwrap_or(0)) + value(&overhead(name))
+        }
     };
     Resources {
         cpu_shares: shares(containers.iter().map(cpu_request).sum::<i64>() + overhead("cpu").millis()),
@@ -112,9 +152,17 @@ fn oom_score(pod: &Pod, container: &Container, capacity: i64) -> i32 {
         Qos::Guaranteed => -997,
         Qos::BestEffort => 1000,
         Qos::Burstable => {
-            let request = container.resources.requests.get("memory").or_else(|| container.resources.limits.get("memory"));
+            let request = container
+                .resources
+                .requests
+                .get("memory")
+                .or_else(|| container.resources.limits.get("memory"));
             let request = request.map_or(0, api::Quantity::value);
-            let share = if capacity > 0 { i128::from(request) * 1000 / i128::from(capacity) } else { 0 };
+            let share = if capacity > 0 {
+                i128::from(request) * 1000 / i128::from(capacity)
+            } else {
+                0
+            };
             i32::try_from(1000 - share).unwrap_or(3).clamp(3, 999)
         }
     }
@@ -125,24 +173,59 @@ mod tests {
     use super::*;
 
     fn pod(resources: &str) -> Pod {
-        serde_saphyr::from_str(&format!("{{metadata: {{uid: u1}}, spec: {{containers: [{{name: c, resources: {resources}}}]}}}}"))
-            .unwrap()
+        serde_saphyr::from_str(&format!(
+            "{{metadata: {{uid: u1}}, spec: {{containers: [{{name: c, resources: {resources}}}]}}}}"
+        ))
+        .unwrap()
     }
 
     #[test]
     fn classes_and_values() {
         for (resources, parent, shares, quota, memory, oom) in [
             ("{}", "/kubepods/besteffort/podu1", 2, 0, 0, 1000),
-            ("{requests: {cpu: 100m}}", "/kubepods/burstable/podu1", 102, 0, 0, 999),
-            ("{requests: {memory: 1Gi}}", "/kubepods/burstable/podu1", 2, 0, 0, 750),
-            ("{limits: {cpu: 500m, memory: 64Mi}}", "/kubepods/podu1", 512, 50_000, 64 << 20, -997),
-            ("{limits: {cpu: 1m}}", "/kubepods/burstable/podu1", 2, 1000, 0, 999),
+            (
+                "{requests: {cpu: 100m}}",
+                "/kubepods/burstable/podu1",
+                102,
+                0,
+                0,
+                999,
+            ),
+            (
+                "{requests: {memory: 1Gi}}",
+                "/kubepods/burstable/podu1",
+                2,
+                0,
+                0,
+                750,
+            ),
+            (
+                "{limits: {cpu: 500m, memory: 64Mi}}",
+                "/kubepods/podu1",
+                512,
+                50_000,
+                64 << 20,
+                -997,
+            ),
+            (
+                "{limits: {cpu: 1m}}",
+                "/kubepods/burstable/podu1",
+                2,
+                1000,
+                0,
+                999,
+            ),
         ] {
             let pod = pod(resources);
             let values = container_resources(&pod, &pod.spec.containers[0], 4 << 30);
             assert_eq!(cgroup_parent(&pod), parent);
             assert_eq!(
-                (values.cpu_shares, values.cpu_quota, values.memory_limit, values.oom_score_adj),
+                (
+                    values.cpu_shares,
+                    values.cpu_quota,
+                    values.memory_limit,
+                    values.oom_score_adj
+                ),
                 (shares, quota, memory, oom),
                 "{resources}"
             );
@@ -153,6 +236,9 @@ mod tests {
     fn the_pods_cgroup_is_the_sum() {
         let yaml = "{spec: {containers: [{resources: {limits: {cpu: 1, memory: 1Mi}}}, {resources: {limits: {cpu: 500m}}}]}}";
         let values = pod_resources(&serde_saphyr::from_str(yaml).unwrap());
-        assert_eq!((values.cpu_shares, values.cpu_quota, values.memory_limit), (1536, 150_000, 0));
+        assert_eq!(
+            (values.cpu_shares, values.cpu_quota, values.memory_limit),
+            (1536, 150_000, 0)
+        );
     }
 }

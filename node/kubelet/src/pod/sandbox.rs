@@ -7,7 +7,11 @@ use std::path::Path;
 
 /// Host name of a pod: at most 63 characters of its name.
 pub fn host_name(pod: &Pod) -> String {
-    let name = if pod.spec.hostname.is_empty() { &pod.metadata.name } else { &pod.spec.hostname };
+    let name = if pod.spec.hostname.is_empty() {
+        &pod.metadata.name
+    } else {
+        &pod.spec.hostname
+    };
     let cut: String = name.chars().take(63).collect();
     cut.trim_end_matches(['-', '.']).to_owned()
 }
@@ -28,13 +32,24 @@ pub fn sandbox_config(
     domain: &str,
 ) -> SandboxConfig {
     let (meta, spec) = (&pod.metadata, &pod.spec);
-    let mut hostname = if spec.host_network { String::new() } else { host_name(pod) };
+    let mut hostname = if spec.host_network {
+        String::new()
+    } else {
+        host_name(pod)
+    };
     if spec.set_hostname_as_fqdn && !spec.subdomain.is_empty() && !spec.host_network {
         hostname = format!("{hostname}.{}.{}.svc.{domain}", spec.subdomain, meta.namespace);
     }
-    let ports = pod.all_containers().flat_map(|c| &c.ports).filter(|p| p.host_port != 0 && !spec.host_network);
+    let ports = pod
+        .all_containers()
+        .flat_map(|c| &c.ports)
+        .filter(|p| p.host_port != 0 && !spec.host_network);
     let mut labels = meta.labels.clone();
-    for (key, value) in [("name", &meta.name), ("namespace", &meta.namespace), ("uid", &meta.uid)] {
+    for (key, value) in [
+        ("name", &meta.name),
+        ("namespace", &meta.namespace),
+        ("uid", &meta.uid),
+    ] {
         labels.insert(format!("io.kubernetes.pod.{key}"), value.clone());
     }
     SandboxConfig {
@@ -47,7 +62,11 @@ pub fn sandbox_config(
         dns: Some(dns::pod_dns(pod, host_dns, dns_servers, domain)),
         port_mappings: ports
             .map(|p| PortMapping {
-                protocol: if p.protocol.is_empty() { "TCP".to_owned() } else { p.protocol.clone() },
+                protocol: if p.protocol.is_empty() {
+                    "TCP".to_owned()
+                } else {
+                    p.protocol.clone()
+                },
                 container_port: p.container_port,
                 host_port: p.host_port,
                 host_ip: p.host_ip.clone(),
@@ -61,7 +80,12 @@ pub fn sandbox_config(
         host_pid: spec.host_pid,
         host_ipc: spec.host_ipc,
         share_process_namespace: spec.share_process_namespace,
-        sysctls: spec.security_context.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
+        sysctls: spec
+            .security_context
+            .sysctls
+            .iter()
+            .map(|s| (s.name.clone(), s.value.clone()))
+            .collect(),
         runtime_handler: String::new(),
     }
 }

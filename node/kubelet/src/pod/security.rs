@@ -24,7 +24,11 @@ pub fn security(pod: &Pod, container: &Container, seccomp_root: &Path) -> Securi
         supplemental_groups: groups,
         readonly_rootfs: own.read_only_root_filesystem.unwrap_or(false),
         no_new_privs: own.allow_privilege_escalation == Some(false),
-        seccomp: if privileged { Seccomp::Unconfined } else { seccomp(profile, seccomp_root) },
+        seccomp: if privileged {
+            Seccomp::Unconfined
+        } else {
+            seccomp(profile, seccomp_root)
+        },
         masked_paths: unmasked.then(Vec::new),
         readonly_paths: unmasked.then(Vec::new),
     }
@@ -39,7 +43,12 @@ fn seccomp(profile: Option<&SeccompProfile>, root: &Path) -> Seccomp {
 }
 
 /// Refuses an image that would run as root in a container that must not.
-pub fn image_user_allowed(pod: &Pod, container: &Container, security: &Security, user: &str) -> Result<(), String> {
+pub fn image_user_allowed(
+    pod: &Pod,
+    container: &Container,
+    security: &Security,
+    user: &str,
+) -> Result<(), String> {
     if !security.run_as_non_root {
         return Ok(());
     }
@@ -51,9 +60,13 @@ pub fn image_user_allowed(pod: &Pod, container: &Container, security: &Security,
     }
     let name = user.split(':').next().unwrap_or_default();
     match name.parse::<i64>() {
-        Ok(0) => Err(format!("container has runAsNonRoot and image will run as root {place}")),
+        Ok(0) => Err(format!(
+            "container has runAsNonRoot and image will run as root {place}"
+        )),
         Ok(_) => Ok(()),
-        Err(_) if name.is_empty() => Err(format!("container has runAsNonRoot and image will run as root {place}")),
+        Err(_) if name.is_empty() => Err(format!(
+            "container has runAsNonRoot and image will run as root {place}"
+        )),
         Err(_) => Err(format!(
             "container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root {place}"
         )),
@@ -80,8 +93,10 @@ mod tests {
 
     #[test]
     fn non_root_is_checked_against_the_image() {
-        let pod: Pod =
-            serde_saphyr::from_str("{spec: {containers: [{name: c, securityContext: {runAsNonRoot: true}}]}}").unwrap();
+        let pod: Pod = serde_saphyr::from_str(
+            "{spec: {containers: [{name: c, securityContext: {runAsNonRoot: true}}]}}",
+        )
+        .unwrap();
         let container = &pod.spec.containers[0];
         let security = security(&pod, container, Path::new("/"));
         let check = |user: &str| image_user_allowed(&pod, container, &security, user);

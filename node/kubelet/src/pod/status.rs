@@ -4,7 +4,10 @@
 use super::{PodFacts, qos};
 use crate::{
     actions::{Memory, Observed},
-    view::{Condition, Container, ContainerState, ContainerStatus, Ip, Pod, PodStatus, Running, Terminated, Waiting},
+    view::{
+        Condition, Container, ContainerState, ContainerStatus, Ip, Pod, PodStatus, Running, Terminated,
+        Waiting,
+    },
 };
 use jiff::Timestamp;
 use runtime::{ContainerId, ContainerState as RuntimeState, ContainerStatus as Instance};
@@ -49,14 +52,21 @@ pub fn container_id(runtime: &str, id: &ContainerId) -> String {
 pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
     let pod = input.pod;
     let initialized = initialized(input);
-    let of = |containers: &[Container], init: bool| containers.iter().map(|c| container_status(input, c, init, initialized)).collect();
+    let of = |containers: &[Container], init: bool| {
+        containers
+            .iter()
+            .map(|c| container_status(input, c, init, initialized))
+            .collect()
+    };
     let init_statuses: Vec<ContainerStatus> = of(&pod.spec.init_containers, true);
     let statuses: Vec<ContainerStatus> = of(&pod.spec.containers, false);
     let phase = phase(input, &init_statuses, &statuses);
     let ips: Vec<String> = match input.observed.sandbox() {
         Some(_) if pod.spec.host_network => input.facts.host_ips.clone(),
         Some(sandbox) => sandbox.ips.clone(),
-        None if is_terminal(&phase) || ending(input) => input.previous.pod_ips.iter().map(|ip| ip.ip.clone()).collect(),
+        None if is_terminal(&phase) || ending(input) => {
+            input.previous.pod_ips.iter().map(|ip| ip.ip.clone()).collect()
+        }
         None => Vec::new(),
     };
     let ip_list = |ips: &[String]| ips.iter().map(|ip| Ip { ip: ip.clone() }).collect::<Vec<_>>();
@@ -69,7 +79,11 @@ pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
         host_ips: ip_list(&input.facts.host_ips),
         pod_ip: ips.first().cloned(),
         pod_ips: ip_list(&ips),
-        start_time: input.previous.start_time.clone().or_else(|| Some(timestamp(input.now))),
+        start_time: input
+            .previous
+            .start_time
+            .clone()
+            .or_else(|| Some(timestamp(input.now))),
         init_container_statuses: init_statuses,
         container_statuses: statuses,
         qos_class: qos(pod).name().to_owned(),
@@ -94,7 +108,12 @@ fn sidecar(container: &Container) -> bool {
 /// Whether the init containers did their work.
 fn initialized(input: &StatusInput<'_>) -> bool {
     let observed = input.observed;
-    let began = input.pod.spec.containers.iter().any(|c| observed.latest(&c.name).is_some());
+    let began = input
+        .pod
+        .spec
+        .containers
+        .iter()
+        .any(|c| observed.latest(&c.name).is_some());
     let done = |c: &Container| {
         observed.current(&c.name).is_some_and(|i| match i.state {
             RuntimeState::Exited => i.exit_code == 0 && !sidecar(c),
@@ -115,38 +134,68 @@ fn terminated(input: &StatusInput<'_>, instance: &Instance) -> Terminated {
     Terminated {
         exit_code: instance.exit_code,
         reason: reason.to_owned(),
-        message: input.messages.get(&instance.id).unwrap_or(&instance.message).clone(),
+        message: input
+            .messages
+            .get(&instance.id)
+            .unwrap_or(&instance.message)
+            .clone(),
         started_at: time(instance.started_at),
         finished_at: time(instance.finished_at),
         container_id: container_id(input.runtime, &instance.id),
     }
 }
 
-fn container_status(input: &StatusInput<'_>, container: &Container, init: bool, initialized: bool) -> ContainerStatus {
+fn container_status(
+    input: &StatusInput<'_>,
+    container: &Container,
+    init: bool,
+    initialized: bool,
+) -> ContainerStatus {
     let previous = input.previous.container(&container.name);
     let Some(latest) = input.observed.latest(&container.name) else {
         return unseen(input, container, previous, init, initialized);
     };
-    let ended = |i: &Instance| ContainerState { terminated: Some(terminated(input, i)), ..ContainerState::default() };
-    let before = input.observed.instances(&container.name).nth(1).filter(|i| i.state == RuntimeState::Exited);
+    let ended = |i: &Instance| ContainerState {
+        terminated: Some(terminated(input, i)),
+        ..ContainerState::default()
+    };
+    let before = input
+        .observed
+        .instances(&container.name)
+        .nth(1)
+        .filter(|i| i.state == RuntimeState::Exited);
     let mut last_state = match before {
         Some(instance) => ended(instance),
-        None => previous.filter(|p| p.restart_count == latest.attempt).map(|p| p.last_state.clone()).unwrap_or_default(),
+        None => previous
+            .filter(|p| p.restart_count == latest.attempt)
+            .map(|p| p.last_state.clone())
+            .unwrap_or_default(),
     };
     let waiting = input.waiting.get(&container.name).cloned();
     let state = match (latest.state, waiting) {
         (RuntimeState::Running, _) => {
-            let running = Running { started_at: Some(timestamp(latest.started_at)) };
-            ContainerState { running: Some(running), ..ContainerState::default() }
+            let running = Running {
+                started_at: Some(timestamp(latest.started_at)),
+            };
+            ContainerState {
+                running: Some(running),
+                ..ContainerState::default()
+            }
         }
         (RuntimeState::Exited, Some(waiting)) => {
             last_state = ended(latest);
-            ContainerState { waiting: Some(waiting), ..ContainerState::default() }
+            ContainerState {
+                waiting: Some(waiting),
+                ..ContainerState::default()
+            }
         }
         (RuntimeState::Exited, None) => ended(latest),
         (_, waiting) => {
             let waiting = waiting.or_else(|| Some(default_waiting(input, init, initialized)));
-            ContainerState { waiting, ..ContainerState::default() }
+            ContainerState {
+                waiting,
+                ..ContainerState::default()
+            }
         }
     };
     let running = state.running.is_some();
@@ -157,7 +206,11 @@ fn container_status(input: &StatusInput<'_>, container: &Container, init: bool, 
         ready: complete || (started && (!init || sidecar(container)) && !input.unready.contains(&latest.id)),
         started: Some(started),
         restart_count: latest.attempt,
-        image: if latest.image.is_empty() { container.image.clone() } else { latest.image.clone() },
+        image: if latest.image.is_empty() {
+            container.image.clone()
+        } else {
+            latest.image.clone()
+        },
         image_id: latest.image_id.clone(),
         container_id: container_id(input.runtime, &latest.id),
         last_state,
@@ -167,8 +220,15 @@ fn container_status(input: &StatusInput<'_>, container: &Container, init: bool, 
 
 fn default_waiting(input: &StatusInput<'_>, init: bool, initialized: bool) -> Waiting {
     let pending = !init && !initialized && !input.pod.spec.init_containers.is_empty();
-    let reason = if pending { "PodInitializing" } else { "ContainerCreating" };
-    Waiting { reason: reason.to_owned(), message: String::new() }
+    let reason = if pending {
+        "PodInitializing"
+    } else {
+        "ContainerCreating"
+    };
+    Waiting {
+        reason: reason.to_owned(),
+        message: String::new(),
+    }
 }
 
 /// A container that the runtime does not know.
@@ -200,7 +260,10 @@ fn unseen(
     let waiting = waiting.unwrap_or_else(|| default_waiting(input, init, initialized));
     ContainerStatus {
         name: container.name.clone(),
-        state: ContainerState { waiting: Some(waiting), ..ContainerState::default() },
+        state: ContainerState {
+            waiting: Some(waiting),
+            ..ContainerState::default()
+        },
         last_state: previous.map(|p| p.last_state.clone()).unwrap_or_default(),
         started: Some(false),
         restart_count: previous.map_or(0, |p| p.restart_count),
@@ -215,9 +278,17 @@ fn phase(input: &StatusInput<'_>, init: &[ContainerStatus], statuses: &[Containe
     if is_terminal(&input.previous.phase) {
         return input.previous.phase.clone();
     }
-    let exit = |s: &ContainerStatus| s.state.terminated.as_ref().or(s.last_state.terminated.as_ref()).map(|t| t.exit_code);
+    let exit = |s: &ContainerStatus| {
+        s.state
+            .terminated
+            .as_ref()
+            .or(s.last_state.terminated.as_ref())
+            .map(|t| t.exit_code)
+    };
     let running = statuses.iter().chain(init).any(|s| s.state.running.is_some());
-    let waiting = statuses.iter().any(|s| s.state.waiting.is_some() && s.last_state.terminated.is_none());
+    let waiting = statuses
+        .iter()
+        .any(|s| s.state.waiting.is_some() && s.last_state.terminated.is_none());
     if input.memory.failure.is_some() {
         return if running { "Running" } else { "Failed" }.to_owned();
     }
@@ -232,7 +303,12 @@ fn phase(input: &StatusInput<'_>, init: &[ContainerStatus], statuses: &[Containe
         .to_owned();
     }
     let never = pod.spec.restart_policy == "Never";
-    let regular = pod.spec.init_containers.iter().zip(init).filter(|(c, _)| !sidecar(c));
+    let regular = pod
+        .spec
+        .init_containers
+        .iter()
+        .zip(init)
+        .filter(|(c, _)| !sidecar(c));
     let mut pending = false;
     for (_, status) in regular {
         match status.state.terminated.as_ref().map(|t| t.exit_code) {
@@ -241,7 +317,9 @@ fn phase(input: &StatusInput<'_>, init: &[ContainerStatus], statuses: &[Containe
             _ => pending = true,
         }
     }
-    let began = statuses.iter().any(|s| s.state.running.is_some() || exit(s).is_some());
+    let began = statuses
+        .iter()
+        .any(|s| s.state.running.is_some() || exit(s).is_some());
     if (pending && !began) || waiting {
         return "Pending".to_owned();
     }
@@ -262,24 +340,54 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
     let pod = input.pod;
     let phase = status.phase.as_str();
     let list = |bad: Vec<&str>| format!("[{}]", bad.join(" "));
-    let unready = || status.container_statuses.iter().filter(|s| !s.ready).map(|s| s.name.as_str()).collect::<Vec<_>>();
-    let incomplete = || status.init_container_statuses.iter().filter(|s| !s.ready).map(|s| s.name.as_str()).collect::<Vec<_>>();
-    let set_up = input.observed.sandbox().is_some_and(|s| pod.spec.host_network || !s.ips.is_empty());
+    let unready = || {
+        status
+            .container_statuses
+            .iter()
+            .filter(|s| !s.ready)
+            .map(|s| s.name.as_str())
+            .collect::<Vec<_>>()
+    };
+    let incomplete = || {
+        status
+            .init_container_statuses
+            .iter()
+            .filter(|s| !s.ready)
+            .map(|s| s.name.as_str())
+            .collect::<Vec<_>>()
+    };
+    let set_up = input
+        .observed
+        .sandbox()
+        .is_some_and(|s| pod.spec.host_network || !s.ips.is_empty());
     let initial = match (phase, initialized) {
         ("Succeeded", _) => (true, "PodCompleted", String::new()),
         (_, true) => (true, "", String::new()),
-        _ => (false, "ContainersNotInitialized", format!("containers with incomplete status: {}", list(incomplete()))),
+        _ => (
+            false,
+            "ContainersNotInitialized",
+            format!("containers with incomplete status: {}", list(incomplete())),
+        ),
     };
     let containers = match (phase, unready()) {
         ("Succeeded", _) => (false, "PodCompleted", String::new()),
         ("Failed", _) => (false, "PodFailed", String::new()),
         (_, bad) if bad.is_empty() && initialized => (true, "", String::new()),
-        (_, bad) => (false, "ContainersNotReady", format!("containers with unready status: {}", list(bad))),
+        (_, bad) => (
+            false,
+            "ContainersNotReady",
+            format!("containers with unready status: {}", list(bad)),
+        ),
     };
     let gates = pod.spec.readiness_gates.iter();
     let closed: Vec<String> = gates
         .filter(|g| pod.status.condition(&g.condition_type).status != "True")
-        .map(|g| format!("corresponding condition of pod readiness gate {:?} does not exist.", g.condition_type))
+        .map(|g| {
+            format!(
+                "corresponding condition of pod readiness gate {:?} does not exist.",
+                g.condition_type
+            )
+        })
         .collect();
     let ready = if containers.0 && !closed.is_empty() {
         (false, "ReadinessGatesNotReady", closed.join(", "))
@@ -297,7 +405,10 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
     .map(|(kind, (holds, reason, message))| {
         let state = if holds { "True" } else { "False" };
         let before = input.previous.condition(kind);
-        let since = before.last_transition_time.clone().filter(|_| before.status == state);
+        let since = before
+            .last_transition_time
+            .clone()
+            .filter(|_| before.status == state);
         Condition {
             kind: kind.to_owned(),
             status: state.to_owned(),

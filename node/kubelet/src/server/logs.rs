@@ -15,7 +15,13 @@ use runtime::{ContainerId, ContainerState, RuntimeEvent};
 use std::{collections::BTreeMap, sync::Arc};
 
 impl Kubelet {
-    pub(super) async fn logs(self: Arc<Self>, request: &Request<Incoming>, ns: &str, pod: &str, container: &str) -> Answer {
+    pub(super) async fn logs(
+        self: Arc<Self>,
+        request: &Request<Incoming>,
+        ns: &str,
+        pod: &str,
+        container: &str,
+    ) -> Answer {
         let query = query(request);
         let now = self.shared.env.clock.wall();
         let options = options(&query, now)?;
@@ -24,7 +30,8 @@ impl Kubelet {
         let follow = options.follow && running && !previous;
         let events = self.shared.runtime.events();
         let reader = LogReader::open(path.as_ref(), LogOptions { follow, ..options });
-        let reader = reader.map_err(|e| Status::internal(format!("failed to open log file {path:?}: {e}")))?;
+        let reader =
+            reader.map_err(|e| Status::internal(format!("failed to open log file {path:?}: {e}")))?;
         let ended = async move {
             let mut events = events;
             while let Some(event) = events.next().await {
@@ -54,24 +61,46 @@ impl Kubelet {
     }
 
     /// The log of a container: its instance, its path, whether it still runs.
-    async fn log_of(&self, ns: &str, pod: &str, container: &str, previous: bool) -> Result<(ContainerId, String, bool), Status> {
+    async fn log_of(
+        &self,
+        ns: &str,
+        pod: &str,
+        container: &str,
+        previous: bool,
+    ) -> Result<(ContainerId, String, bool), Status> {
         let input = self.find(ns, pod)?;
         let spec = input.pod.container(container);
         if spec.is_none() {
-            return Err(Status::bad_request(format!("container {container:?} not found in pod {pod:?}")));
+            return Err(Status::bad_request(format!(
+                "container {container:?} not found in pod {pod:?}"
+            )));
         }
         let instances = self.instances(&input.pod.metadata.uid, container).await?;
-        let told = input.pod.status.container(container).and_then(|s| s.last_state.terminated.clone());
+        let told = input
+            .pod
+            .status
+            .container(container)
+            .and_then(|s| s.last_state.terminated.clone());
         let before = told.map(|t| t.container_id).filter(|_| previous);
-        let is_it = |c: &&runtime::ContainerStatus| before.as_deref() == Some(&container_id(&self.shared.runtime_name, &c.id));
-        let found = if previous { instances.iter().find(is_it) } else { instances.first() };
+        let is_it = |c: &&runtime::ContainerStatus| {
+            before.as_deref() == Some(&container_id(&self.shared.runtime_name, &c.id))
+        };
+        let found = if previous {
+            instances.iter().find(is_it)
+        } else {
+            instances.first()
+        };
         // A container made but never started has said nothing; the one before it may have.
         let found = match found {
             Some(c) if c.state == ContainerState::Created && !previous => instances.get(1),
             other => other,
         };
         match found {
-            Some(found) => Ok((found.id.clone(), found.log_path.clone(), found.state == ContainerState::Running)),
+            Some(found) => Ok((
+                found.id.clone(),
+                found.log_path.clone(),
+                found.state == ContainerState::Running,
+            )),
             None if previous => {
                 let name = format!("previous terminated container {container:?} in pod {pod:?} not found");
                 Err(Status::bad_request(name))
@@ -79,13 +108,17 @@ impl Kubelet {
             None => {
                 let status = self.status_of(ns, pod, container);
                 let reason = status.and_then(|s| s.state.waiting).map(|w| w.reason);
-                let reason = reason.filter(|r| !r.is_empty()).unwrap_or_else(|| "ContainerCreating".to_owned());
+                let reason = reason
+                    .filter(|r| !r.is_empty())
+                    .unwrap_or_else(|| "ContainerCreating".to_owned());
                 let why = match reason.as_str() {
                     "ErrImagePull" | "ErrImageNeverPull" => "image can't be pulled".to_owned(),
                     "ImagePullBackOff" => "trying and failing to pull image".to_owned(),
                     other => other.to_owned(),
                 };
-                Err(Status::bad_request(format!("container {container:?} in pod {pod:?} is waiting to start: {why}")))
+                Err(Status::bad_request(format!(
+                    "container {container:?} in pod {pod:?} is waiting to start: {why}"
+                )))
             }
         }
     }
@@ -100,20 +133,29 @@ fn options(query: &BTreeMap<String, Vec<String>>, now: Timestamp) -> Result<LogO
     let number = |name: &str, least: i64| match value(name).map(|v| v.parse::<i64>()) {
         None => Ok(None),
         Some(Ok(n)) if n >= least => Ok(Some(n)),
-        Some(_) => Err(Status::bad_request(format!("{name}: must be greater than or equal to {least}"))),
+        Some(_) => Err(Status::bad_request(format!(
+            "{name}: must be greater than or equal to {least}"
+        ))),
     };
     let size = |n: Option<i64>| n.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    let since_seconds = number("sinceSeconds", 1)?.map(|s| now.saturating_sub(SignedDuration::from_secs(s)).unwrap_or(now));
+    let since_seconds =
+        number("sinceSeconds", 1)?.map(|s| now.saturating_sub(SignedDuration::from_secs(s)).unwrap_or(now));
     let since_time = value("sinceTime").map(|t| t.parse::<Timestamp>()).transpose();
     let since_time = since_time.map_err(|e| Status::bad_request(format!("sinceTime: {e}")))?;
     if since_seconds.is_some() && since_time.is_some() {
-        return Err(Status::bad_request("at most one of `sinceTime` or `sinceSeconds` may be specified"));
+        return Err(Status::bad_request(
+            "at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ));
     }
     let stream = match value("stream").map(String::as_str) {
         None | Some("All") => String::new(),
         Some("Stdout") => "stdout".to_owned(),
         Some("Stderr") => "stderr".to_owned(),
-        Some(other) => return Err(Status::bad_request(format!("stream: Unsupported value: {other:?}"))),
+        Some(other) => {
+            return Err(Status::bad_request(format!(
+                "stream: Unsupported value: {other:?}"
+            )));
+        }
     };
     Ok(LogOptions {
         follow: super::flag(query, &["follow"]),

@@ -42,7 +42,8 @@ impl Kubelet {
             let (kubelet, identity) = (self.clone(), identity.clone());
             async move { Ok::<_, Infallible>(kubelet.answer(request, &identity).await) }
         });
-        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "connection ended");
         }
@@ -57,12 +58,21 @@ impl Kubelet {
     }
 
     async fn allowed(&self, request: &Request<Incoming>, identity: &Identity) -> Result<(), Status> {
-        let Identity::Network(certificate) = identity else { return Ok(()) };
-        let header = request.headers().get("authorization").and_then(|v| v.to_str().ok());
+        let Identity::Network(certificate) = identity else {
+            return Ok(());
+        };
+        let header = request
+            .headers()
+            .get("authorization")
+            .and_then(|v| v.to_str().ok());
         let access = Access {
             bearer: header.and_then(|h| h.strip_prefix("Bearer ")).map(str::to_owned),
             certificate: certificate.clone(),
-            verb: if request.method() == Method::GET { "get" } else { "create" },
+            verb: if request.method() == Method::GET {
+                "get"
+            } else {
+                "create"
+            },
             subresource: subresource(request.uri().path()),
             node: self.node_name().to_owned(),
         };
@@ -77,7 +87,9 @@ impl Kubelet {
             ["pods"] => Ok(json(reports::pods(&self))),
             ["stats", "summary"] => reports::summary(&self).await.map(json),
             ["metrics"] => reports::metrics(&self).await.map(text),
-            ["containerLogs", namespace, pod, container] => self.logs(&request, namespace, pod, container).await,
+            ["containerLogs", namespace, pod, container] => {
+                self.logs(&request, namespace, pod, container).await
+            }
             ["exec", namespace, pod, container] => self.exec(request, namespace, pod, container).await,
             ["attach", namespace, pod, container] => self.attach(request, namespace, pod, container).await,
             ["portForward", namespace, pod] => self.port_forward(request, namespace, pod).await,
@@ -101,7 +113,13 @@ fn subresource(path: &str) -> &'static str {
 /// The query, decoded; a name may come several times.
 fn query(request: &Request<Incoming>) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for pair in request.uri().query().unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
+    for pair in request
+        .uri()
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|p| !p.is_empty())
+    {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         found.entry(decode(name)).or_default().push(decode(value));
     }
@@ -117,7 +135,11 @@ fn decode(text: &str) -> String {
             b'%' => {
                 let hex = [bytes.next().unwrap_or(b'0'), bytes.next().unwrap_or(b'0')];
                 let digits = std::str::from_utf8(&hex).ok();
-                out.push(digits.and_then(|h| u8::from_str_radix(h, 16).ok()).unwrap_or(b'?'));
+                out.push(
+                    digits
+                        .and_then(|h| u8::from_str_radix(h, 16).ok())
+                        .unwrap_or(b'?'),
+                );
             }
             other => out.push(other),
         }
@@ -126,14 +148,21 @@ fn decode(text: &str) -> String {
 }
 
 fn flag(query: &BTreeMap<String, Vec<String>>, names: &[&str]) -> bool {
-    let last = names.iter().find_map(|name| query.get(*name)).and_then(|values| values.last());
+    let last = names
+        .iter()
+        .find_map(|name| query.get(*name))
+        .and_then(|values| values.last());
     last.is_some_and(|v| matches!(v.as_str(), "1" | "true" | "True" | "TRUE" | "t" | "T"))
 }
 
 fn full(body: impl Into<Bytes>, kind: &'static str) -> Response<Body> {
-    let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
+    let body = Full::new(body.into())
+        .map_err(|never| match never {})
+        .boxed_unsync();
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     response
 }
 
@@ -149,25 +178,35 @@ fn stream(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Res
     use futures::TryStreamExt;
     let body = StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync();
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/plain"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("text/plain"),
+    );
     response
 }
 
 fn error(status: &Status) -> Response<Body> {
     let mut response = json(status.to_json());
-    *response.status_mut() = hyper::StatusCode::from_u16(status.code).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(status.code).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     response
 }
 
 /// Listens on the network, with TLS.
 pub(crate) async fn listen(kubelet: Arc<Kubelet>) {
-    let Some((address, tls)) = kubelet.shared.config.listen.clone() else { return };
+    let Some((address, tls)) = kubelet.shared.config.listen.clone() else {
+        return;
+    };
     let listener = match tokio::net::TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) => {
             let why = format!("cannot listen on {address}: {error}");
             tracing::error!(why, "kubelet server");
-            kubelet.shared.env.ready.set("kubelet", component::State::Failed(why));
+            kubelet
+                .shared
+                .env
+                .ready
+                .set("kubelet", component::State::Failed(why));
             return;
         }
     };
@@ -175,15 +214,30 @@ pub(crate) async fn listen(kubelet: Arc<Kubelet>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most likely: a moment frees some.
-            kubelet.shared.env.clock.sleep(std::time::Duration::from_millis(100)).await;
+            kubelet
+                .shared
+                .env
+                .clock
+                .sleep(std::time::Duration::from_millis(100))
+                .await;
             continue;
         };
         let (kubelet, acceptor) = (kubelet.clone(), acceptor.clone());
         let tasks = kubelet.shared.env.tasks.clone();
         tasks.spawn("kubelet-connection", async move {
-            let accepted = kubelet.shared.env.clock.timeout(std::time::Duration::from_secs(10), acceptor.accept(stream)).await;
+            let accepted = kubelet
+                .shared
+                .env
+                .clock
+                .timeout(std::time::Duration::from_secs(10), acceptor.accept(stream))
+                .await;
             let Some(Ok(stream)) = accepted else { return };
-            let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first()).map(|c| c.to_vec());
+            let certificate = stream
+                .get_ref()
+                .1
+                .peer_certificates()
+                .and_then(|c| c.first())
+                .map(|c| c.to_vec());
             kubelet.serve_stream(stream, Identity::Network(certificate)).await;
         });
     }

@@ -81,12 +81,23 @@ async fn gather(kubelet: &Kubelet) -> Result<Vec<PodStats>, Status> {
             Some(ContainerStats {
                 name: c.name.clone(),
                 start_time: timestamp(c.started_at),
-                cpu: Cpu { time: time.clone(), usage_core_nano_seconds: used.cpu_nanos },
-                memory: Memory { time: time.clone(), working_set_bytes: used.memory_working_set, rss_bytes: used.memory_rss },
+                cpu: Cpu {
+                    time: time.clone(),
+                    usage_core_nano_seconds: used.cpu_nanos,
+                },
+                memory: Memory {
+                    time: time.clone(),
+                    working_set_bytes: used.memory_working_set,
+                    rss_bytes: used.memory_rss,
+                },
             })
         });
         PodStats {
-            pod_ref: PodRef { name: sandbox.name.clone(), namespace: sandbox.namespace.clone(), uid: sandbox.uid.clone() },
+            pod_ref: PodRef {
+                name: sandbox.name.clone(),
+                namespace: sandbox.namespace.clone(),
+                uid: sandbox.uid.clone(),
+            },
             containers: containers.collect(),
         }
     };
@@ -95,7 +106,12 @@ async fn gather(kubelet: &Kubelet) -> Result<Vec<PodStats>, Status> {
 
 /// What pods use.
 pub(super) async fn summary(kubelet: &Kubelet) -> Result<Vec<u8>, Status> {
-    let summary = Summary { node: NodeStats { node_name: kubelet.node_name().to_owned() }, pods: gather(kubelet).await? };
+    let summary = Summary {
+        node: NodeStats {
+            node_name: kubelet.node_name().to_owned(),
+        },
+        pods: gather(kubelet).await?,
+    };
     serde_json::to_vec(&summary).map_err(Status::internal)
 }
 
@@ -105,11 +121,27 @@ pub(super) async fn metrics(kubelet: &Kubelet) -> Result<String, Status> {
     let containers: usize = pods.iter().map(|p| p.containers.len()).sum();
     let mut out = String::new();
     for (name, help, value) in [
-        ("kubelet_running_pods", "Number of pods that have a running pod sandbox", pods.len()),
-        ("kubelet_running_containers", "Number of containers currently running", containers),
+        (
+            "kubelet_running_pods",
+            "Number of pods that have a running pod sandbox",
+            pods.len(),
+        ),
+        (
+            "kubelet_running_containers",
+            "Number of containers currently running",
+            containers,
+        ),
     ] {
-        let labels = if name.ends_with("containers") { "{container_state=\"running\"}" } else { "" };
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}").map_err(Status::internal)?;
+        let labels = if name.ends_with("containers") {
+            "{container_state=\"running\"}"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}"
+        )
+        .map_err(Status::internal)?;
     }
     Ok(out)
 }

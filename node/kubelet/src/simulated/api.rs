@@ -3,8 +3,8 @@
 
 use api::{Gvr, Object, Status};
 use client::{
-    Client, DeleteOptions, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams, WatchStream, Write,
-    WriteOptions,
+    Client, DeleteOptions, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams, WatchStream,
+    Write, WriteOptions,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use serde_json::{Value, json};
@@ -33,7 +33,10 @@ pub(super) struct FakeApi {
 
 impl FakeApi {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { state: Arc::default(), changed: Arc::new(watch::Sender::new(0)) })
+        Arc::new(Self {
+            state: Arc::default(),
+            changed: Arc::new(watch::Sender::new(0)),
+        })
     }
 
     pub fn client(self: &Arc<Self>) -> Client {
@@ -43,9 +46,23 @@ impl FakeApi {
     /// Writes without counting as the kubelet's.
     pub fn put(&self, resource: &str, object: Value) {
         let mut state = self.state.lock().unwrap();
-        let text = |p: &str| object.pointer(p).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let key = (resource.to_owned(), text("/metadata/namespace"), text("/metadata/name"));
-        let verb = if state.objects.contains_key(&key) { "MODIFIED" } else { "ADDED" };
+        let text = |p: &str| {
+            object
+                .pointer(p)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let key = (
+            resource.to_owned(),
+            text("/metadata/namespace"),
+            text("/metadata/name"),
+        );
+        let verb = if state.objects.contains_key(&key) {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
         state.store(verb, key, object);
         self.changed.send_replace(state.revision);
     }
@@ -57,7 +74,12 @@ impl FakeApi {
 
     pub fn all(&self, resource: &str) -> Vec<Value> {
         let state = self.state.lock().unwrap();
-        state.objects.iter().filter(|((r, ..), _)| r == resource).map(|(_, o)| o.clone()).collect()
+        state
+            .objects
+            .iter()
+            .filter(|((r, ..), _)| r == resource)
+            .map(|(_, o)| o.clone())
+            .collect()
     }
 
     pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
@@ -69,7 +91,11 @@ impl FakeApi {
     /// All that happened, in order, as text.
     pub fn history(&self) -> Vec<String> {
         let state = self.state.lock().unwrap();
-        state.log.iter().map(|(revision, verb, resource, object)| format!("{revision} {verb} {resource} {object}")).collect()
+        state
+            .log
+            .iter()
+            .map(|(revision, verb, resource, object)| format!("{revision} {verb} {resource} {object}"))
+            .collect()
     }
 
     pub fn writes(&self) -> usize {
@@ -91,7 +117,10 @@ impl FakeApi {
         };
         match tokio::time::timeout(Duration::from_secs(900), look).await {
             Ok(object) => object,
-            Err(_) => panic!("waited for {what}; now: {:#}", self.get_value(resource, namespace, name).unwrap_or(Value::Null)),
+            Err(_) => panic!(
+                "waited for {what}; now: {:#}",
+                self.get_value(resource, namespace, name).unwrap_or(Value::Null)
+            ),
         }
     }
 
@@ -100,7 +129,8 @@ impl FakeApi {
         let mut changed = self.changed.subscribe();
         let look = async {
             loop {
-                let is_it = |e: &Value| e["reason"] == reason && e["message"].as_str().unwrap().contains(message);
+                let is_it =
+                    |e: &Value| e["reason"] == reason && e["message"].as_str().unwrap().contains(message);
                 if let Some(event) = self.all("events").into_iter().find(is_it) {
                     return event;
                 }
@@ -108,7 +138,12 @@ impl FakeApi {
             }
         };
         let found = tokio::time::timeout(Duration::from_secs(900), look).await;
-        let told = || self.all("events").iter().map(|e| format!("{} {}", e["reason"], e["message"])).collect::<Vec<_>>();
+        let told = || {
+            self.all("events")
+                .iter()
+                .map(|e| format!("{} {}", e["reason"], e["message"]))
+                .collect::<Vec<_>>()
+        };
         found.unwrap_or_else(|_| panic!("waited for event {reason} {message}; there are {:#?}", told()))
     }
 }
@@ -120,7 +155,8 @@ impl State {
         if object["metadata"]["uid"].is_null() {
             object["metadata"]["uid"] = json!(format!("uid-{}", self.revision));
         }
-        self.log.push((self.revision, verb, key.0.clone(), object.clone()));
+        self.log
+            .push((self.revision, verb, key.0.clone(), object.clone()));
         self.objects.insert(key, object.clone());
         object
     }
@@ -167,8 +203,16 @@ impl State {
     }
 
     fn delete(&mut self, target: &Target, key: ObjectKey, options: &DeleteOptions) -> Result<Value, Status> {
-        let mut object = self.objects.get(&key).cloned().ok_or_else(|| Status::not_found(&target.gvr, &target.name))?;
-        if options.uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] != uid) {
+        let mut object = self
+            .objects
+            .get(&key)
+            .cloned()
+            .ok_or_else(|| Status::not_found(&target.gvr, &target.name))?;
+        if options
+            .uid
+            .as_deref()
+            .is_some_and(|uid| object["metadata"]["uid"] != uid)
+        {
             return Err(Status::conflict(&target.gvr, &target.name, "uid differs"));
         }
         let grace = options.grace_period_seconds.unwrap_or(30);
@@ -224,10 +268,14 @@ fn merge_field(object: &mut Value, name: &str, value: Value, strategic: bool) {
 
 fn matches(object: &Value, namespace: &str, fields: &str) -> bool {
     let in_namespace = namespace.is_empty() || object["metadata"]["namespace"] == namespace;
-    in_namespace && fields.split(',').filter(|f| !f.is_empty()).all(|field| {
-        let (path, wanted) = field.split_once('=').unwrap();
-        object.pointer(&format!("/{}", path.replace('.', "/"))).and_then(Value::as_str) == Some(wanted)
-    })
+    in_namespace
+        && fields.split(',').filter(|f| !f.is_empty()).all(|field| {
+            let (path, wanted) = field.split_once('=').unwrap();
+            object
+                .pointer(&format!("/{}", path.replace('.', "/")))
+                .and_then(Value::as_str)
+                == Some(wanted)
+        })
 }
 
 fn encode(value: &Value) -> Arc<Object> {
@@ -237,24 +285,46 @@ fn encode(value: &Value) -> Arc<Object> {
 impl Transport for FakeApi {
     fn get(&self, target: Target) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         let found = self.get_value(&target.gvr.resource, &target.namespace, &target.name);
-        futures::future::ready(found.map(|o| encode(&o)).ok_or_else(|| Status::not_found(&target.gvr, &target.name))).boxed()
+        futures::future::ready(
+            found
+                .map(|o| encode(&o))
+                .ok_or_else(|| Status::not_found(&target.gvr, &target.name)),
+        )
+        .boxed()
     }
 
     fn list(&self, target: Target, params: ListParams) -> BoxFuture<'_, Result<List, Status>> {
         let state = self.state.lock().unwrap();
         let of = |(r, ..): &ObjectKey| *r == target.gvr.resource;
-        let items = state.objects.iter().filter(|(k, o)| of(k) && matches(o, &target.namespace, &params.field_selector));
+        let items = state
+            .objects
+            .iter()
+            .filter(|(k, o)| of(k) && matches(o, &target.namespace, &params.field_selector));
         let items = items.map(|(_, o)| encode(o)).collect();
-        let list = List { items, resource_version: state.revision.max(1), continue_token: String::new() };
+        let list = List {
+            items,
+            resource_version: state.revision.max(1),
+            continue_token: String::new(),
+        };
         futures::future::ready(Ok(list)).boxed()
     }
 
     fn watch(&self, target: Target, params: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>> {
-        let stream = Watch { gvr: target.gvr, namespace: target.namespace, params, changed: self.changed.subscribe() };
+        let stream = Watch {
+            gvr: target.gvr,
+            namespace: target.namespace,
+            params,
+            changed: self.changed.subscribe(),
+        };
         futures::future::ready(Ok(stream.run(self))).boxed()
     }
 
-    fn write(&self, target: Target, write: Write, _: WriteOptions) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+    fn write(
+        &self,
+        target: Target,
+        write: Write,
+        _: WriteOptions,
+    ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         let mut state = self.state.lock().unwrap();
         let written = state.write(&target, write).map(|o| encode(&o));
         self.changed.send_replace(state.revision);
@@ -274,11 +344,17 @@ impl Watch {
         let state = api.state.clone();
         futures::stream::unfold((self, state), |(mut watch, state)| async move {
             loop {
-                let next = state.lock().unwrap().log.iter().find(|(revision, _, resource, object)| {
-                    *revision > watch.params.resource_version
-                        && *resource == watch.gvr.resource
-                        && matches(object, &watch.namespace, &watch.params.field_selector)
-                }).cloned();
+                let next = state
+                    .lock()
+                    .unwrap()
+                    .log
+                    .iter()
+                    .find(|(revision, _, resource, object)| {
+                        *revision > watch.params.resource_version
+                            && *resource == watch.gvr.resource
+                            && matches(object, &watch.namespace, &watch.params.field_selector)
+                    })
+                    .cloned();
                 if let Some((revision, verb, _, object)) = next {
                     watch.params.resource_version = revision;
                     let object = encode(&object);

@@ -3,7 +3,11 @@
 use crate::machine::{Facts, Files, Machine};
 use futures::future::BoxFuture;
 use runtime::{DnsConfig, Duplex};
-use std::{io, net::SocketAddr, path::{Path, PathBuf}};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// A machine whose disk forgets and whose connections all succeed and end.
 #[derive(Clone, Debug)]
@@ -77,7 +81,11 @@ impl Machine for Paper {
         Box::pin(async {
             let (near, mut far) = tokio::io::duplex(1024);
             // Enough of an answer for a probe over HTTP.
-            let _ = tokio::io::AsyncWriteExt::write_all(&mut far, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            let _ = tokio::io::AsyncWriteExt::write_all(
+                &mut far,
+                b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            )
+            .await;
             Ok(Box::new(near) as Box<dyn Duplex>)
         })
     }

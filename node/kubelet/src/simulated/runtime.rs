@@ -7,8 +7,8 @@ use futures::{
     stream::BoxStream,
 };
 use runtime::{
-    Auth, ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Duplex, Error, ExecRequest, Image,
-    Result, Runtime, RuntimeEvent, SandboxConfig, SandboxId, SandboxStatus, Streams,
+    Auth, ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Duplex, Error,
+    ExecRequest, Image, Result, Runtime, RuntimeEvent, SandboxConfig, SandboxId, SandboxStatus, Streams,
 };
 use std::{
     collections::BTreeMap,
@@ -48,7 +48,13 @@ impl Simulated {
     /// Nothing runs. Pods get addresses that start with `prefix`, such as `10.244.0.`.
     pub fn new(clock: Clock, random: Random, prefix: &str) -> Self {
         let (events, _) = broadcast::channel(1024);
-        Self { clock, random, prefix: prefix.to_owned(), state: Mutex::default(), events }
+        Self {
+            clock,
+            random,
+            prefix: prefix.to_owned(),
+            state: Mutex::default(),
+            events,
+        }
     }
 
     fn state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -58,9 +64,18 @@ impl Simulated {
     /// Ends the running container `name` of the pod `pod`.
     pub fn exit(&self, pod: &str, name: &str, code: i32) -> bool {
         let found = self.state(|s| {
-            let pods: Vec<_> = s.sandboxes.values().filter(|b| b.name == pod).map(|b| b.id.clone()).collect();
+            let pods: Vec<_> = s
+                .sandboxes
+                .values()
+                .filter(|b| b.name == pod)
+                .map(|b| b.id.clone())
+                .collect();
             let running = |c: &&ContainerStatus| c.state == ContainerState::Running && c.name == name;
-            s.containers.values().filter(running).find(|c| pods.contains(&c.sandbox)).map(|c| c.id.clone())
+            s.containers
+                .values()
+                .filter(running)
+                .find(|c| pods.contains(&c.sandbox))
+                .map(|c| c.id.clone())
         });
         found.is_some_and(|id| self.end(&id, code))
     }
@@ -90,7 +105,12 @@ impl Simulated {
     pub fn lose_sandbox(&self, pod: &str) {
         let lost: Vec<SandboxId> = self.state(|s| {
             let of_pod = s.sandboxes.values_mut().filter(|b| b.name == pod && b.ready);
-            of_pod.map(|b| { b.ready = false; b.id.clone() }).collect()
+            of_pod
+                .map(|b| {
+                    b.ready = false;
+                    b.id.clone()
+                })
+                .collect()
         });
         for id in lost {
             self.end_all(&id, 255);
@@ -112,7 +132,10 @@ impl Simulated {
     fn end(&self, id: &ContainerId, code: i32) -> bool {
         let now = self.clock.wall();
         let ended = self.state(|s| {
-            let container = s.containers.get_mut(id).filter(|c| c.state == ContainerState::Running)?;
+            let container = s
+                .containers
+                .get_mut(id)
+                .filter(|c| c.state == ContainerState::Running)?;
             container.state = ContainerState::Exited;
             container.exit_code = code;
             container.reason = if code == 0 { "Completed" } else { "Error" }.to_owned();
@@ -125,7 +148,13 @@ impl Simulated {
     }
 
     fn end_all(&self, sandbox: &SandboxId, code: i32) {
-        let inside = |s: &mut State| s.containers.values().filter(|c| c.sandbox == *sandbox).map(|c| c.id.clone()).collect();
+        let inside = |s: &mut State| {
+            s.containers
+                .values()
+                .filter(|c| c.sandbox == *sandbox)
+                .map(|c| c.id.clone())
+                .collect()
+        };
         let ids: Vec<ContainerId> = self.state(inside);
         ids.iter().for_each(|id| _ = self.end(id, code));
     }
@@ -135,7 +164,11 @@ impl Simulated {
         let created_at = self.clock.wall();
         self.state(|s| {
             s.serial += 1;
-            let ips = if config.host_network { Vec::new() } else { vec![format!("{}{}", self.prefix, s.serial + 1)] };
+            let ips = if config.host_network {
+                Vec::new()
+            } else {
+                vec![format!("{}{}", self.prefix, s.serial + 1)]
+            };
             let status = SandboxStatus {
                 id: id.clone(),
                 name: config.name,
@@ -184,7 +217,8 @@ impl Simulated {
         let now = self.clock.wall();
         let sandbox = self.state(|s| {
             let container = s.containers.get_mut(id);
-            let container = container.ok_or_else(|| Error::NotFound(format!("container {} not found", id.0)))?;
+            let container =
+                container.ok_or_else(|| Error::NotFound(format!("container {} not found", id.0)))?;
             if let Some(why) = s.broken_programs.get(&container.name) {
                 container.state = ContainerState::Exited;
                 container.exit_code = 128;
@@ -246,7 +280,11 @@ impl Runtime for Simulated {
     fn sandboxes(&self) -> BoxFuture<'_, Result<Vec<SandboxStatus>>> {
         ready(Ok(self.state(|s| s.sandboxes.values().cloned().collect()))).boxed()
     }
-    fn create_container(&self, sandbox: SandboxId, config: ContainerConfig) -> BoxFuture<'_, Result<ContainerId>> {
+    fn create_container(
+        &self,
+        sandbox: SandboxId,
+        config: ContainerConfig,
+    ) -> BoxFuture<'_, Result<ContainerId>> {
         ready(self.make_container(sandbox, config)).boxed()
     }
     fn start_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>> {
@@ -262,7 +300,10 @@ impl Runtime for Simulated {
     }
     fn containers(&self, sandbox: Option<SandboxId>) -> BoxFuture<'_, Result<Vec<ContainerStatus>>> {
         let wanted = |c: &&ContainerStatus| sandbox.as_ref().is_none_or(|s| c.sandbox == *s);
-        ready(Ok(self.state(|s| s.containers.values().filter(wanted).cloned().collect()))).boxed()
+        ready(Ok(
+            self.state(|s| s.containers.values().filter(wanted).cloned().collect())
+        ))
+        .boxed()
     }
     fn reopen_log(&self, _: ContainerId) -> BoxFuture<'_, Result<()>> {
         ready(Ok(())).boxed()
@@ -271,7 +312,9 @@ impl Runtime for Simulated {
         // As `cat` after an echo of the command.
         Box::pin(async move {
             let Streams { stdin, stdout, .. } = streams;
-            let _ = stdout.send(format!("{}\n", request.command.join(" ")).into()).await;
+            let _ = stdout
+                .send(format!("{}\n", request.command.join(" ")).into())
+                .await;
             copy(stdin, stdout).await;
             Ok(0)
         })
@@ -301,8 +344,14 @@ impl Runtime for Simulated {
     }
     fn stats(&self) -> BoxFuture<'_, Result<Vec<ContainerStats>>> {
         let running = |c: &&ContainerStatus| c.state == ContainerState::Running;
-        let of = |c: &ContainerStatus| ContainerStats { id: c.id.clone(), ..ContainerStats::default() };
-        ready(Ok(self.state(|s| s.containers.values().filter(running).map(of).collect()))).boxed()
+        let of = |c: &ContainerStatus| ContainerStats {
+            id: c.id.clone(),
+            ..ContainerStats::default()
+        };
+        ready(Ok(
+            self.state(|s| s.containers.values().filter(running).map(of).collect())
+        ))
+        .boxed()
     }
     fn events(&self) -> BoxStream<'static, RuntimeEvent> {
         let receiver = self.events.subscribe();

@@ -21,21 +21,60 @@ impl Node {
         Self::over(FakeApi::new(), runtime, env)
     }
 
-    /// With logs in a real folder.
-    pub fn with_logs(logs: &std::path::Path) -> Self {
+    /// With other settings than usual.
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
         let env = Env::simulated(7);
         let runtime = Arc::new(Simulated::new(env.clock.clone(), env.random.clone(), "10.244.0."));
         let (api, mut config) = (FakeApi::new(), Config::new("node-1", "192.0.2.1"));
-        config.log_dir = logs.to_owned();
-        let kubelet = Kubelet::start(config, api.client(), runtime.clone(), Arc::new(Paper::default()), env.clone());
-        Self { api, runtime, kubelet, env }
+        change(&mut config);
+        let kubelet = Kubelet::start(
+            config,
+            api.client(),
+            runtime.clone(),
+            Arc::new(Paper::default()),
+            env.clone(),
+        );
+        Self {
+            api,
+            runtime,
+            kubelet,
+            env,
+        }
+    }
+
+    /// With logs in a real folder.
+    pub fn with_logs(logs: &std::path::Path) -> Self {
+        Self::with(|config| config.log_dir = logs.to_owned())
+    }
+
+    /// On the network.
+    pub fn listening(
+        address: std::net::SocketAddr,
+        tls: Arc<rustls::ServerConfig>,
+        authorize: crate::Authorize,
+    ) -> Self {
+        Self::with(|config| {
+            config.listen = Some((address, tls));
+            config.authorize = authorize;
+        })
     }
 
     pub fn over(api: Arc<FakeApi>, runtime: Arc<Simulated>, env: Env) -> Self {
         let mut config = Config::new("node-1", "192.0.2.1");
         config.cluster_dns = vec!["10.96.0.10".to_owned()];
-        let kubelet = Kubelet::start(config, api.client(), runtime.clone(), Arc::new(Paper::default()), env.clone());
-        Self { api, runtime, kubelet, env }
+        let kubelet = Kubelet::start(
+            config,
+            api.client(),
+            runtime.clone(),
+            Arc::new(Paper::default()),
+            env.clone(),
+        );
+        Self {
+            api,
+            runtime,
+            kubelet,
+            env,
+        }
     }
 
     pub fn pod(&self, name: &str, spec: &str) {
@@ -43,17 +82,27 @@ impl Node {
     }
 
     pub async fn phase(&self, name: &str, phase: &str) -> Value {
-        self.api.wait(&format!("{name} {phase}"), "pods", name, |p| p["status"]["phase"] == phase).await
+        self.api
+            .wait(&format!("{name} {phase}"), "pods", name, |p| {
+                p["status"]["phase"] == phase
+            })
+            .await
     }
 
     async fn waiting(&self, name: &str, reason: &str) -> Value {
         let seen = |p: &Value| p["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == reason;
-        self.api.wait(&format!("{name} {reason}"), "pods", name, seen).await
+        self.api
+            .wait(&format!("{name} {reason}"), "pods", name, seen)
+            .await
     }
 
     async fn delete(&self, name: &str) {
         let key = api::Key::new("shop", name);
-        self.api.client().delete(&crate::resources::PODS, &key, client::DeleteOptions::default()).await.unwrap();
+        self.api
+            .client()
+            .delete(&crate::resources::PODS, &key, client::DeleteOptions::default())
+            .await
+            .unwrap();
         self.api.wait("the pod gone", "pods", name, Value::is_null).await;
     }
 }
@@ -80,25 +129,55 @@ async fn a_pod_runs_and_says_so() {
     node.pod("web", WEB);
     let pod = node.phase("web", "Running").await;
     let status = &pod["status"];
-    for kind in ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"] {
+    for kind in [
+        "PodReadyToStartContainers",
+        "Initialized",
+        "Ready",
+        "ContainersReady",
+        "PodScheduled",
+    ] {
         assert_eq!(condition(&pod, kind)["status"], "True", "{kind}");
     }
-    assert_eq!((&status["hostIP"], &status["podIP"], &status["qosClass"]), (&json!("192.0.2.1"), &json!("10.244.0.2"), &json!("BestEffort")));
+    assert_eq!(
+        (&status["hostIP"], &status["podIP"], &status["qosClass"]),
+        (&json!("192.0.2.1"), &json!("10.244.0.2"), &json!("BestEffort"))
+    );
     assert_eq!(status["observedGeneration"], 1);
     let container = &status["containerStatuses"][0];
-    assert!(container["containerID"].as_str().unwrap().starts_with("simulated://"));
-    assert_eq!((&container["ready"], &container["started"], &container["restartCount"]), (&json!(true), &json!(true), &json!(0)));
+    assert!(
+        container["containerID"]
+            .as_str()
+            .unwrap()
+            .starts_with("simulated://")
+    );
+    assert_eq!(
+        (
+            &container["ready"],
+            &container["started"],
+            &container["restartCount"]
+        ),
+        (&json!(true), &json!(true), &json!(0))
+    );
     for (reason, message) in [
         ("Pulling", "Pulling image \"nginx:1.14.2\""),
-        ("Pulled", "Successfully pulled image \"nginx:1.14.2\" in 0s (0s including waiting). Image size: 1000 bytes."),
+        (
+            "Pulled",
+            "Successfully pulled image \"nginx:1.14.2\" in 0s (0s including waiting). Image size: 1000 bytes.",
+        ),
         ("Created", "Container created"),
         ("Started", "Container started"),
     ] {
-        assert_eq!(node.api.event(reason, message).await["involvedObject"]["fieldPath"], "spec.containers{web}");
+        assert_eq!(
+            node.api.event(reason, message).await["involvedObject"]["fieldPath"],
+            "spec.containers{web}"
+        );
     }
     let writes = node.api.writes();
     node.env.clock.sleep(Duration::from_secs(95)).await;
-    assert!(node.api.writes() - writes <= 10, "only leases are written while nothing happens");
+    assert!(
+        node.api.writes() - writes <= 10,
+        "only leases are written while nothing happens"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,11 +186,15 @@ async fn a_crash_loop_backs_off() {
     node.pod("web", WEB);
     node.phase("web", "Running").await;
     assert!(node.runtime.exit("web", "web", 3));
-    let restarted = |n: u64| move |p: &Value| {
-        let c = &p["status"]["containerStatuses"][0];
-        c["restartCount"] == n && !c["state"]["running"].is_null()
+    let restarted = |n: u64| {
+        move |p: &Value| {
+            let c = &p["status"]["containerStatuses"][0];
+            c["restartCount"] == n && !c["state"]["running"].is_null()
+        }
     };
-    node.api.wait("the first restart", "pods", "web", restarted(1)).await;
+    node.api
+        .wait("the first restart", "pods", "web", restarted(1))
+        .await;
     let before = node.env.clock.now();
     assert!(node.runtime.exit("web", "web", 3));
     let pod = node.waiting("web", "CrashLoopBackOff").await;
@@ -123,9 +206,16 @@ async fn a_crash_loop_backs_off() {
     assert_eq!(container["lastState"]["terminated"]["exitCode"], 3);
     assert_eq!(pod["status"]["phase"], "Running");
     assert_eq!(condition(&pod, "Ready")["reason"], "ContainersNotReady");
-    node.api.wait("the second restart", "pods", "web", restarted(2)).await;
+    node.api
+        .wait("the second restart", "pods", "web", restarted(2))
+        .await;
     assert_eq!((node.env.clock.now() - before).as_secs(), 10);
-    node.api.event("BackOff", "Back-off restarting failed container web in pod web_shop(uid-of-web)").await;
+    node.api
+        .event(
+            "BackOff",
+            "Back-off restarting failed container web in pod web_shop(uid-of-web)",
+        )
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,24 +225,46 @@ async fn deletion_leaves_nothing() {
     node.phase("web", "Running").await;
     node.delete("web").await;
     node.api.event("Killing", "Stopping container web").await;
-    assert!(runtime::Runtime::sandboxes(&*node.runtime).await.unwrap().is_empty());
-    assert!(runtime::Runtime::containers(&*node.runtime, None).await.unwrap().is_empty());
+    assert!(
+        runtime::Runtime::sandboxes(&*node.runtime)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        runtime::Runtime::containers(&*node.runtime, None)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_succeeds_and_another_fails() {
     let node = Node::start();
-    node.pod("good", "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}");
-    node.pod("bad", "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}");
+    node.pod(
+        "good",
+        "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}",
+    );
+    node.pod(
+        "bad",
+        "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}",
+    );
     node.phase("good", "Running").await;
     node.phase("bad", "Running").await;
     node.runtime.exit("good", "job", 0);
     node.runtime.exit("bad", "job", 1);
     let good = node.phase("good", "Succeeded").await;
     assert_eq!(condition(&good, "Ready")["reason"], "PodCompleted");
-    assert_eq!(good["status"]["containerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
+    assert_eq!(
+        good["status"]["containerStatuses"][0]["state"]["terminated"]["reason"],
+        "Completed"
+    );
     let bad = node.phase("bad", "Failed").await;
-    assert_eq!(bad["status"]["containerStatuses"][0]["state"]["terminated"]["reason"], "Error");
+    assert_eq!(
+        bad["status"]["containerStatuses"][0]["state"]["terminated"]["reason"],
+        "Error"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,8 +274,14 @@ async fn init_containers_come_first() {
     let seen = |p: &Value| !p["status"]["initContainerStatuses"][0]["state"]["running"].is_null();
     let pod = node.api.wait("init runs", "pods", "web", seen).await;
     assert_eq!(pod["status"]["phase"], "Pending");
-    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"], "PodInitializing");
-    assert_eq!(condition(&pod, "Initialized")["message"], "containers with incomplete status: [init]");
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"],
+        "PodInitializing"
+    );
+    assert_eq!(
+        condition(&pod, "Initialized")["message"],
+        "containers with incomplete status: [init]"
+    );
     node.runtime.exit("web", "init", 0);
     let pod = node.phase("web", "Running").await;
     assert_eq!(condition(&pod, "Initialized")["status"], "True");
@@ -172,11 +290,16 @@ async fn init_containers_come_first() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_config_map_holds_a_container_back() {
     let node = Node::start();
-    node.pod("web", "{containers: [{name: web, image: 'nginx:1', envFrom: [{configMapRef: {name: settings}}]}]}");
+    node.pod(
+        "web",
+        "{containers: [{name: web, image: 'nginx:1', envFrom: [{configMapRef: {name: settings}}]}]}",
+    );
     let pod = node.waiting("web", "CreateContainerConfigError").await;
     let waiting = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
     assert_eq!(waiting["message"], "configmap \"settings\" not found");
-    node.api.event("Failed", "Error: configmap \"settings\" not found").await;
+    node.api
+        .event("Failed", "Error: configmap \"settings\" not found")
+        .await;
     node.api.put("configmaps", json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop"}, "data": {"A": "b"}
     }));
@@ -186,8 +309,16 @@ async fn a_missing_config_map_holds_a_container_back() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_volume_holds_the_pod_back() {
     let node = Node::start();
-    node.pod("web", "{containers: [{name: web, image: 'nginx:1'}], volumes: [{name: v, secret: {secretName: login}}]}");
-    node.api.event("FailedMount", "MountVolume.SetUp failed for volume \"v\" : secret \"login\" not found").await;
+    node.pod(
+        "web",
+        "{containers: [{name: web, image: 'nginx:1'}], volumes: [{name: v, secret: {secretName: login}}]}",
+    );
+    node.api
+        .event(
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"v\" : secret \"login\" not found",
+        )
+        .await;
     let pod = node.waiting("web", "ContainerCreating").await;
     assert_eq!(pod["status"]["phase"], "Pending");
     node.api.put("secrets", json!({
@@ -202,16 +333,24 @@ async fn a_bad_image_backs_off_until_it_is_there() {
     node.runtime.break_image("nginx:none", Some("manifest unknown"));
     node.pod("web", "{containers: [{name: web, image: 'nginx:none'}]}");
     let pod = node.waiting("web", "ErrImagePull").await;
-    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"], "manifest unknown");
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"],
+        "manifest unknown"
+    );
     let pod = node.waiting("web", "ImagePullBackOff").await;
     assert_eq!(
         pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"],
         "Back-off pulling image \"nginx:none\": ErrImagePull: manifest unknown"
     );
-    node.api.event("Failed", "Failed to pull image \"nginx:none\": manifest unknown").await;
+    node.api
+        .event("Failed", "Failed to pull image \"nginx:none\": manifest unknown")
+        .await;
     node.runtime.break_image("nginx:none", None);
     node.phase("web", "Running").await;
-    node.pod("never", "{containers: [{name: c, image: 'other:1', imagePullPolicy: Never}]}");
+    node.pod(
+        "never",
+        "{containers: [{name: c, image: 'other:1', imagePullPolicy: Never}]}",
+    );
     node.waiting("never", "ErrImageNeverPull").await;
     node.pod("odd", "{containers: [{name: c, image: 'Not An Image'}]}");
     node.waiting("odd", "InvalidImageName").await;
@@ -224,8 +363,11 @@ async fn a_lost_sandbox_is_replaced() {
     let pod = node.phase("web", "Running").await;
     let first = pod["status"]["podIP"].clone();
     node.runtime.lose_sandbox("web");
-    let seen = |p: &Value| p["status"]["podIP"] != first && p["status"]["containerStatuses"][0]["restartCount"] == 1
-        && condition(p, "Ready")["status"] == "True";
+    let seen = |p: &Value| {
+        p["status"]["podIP"] != first
+            && p["status"]["containerStatuses"][0]["restartCount"] == 1
+            && condition(p, "Ready")["status"] == "True"
+    };
     let pod = node.api.wait("a new address", "pods", "web", seen).await;
     assert_eq!(pod["status"]["podIPs"].as_array().unwrap().len(), 1);
 }
@@ -242,8 +384,17 @@ async fn probes_gate_readiness_and_restart() {
     let ready = |p: &Value| p["status"]["phase"] == "Running" && condition(p, "Ready")["status"] == "True";
     node.api.wait("ready", "pods", "web", ready).await;
     assert!((node.env.clock.now() - before).as_secs() >= 5);
-    node.api.event("Killing", "Container web failed liveness probe, will be restarted").await;
-    node.api.wait("restarted", "pods", "web", |p| p["status"]["containerStatuses"][0]["restartCount"] == 1).await;
+    node.api
+        .event(
+            "Killing",
+            "Container web failed liveness probe, will be restarted",
+        )
+        .await;
+    node.api
+        .wait("restarted", "pods", "web", |p| {
+            p["status"]["containerStatuses"][0]["restartCount"] == 1
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,10 +409,14 @@ async fn the_node_registers_and_keeps_its_lease() {
     node.env.clock.sleep(Duration::from_secs(1)).await;
     let lease = node.api.get_value("leases", "kube-node-lease", "node-1").unwrap();
     assert_eq!(lease["metadata"]["ownerReferences"][0]["kind"], "Node");
-    node.runtime.break_runtime(Some("container runtime network not ready"));
+    node.runtime
+        .break_runtime(Some("container runtime network not ready"));
     let unready = |n: &Value| condition(n, "Ready")["status"] == "False";
     let object = node.api.wait("not ready", "nodes", "node-1", unready).await;
-    assert_eq!(condition(&object, "Ready")["message"], "container runtime network not ready");
+    assert_eq!(
+        condition(&object, "Ready")["message"],
+        "container runtime network not ready"
+    );
     let renewed = node.api.get_value("leases", "kube-node-lease", "node-1").unwrap();
     assert_ne!(renewed["spec"]["renewTime"], lease["spec"]["renewTime"]);
 }
@@ -275,7 +430,10 @@ async fn a_restart_adopts_what_runs_and_clears_what_is_gone() {
     node.phase("old", "Running").await;
     assert!(node.env.tasks.drain(Duration::from_secs(5)).await);
     node.api.remove("pods", "shop", "old");
-    let env = Env { tasks: component::Tasks::new(), ..node.env.clone() };
+    let env = Env {
+        tasks: component::Tasks::new(),
+        ..node.env.clone()
+    };
     let node = Node::over(node.api.clone(), node.runtime.clone(), env);
     node.env.clock.sleep(Duration::from_secs(100)).await;
     let after = node.api.get_value("pods", "shop", "web").unwrap();
@@ -287,7 +445,10 @@ async fn a_restart_adopts_what_runs_and_clears_what_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_ends_a_pod() {
     let node = Node::start();
-    node.pod("web", "{activeDeadlineSeconds: 20, containers: [{name: web, image: 'nginx:1'}]}");
+    node.pod(
+        "web",
+        "{activeDeadlineSeconds: 20, containers: [{name: web, image: 'nginx:1'}]}",
+    );
     let pod = node.phase("web", "Failed").await;
     assert_eq!(pod["status"]["reason"], "DeadlineExceeded");
 }
@@ -303,10 +464,17 @@ async fn volumes_lie_on_disk_and_follow_their_objects() {
     config.log_dir = dir.path().join("logs");
     let linux = Arc::new(Linux::new("/", "/etc/resolv.conf"));
     let kubelet = Kubelet::start(config, fake.client(), runtime.clone(), linux, env.clone());
-    let node = Node { api: fake, runtime, kubelet, env };
-    let map = |value: &str| json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop"}, "data": {"color": value}
-    });
+    let node = Node {
+        api: fake,
+        runtime,
+        kubelet,
+        env,
+    };
+    let map = |value: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "shop"}, "data": {"color": value}
+        })
+    };
     node.api.put("configmaps", map("red"));
     node.pod(
         "web",
@@ -320,10 +488,17 @@ async fn volumes_lie_on_disk_and_follow_their_objects() {
     node.phase("web", "Running").await;
     let volume = pod_dir.join("volumes/kubernetes.io~projected/all");
     let read = |name: &str| std::fs::read_to_string(volume.join(name)).unwrap();
-    assert_eq!((read("color"), read("name")), ("red".to_owned(), "web".to_owned()));
+    assert_eq!(
+        (read("color"), read("name")),
+        ("red".to_owned(), "web".to_owned())
+    );
     let token = read("token");
     assert!(token.starts_with("token-"));
-    assert!(std::fs::read_to_string(pod_dir.join("etc-hosts")).unwrap().contains("10.244.0.2\tweb"));
+    assert!(
+        std::fs::read_to_string(pod_dir.join("etc-hosts"))
+            .unwrap()
+            .contains("10.244.0.2\tweb")
+    );
     node.api.put("configmaps", map("blue"));
     node.env.clock.sleep(Duration::from_secs(1)).await;
     assert_eq!(read("color"), "blue");
@@ -344,14 +519,24 @@ impl Drop for Unmount {
 #[tokio::test(start_paused = true)]
 async fn a_program_that_is_not_there() {
     let node = Node::start();
-    node.runtime.break_program("job", Some("exec: \"nope\": executable file not found in $PATH"));
-    node.pod("once", "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}");
+    node.runtime
+        .break_program("job", Some("exec: \"nope\": executable file not found in $PATH"));
+    node.pod(
+        "once",
+        "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}",
+    );
     node.pod("again", "{containers: [{name: job, image: 'busybox:1.28'}]}");
     let pod = node.phase("once", "Failed").await;
     let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
-    assert_eq!((&terminated["reason"], &terminated["exitCode"]), (&json!("StartError"), &json!(128)));
+    assert_eq!(
+        (&terminated["reason"], &terminated["exitCode"]),
+        (&json!("StartError"), &json!(128))
+    );
     let pod = node.waiting("again", "CrashLoopBackOff").await;
-    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"], "StartError");
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"],
+        "StartError"
+    );
     node.runtime.break_program("job", None);
     node.phase("again", "Running").await;
 }
@@ -359,12 +544,23 @@ async fn a_program_that_is_not_there() {
 #[tokio::test(start_paused = true)]
 async fn a_finished_pod_stays_finished_after_a_reboot() {
     let node = Node::start();
-    let mut done = pod("job", "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}");
+    let mut done = pod(
+        "job",
+        "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}",
+    );
     done["status"] = json!({"phase": "Succeeded", "startTime": "2030-01-01T00:00:00Z"});
     node.api.put("pods", done);
     node.env.clock.sleep(Duration::from_secs(100)).await;
-    assert!(runtime::Runtime::sandboxes(&*node.runtime).await.unwrap().is_empty());
-    assert_eq!(node.api.get_value("pods", "shop", "job").unwrap()["status"]["phase"], "Succeeded");
+    assert!(
+        runtime::Runtime::sandboxes(&*node.runtime)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        node.api.get_value("pods", "shop", "job").unwrap()["status"]["phase"],
+        "Succeeded"
+    );
 }
 
 async fn story() -> Vec<String> {

@@ -57,7 +57,11 @@ pub struct Container {
 impl Container {
     /// Where it writes its last words.
     pub fn message_path(&self) -> &str {
-        if self.termination_message_path.is_empty() { "/dev/termination-log" } else { &self.termination_message_path }
+        if self.termination_message_path.is_empty() {
+            "/dev/termination-log"
+        } else {
+            &self.termination_message_path
+        }
     }
 }
 

@@ -7,15 +7,16 @@ mod status;
 mod volume;
 
 pub use container::{
-    Capabilities, Container, EnvFrom, EnvSource, EnvVar, Handler, HttpGet, KeyRef, Lifecycle, Probe, RefName, Requirements,
-    SeccompProfile, SecurityContext, TcpSocket, FieldRef, ResourceFieldRef, VolumeMount, Port, IntOrString, ExecAction,
-    HttpHeader, NameOptional, SleepAction, Grpc,
+    Capabilities, Container, EnvFrom, EnvSource, EnvVar, ExecAction, FieldRef, Grpc, Handler, HttpGet,
+    HttpHeader, IntOrString, KeyRef, Lifecycle, NameOptional, Port, Probe, RefName, Requirements,
+    ResourceFieldRef, SeccompProfile, SecurityContext, SleepAction, TcpSocket, VolumeMount,
 };
 pub use objects::{ConfigMap, Node, NodeSpec, Secret, Service, ServicePort, ServiceSpec, TokenResponse};
 pub use pod::{DnsOption, HostAlias, Meta, Pod, PodDns, PodSecurityContext, PodSpec, ReadinessGate, Sysctl};
 pub use status::{
-    Condition, ContainerState, ContainerStatus, Ip, PodStatus, Running, Terminated, Waiting, NO_CONDITION,
+    Condition, ContainerState, ContainerStatus, Ip, NO_CONDITION, PodStatus, Running, Terminated, Waiting,
 };
 pub use volume::{
-    DownwardItem, DownwardVolume, EmptyDir, HostPath, Item, NamedSource, Projected, Projection, SecretVolume, TokenSource, Volume,
+    DownwardItem, DownwardVolume, EmptyDir, HostPath, Item, NamedSource, Projected, Projection, SecretVolume,
+    TokenSource, Volume,
 };

@@ -42,7 +42,11 @@ pub struct PodStatus {
 
 /// An empty list in a strategic merge patch changes nothing; null takes the list away.
 fn null_when_empty<S: serde::Serializer>(list: &[Ip], serializer: S) -> Result<S::Ok, S::Error> {
-    if list.is_empty() { serializer.serialize_none() } else { list.serialize(serializer) }
+    if list.is_empty() {
+        serializer.serialize_none()
+    } else {
+        list.serialize(serializer)
+    }
 }
 
 /// An address.
@@ -167,11 +171,17 @@ pub struct Terminated {
 impl PodStatus {
     /// The condition of that type.
     pub fn condition(&self, kind: &str) -> &Condition {
-        self.conditions.iter().find(|c| c.kind == kind).unwrap_or(NO_CONDITION)
+        self.conditions
+            .iter()
+            .find(|c| c.kind == kind)
+            .unwrap_or(NO_CONDITION)
     }
 
     /// The status of that container or init container.
     pub fn container(&self, name: &str) -> Option<&ContainerStatus> {
-        self.init_container_statuses.iter().chain(&self.container_statuses).find(|c| c.name == name)
+        self.init_container_statuses
+            .iter()
+            .chain(&self.container_statuses)
+            .find(|c| c.name == name)
     }
 }

@@ -34,7 +34,11 @@ pub(super) fn config_map(
     let Some(map) = objects.config_maps.get(&source.name) else {
         return missing(source.optional, format!("configmap {:?} not found", source.name));
     };
-    let mut payload: BTreeMap<&str, Vec<u8>> = map.data.iter().map(|(k, v)| (k.as_str(), v.clone().into_bytes())).collect();
+    let mut payload: BTreeMap<&str, Vec<u8>> = map
+        .data
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.clone().into_bytes()))
+        .collect();
     for (key, value) in &map.binary_data {
         payload.insert(key, BASE64_STANDARD.decode(value).map_err(|e| e.to_string())?);
     }
@@ -53,7 +57,10 @@ pub(super) fn secret(
     };
     let mut payload = BTreeMap::new();
     for (key, value) in &secret.data {
-        payload.insert(key.as_str(), BASE64_STANDARD.decode(value).map_err(|e| e.to_string())?);
+        payload.insert(
+            key.as_str(),
+            BASE64_STANDARD.decode(value).map_err(|e| e.to_string())?,
+        );
     }
     let absent = |key: &str| format!("references non-existent secret key: {key}");
     select(files, payload, &source.items, mode, source.optional, absent)
@@ -73,7 +80,9 @@ fn select(
 ) -> Result<(), String> {
     let mode = mode.unwrap_or(DEFAULT_MODE);
     if items.is_empty() {
-        payload.into_iter().for_each(|(key, bytes)| put(files, key, bytes, mode));
+        payload
+            .into_iter()
+            .for_each(|(key, bytes)| put(files, key, bytes, mode));
         return Ok(());
     }
     for item in items {
@@ -99,7 +108,12 @@ pub(super) fn downward(
             (None, Some(field)) => resource_value(pod, facts, "", field)?,
             (None, None) => continue,
         };
-        put(files, &item.path, text.into_bytes(), item.mode.or(mode).unwrap_or(DEFAULT_MODE));
+        put(
+            files,
+            &item.path,
+            text.into_bytes(),
+            item.mode.or(mode).unwrap_or(DEFAULT_MODE),
+        );
     }
     Ok(())
 }
@@ -110,21 +124,33 @@ mod tests {
 
     fn objects() -> Objects {
         let map = serde_saphyr::from_str("{data: {a: one, b: two}, binaryData: {c: AAE=}}").unwrap();
-        Objects { config_maps: [("m".to_owned(), map)].into(), ..Objects::default() }
+        Objects {
+            config_maps: [("m".to_owned(), map)].into(),
+            ..Objects::default()
+        }
     }
 
     fn files(source: &str) -> Result<String, String> {
         let source: NamedSource = serde_saphyr::from_str(source).unwrap();
         let mut files = Files::new();
         config_map(&mut files, &source, source.default_mode, &objects())?;
-        Ok(files.iter().map(|(p, f)| format!("{p}:{}:{:o}", f.bytes.len(), f.mode)).collect::<Vec<_>>().join(" "))
+        Ok(files
+            .iter()
+            .map(|(p, f)| format!("{p}:{}:{:o}", f.bytes.len(), f.mode))
+            .collect::<Vec<_>>()
+            .join(" "))
     }
 
     #[test]
     fn keys_become_files() {
         assert_eq!(files("{name: m}").unwrap(), "a:3:644 b:3:644 c:2:644");
-        assert_eq!(files("{name: m, defaultMode: 0o400, items: [{key: a, path: x/y, mode: 0o600}, {key: b, path: z}]}").unwrap(),
-            "x/y:3:600 z:3:400");
+        assert_eq!(
+            files(
+                "{name: m, defaultMode: 0o400, items: [{key: a, path: x/y, mode: 0o600}, {key: b, path: z}]}"
+            )
+            .unwrap(),
+            "x/y:3:600 z:3:400"
+        );
         assert_eq!(files("{name: n, optional: true}").unwrap(), "");
         assert_eq!(files("{name: n}").unwrap_err(), "configmap \"n\" not found");
         assert_eq!(
@@ -137,7 +163,8 @@ mod tests {
     fn labels_become_lines() {
         let pod: Pod = serde_saphyr::from_str("{metadata: {labels: {app: web, tier: 'a\"b'}}}").unwrap();
         let volume: DownwardVolume =
-            serde_saphyr::from_str("{items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}").unwrap();
+            serde_saphyr::from_str("{items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}")
+                .unwrap();
         let mut files = Files::new();
         downward(&mut files, &volume, None, &pod, &PodFacts::default()).unwrap();
         assert_eq!(files["labels"].bytes, b"app=\"web\"\ntier=\"a\\\"b\"");

@@ -86,28 +86,53 @@ impl Tokens {
     }
 }
 
-async fn request(client: &Client, env: &Env, pod: &Pod, audience: &str, seconds: i64) -> Result<Token, String> {
-    let account = if pod.spec.service_account_name.is_empty() { "default" } else { &pod.spec.service_account_name };
+async fn request(
+    client: &Client,
+    env: &Env,
+    pod: &Pod,
+    audience: &str,
+    seconds: i64,
+) -> Result<Token, String> {
+    let account = if pod.spec.service_account_name.is_empty() {
+        "default"
+    } else {
+        &pod.spec.service_account_name
+    };
     let request = Request {
         api_version: "authentication.k8s.io/v1",
         kind: "TokenRequest",
         spec: Spec {
             audiences: Some(audience).filter(|a| !a.is_empty()).into_iter().collect(),
             expiration_seconds: seconds,
-            bound_object_ref: Bound { api_version: "v1", kind: "Pod", name: &pod.metadata.name, uid: &pod.metadata.uid },
+            bound_object_ref: Bound {
+                api_version: "v1",
+                kind: "Pod",
+                name: &pod.metadata.name,
+                uid: &pod.metadata.uid,
+            },
         },
     };
     let body = serde_json::to_vec(&request).map_err(|e| e.to_string())?;
     let target = Target::object(&SERVICE_ACCOUNTS, &Key::new(&pod.metadata.namespace, account)).sub("token");
-    let answer = client.write(target, Write::Create(body.into())).await.map_err(|s| s.to_string())?;
+    let answer = client
+        .write(target, Write::Create(body.into()))
+        .await
+        .map_err(|s| s.to_string())?;
     let response: TokenResponse = answer.view().map_err(|e| e.to_string())?;
     let now = env.clock.wall();
     let life = SignedDuration::from_secs(seconds);
-    let expires = response.status.expiration_timestamp.unwrap_or_else(|| now.saturating_add(life).unwrap_or(now));
+    let expires = response
+        .status
+        .expiration_timestamp
+        .unwrap_or_else(|| now.saturating_add(life).unwrap_or(now));
     // At 80 % of its life, at the latest after a day, not all at the same moment.
     let life = std::time::Duration::try_from(expires.duration_since(now)).unwrap_or_default();
     let after = life.mul_f64(0.8).min(std::time::Duration::from_secs(24 * 3600));
     let early = std::time::Duration::from_millis(env.random.below(10_000)).min(after / 10);
     let after = SignedDuration::try_from(after - early).unwrap_or(SignedDuration::ZERO);
-    Ok(Token { text: response.status.token, renew: now.saturating_add(after).unwrap_or(now), expires })
+    Ok(Token {
+        text: response.status.token,
+        renew: now.saturating_add(after).unwrap_or(now),
+        expires,
+    })
 }

@@ -12,8 +12,15 @@ use runtime::SandboxId;
 use std::sync::Arc;
 
 impl Worker {
-    pub(super) async fn execute(&mut self, pod: &Arc<Pod>, observed: &Observed, actions: Vec<Action>) -> Next {
-        let starts = actions.iter().any(|a| matches!(a, Action::CreateSandbox { .. } | Action::Start { .. }));
+    pub(super) async fn execute(
+        &mut self,
+        pod: &Arc<Pod>,
+        observed: &Observed,
+        actions: Vec<Action>,
+    ) -> Next {
+        let starts = actions
+            .iter()
+            .any(|a| matches!(a, Action::CreateSandbox { .. } | Action::Start { .. }));
         let over = self.memory.failure.is_some() || self.memory.finished || self.memory.gone;
         let stands = observed.sandbox().is_some() && !over;
         let going = pod.metadata.deletion_timestamp.is_some();
@@ -33,12 +40,19 @@ impl Worker {
         let mut again = false;
         for action in actions {
             let later = match action {
-                Action::Start { container, attempt } => match self.start(pod, observed, &objects, &container, attempt).await {
-                    Ok(()) => Ok(true),
-                    Err(until) => Err(until),
-                },
+                Action::Start { container, attempt } => {
+                    match self.start(pod, observed, &objects, &container, attempt).await {
+                        Ok(()) => Ok(true),
+                        Err(until) => Err(until),
+                    }
+                }
                 Action::Wait { until, .. } => Err(until),
-                Action::Kill { container, id, grace, why } => {
+                Action::Kill {
+                    container,
+                    id,
+                    grace,
+                    why,
+                } => {
                     self.kill(pod, observed, container, id, grace, why);
                     Ok(false)
                 }
@@ -54,18 +68,33 @@ impl Worker {
     }
 
     /// Objects and volumes; when tokens must be renewed. An error: when to try again.
-    async fn prepare(&mut self, pod: &Pod, observed: &Observed) -> Result<(Objects, Option<Timestamp>), Timestamp> {
+    async fn prepare(
+        &mut self,
+        pod: &Pod,
+        observed: &Observed,
+    ) -> Result<(Objects, Option<Timestamp>), Timestamp> {
         let wanted = references(pod);
         let facts = self.shared.pod_facts(observed, pod);
-        let objects = self.shared.sources.objects(&pod.metadata.namespace, &wanted).await;
+        let objects = self
+            .shared
+            .sources
+            .objects(&pod.metadata.namespace, &wanted)
+            .await;
         let objects = match objects {
             Ok(objects) => objects,
             Err(why) => {
-                self.shared.recorder.event(About::pod(pod), Kind::Warning, "FailedMount", why);
+                self.shared
+                    .recorder
+                    .event(About::pod(pod), Kind::Warning, "FailedMount", why);
                 return Err(self.after(1));
             }
         };
-        match self.shared.volumes.sync(pod, &objects, &facts, &mut self.tokens).await {
+        match self
+            .shared
+            .volumes
+            .sync(pod, &objects, &facts, &mut self.tokens)
+            .await
+        {
             Ok(mounted) => {
                 self.mounted = mounted.paths;
                 self.retries.remove("volumes/");
@@ -77,9 +106,18 @@ impl Worker {
                 if let Some(until) = retry.until.filter(|until| *until > now) {
                     return Err(until);
                 }
-                let message = format!("MountVolume.SetUp failed for volume {:?} : {}", failure.volume, failure.why);
-                self.shared.recorder.event(About::pod(pod), Kind::Warning, "FailedMount", message);
-                Err(self.back_off("volumes/", SignedDuration::from_millis(500), SignedDuration::from_secs(122)))
+                let message = format!(
+                    "MountVolume.SetUp failed for volume {:?} : {}",
+                    failure.volume, failure.why
+                );
+                self.shared
+                    .recorder
+                    .event(About::pod(pod), Kind::Warning, "FailedMount", message);
+                Err(self.back_off(
+                    "volumes/",
+                    SignedDuration::from_millis(500),
+                    SignedDuration::from_secs(122),
+                ))
             }
         }
     }
@@ -103,7 +141,11 @@ impl Worker {
             Action::RemoveSandbox(id) => runtime.remove_sandbox(id.clone()).await,
             Action::RemoveContainer(id) => {
                 let removed = runtime.remove_container(id.clone()).await;
-                let log = observed.containers.iter().find(|c| c.id == *id).map(|c| c.log_path.clone());
+                let log = observed
+                    .containers
+                    .iter()
+                    .find(|c| c.id == *id)
+                    .map(|c| c.log_path.clone());
                 if let Some(log) = log.filter(|log| removed.is_ok() && !log.is_empty()) {
                     self.remove_logs(&log);
                 }
@@ -122,7 +164,12 @@ impl Worker {
 
     async fn create_sandbox(&mut self, pod: &Pod, attempt: u32) -> Result<bool, Timestamp> {
         let now = self.shared.env.clock.wall();
-        if let Some(until) = self.retries.get("sandbox/").and_then(|r| r.until).filter(|until| *until > now) {
+        if let Some(until) = self
+            .retries
+            .get("sandbox/")
+            .and_then(|r| r.until)
+            .filter(|until| *until > now)
+        {
             return Err(until);
         }
         let config = &self.shared.config;
@@ -136,7 +183,9 @@ impl Worker {
         );
         if attempt > 0 {
             let message = "Pod sandbox changed, it will be killed and re-created.";
-            self.shared.recorder.event(About::pod(pod), Kind::Normal, "SandboxChanged", message);
+            self.shared
+                .recorder
+                .event(About::pod(pod), Kind::Normal, "SandboxChanged", message);
         }
         match self.shared.runtime.run_sandbox(sandbox).await {
             Ok(SandboxId(id)) => {
@@ -146,8 +195,14 @@ impl Worker {
             }
             Err(error) => {
                 let message = format!("Failed to create pod sandbox: {error}");
-                self.shared.recorder.event(About::pod(pod), Kind::Warning, "FailedCreatePodSandBox", message);
-                Err(self.back_off("sandbox/", SignedDuration::from_secs(1), SignedDuration::from_secs(60)))
+                self.shared
+                    .recorder
+                    .event(About::pod(pod), Kind::Warning, "FailedCreatePodSandBox", message);
+                Err(self.back_off(
+                    "sandbox/",
+                    SignedDuration::from_secs(1),
+                    SignedDuration::from_secs(60),
+                ))
             }
         }
     }

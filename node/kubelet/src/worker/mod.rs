@@ -51,7 +51,11 @@ impl Shared {
     pub fn pod_facts(&self, observed: &Observed, pod: &Pod) -> PodFacts {
         let sandbox = observed.sandbox().map(|s| s.ips.clone()).unwrap_or_default();
         PodFacts {
-            pod_ips: if pod.spec.host_network { self.config.node_ips.clone() } else { sandbox },
+            pod_ips: if pod.spec.host_network {
+                self.config.node_ips.clone()
+            } else {
+                sandbox
+            },
             host_ips: self.config.node_ips.clone(),
             allocatable_cpu: i64::try_from(self.facts.cpus).unwrap_or(0) * 1000,
             allocatable_memory: i64::try_from(self.facts.memory).unwrap_or(i64::MAX),
@@ -101,23 +105,44 @@ impl Worker {
         let tasks = shared.env.tasks.child();
         let pod = input.borrow().pod.clone();
         let key = Key::new(&pod.metadata.namespace, &pod.metadata.name);
-        let writer =
-            StatusWriter::start(shared.client.clone(), &shared.env, &tasks, key, uid.clone(), pod.status.clone());
+        let writer = StatusWriter::start(
+            shared.client.clone(),
+            &shared.env,
+            &tasks,
+            key,
+            uid.clone(),
+            pod.status.clone(),
+        );
         let prober = Prober {
             runtime: shared.runtime.clone(),
             machine: shared.machine.clone(),
             clock: shared.env.clock.clone(),
+            tasks: tasks.clone(),
         };
-        let probes = Probes::new(prober, shared.recorder.clone(), shared.registry.clone(), tasks.clone());
-        let attempts = pod.status.init_container_statuses.iter().chain(&pod.status.container_statuses);
-        let attempts = attempts.filter(|s| !s.container_id.is_empty()).map(|s| (s.name.clone(), s.restart_count));
+        let probes = Probes::new(
+            prober,
+            shared.recorder.clone(),
+            shared.registry.clone(),
+            tasks.clone(),
+        );
+        let attempts = pod
+            .status
+            .init_container_statuses
+            .iter()
+            .chain(&pod.status.container_statuses);
+        let attempts = attempts
+            .filter(|s| !s.container_id.is_empty())
+            .map(|s| (s.name.clone(), s.restart_count));
         let worker = Self {
             shared: shared.clone(),
             uid,
             tasks: tasks.clone(),
             input,
             poke,
-            memory: Memory { attempts: attempts.collect(), ..Memory::default() },
+            memory: Memory {
+                attempts: attempts.collect(),
+                ..Memory::default()
+            },
             waiting: BTreeMap::new(),
             retries: BTreeMap::new(),
             killing: Arc::default(),
@@ -148,7 +173,9 @@ impl Worker {
                 () = self.shared.env.clock.sleep(limit) => {}
             }
         }
-        self.shared.sources.set(&self.uid, "", &std::collections::BTreeSet::new());
+        self.shared
+            .sources
+            .set(&self.uid, "", &std::collections::BTreeSet::new());
         self.shared.images.forget(&self.uid);
         self.shared.registry.forget(&self.uid);
         self.tasks.stop();
@@ -158,8 +185,14 @@ impl Worker {
         let input = self.input.borrow_and_update().clone();
         let pod = input.pod;
         self.memory.gone = input.gone;
-        let wanted = if input.gone { Default::default() } else { references(&pod) };
-        self.shared.sources.set(&self.uid, &pod.metadata.namespace, &wanted);
+        let wanted = if input.gone {
+            Default::default()
+        } else {
+            references(&pod)
+        };
+        self.shared
+            .sources
+            .set(&self.uid, &pod.metadata.namespace, &wanted);
         let observed = match self.observe().await {
             Ok(observed) => observed,
             Err(error) => {
@@ -185,7 +218,8 @@ impl Worker {
 
     fn after(&self, seconds: i64) -> Timestamp {
         let now = self.shared.env.clock.wall();
-        now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now)
+        now.saturating_add(SignedDuration::from_secs(seconds))
+            .unwrap_or(now)
     }
 
     async fn observe(&self) -> Result<Observed, runtime::Error> {
@@ -201,14 +235,23 @@ impl Worker {
 
     /// Takes in what probes found and what the dead said.
     fn note(&mut self, pod: &Arc<Pod>, observed: &Observed) {
-        let ip = self.shared.pod_facts(observed, pod).pod_ips.first().cloned().unwrap_or_default();
+        let ip = self
+            .shared
+            .pod_facts(observed, pod)
+            .pod_ips
+            .first()
+            .cloned()
+            .unwrap_or_default();
         let killing = self.killing();
-        let subjects = observed.running().filter(|c| !killing.contains_key(&c.id)).map(|c| Subject {
-            pod: pod.clone(),
-            container: c.name.clone(),
-            id: c.id.clone(),
-            ip: ip.clone(),
-        });
+        let subjects = observed
+            .running()
+            .filter(|c| !killing.contains_key(&c.id))
+            .map(|c| Subject {
+                pod: pod.clone(),
+                container: c.name.clone(),
+                id: c.id.clone(),
+                ip: ip.clone(),
+            });
         self.probes.sync(subjects.collect());
         let findings = self.probes.findings();
         self.memory.condemned = findings.condemned;
@@ -225,11 +268,16 @@ impl Worker {
         let known = |id: &ContainerId| observed.containers.iter().any(|c| c.id == *id);
         self.messages.retain(|id, _| known(id));
         self.memory.finished = matches!(self.writer.last().phase.as_str(), "Succeeded" | "Failed");
-        self.memory.attempts.retain(|name, _| observed.latest(name).is_none());
+        self.memory
+            .attempts
+            .retain(|name, _| observed.latest(name).is_none());
     }
 
     fn killing(&self) -> BTreeMap<ContainerId, i64> {
-        self.killing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.killing
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// activeDeadlineSeconds; when it will be over.
@@ -240,10 +288,17 @@ impl Worker {
         if deadline > now {
             return Some(deadline);
         }
-        if self.memory.failure.is_none() && !matches!(self.writer.last().phase.as_str(), "Succeeded" | "Failed") {
+        if self.memory.failure.is_none()
+            && !matches!(self.writer.last().phase.as_str(), "Succeeded" | "Failed")
+        {
             let message = "Pod was active on the node longer than the specified deadline";
-            self.memory.failure = Some(Failure { reason: "DeadlineExceeded".to_owned(), message: message.to_owned() });
-            self.shared.recorder.event(About::pod(pod), Kind::Normal, "DeadlineExceeded", message);
+            self.memory.failure = Some(Failure {
+                reason: "DeadlineExceeded".to_owned(),
+                message: message.to_owned(),
+            });
+            self.shared
+                .recorder
+                .event(About::pod(pod), Kind::Normal, "DeadlineExceeded", message);
         }
         None
     }
@@ -255,14 +310,32 @@ impl Worker {
             actions.iter().any(about)
         });
         for action in actions {
-            let Action::Wait { container, .. } = action else { continue };
-            let delay = self.memory.backoff.get(container).map(Backoff::delay).unwrap_or_default();
-            let message =
-                format!("back-off {} restarting failed container={container} pod={}", go_duration(delay), pod.full_name());
-            let waiting = Waiting { reason: "CrashLoopBackOff".to_owned(), message };
+            let Action::Wait { container, .. } = action else {
+                continue;
+            };
+            let delay = self
+                .memory
+                .backoff
+                .get(container)
+                .map(Backoff::delay)
+                .unwrap_or_default();
+            let message = format!(
+                "back-off {} restarting failed container={container} pod={}",
+                go_duration(delay),
+                pod.full_name()
+            );
+            let waiting = Waiting {
+                reason: "CrashLoopBackOff".to_owned(),
+                message,
+            };
             if self.waiting.insert(container.clone(), waiting.clone()) != Some(waiting) {
-                let told = format!("Back-off restarting failed container {container} in pod {}", pod.full_name());
-                self.shared.recorder.event(About::container(pod, container), Kind::Warning, "BackOff", told);
+                let told = format!(
+                    "Back-off restarting failed container {container} in pod {}",
+                    pod.full_name()
+                );
+                self.shared
+                    .recorder
+                    .event(About::container(pod, container), Kind::Warning, "BackOff", told);
             }
         }
     }
@@ -291,13 +364,19 @@ impl Worker {
     fn last_words(&self, pod: &Pod, container: &runtime::ContainerStatus) -> String {
         let machine = &self.shared.machine;
         let log = container.annotations.get(pod::TERMINATION_LOG);
-        let written = log.and_then(|path| machine.read_tail(path.as_ref(), 4096).ok()).unwrap_or_default();
+        let written = log
+            .and_then(|path| machine.read_tail(path.as_ref(), 4096).ok())
+            .unwrap_or_default();
         if !written.is_empty() {
             return String::from_utf8_lossy(&written).into_owned();
         }
-        let policy = pod.container(&container.name).map(|c| c.termination_message_policy.as_str());
+        let policy = pod
+            .container(&container.name)
+            .map(|c| c.termination_message_policy.as_str());
         if policy == Some("FallbackToLogsOnError") && container.exit_code != 0 {
-            let tail = machine.read_tail(container.log_path.as_ref(), 4096).unwrap_or_default();
+            let tail = machine
+                .read_tail(container.log_path.as_ref(), 4096)
+                .unwrap_or_default();
             return crate::logs::last_lines(&tail, 80, 2048);
         }
         container.message.clone()

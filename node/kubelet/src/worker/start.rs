@@ -23,7 +23,12 @@ impl Worker {
         attempt: u32,
     ) -> Result<(), Timestamp> {
         let now = self.shared.env.clock.wall();
-        if let Some(until) = self.retries.get(name).and_then(|r| r.until).filter(|until| *until > now) {
+        if let Some(until) = self
+            .retries
+            .get(name)
+            .and_then(|r| r.until)
+            .filter(|until| *until > now)
+        {
             return Err(until);
         }
         let (Some(container), Some(sandbox)) = (pod.container(name), observed.sandbox()) else {
@@ -32,7 +37,9 @@ impl Worker {
         let mut input = self.input.clone();
         let leaving = async {
             // The worker holds the other end as long as it lives.
-            let _ = input.wait_for(|i| i.gone || i.pod.metadata.deletion_timestamp.is_some()).await;
+            let _ = input
+                .wait_for(|i| i.gone || i.pod.metadata.deletion_timestamp.is_some())
+                .await;
         };
         let image = tokio::select! {
             biased;
@@ -46,19 +53,35 @@ impl Worker {
                 return Err(unavailable.until);
             }
         };
-        let config = match self.config(pod, observed, objects, container, attempt, &image).await {
+        let config = match self
+            .config(pod, observed, objects, container, attempt, &image)
+            .await
+        {
             Ok(config) => config,
             Err(why) => {
                 let error = format!("Error: {why}");
-                self.shared.recorder.event(About::container(pod, name), Kind::Warning, "Failed", error);
-                return Err(self.fail(name, "CreateContainerConfigError", why, SignedDuration::from_secs(10)));
+                self.shared
+                    .recorder
+                    .event(About::container(pod, name), Kind::Warning, "Failed", error);
+                return Err(self.fail(
+                    name,
+                    "CreateContainerConfigError",
+                    why,
+                    SignedDuration::from_secs(10),
+                ));
             }
         };
         self.launch(pod, sandbox.id.clone(), config).await
     }
 
     fn fail(&mut self, name: &str, reason: &str, message: String, first: SignedDuration) -> Timestamp {
-        self.waiting.insert(name.to_owned(), Waiting { reason: reason.to_owned(), message });
+        self.waiting.insert(
+            name.to_owned(),
+            Waiting {
+                reason: reason.to_owned(),
+                message,
+            },
+        );
         // A ConfigMap or Secret that comes later pokes the worker: only other failures must wait.
         let gate = reason != "CreateContainerConfigError";
         let now = self.shared.env.clock.wall();
@@ -80,19 +103,34 @@ impl Worker {
     ) -> Result<ContainerConfig, String> {
         let shared = &self.shared;
         let services = &shared.services;
-        if shared.env.clock.timeout(Duration::from_secs(10), services.synced()).await.is_none() {
+        if shared
+            .env
+            .clock
+            .timeout(Duration::from_secs(10), services.synced())
+            .await
+            .is_none()
+        {
             return Err("services have not yet been read at least once, cannot construct envvars".to_owned());
         }
         let facts = shared.pod_facts(observed, pod);
         let folder = shared.volumes.pod_dir(&pod.metadata.uid);
-        let termination_log = folder.join("containers").join(&container.name).join(attempt.to_string());
+        let termination_log = folder
+            .join("containers")
+            .join(&container.name)
+            .join(attempt.to_string());
         let write = |path: &PathBuf, bytes: &[u8], mode| {
-            shared.machine.write(path, bytes, mode).map_err(|e| format!("{}: {e}", path.display()))
+            shared
+                .machine
+                .write(path, bytes, mode)
+                .map_err(|e| format!("{}: {e}", path.display()))
         };
         write(&termination_log, b"", 0o666)?;
         let hosts = folder.join("etc-hosts");
         let host_file = if pod.spec.host_network {
-            let text = shared.machine.read_tail("/etc/hosts".as_ref(), 1 << 20).unwrap_or_default();
+            let text = shared
+                .machine
+                .read_tail("/etc/hosts".as_ref(), 1 << 20)
+                .unwrap_or_default();
             String::from_utf8_lossy(&text).into_owned()
         } else {
             String::new()
@@ -115,16 +153,30 @@ impl Worker {
         container_config(pod, container, &site)
     }
 
-    async fn launch(&mut self, pod: &Arc<Pod>, sandbox: SandboxId, config: ContainerConfig) -> Result<(), Timestamp> {
+    async fn launch(
+        &mut self,
+        pod: &Arc<Pod>,
+        sandbox: SandboxId,
+        config: ContainerConfig,
+    ) -> Result<(), Timestamp> {
         let (name, attempt) = (config.name.clone(), config.attempt);
         let about = About::container(pod, &name);
         let recorder = self.shared.recorder.clone();
-        let created = self.shared.runtime.create_container(sandbox.clone(), config).await;
+        let created = self
+            .shared
+            .runtime
+            .create_container(sandbox.clone(), config)
+            .await;
         let id = match created {
             Ok(id) => id,
             Err(error) => {
                 recorder.event(about, Kind::Warning, "Failed", format!("Error: {error}"));
-                return Err(self.fail(&name, "CreateContainerError", error.to_string(), SignedDuration::from_secs(10)));
+                return Err(self.fail(
+                    &name,
+                    "CreateContainerError",
+                    error.to_string(),
+                    SignedDuration::from_secs(10),
+                ));
             }
         };
         recorder.event(about.clone(), Kind::Normal, "Created", "Container created");
@@ -134,7 +186,12 @@ impl Worker {
         }
         if let Err(error) = self.shared.runtime.start_container(id.clone()).await {
             recorder.event(about, Kind::Warning, "Failed", format!("Error: {error}"));
-            let until = self.fail(&name, "RunContainerError", error.to_string(), SignedDuration::from_secs(10));
+            let until = self.fail(
+                &name,
+                "RunContainerError",
+                error.to_string(),
+                SignedDuration::from_secs(10),
+            );
             if matches!(error, runtime::Error::CannotRun(_)) {
                 // It counts as a run that ended: the crash back-off says when to try again.
                 self.retries.remove(&name);

@@ -24,6 +24,7 @@ impl Worker {
             runtime: self.shared.runtime.clone(),
             machine: self.shared.machine.clone(),
             clock: self.shared.env.clock.clone(),
+            tasks: self.tasks.clone(),
         }
     }
 
@@ -45,12 +46,31 @@ impl Worker {
         drop(killing);
         let shared = self.shared.clone();
         if first {
-            let message = if why.is_empty() { format!("Stopping container {name}") } else { why };
-            shared.recorder.event(About::container(pod, &name), Kind::Normal, "Killing", message);
+            let message = if why.is_empty() {
+                format!("Stopping container {name}")
+            } else {
+                why
+            };
+            shared
+                .recorder
+                .event(About::container(pod, &name), Kind::Normal, "Killing", message);
         }
-        let hook = pod.container(&name).and_then(|c| c.lifecycle.pre_stop.clone()).filter(|_| first && grace > 0);
-        let ip = shared.pod_facts(observed, pod).pod_ips.first().cloned().unwrap_or_default();
-        let subject = Subject { pod: pod.clone(), container: name, id: id.clone(), ip };
+        let hook = pod
+            .container(&name)
+            .and_then(|c| c.lifecycle.pre_stop.clone())
+            .filter(|_| first && grace > 0);
+        let ip = shared
+            .pod_facts(observed, pod)
+            .pod_ips
+            .first()
+            .cloned()
+            .unwrap_or_default();
+        let subject = Subject {
+            pod: pod.clone(),
+            container: name,
+            id: id.clone(),
+            ip,
+        };
         let (prober, killing, poke) = (self.prober(), self.killing.clone(), self.poke.clone());
         self.tasks.spawn("kill", async move {
             let mut left = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
@@ -58,10 +78,17 @@ impl Worker {
                 let began = shared.env.clock.now();
                 if let Err(why) = prober.run(&subject, &hook, left).await {
                     let about = About::container(&subject.pod, &subject.container);
-                    shared.recorder.event(about, Kind::Warning, "FailedPreStopHook", format!("PreStopHook failed: {why}"));
+                    shared.recorder.event(
+                        about,
+                        Kind::Warning,
+                        "FailedPreStopHook",
+                        format!("PreStopHook failed: {why}"),
+                    );
                 }
                 // However long the hook took, the process gets a moment, as upstream's minimum of two seconds.
-                left = left.saturating_sub(shared.env.clock.now() - began).max(Duration::from_secs(2));
+                left = left
+                    .saturating_sub(shared.env.clock.now() - began)
+                    .max(Duration::from_secs(2));
             }
             if let Err(error) = shared.runtime.stop_container(id.clone(), left).await {
                 tracing::warn!(container = id.0, %error, "container not stopped");
@@ -77,14 +104,28 @@ impl Worker {
         let hook: Option<Handler> = pod.container(name).and_then(|c| c.lifecycle.post_start.clone());
         let Some(hook) = hook else { return };
         let ip = self.writer.last().pod_ip.unwrap_or_default();
-        let subject = Subject { pod: pod.clone(), container: name.to_owned(), id: id.clone(), ip };
+        let subject = Subject {
+            pod: pod.clone(),
+            container: name.to_owned(),
+            id: id.clone(),
+            ip,
+        };
         let (prober, shared) = (self.prober(), self.shared.clone());
         self.tasks.spawn("post-start", async move {
             let limit = Duration::from_secs(3600);
-            let Err(why) = prober.run(&subject, &hook, limit).await else { return };
+            let Err(why) = prober.run(&subject, &hook, limit).await else {
+                return;
+            };
             let about = About::container(&subject.pod, &subject.container);
-            shared.recorder.event(about.clone(), Kind::Warning, "FailedPostStartHook", format!("PostStartHook failed: {why}"));
-            shared.recorder.event(about, Kind::Normal, "Killing", "FailedPostStartHook");
+            shared.recorder.event(
+                about.clone(),
+                Kind::Warning,
+                "FailedPostStartHook",
+                format!("PostStartHook failed: {why}"),
+            );
+            shared
+                .recorder
+                .event(about, Kind::Normal, "Killing", "FailedPostStartHook");
             let grace = Duration::from_secs(u64::try_from(subject.pod.grace()).unwrap_or(30));
             if let Err(error) = shared.runtime.stop_container(id, grace).await {
                 tracing::warn!(%error, "container not stopped after its failed postStart hook");
@@ -94,8 +135,16 @@ impl Worker {
 
     pub(super) fn remove_logs(&self, log: &str) {
         let path = Path::new(log);
-        let (Some(folder), Some(file)) = (path.parent(), path.file_name().and_then(|f| f.to_str())) else { return };
-        for name in self.shared.machine.children(folder).into_iter().filter(|n| n.starts_with(file)) {
+        let (Some(folder), Some(file)) = (path.parent(), path.file_name().and_then(|f| f.to_str())) else {
+            return;
+        };
+        for name in self
+            .shared
+            .machine
+            .children(folder)
+            .into_iter()
+            .filter(|n| n.starts_with(file))
+        {
             if let Err(error) = self.shared.machine.remove_tree(&folder.join(&name)) {
                 tracing::debug!(log = name, %error, "log not removed");
             }
@@ -106,7 +155,10 @@ impl Worker {
     pub(super) async fn finalize(&mut self, pod: &Pod) -> Next {
         let meta = &pod.metadata;
         let machine = &self.shared.machine;
-        let left = [self.shared.volumes.remove(&self.uid), machine.remove_tree(&log_directory(&self.shared.config.log_dir, pod))];
+        let left = [
+            self.shared.volumes.remove(&self.uid),
+            machine.remove_tree(&log_directory(&self.shared.config.log_dir, pod)),
+        ];
         if let Some(error) = left.into_iter().find_map(Result::err) {
             tracing::warn!(pod = pod.full_name(), %error, "cannot clean up");
             return Next::Wait(Some(self.after(1)));
@@ -115,9 +167,17 @@ impl Worker {
             return Next::Done;
         }
         self.writer.flushed().await;
-        let options =
-            DeleteOptions { uid: Some(self.uid.clone()), grace_period_seconds: Some(0), ..DeleteOptions::default() };
-        match self.shared.client.delete(&PODS, &Key::new(&meta.namespace, &meta.name), options).await {
+        let options = DeleteOptions {
+            uid: Some(self.uid.clone()),
+            grace_period_seconds: Some(0),
+            ..DeleteOptions::default()
+        };
+        match self
+            .shared
+            .client
+            .delete(&PODS, &Key::new(&meta.namespace, &meta.name), options)
+            .await
+        {
             Ok(_) if meta.finalizers.is_empty() => Next::Done,
             // Someone else's finalizer holds the object: the worker stays until it is gone.
             Ok(_) => Next::Wait(None),
