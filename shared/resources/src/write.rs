@@ -121,7 +121,7 @@ fn update<K: Kind>(
         Op::Subresource(_) if given.is_some() => {}
         Op::Subresource(name) => new.prepare_subresource(name, old),
     }
-    if K::GENERATION && new.spec_changed(old) {
+    if K::GENERATION && request.op != Op::Status && new.spec_changed(old) {
         let generation = old.metadata().generation.unwrap_or_default() + 1;
         new.metadata_mut().generation = Some(generation);
     }

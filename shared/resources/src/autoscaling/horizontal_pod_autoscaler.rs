@@ -66,7 +66,10 @@ impl Kind for HorizontalPodAutoscaler {
                 None,
             );
         }
-        self.status.get_or_insert_default();
+        self.status
+            .get_or_insert_default()
+            .current_replicas
+            .take_if(|count| *count == 0);
     }
 
     fn prepare_create(&mut self, _: &WriteRequest<'_>) {

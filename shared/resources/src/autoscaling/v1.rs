@@ -47,7 +47,7 @@ pub(super) fn to_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
         HorizontalPodAutoscalerStatus {
             conditions,
             current_metrics: Some(current),
-            current_replicas: Some(status.current_replicas),
+            current_replicas: Some(status.current_replicas).filter(|&count| count != 0),
             desired_replicas: status.desired_replicas,
             last_scale_time: status.last_scale_time,
             observed_generation: status.observed_generation,

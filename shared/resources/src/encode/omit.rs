@@ -47,7 +47,6 @@ const DROPPED: &[(&str, &str)] = &[
     ("Event", "count"),
     ("Event", "deprecatedCount"),
     ("EventSeries", "count"),
-    ("HorizontalPodAutoscalerStatus", "currentReplicas"),
     ("NodeSpec", "unschedulable"),
     ("ObjectMeta", "generation"),
     ("PersistentVolumeClaimVolumeSource", "readOnly"),

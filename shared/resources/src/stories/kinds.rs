@@ -109,6 +109,15 @@ fn a_service_gets_an_address_and_keeps_it() {
         moved,
         r#"Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["10.96.0.2"]: may not change once set"#
     );
+    let moved = update(
+        &stored.replace(r#""clusterIP":"10.96.0.1""#, r#""clusterIP":"10.96.0.2""#),
+        &stored,
+    )
+    .unwrap_err();
+    assert_eq!(
+        moved,
+        r#"Service "web" is invalid: spec.clusterIPs[0]: Invalid value: ["10.96.0.2"]: may not change once set"#
+    );
     let headless = create(&SERVICE.replace(r#""spec":{"#, r#""spec":{"clusterIP":"None","#));
     assert!(headless.contains(r#""clusterIP":"None","clusterIPs":["None"]"#));
     let numbered = create(&SERVICE.replace(r#""spec":{"#, r#""spec":{"type":"NodePort","#));

@@ -26,6 +26,12 @@ fn generation_counts_changes_of_the_spec() {
         &stored,
     );
     assert!(labelled.unwrap().contains(r#""generation":1"#));
+    let revision = stored.replace(
+        r#""name":"web","namespace""#,
+        r#""name":"web","annotations":{"deployment.kubernetes.io/revision":"1"},"namespace""#,
+    );
+    let revision = run(&revision, Some(&stored), Op::Status, &Small::usual()).unwrap();
+    assert!(revision.contains(r#""generation":1"#) && revision.contains("revision"));
     let status = stored.replace(r#""status":{}"#, r#""status":{"readyReplicas":0,"replicas":1}"#);
     let status = run(&status, Some(&stored), Op::Status, &Small::usual()).unwrap();
     assert!(status.ends_with(r#""status":{"replicas":1}}"#) && status.contains(r#""generation":1"#));

@@ -153,6 +153,14 @@ fn default_addresses(spec: &mut ServiceSpec) {
 
 /// An update that leaves out what was allocated keeps it.
 fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
+    // A client that knows the old field only changes it only: the new one follows.
+    if new.cluster_ip != old.cluster_ip && new.cluster_ips == old.cluster_ips {
+        new.cluster_ips = new
+            .cluster_ip
+            .clone()
+            .filter(|ip| !ip.is_empty())
+            .map(|ip| vec![ip]);
+    }
     if kind(new) == "ExternalName" {
         if kind(old) != "ExternalName" {
             (new.cluster_ip, new.cluster_ips) = (None, None);
