@@ -21,7 +21,15 @@ const V1_CONTROLLERS: [&str; 7] = ["cpu", "cpuacct", "memory", "pids", "devices"
 
 /// Devices that a container may use, in the words of the version 1 controller.
 const DEVICES: [&str; 10] = [
-    "c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm",
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:2 rwm",
     "c 136:* rwm",
 ];
 
@@ -43,15 +51,20 @@ impl Cgroups {
     fn from_mounts(root: &str, mounts: &str) -> io::Result<Self> {
         let (mut v1, mut v2) = (BTreeMap::new(), None);
         for line in mounts.lines() {
-            let Some((left, right)) = line.split_once(" - ") else { continue };
-            let Some(point) = left.split(' ').nth(4) else { continue };
+            let Some((left, right)) = line.split_once(" - ") else {
+                continue;
+            };
+            let Some(point) = left.split(' ').nth(4) else {
+                continue;
+            };
             let mut fields = right.split(' ');
             match fields.next() {
                 Some("cgroup2") => v2 = v2.or_else(|| Some(PathBuf::from(point))),
                 Some("cgroup") => {
                     for option in fields.nth(1).unwrap_or_default().split(',') {
                         if V1_CONTROLLERS.contains(&option) {
-                            v1.entry(option.to_owned()).or_insert_with(|| PathBuf::from(point));
+                            v1.entry(option.to_owned())
+                                .or_insert_with(|| PathBuf::from(point));
                         }
                     }
                 }
@@ -61,9 +74,16 @@ impl Cgroups {
         // Beside version 1, version 2 has no controllers worth having.
         let v2 = v2.filter(|_| v1.is_empty());
         if v1.is_empty() && v2.is_none() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "no cgroup file system is mounted"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "no cgroup file system is mounted",
+            ));
         }
-        Ok(Self { root: root.trim_end_matches('/').to_owned(), v1, v2 })
+        Ok(Self {
+            root: root.trim_end_matches('/').to_owned(),
+            v1,
+            v2,
+        })
     }
 
     /// Whether version 2 is in charge.
@@ -78,18 +98,31 @@ impl Cgroups {
             return vec![(top, "cgroup2".to_owned(), String::new())];
         }
         let mut by_mount: BTreeMap<&PathBuf, Vec<&str>> = BTreeMap::new();
-        self.v1.iter().for_each(|(controller, mount)| by_mount.entry(mount).or_default().push(controller));
+        self.v1
+            .iter()
+            .for_each(|(controller, mount)| by_mount.entry(mount).or_default().push(controller));
         let inside = by_mount.into_iter().filter_map(|(mount, controllers)| {
-            Some((top.join(mount.file_name()?), "cgroup".to_owned(), controllers.join(",")))
+            Some((
+                top.join(mount.file_name()?),
+                "cgroup".to_owned(),
+                controllers.join(","),
+            ))
         });
-        std::iter::once((top.clone(), "tmpfs".to_owned(), "mode=755".to_owned())).chain(inside).collect()
+        std::iter::once((top.clone(), "tmpfs".to_owned(), "mode=755".to_owned()))
+            .chain(inside)
+            .collect()
     }
 
     /// The folders of the group `path`, one a hierarchy.
     pub(crate) fn dirs(&self, path: &str) -> Vec<PathBuf> {
         let relative = format!("{}/{}", self.root, path.trim_matches('/'));
         let relative = relative.trim_matches('/');
-        let mut dirs: Vec<PathBuf> = self.v1.values().chain(&self.v2).map(|mount| mount.join(relative)).collect();
+        let mut dirs: Vec<PathBuf> = self
+            .v1
+            .values()
+            .chain(&self.v2)
+            .map(|mount| mount.join(relative))
+            .collect();
         dirs.sort();
         dirs.dedup();
         dirs
@@ -129,7 +162,11 @@ impl Cgroups {
         let v2 = self.unified();
         if r.cpu_shares > 0 && v2 {
             let shares = r.cpu_shares.clamp(2, 262_144);
-            files.push(("cpu", "cpu.weight", (1 + ((shares - 2) * 9999) / 262_142).to_string()));
+            files.push((
+                "cpu",
+                "cpu.weight",
+                (1 + ((shares - 2) * 9999) / 262_142).to_string(),
+            ));
         } else if r.cpu_shares > 0 {
             files.push(("cpu", "cpu.shares", r.cpu_shares.to_string()));
         }
@@ -144,7 +181,11 @@ impl Cgroups {
             files.push(("memory", "memory.swap.max", "0".to_owned()));
         } else if r.memory_limit > 0 {
             files.push(("memory", "memory.limit_in_bytes", r.memory_limit.to_string()));
-            files.push(("memory", "memory.memsw.limit_in_bytes", r.memory_limit.to_string()));
+            files.push((
+                "memory",
+                "memory.memsw.limit_in_bytes",
+                r.memory_limit.to_string(),
+            ));
         }
         if r.pids_limit > 0 {
             files.push(("pids", "pids.max", r.pids_limit.to_string()));
@@ -158,10 +199,15 @@ impl Cgroups {
             return crate::device_filter::attach(&self.dirs(path)[0]);
         }
         let Some(dir) = self.dir("devices", path) else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "cgroup controller devices is not available"));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "cgroup controller devices is not available",
+            ));
         };
         set(&dir.join("devices.deny"), "a")?;
-        DEVICES.iter().try_for_each(|rule| set(&dir.join("devices.allow"), rule))
+        DEVICES
+            .iter()
+            .try_for_each(|rule| set(&dir.join("devices.allow"), rule))
     }
 
     /// Removes the group `path` with those in it; what is in use stays and is an error.
@@ -169,16 +215,10 @@ impl Cgroups {
         self.dirs(path).iter().try_for_each(|dir| remove_tree(dir))
     }
 
-    /// Removes the groups above `path` that are empty.
-    pub(crate) fn prune_above(&self, path: &str) {
-        let mut path = path.trim_matches('/');
-        while let Some((above, _)) = path.rsplit_once('/') {
-            self.dirs(above).iter().for_each(|dir| drop(fs::remove_dir(dir)));
-            path = above;
-        }
-        if !self.root.is_empty() {
-            self.dirs("").iter().for_each(|dir| drop(fs::remove_dir(dir)));
-        }
+    /// Removes all groups of ours that nothing is in; true when none is left.
+    pub(crate) fn prune(&self) -> bool {
+        // Without a root of our own we cannot tell whose a group is.
+        self.root.is_empty() || self.dirs("").iter().filter(|dir| !prune_tree(dir)).count() == 0
     }
 
     /// What the group `path` uses.
@@ -190,7 +230,8 @@ impl Cgroups {
             let cpu = keyed(&memory.join("cpu.stat"))?;
             return Ok(Usage {
                 cpu_nanos: cpu.get("usage_usec").copied().unwrap_or_default() * 1000,
-                memory_working_set: total.saturating_sub(stat.get("inactive_file").copied().unwrap_or_default()),
+                memory_working_set: total
+                    .saturating_sub(stat.get("inactive_file").copied().unwrap_or_default()),
                 memory_rss: stat.get("anon").copied().unwrap_or_default(),
             });
         }
@@ -199,7 +240,8 @@ impl Cgroups {
         let cpu = self.dir("cpuacct", path).unwrap_or_default();
         Ok(Usage {
             cpu_nanos: number(&cpu.join("cpuacct.usage"))?,
-            memory_working_set: total.saturating_sub(stat.get("total_inactive_file").copied().unwrap_or_default()),
+            memory_working_set: total
+                .saturating_sub(stat.get("total_inactive_file").copied().unwrap_or_default()),
             memory_rss: stat.get("total_rss").copied().unwrap_or_default(),
         })
     }
@@ -207,7 +249,8 @@ impl Cgroups {
 
 /// Puts the calling process into the group with these folders.
 pub(crate) fn join(dirs: &[PathBuf]) -> io::Result<()> {
-    dirs.iter().try_for_each(|dir| set(&dir.join("cgroup.procs"), "0"))
+    dirs.iter()
+        .try_for_each(|dir| set(&dir.join("cgroup.procs"), "0"))
 }
 
 /// Kills every process in the group with these folders, and in those under it.
@@ -215,7 +258,10 @@ pub(crate) fn kill(dirs: &[PathBuf]) {
     for dir in dirs {
         if fs::write(dir.join("cgroup.kill"), "1").is_err() {
             processes(dir).into_iter().for_each(|pid| {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
             });
         }
     }
@@ -224,15 +270,27 @@ pub(crate) fn kill(dirs: &[PathBuf]) {
 /// The processes in the group with this folder, and in those under it.
 pub(crate) fn processes(dir: &Path) -> Vec<i32> {
     let own = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-    let mut pids: Vec<i32> = own.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
-    subfolders(dir).iter().for_each(|below| pids.extend(processes(below)));
+    let mut pids: Vec<i32> = own
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .filter(|pid| *pid > 0)
+        .collect();
+    subfolders(dir)
+        .iter()
+        .for_each(|below| pids.extend(processes(below)));
     pids
 }
 
 /// How many processes of the group with these folders were killed for want of memory.
 pub(crate) fn oom_kills(dirs: &[PathBuf]) -> u64 {
-    let files = dirs.iter().flat_map(|dir| [dir.join("memory.events"), dir.join("memory.oom_control")]);
-    files.filter_map(|file| keyed(&file).ok()).filter_map(|keys| keys.get("oom_kill").copied()).max().unwrap_or(0)
+    let files = dirs
+        .iter()
+        .flat_map(|dir| [dir.join("memory.events"), dir.join("memory.oom_control")]);
+    files
+        .filter_map(|file| keyed(&file).ok())
+        .filter_map(|keys| keys.get("oom_kill").copied())
+        .max()
+        .unwrap_or(0)
 }
 
 /// Turns on the controllers from the root down to above `dir`.
@@ -241,7 +299,10 @@ fn delegate(mount: &Path, dir: &Path) -> io::Result<()> {
     let mut at = mount.to_owned();
     for part in relative.components() {
         let there = fs::read_to_string(at.join("cgroup.controllers"))?;
-        for controller in ["cpu", "memory", "pids"].iter().filter(|c| there.split_whitespace().any(|t| t == **c)) {
+        for controller in ["cpu", "memory", "pids"]
+            .iter()
+            .filter(|c| there.split_whitespace().any(|t| t == **c))
+        {
             set(&at.join("cgroup.subtree_control"), &format!("+{controller}"))?;
         }
         at.push(part);
@@ -252,21 +313,34 @@ fn delegate(mount: &Path, dir: &Path) -> io::Result<()> {
 fn remove_tree(dir: &Path) -> io::Result<()> {
     subfolders(dir).iter().try_for_each(|below| remove_tree(below))?;
     match fs::remove_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(io::Error::new(error.kind(), format!("{}: {error}", dir.display())))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", dir.display()),
+        )),
         _ => Ok(()),
     }
 }
 
+fn prune_tree(dir: &Path) -> bool {
+    let left = subfolders(dir).iter().filter(|below| !prune_tree(below)).count();
+    left == 0 && fs::remove_dir(dir).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
+}
+
 fn subfolders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn set(file: &Path, value: &str) -> io::Result<()> {
-    fs::write(file, value)
-        .map_err(|error| io::Error::new(error.kind(), format!("writing {value:?} to {}: {error}", file.display())))
+    fs::write(file, value).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("writing {value:?} to {}: {error}", file.display()),
+        )
+    })
 }
 
 fn number(file: &Path) -> io::Result<u64> {
@@ -276,7 +350,9 @@ fn number(file: &Path) -> io::Result<u64> {
 fn keyed(file: &Path) -> io::Result<BTreeMap<String, u64>> {
     let text = fs::read_to_string(file)?;
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    Ok(pairs.filter_map(|(key, value)| Some((key.to_owned(), value.trim().parse().ok()?))).collect())
+    Ok(pairs
+        .filter_map(|(key, value)| Some((key.to_owned(), value.trim().parse().ok()?)))
+        .collect())
 }
 
 #[cfg(test)]
@@ -292,13 +368,17 @@ mod tests {
         let groups = Cgroups::from_mounts("/ferrokube", HYBRID).unwrap();
         assert!(!groups.unified());
         let dirs = groups.dirs("/kubepods/podX");
-        assert_eq!(dirs[0], PathBuf::from("/sys/fs/cgroup/cpu/ferrokube/kubepods/podX"));
+        assert_eq!(
+            dirs[0],
+            PathBuf::from("/sys/fs/cgroup/cpu/ferrokube/kubepods/podX")
+        );
         assert_eq!(dirs.len(), 2);
     }
 
     #[test]
     fn version_2_limits() {
-        let groups = Cgroups::from_mounts("/", "41 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n").unwrap();
+        let groups =
+            Cgroups::from_mounts("/", "41 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n").unwrap();
         assert_eq!(groups.dirs("/a"), [PathBuf::from("/sys/fs/cgroup/a")]);
         let limits = Resources {
             cpu_shares: 1024,
@@ -307,8 +387,18 @@ mod tests {
             pids_limit: 7,
             ..Resources::default()
         };
-        let files: Vec<_> = groups.limits(&limits).into_iter().map(|(_, f, v)| format!("{f}={v}")).collect();
-        let want = ["cpu.weight=39", "cpu.max=50000 100000", "memory.max=1048576", "memory.swap.max=0", "pids.max=7"];
+        let files: Vec<_> = groups
+            .limits(&limits)
+            .into_iter()
+            .map(|(_, f, v)| format!("{f}={v}"))
+            .collect();
+        let want = [
+            "cpu.weight=39",
+            "cpu.max=50000 100000",
+            "memory.max=1048576",
+            "memory.swap.max=0",
+            "pids.max=7",
+        ];
         assert_eq!(files, want);
     }
 }

@@ -126,7 +126,11 @@ fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
     #[expect(unsafe_code, reason = "bpf(2) has no safe wrapper")]
     // SAFETY: the pointer and size are those of a live `repr(C)` value; what it points to outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *const T, size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result as i32)
+    }
 }
 
 fn own(fd: i32) -> OwnedFd {
@@ -147,13 +151,25 @@ mod tests {
     #[test]
     fn a_disk_cannot_be_opened_and_null_can() {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let unified = mounts.lines().find(|line| line.contains(" - cgroup2 ")).expect("a cgroup2 mount");
-        let dir = Path::new(unified.split(' ').nth(4).unwrap()).join(format!("filter-{}", std::process::id()));
+        let unified = mounts
+            .lines()
+            .find(|line| line.contains(" - cgroup2 "))
+            .expect("a cgroup2 mount");
+        let dir =
+            Path::new(unified.split(' ').nth(4).unwrap()).join(format!("filter-{}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         let attached = attach(&dir);
         let run = |path: &str| {
-            let script = format!("echo $$ > {}/cgroup.procs && exec head -c 1 {path} > /dev/null", dir.display());
-            std::process::Command::new("sh").args(["-c", &script]).output().unwrap().status.success()
+            let script = format!(
+                "echo $$ > {}/cgroup.procs && exec head -c 1 {path} > /dev/null",
+                dir.display()
+            );
+            std::process::Command::new("sh")
+                .args(["-c", &script])
+                .output()
+                .unwrap()
+                .status
+                .success()
         };
         let (null, kmsg) = (run("/dev/zero"), run("/dev/kmsg"));
         assert_eq!(cgroup::processes(&dir), Vec::<i32>::new());

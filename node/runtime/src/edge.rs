@@ -8,11 +8,15 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;
 
 /// Names a pod sandbox.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct SandboxId(pub String);
 
 /// Names a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct ContainerId(pub String);
 
 /// A pod sandbox to make: namespaces, network, cgroup parent, resolv.conf.
@@ -394,7 +398,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// All sandboxes.
     fn sandboxes(&self) -> BoxFuture<'_, Result<Vec<SandboxStatus>>>;
     /// Makes a container.
-    fn create_container(&self, sandbox: SandboxId, config: ContainerConfig) -> BoxFuture<'_, Result<ContainerId>>;
+    fn create_container(
+        &self,
+        sandbox: SandboxId,
+        config: ContainerConfig,
+    ) -> BoxFuture<'_, Result<ContainerId>>;
     /// Starts it; [`Error::CannotRun`] when its program cannot be.
     fn start_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>>;
     /// Asks it to stop, kills it after `grace`; returns when it is gone.

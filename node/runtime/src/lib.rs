@@ -18,4 +18,4 @@ mod supervisor;
 
 pub use edge::*;
 pub use native::{Config, Native};
-pub use program::{applets, hook};
+pub use program::{Applet, applets, hook};

@@ -13,9 +13,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A part of the program that runs in a process of its own: its arguments in, its exit code out.
+pub type Applet = fn(Vec<OsString>) -> i32;
+
 /// What the runtime runs in processes of its own: name, and what does it. A binary that links this crate must call
 /// [`hook`] before anything else.
-pub fn applets() -> &'static [(&'static str, fn(Vec<OsString>) -> i32)] {
+pub fn applets() -> &'static [(&'static str, Applet)] {
     &[("ferrokube-pod", supervisor::main)]
 }
 
@@ -42,7 +45,8 @@ impl Sealed {
         let memory = memfd_create(c"ferrokube", executable).or_else(|_| memfd_create(c"ferrokube", flags))?;
         let mut memory = File::from(memory);
         io::copy(&mut File::open(path)?, &mut memory)?;
-        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+        let seals =
+            SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
         fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
         Ok(Self(memory.into()))
     }

@@ -40,11 +40,19 @@ pub(crate) enum Command {
     Signal { container: String, signal: i32 },
     /// Run a command in a container. Beside it: stdin, stdout, stderr; none with a terminal. Answers: `Started` (with
     /// the terminal beside it) or `Failed`, then `Exited`. Closing the connection before kills it.
-    Exec { container: String, command: Vec<String>, tty: bool },
+    Exec {
+        container: String,
+        command: Vec<String>,
+        tty: bool,
+    },
     /// Join a container's streams. Beside it: stdin (if told), stdout, stderr. Answers: `Done`, then `Exited`.
     Attach { container: String, stdin: bool },
     /// Set the size of a container's terminal. Answer: `Done` or `NotFound`.
-    Resize { container: String, width: u16, height: u16 },
+    Resize {
+        container: String,
+        width: u16,
+        height: u16,
+    },
     /// Open a container's log file anew. Answer: `Done`, `NotFound` or `Failed`.
     ReopenLog { container: String },
     /// Make a TCP socket in the sandbox's network namespace. Answer: `Done` with the socket beside it, or `Failed`.
@@ -112,12 +120,21 @@ pub(crate) struct ContainerNow {
 pub(crate) fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, fds: &[RawFd]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
     if bytes.len() > MESSAGE_LIMIT {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "message too long for the supervisor's socket"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "message too long for the supervisor's socket",
+        ));
     }
     let rights = [ControlMessage::ScmRights(fds)];
     let beside: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
     loop {
-        match sendmsg::<UnixAddr>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], beside, MsgFlags::MSG_NOSIGNAL, None) {
+        match sendmsg::<UnixAddr>(
+            socket.as_raw_fd(),
+            &[IoSlice::new(&bytes)],
+            beside,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        ) {
             Err(Errno::EINTR) => {}
             other => return other.map(|_| ()).map_err(io::Error::from),
         }
@@ -151,7 +168,10 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result
     Ok(Some((serde_json::from_slice(&bytes[..length])?, fds)))
 }
 
-#[expect(unsafe_code, reason = "descriptors that came in a message are ours and nobody else's")]
+#[expect(
+    unsafe_code,
+    reason = "descriptors that came in a message are ours and nobody else's"
+)]
 fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: the kernel has just made this descriptor for this process; it is wrapped exactly once.
     unsafe { OwnedFd::from_raw_fd(fd) }

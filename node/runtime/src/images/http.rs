@@ -36,14 +36,21 @@ pub(super) async fn get(
     let first = authority(&url)?;
     for _ in 0..REDIRECT_LIMIT {
         let same = authority(&url)? == first;
-        let kept = headers.iter().filter(|(name, _)| same || *name != AUTHORIZATION.as_str());
+        let kept = headers
+            .iter()
+            .filter(|(name, _)| same || *name != AUTHORIZATION.as_str());
         let response = get_once(env, registries, &url, kept.cloned().collect()).await?;
         let moved = matches!(
             response.status(),
-            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER
-                | StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+            StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT
         );
-        let Some(to) = response.headers().get(LOCATION).filter(|_| moved) else { return Ok(response) };
+        let Some(to) = response.headers().get(LOCATION).filter(|_| moved) else {
+            return Ok(response);
+        };
         let to = to.to_str().map_err(io::Error::other)?;
         url = if to.starts_with('/') {
             let (scheme, _) = url.split_once("://").unwrap_or(("https", ""));
@@ -52,11 +59,15 @@ pub(super) async fn get(
             to.to_owned()
         };
     }
-    Err(io::Error::other(format!("Get {url:?}: stopped after {REDIRECT_LIMIT} redirects")))
+    Err(io::Error::other(format!(
+        "Get {url:?}: stopped after {REDIRECT_LIMIT} redirects"
+    )))
 }
 
 fn authority(url: &str) -> io::Result<String> {
-    let uri: Uri = url.parse().map_err(|error| io::Error::other(format!("{url:?}: {error}")))?;
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| io::Error::other(format!("{url:?}: {error}")))?;
     Ok(uri.authority().map(ToString::to_string).unwrap_or_default())
 }
 
@@ -67,14 +78,20 @@ async fn get_once(
     headers: Vec<(&str, String)>,
 ) -> io::Result<Response<Incoming>> {
     let uri: Uri = url.parse().map_err(io::Error::other)?;
-    let said = |error: io::Error| io::Error::new(error.kind(), format!("failed to do request: Get {url:?}: {error}"));
+    let said = |error: io::Error| {
+        io::Error::new(
+            error.kind(),
+            format!("failed to do request: Get {url:?}: {error}"),
+        )
+    };
     let host = uri.host().unwrap_or_default().to_owned();
     let secure = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request =
-        Request::get(path).header(HOST, &authority).header(USER_AGENT, concat!("ferrokube/", env!("CARGO_PKG_VERSION")));
+    let mut request = Request::get(path)
+        .header(HOST, &authority)
+        .header(USER_AGENT, concat!("ferrokube/", env!("CARGO_PKG_VERSION")));
     for (name, value) in headers {
         request = request.header(name, value);
     }
@@ -87,17 +104,27 @@ async fn get_once(
         let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         let config = tls(&registries.config(&authority).tls)?;
-        let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
+        let stream = tokio_rustls::TlsConnector::from(config)
+            .connect(name, stream)
+            .await?;
         exchange(env, stream, request).await
     };
     let late = || io::Error::new(io::ErrorKind::TimedOut, "timeout awaiting response headers");
-    env.clock.timeout(ANSWER_LIMIT, answer).await.unwrap_or_else(|| Err(late())).map_err(said)
+    env.clock
+        .timeout(ANSWER_LIMIT, answer)
+        .await
+        .unwrap_or_else(|| Err(late()))
+        .map_err(said)
 }
 
 async fn connect(env: &Env, host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for ip in resolve::addresses(env, host).await? {
-        let failed = match env.clock.timeout(CONNECT_LIMIT, TcpStream::connect((ip, port))).await {
+        let failed = match env
+            .clock
+            .timeout(CONNECT_LIMIT, TcpStream::connect((ip, port)))
+            .await
+        {
             Some(Ok(stream)) => return Ok(stream),
             Some(Err(error)) => error,
             None => io::Error::new(io::ErrorKind::TimedOut, "i/o timeout"),
@@ -111,8 +138,9 @@ async fn exchange<S>(env: &Env, stream: S, request: Request<Empty<Bytes>>) -> io
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
     env.tasks.spawn("registry connection", async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "registry connection");
@@ -123,18 +151,27 @@ where
 
 fn tls(tls: &Tls) -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
     if tls.insecure_skip_verify {
         let any = Arc::new(AnyCertificate(provider));
-        return Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth()));
+        return Ok(Arc::new(
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(any)
+                .with_no_client_auth(),
+        ));
     }
     let file = tls.ca_file.as_deref().unwrap_or(Path::new(AUTHORITIES));
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file)
-        .map_err(|error| io::Error::other(format!("certificate authorities in {}: {error}", file.display())))?;
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| {
+        io::Error::other(format!("certificate authorities in {}: {error}", file.display()))
+    })?;
     roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    Ok(Arc::new(
+        builder.with_root_certificates(roots).with_no_client_auth(),
+    ))
 }
 
 /// For hosts with `insecure_skip_verify`: whoever answers is believed to be the host.

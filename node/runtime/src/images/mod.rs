@@ -74,7 +74,14 @@ impl Images {
                 records.insert(record.id.clone(), record);
             }
         }
-        Ok(Self { dir, registries, env, records: Mutex::new(records), pulling: tokio::sync::RwLock::new(()), turns: Mutex::default() })
+        Ok(Self {
+            dir,
+            registries,
+            env,
+            records: Mutex::new(records),
+            pulling: tokio::sync::RwLock::new(()),
+            turns: Mutex::default(),
+        })
     }
 
     /// Folder of the layers.
@@ -91,7 +98,13 @@ impl Images {
         let mut record = fetched.clone();
         if let Some(known) = records.get(&fetched.id) {
             record.tags.clone_from(&known.tags);
-            record.digests.extend(known.digests.iter().filter(|d| **d != fetched.digests[0]).cloned());
+            record.digests.extend(
+                known
+                    .digests
+                    .iter()
+                    .filter(|d| **d != fetched.digests[0])
+                    .cloned(),
+            );
         }
         if reference.digest.is_none() {
             let tag = reference.to_string();
@@ -99,7 +112,10 @@ impl Images {
                 record.tags.push(tag.clone());
             }
             // The name may have stood for another image before.
-            for other in records.values_mut().filter(|other| other.id != record.id && other.tags.contains(&tag)) {
+            for other in records
+                .values_mut()
+                .filter(|other| other.id != record.id && other.tags.contains(&tag))
+            {
                 other.tags.retain(|name| *name != tag);
                 self.store(other)?;
             }
@@ -112,11 +128,17 @@ impl Images {
     /// The image of a name, a name with digest, or an id.
     pub(crate) fn find(&self, name: &str) -> Option<ImageRecord> {
         let records = self.records();
-        if let Some(record) = records.get(name).or_else(|| records.get(&format!("sha256:{name}"))) {
+        if let Some(record) = records
+            .get(name)
+            .or_else(|| records.get(&format!("sha256:{name}")))
+        {
             return Some(record.clone());
         }
         let reference = Reference::parse(name).ok()?;
-        let with_digest = reference.digest.as_ref().map(|digest| format!("{}@{digest}", reference.name()));
+        let with_digest = reference
+            .digest
+            .as_ref()
+            .map(|digest| format!("{}@{digest}", reference.name()));
         let found = records.values().find(|record| match &with_digest {
             Some(name) => record.digests.contains(name),
             None => record.tags.contains(&reference.to_string()),
@@ -131,7 +153,9 @@ impl Images {
 
     /// Removes an image with all its names; its layers go with the next [`Images::sweep`].
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        let Some(record) = self.find(name) else { return Ok(()) };
+        let Some(record) = self.find(name) else {
+            return Ok(());
+        };
         match fs::remove_file(self.metadata(&record.id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::Internal(format!("remove image {name}: {error}")));
@@ -144,11 +168,22 @@ impl Images {
 
     /// Removes layers of no image and not in `used`.
     pub(crate) fn sweep(&self, mut used: BTreeSet<String>) -> io::Result<()> {
-        let Ok(_nobody_pulls) = self.pulling.try_write() else { return Ok(()) };
-        used.extend(self.records().values().flat_map(|record| &record.layers).map(|diff_id| layer_name(diff_id)));
+        let Ok(_nobody_pulls) = self.pulling.try_write() else {
+            return Ok(());
+        };
+        used.extend(
+            self.records()
+                .values()
+                .flat_map(|record| &record.layers)
+                .map(|diff_id| layer_name(diff_id)),
+        );
         for entry in fs::read_dir(self.layers_dir())? {
             let path = entry?.path();
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if name != EMPTY && !used.contains(&name) && path.is_dir() {
                 let _ = fs::remove_file(path.with_extension("json"));
                 fs::remove_dir_all(&path)?;
@@ -193,7 +228,10 @@ impl Images {
     }
 
     fn metadata(&self, id: &str) -> PathBuf {
-        self.dir.join("metadata").join(Path::new(&id.replace(':', "-"))).with_extension("json")
+        self.dir
+            .join("metadata")
+            .join(Path::new(&id.replace(':', "-")))
+            .with_extension("json")
     }
 }
 
@@ -210,5 +248,10 @@ pub(crate) fn as_image(record: &ImageRecord) -> Image {
 
 /// The folder of a layer: short, because a mount names all of an image's layers in one page.
 fn layer_name(diff_id: &str) -> String {
-    diff_id.trim_start_matches("sha256:").chars().filter(char::is_ascii_hexdigit).take(16).collect()
+    diff_id
+        .trim_start_matches("sha256:")
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(16)
+        .collect()
 }

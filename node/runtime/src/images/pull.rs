@@ -1,7 +1,7 @@
 //! Pulling: find the manifest, fetch what is missing, check every digest, unpack.
 
 use super::{
-    Images, ImageRecord, http, layer_name,
+    ImageRecord, Images, http, layer_name,
     reference::{Reference, is_digest},
     registries::{Endpoint, HostConfig},
     unpack::{self, hex},
@@ -126,7 +126,14 @@ impl Images {
             let config = self.registries.config(&endpoint.authority);
             let auth = auth.clone().or_else(|| config.auth());
             let token = Mutex::default();
-            let source = Source { images: self, endpoint, repository: &reference.repository, auth, config, token };
+            let source = Source {
+                images: self,
+                endpoint,
+                repository: &reference.repository,
+                auth,
+                config,
+                token,
+            };
             match source.pull(reference).await {
                 Ok(record) => return Ok(record),
                 Err(Trouble::NotFound) => missing = true,
@@ -151,18 +158,25 @@ impl Source<'_> {
         let mut manifest: Manifest = decode(&bytes)?;
         if manifest.config.is_none() {
             let chosen = choose(&manifest.manifests).ok_or_else(|| {
-                Trouble::Bad(format!("no match for platform in manifest: not found (linux/{})", architecture()))
+                Trouble::Bad(format!(
+                    "no match for platform in manifest: not found (linux/{})",
+                    architecture()
+                ))
             })?;
             (digest, bytes) = self.manifest(chosen).await?;
             manifest = decode(&bytes)?;
         }
-        let of_config = manifest.config.ok_or_else(|| Trouble::Bad(format!("manifest {digest} has no config")))?;
+        let of_config = manifest
+            .config
+            .ok_or_else(|| Trouble::Bad(format!("manifest {digest} has no config")))?;
         let config_file = self.blob(&of_config.digest).await?;
         let config_bytes = fs::read(&config_file)?;
         let config: ImageConfig = decode(&config_bytes)?;
         let diff_ids = config.rootfs.diff_ids.clone();
         if diff_ids.len() != manifest.layers.len() {
-            return Err(Trouble::Bad("mismatched image rootfs and manifest layers".to_owned()));
+            return Err(Trouble::Bad(
+                "mismatched image rootfs and manifest layers".to_owned(),
+            ));
         }
         let blobs = manifest.layers.into_iter().map(|layer| layer.digest);
         let pairs: Vec<(String, String)> = diff_ids.iter().cloned().zip(blobs).collect();
@@ -186,7 +200,11 @@ impl Source<'_> {
         let path = format!("{}/manifests/{target}", self.repository);
         let response = self.get(&path, &[("accept", MANIFESTS.to_owned())]).await?;
         let body = http_body_util::Limited::new(response.into_body(), DOCUMENT_LIMIT);
-        let bytes = body.collect().await.map_err(|error| Trouble::Unreachable(error.to_string()))?.to_bytes();
+        let bytes = body
+            .collect()
+            .await
+            .map_err(|error| Trouble::Unreachable(error.to_string()))?
+            .to_bytes();
         let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
         if is_digest(target) && target != digest {
             return Err(Trouble::Bad(format!("manifest {target} has digest {digest}")));
@@ -203,10 +221,15 @@ impl Source<'_> {
         }
         let blob = self.blob(digest).await?;
         let (dir, wanted) = (self.images.dir.clone(), diff_id.to_owned());
-        let unpacked = self.images.env.tasks.blocking(move || unpack_layer(&dir, &blob, &wanted)).await;
-        unpacked.unwrap_or_else(|| Err(io::Error::other("unpacking was stopped"))).map_err(|error| {
-            Trouble::Bad(format!("failed to extract layer {diff_id}: {error}"))
-        })
+        let unpacked = self
+            .images
+            .env
+            .tasks
+            .blocking(move || unpack_layer(&dir, &blob, &wanted))
+            .await;
+        unpacked
+            .unwrap_or_else(|| Err(io::Error::other("unpacking was stopped")))
+            .map_err(|error| Trouble::Bad(format!("failed to extract layer {diff_id}: {error}")))
     }
 
     /// The file of a blob, fetched and checked. A download that broke goes on where it stopped.
@@ -220,7 +243,11 @@ impl Source<'_> {
             match self.download(digest, &path).await {
                 Ok(()) => return Ok(path),
                 Err(Trouble::Unreachable(_)) if attempt < ATTEMPTS => {
-                    self.images.env.clock.sleep(Duration::from_millis(200 << attempt)).await;
+                    self.images
+                        .env
+                        .clock
+                        .sleep(Duration::from_millis(200 << attempt))
+                        .await;
                     attempt += 1;
                 }
                 Err(trouble) => return Err(trouble),
@@ -237,12 +264,21 @@ impl Source<'_> {
         if there > 0 && found(&hash) == digest {
             return Ok(());
         }
-        let range = if there > 0 { vec![("range", format!("bytes={there}-"))] } else { Vec::new() };
-        let response = match self.get(&format!("{}/blobs/{digest}", self.repository), &range).await {
+        let range = if there > 0 {
+            vec![("range", format!("bytes={there}-"))]
+        } else {
+            Vec::new()
+        };
+        let response = match self
+            .get(&format!("{}/blobs/{digest}", self.repository), &range)
+            .await
+        {
             Err(Trouble::Bad(_)) if there > 0 => {
                 // Most likely the range is what it does not like.
                 fs::remove_file(path)?;
-                return Err(Trouble::Unreachable(format!("blob {digest} cannot be taken up again")));
+                return Err(Trouble::Unreachable(format!(
+                    "blob {digest} cannot be taken up again"
+                )));
             }
             other => other?,
         };
@@ -251,7 +287,13 @@ impl Source<'_> {
             hash = Sha256::new();
         }
         let mut options = tokio::fs::OpenOptions::new();
-        let mut file = options.create(true).append(goes_on).write(true).truncate(!goes_on).open(path).await?;
+        let mut file = options
+            .create(true)
+            .append(goes_on)
+            .write(true)
+            .truncate(!goes_on)
+            .open(path)
+            .await?;
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Trouble::Unreachable(error.to_string()))?;
@@ -265,7 +307,10 @@ impl Source<'_> {
             return Ok(());
         }
         fs::remove_file(path)?;
-        Err(Trouble::Bad(format!("unexpected commit digest {}, expected {digest}: failed precondition", found(&hash))))
+        Err(Trouble::Bad(format!(
+            "unexpected commit digest {}, expected {digest}: failed precondition",
+            found(&hash)
+        )))
     }
 
     /// Gets a path of the endpoint, with a token if it wants one.
@@ -275,7 +320,10 @@ impl Source<'_> {
         let response = match challenge(&response) {
             Some(challenge) => {
                 let token = self.authorize(&challenge).await?;
-                *self.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token);
+                *self
+                    .token
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token);
                 self.get_with(&url, headers).await?
             }
             None => response,
@@ -287,16 +335,22 @@ impl Source<'_> {
                 "pull access denied, repository does not exist or may require authorization: server message: {}",
                 status.canonical_reason().unwrap_or_default()
             ))),
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Err(Trouble::Unreachable(format!("unexpected status from GET request to {url}: {status}")))
-            }
-            status => Err(Trouble::Bad(format!("unexpected status from GET request to {url}: {status}"))),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Err(
+                Trouble::Unreachable(format!("unexpected status from GET request to {url}: {status}")),
+            ),
+            status => Err(Trouble::Bad(format!(
+                "unexpected status from GET request to {url}: {status}"
+            ))),
         }
     }
 
     async fn get_with(&self, url: &str, headers: &[(&str, String)]) -> Result<Response<Incoming>, Trouble> {
         let mut headers = headers.to_vec();
-        let token = self.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let token = self
+            .token
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
         headers.extend(token.map(|token| ("authorization", token)));
         Ok(http::get(&self.images.env, &self.images.registries, url, &headers).await?)
     }
@@ -304,7 +358,10 @@ impl Source<'_> {
     /// What to send as authorization, for a challenge.
     async fn authorize(&self, challenge: &str) -> Result<String, Trouble> {
         let basic = self.auth.as_ref().map(|auth| {
-            format!("Basic {}", BASE64_STANDARD.encode(format!("{}:{}", auth.username, auth.password)))
+            format!(
+                "Basic {}",
+                BASE64_STANDARD.encode(format!("{}:{}", auth.username, auth.password))
+            )
         });
         let denied = || Trouble::Denied("authorization failed: no basic auth credentials".to_owned());
         let (scheme, rest) = challenge.split_once(' ').unwrap_or((challenge, ""));
@@ -321,27 +378,42 @@ impl Source<'_> {
         // Our credentials go only where the endpoint itself is reached in the same way, or with TLS.
         let headers: Vec<_> = basic.into_iter().map(|basic| ("authorization", basic)).collect();
         if self.endpoint.secure && !realm.starts_with("https://") && !self.config.tls.insecure_skip_verify {
-            return Err(Trouble::Denied(format!("authorization realm {realm:?} is not secure")));
+            return Err(Trouble::Denied(format!(
+                "authorization realm {realm:?} is not secure"
+            )));
         }
         let response = http::get(&self.images.env, &self.images.registries, &url, &headers).await?;
         if !response.status().is_success() {
             let status = response.status();
-            return Err(Trouble::Denied(format!("failed to authorize: failed to fetch token: unexpected status: {status}")));
+            return Err(Trouble::Denied(format!(
+                "failed to authorize: failed to fetch token: unexpected status: {status}"
+            )));
         }
         let body = http_body_util::Limited::new(response.into_body(), DOCUMENT_LIMIT);
-        let bytes = body.collect().await.map_err(|error| Trouble::Unreachable(error.to_string()))?.to_bytes();
+        let bytes = body
+            .collect()
+            .await
+            .map_err(|error| Trouble::Unreachable(error.to_string()))?
+            .to_bytes();
         #[derive(Deserialize)]
         struct Answer {
             token: Option<String>,
             access_token: Option<String>,
         }
         let answer: Answer = decode(&bytes)?;
-        answer.token.or(answer.access_token).map(|token| format!("Bearer {token}")).ok_or_else(denied)
+        answer
+            .token
+            .or(answer.access_token)
+            .map(|token| format!("Bearer {token}"))
+            .ok_or_else(denied)
     }
 }
 
 fn challenge(response: &Response<Incoming>) -> Option<String> {
-    let header = response.headers().get("www-authenticate").filter(|_| response.status() == StatusCode::UNAUTHORIZED)?;
+    let header = response
+        .headers()
+        .get("www-authenticate")
+        .filter(|_| response.status() == StatusCode::UNAUTHORIZED)?;
     header.to_str().ok().map(ToOwned::to_owned)
 }
 
@@ -354,7 +426,10 @@ fn parameters(text: &str) -> BTreeMap<String, String> {
             Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
             None => more.split_once(',').unwrap_or((more, "")),
         };
-        pairs.insert(key.trim_matches([',', ' ']).to_ascii_lowercase(), value.to_owned());
+        pairs.insert(
+            key.trim_matches([',', ' ']).to_ascii_lowercase(),
+            value.to_owned(),
+        );
         rest = after;
     }
     pairs
@@ -362,7 +437,15 @@ fn parameters(text: &str) -> BTreeMap<String, String> {
 
 fn escape(text: &str) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
-    text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| {
+            if plain(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }
 
 fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Trouble> {
@@ -381,7 +464,9 @@ fn architecture() -> &'static str {
 fn choose(manifests: &[Descriptor]) -> Option<&str> {
     let fits = |d: &&Descriptor| {
         let platform = d.platform.as_ref();
-        platform.is_some_and(|p| p.os == "linux" && p.architecture == architecture() && matches!(p.variant.as_str(), "" | "v8"))
+        platform.is_some_and(|p| {
+            p.os == "linux" && p.architecture == architecture() && matches!(p.variant.as_str(), "" | "v8")
+        })
     };
     manifests.iter().find(fits).map(|d| d.digest.as_str())
 }
@@ -399,7 +484,10 @@ fn unpack_layer(images: &Path, blob: &Path, diff_id: &str) -> io::Result<u64> {
     if found != diff_id {
         fs::remove_dir_all(&aside)?;
         fs::remove_file(blob)?;
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("wrong diff id calculated on extraction {found:?}")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("wrong diff id calculated on extraction {found:?}"),
+        ));
     }
     rustix::fs::syncfs(fs::File::open(&aside)?)?;
     let place = images.join("layers").join(&name);
@@ -407,7 +495,10 @@ fn unpack_layer(images: &Path, blob: &Path, diff_id: &str) -> io::Result<u64> {
         fs::remove_dir_all(&place)?;
     }
     fs::rename(&aside, &place)?;
-    record::write(&images.join("layers").join(format!("{name}.json")), &(diff_id, size))?;
+    record::write(
+        &images.join("layers").join(format!("{name}.json")),
+        &(diff_id, size),
+    )?;
     fs::remove_file(blob)?;
     Ok(size)
 }

@@ -32,7 +32,11 @@ impl Reference {
             Some((repository, tag)) => (repository, Some(tag.to_owned())),
             None => (rest, None),
         };
-        let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
+        let registry = if registry == "index.docker.io" {
+            "docker.io"
+        } else {
+            registry
+        };
         let repository = if registry == "docker.io" && !repository.contains('/') {
             format!("library/{repository}")
         } else {
@@ -45,7 +49,12 @@ impl Reference {
             return Err(invalid("invalid tag format"));
         }
         let tag = tag.or_else(|| digest.is_none().then(|| "latest".to_owned()));
-        Ok(Self { registry: registry.to_owned(), repository, tag, digest })
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository,
+            tag,
+            digest,
+        })
     }
 
     /// Registry and repository.
@@ -65,26 +74,33 @@ impl fmt::Display for Reference {
         if let Some(tag) = &self.tag {
             write!(f, ":{tag}")?;
         }
-        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
+        self.digest
+            .as_ref()
+            .map_or(Ok(()), |digest| write!(f, "@{digest}"))
     }
 }
 
 /// Whether `text` is a digest that we can check.
 pub(crate) fn is_digest(text: &str) -> bool {
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    text.strip_prefix("sha256:").is_some_and(|rest| rest.len() == 64 && rest.chars().all(hex))
+    text.strip_prefix("sha256:")
+        .is_some_and(|rest| rest.len() == 64 && rest.chars().all(hex))
 }
 
 fn is_host(host: &str) -> bool {
     host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
-        && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
+        && host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
 }
 
 fn is_component(part: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     edge(part.chars().next())
         && edge(part.chars().last())
-        && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+        && part
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -105,9 +121,15 @@ mod tests {
         assert_eq!(full("busybox").unwrap(), "docker.io/library/busybox:latest");
         assert_eq!(full("a/b").unwrap(), "docker.io/a/b:latest");
         assert_eq!(full("localhost:5000/x").unwrap(), "localhost:5000/x:latest");
-        assert_eq!(full("registry.k8s.io/pause:3.10").unwrap(), "registry.k8s.io/pause:3.10");
+        assert_eq!(
+            full("registry.k8s.io/pause:3.10").unwrap(),
+            "registry.k8s.io/pause:3.10"
+        );
         let digest = format!("sha256:{}", "a".repeat(64));
-        assert_eq!(full(&format!("x@{digest}")).unwrap(), format!("docker.io/library/x@{digest}"));
+        assert_eq!(
+            full(&format!("x@{digest}")).unwrap(),
+            format!("docker.io/library/x@{digest}")
+        );
         for bad in ["", "UPPER", "a b", "x:", "x@sha256:12", "../etc", "a//b", "x:-t"] {
             assert!(full(bad).is_err(), "{bad}");
         }

@@ -78,12 +78,24 @@ impl Registries {
     /// Where to look for `registry`'s content, in order.
     pub(crate) fn endpoints(&self, registry: &str) -> Vec<Endpoint> {
         let mirror = self.mirrors.get(registry).or_else(|| self.mirrors.get("*"));
-        let mut all: Vec<Endpoint> =
-            mirror.iter().flat_map(|m| &m.endpoint).filter_map(|text| Endpoint::parse(text).ok()).collect();
-        let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+        let mut all: Vec<Endpoint> = mirror
+            .iter()
+            .flat_map(|m| &m.endpoint)
+            .filter_map(|text| Endpoint::parse(text).ok())
+            .collect();
+        let host = if registry == "docker.io" {
+            "registry-1.docker.io"
+        } else {
+            registry
+        };
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let secure = name != "localhost" && !name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        let own = Endpoint { secure, authority: host.to_owned(), prefix: "/v2".to_owned() };
+        let secure =
+            name != "localhost" && !name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let own = Endpoint {
+            secure,
+            authority: host.to_owned(),
+            prefix: "/v2".to_owned(),
+        };
         if !all.contains(&own) {
             all.push(own);
         }
@@ -93,15 +105,26 @@ impl Registries {
     /// How to speak with the host of `authority`.
     pub(crate) fn config(&self, authority: &str) -> HostConfig {
         let bare = authority.rsplit_once(':').map_or(authority, |(name, _)| name);
-        let hub = if authority == "registry-1.docker.io" { "docker.io" } else { authority };
-        [authority, hub, bare].iter().find_map(|name| self.configs.get(*name)).cloned().unwrap_or_default()
+        let hub = if authority == "registry-1.docker.io" {
+            "docker.io"
+        } else {
+            authority
+        };
+        [authority, hub, bare]
+            .iter()
+            .find_map(|name| self.configs.get(*name))
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
 impl HostConfig {
     /// Credentials for the host.
     pub(crate) fn auth(&self) -> Option<Auth> {
-        self.auth.as_ref().map(|auth| Auth { username: auth.username.clone(), password: auth.password.clone() })
+        self.auth.as_ref().map(|auth| Auth {
+            username: auth.username.clone(),
+            password: auth.password.clone(),
+        })
     }
 }
 
@@ -112,7 +135,11 @@ impl Endpoint {
         let secure = match scheme {
             "https" => true,
             "http" => false,
-            other => return Err(format!("mirror endpoint {url:?}: scheme {other:?} is not http or https")),
+            other => {
+                return Err(format!(
+                    "mirror endpoint {url:?}: scheme {other:?} is not http or https"
+                ));
+            }
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if authority.is_empty() {
@@ -124,7 +151,11 @@ impl Endpoint {
             path if path == "v2" || path.ends_with("/v2") => format!("/{path}"),
             path => format!("/{path}/v2"),
         };
-        Ok(Self { secure, authority: authority.to_owned(), prefix })
+        Ok(Self {
+            secure,
+            authority: authority.to_owned(),
+            prefix,
+        })
     }
 
     /// The URL of `path` under the repository.
@@ -146,7 +177,11 @@ mod tests {
         let path = dir.path().join("registries.yaml");
         fs::write(&path, text).unwrap();
         let registries = Registries::read(&path).unwrap();
-        let urls: Vec<_> = registries.endpoints("docker.io").iter().map(|e| e.url("library/x/manifests/1")).collect();
+        let urls: Vec<_> = registries
+            .endpoints("docker.io")
+            .iter()
+            .map(|e| e.url("library/x/manifests/1"))
+            .collect();
         let own = "https://registry-1.docker.io/v2/library/x/manifests/1";
         assert_eq!(urls, ["http://127.0.0.1:5000/v2/library/x/manifests/1", own]);
         assert_eq!(registries.config("127.0.0.1:5000").auth().unwrap().username, "u");

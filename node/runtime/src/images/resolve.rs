@@ -33,16 +33,30 @@ pub(super) async fn addresses(env: &Env, host: &str) -> io::Result<Vec<IpAddr>> 
     for server in servers {
         match env.clock.timeout(TRY, ask(env, server, host)).await {
             Some(Ok(found)) if !found.is_empty() => return Ok(found),
-            Some(Ok(_)) => last = io::Error::new(io::ErrorKind::NotFound, format!("lookup {host} on {server}: no such host")),
-            Some(Err(error)) => last = io::Error::new(error.kind(), format!("lookup {host} on {server}: {error}")),
-            None => last = io::Error::new(io::ErrorKind::TimedOut, format!("lookup {host} on {server}: i/o timeout")),
+            Some(Ok(_)) => {
+                last = io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("lookup {host} on {server}: no such host"),
+                )
+            }
+            Some(Err(error)) => {
+                last = io::Error::new(error.kind(), format!("lookup {host} on {server}: {error}"))
+            }
+            None => {
+                last = io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("lookup {host} on {server}: i/o timeout"),
+                )
+            }
         }
     }
     Err(last)
 }
 
 fn in_hosts(hosts: &str, wanted: &str) -> Vec<IpAddr> {
-    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let lines = hosts
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
     let found = lines.filter_map(|line| {
         let mut words = line.split_whitespace();
         let ip = words.next()?.parse().ok()?;
@@ -52,8 +66,13 @@ fn in_hosts(hosts: &str, wanted: &str) -> Vec<IpAddr> {
 }
 
 fn servers(resolv_conf: &str) -> Vec<SocketAddr> {
-    let lines = resolv_conf.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    lines.filter_map(|ip| ip.trim().parse::<IpAddr>().ok()).map(|ip| SocketAddr::new(ip, 53)).collect()
+    let lines = resolv_conf
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver"));
+    lines
+        .filter_map(|ip| ip.trim().parse::<IpAddr>().ok())
+        .map(|ip| SocketAddr::new(ip, 53))
+        .collect()
 }
 
 /// The A and AAAA records of `host`, the former first.
@@ -93,7 +112,10 @@ mod tests {
 
     #[test]
     fn files() {
-        assert_eq!(in_hosts("127.0.0.1 localhost # x\n10.0.0.5 reg reg.lan\n", "reg.lan"), [IpAddr::from([10, 0, 0, 5])]);
+        assert_eq!(
+            in_hosts("127.0.0.1 localhost # x\n10.0.0.5 reg reg.lan\n", "reg.lan"),
+            [IpAddr::from([10, 0, 0, 5])]
+        );
         assert_eq!(servers("search a\nnameserver 10.0.0.1\n").len(), 1);
     }
 }

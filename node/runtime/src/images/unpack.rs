@@ -2,8 +2,8 @@
 //! leads out of it. Whiteouts become overlayfs whiteouts.
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fsetxattr,
-    linkat, makedev, mkdirat, mknodat, openat2, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
+    fsetxattr, linkat, makedev, mkdirat, mknodat, openat2, statat, symlinkat, unlinkat, utimensat,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -20,9 +20,20 @@ const OPAQUE: &str = ".wh..wh..opq";
 
 /// Unpacks the layer in `blob` into the folder `to`; the digest of its uncompressed form and its size.
 pub(super) fn layer(blob: &Path, to: &Path) -> io::Result<(String, u64)> {
-    let mut reader = Hashing { inner: decompressed(File::open(blob)?)?, hash: Sha256::new() };
-    let root = rustix::fs::open(to, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut unpack = Unpack { root, dirs: Vec::new(), size: 0 };
+    let mut reader = Hashing {
+        inner: decompressed(File::open(blob)?)?,
+        hash: Sha256::new(),
+    };
+    let root = rustix::fs::open(
+        to,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut unpack = Unpack {
+        root,
+        dirs: Vec::new(),
+        size: 0,
+    };
     let mut archive = tar::Archive::new(&mut reader);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -95,7 +106,8 @@ impl Unpack {
                     let dir = self.open(&path, OFlags::DIRECTORY | OFlags::RDONLY)?;
                     fsetxattr(&dir, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
                 }
-                self.dirs.push((path.clone(), entry.header().mtime().unwrap_or(0) as i64));
+                self.dirs
+                    .push((path.clone(), entry.header().mtime().unwrap_or(0) as i64));
             }
             EntryType::Symlink => {
                 let target = entry.link_name()?.ok_or(io::ErrorKind::InvalidData)?;
@@ -110,7 +122,10 @@ impl Unpack {
             }
             kind @ (EntryType::Char | EntryType::Block | EntryType::Fifo) => {
                 let header = entry.header();
-                let (major, minor) = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
+                let (major, minor) = (
+                    header.device_major()?.unwrap_or(0),
+                    header.device_minor()?.unwrap_or(0),
+                );
                 let kind = match kind {
                     EntryType::Char => FileType::CharacterDevice,
                     EntryType::Block => FileType::BlockDevice,
@@ -119,7 +134,8 @@ impl Unpack {
                 mknodat(&parent, &name, kind, Mode::from(0o600), makedev(major, minor))?;
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mut file = File::from(rustix::fs::openat(&parent, &name, flags, Mode::from(0o600))?);
                 self.size += io::copy(entry, &mut file)?;
             }
@@ -131,9 +147,19 @@ impl Unpack {
 
     /// Opens a path in the layer.
     fn open(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Ok(openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
+        Ok(openat2(
+            &self.root,
+            path,
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        )?)
     }
 
     /// Opens a folder in the layer, made if it is not there.
@@ -153,14 +179,28 @@ impl Unpack {
 
     fn whiteout(&self, parent: &OwnedFd, path: &Path, name: &OsString, hidden: &[u8]) -> io::Result<()> {
         if name == OPAQUE {
-            let dir = self.open(path.parent().unwrap_or(Path::new("")), OFlags::DIRECTORY | OFlags::RDONLY)?;
-            return Ok(fsetxattr(&dir, "trusted.overlay.opaque", b"y", XattrFlags::empty())?);
+            let dir = self.open(
+                path.parent().unwrap_or(Path::new("")),
+                OFlags::DIRECTORY | OFlags::RDONLY,
+            )?;
+            return Ok(fsetxattr(
+                &dir,
+                "trusted.overlay.opaque",
+                b"y",
+                XattrFlags::empty(),
+            )?);
         }
         if hidden.is_empty() || hidden == b"." || hidden == b".." {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "invalid whiteout"));
         }
         let hidden = OsString::from_vec(hidden.to_vec());
-        match mknodat(parent, &hidden, FileType::CharacterDevice, Mode::empty(), makedev(0, 0)) {
+        match mknodat(
+            parent,
+            &hidden,
+            FileType::CharacterDevice,
+            Mode::empty(),
+            makedev(0, 0),
+        ) {
             // What the same layer brings is not what it hides.
             Err(rustix::io::Errno::EXIST) => Ok(()),
             other => Ok(other?),
@@ -169,17 +209,25 @@ impl Unpack {
 
     /// Makes room for an entry where the layer has something of that name already.
     fn clear(&self, parent: &OwnedFd, name: &OsString, kind: EntryType) -> io::Result<Replaced> {
-        let Ok(stat) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(Replaced::default()) };
+        let Ok(stat) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            return Ok(Replaced::default());
+        };
         let there = FileType::from_raw_mode(stat.st_mode);
         if there == FileType::Directory && kind == EntryType::Directory {
-            return Ok(Replaced { kept: true, whiteout: false });
+            return Ok(Replaced {
+                kept: true,
+                whiteout: false,
+            });
         }
         if there == FileType::Directory {
             remove_tree(parent, name)?;
             return Ok(Replaced::default());
         }
         unlinkat(parent, name, AtFlags::empty())?;
-        Ok(Replaced { kept: false, whiteout: there == FileType::CharacterDevice && stat.st_rdev == 0 })
+        Ok(Replaced {
+            kept: false,
+            whiteout: there == FileType::CharacterDevice && stat.st_rdev == 0,
+        })
     }
 
     fn finish(&self) {
@@ -206,7 +254,10 @@ fn relative(path: &Path) -> io::Result<PathBuf> {
         match part {
             Component::Normal(part) => clean.push(part),
             Component::ParentDir => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the path leads out of the layer"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the path leads out of the layer",
+                ));
             }
             _ => {}
         }
@@ -219,17 +270,32 @@ fn own<R: Read>(parent: &OwnedFd, name: &Path, entry: &mut Entry<'_, R>) -> io::
     let header = entry.header();
     let (uid, gid, mode) = (header.uid()? as u32, header.gid()? as u32, header.mode()?);
     let (kind, mtime) = (header.entry_type(), header.mtime().unwrap_or(0) as i64);
-    chownat(parent, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)?;
+    chownat(
+        parent,
+        name,
+        Some(Uid::from_raw(uid)),
+        Some(Gid::from_raw(gid)),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
     if kind == EntryType::Symlink {
         utimensat(parent, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?;
         return Ok(());
     }
     rustix::fs::chmodat(parent, name, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())?;
-    if matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Directory) {
+    if matches!(
+        kind,
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse | EntryType::Directory
+    ) {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
         for extension in entry.pax_extensions()?.into_iter().flatten().flatten() {
-            let Some(attribute) = extension.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr.")) else { continue };
+            let Some(attribute) = extension
+                .key()
+                .ok()
+                .and_then(|key| key.strip_prefix("SCHILY.xattr."))
+            else {
+                continue;
+            };
             match fsetxattr(&file, attribute, extension.value_bytes(), XattrFlags::empty()) {
                 // An attribute that this file system cannot hold is left out, as containerd does.
                 Ok(()) | Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::PERM) => {}
@@ -241,8 +307,14 @@ fn own<R: Read>(parent: &OwnedFd, name: &Path, entry: &mut Entry<'_, R>) -> io::
 }
 
 fn times(mtime: i64) -> Timestamps {
-    let time = Timespec { tv_sec: mtime, tv_nsec: 0 };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: mtime,
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 /// Removes a folder of the layer, without following anything.

@@ -35,7 +35,11 @@ pub(crate) fn resolve(add: &[String], drop: &[String]) -> Result<Vec<&'static st
         (false, true) => Vec::new(),
         (false, false) => DEFAULT.to_vec(),
     };
-    let mut set: Vec<&str> = base.into_iter().chain(add).filter(|name| !drop.contains(name)).collect();
+    let mut set: Vec<&str> = base
+        .into_iter()
+        .chain(add)
+        .filter(|name| !drop.contains(name))
+        .collect();
     set.sort_unstable();
     set.dedup();
     Ok(set)
@@ -46,7 +50,11 @@ fn parse(names: &[String]) -> Result<(bool, Vec<&'static str>), String> {
     let (mut all, mut set) = (false, Vec::new());
     for name in names {
         let upper = name.to_ascii_uppercase();
-        let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
+        let full = if upper.starts_with("CAP_") {
+            upper
+        } else {
+            format!("CAP_{upper}")
+        };
         match NAMES.iter().find(|known| **known == full) {
             Some(known) => set.push(*known),
             None if full == "CAP_ALL" => all = true,
@@ -58,13 +66,21 @@ fn parse(names: &[String]) -> Result<(bool, Vec<&'static str>), String> {
 
 /// The kernel's bits of `names`.
 pub(super) fn bits(names: &[String]) -> u64 {
-    let set = NAMES.iter().enumerate().filter(|(_, name)| names.iter().any(|n| n == *name));
+    let set = NAMES
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| names.iter().any(|n| n == *name));
     set.fold(0, |bits, (at, _)| bits | 1 << at)
 }
 
 /// Names of `bits`.
 pub(super) fn names(bits: u64) -> Vec<&'static str> {
-    NAMES.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, name)| *name).collect()
+    NAMES
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| bits & (1 << at) != 0)
+        .map(|(_, name)| *name)
+        .collect()
 }
 
 #[cfg(test)]
@@ -79,7 +95,10 @@ mod tests {
     #[test]
     fn sets() {
         assert_eq!(resolved(&[], &[]).len(), 14);
-        assert_eq!(resolved(&["NET_BIND_SERVICE"], &["ALL"]), ["CAP_NET_BIND_SERVICE"]);
+        assert_eq!(
+            resolved(&["NET_BIND_SERVICE"], &["ALL"]),
+            ["CAP_NET_BIND_SERVICE"]
+        );
         assert_eq!(resolved(&["all"], &["CAP_CHOWN"]).len(), 40);
         assert!(resolve(&["FLY".to_owned()], &[]).is_err());
     }

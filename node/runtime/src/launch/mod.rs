@@ -10,8 +10,8 @@ mod terminal;
 mod user;
 
 pub(crate) use capabilities::{all as all_capabilities, resolve as resolve_capabilities};
-pub(crate) use terminal::resize;
 pub(crate) use process::{Exec, Init, Started, start_exec, start_init, start_pause};
+pub(crate) use terminal::resize;
 
 use crate::{edge::Propagation, seccomp};
 use serde::{Deserialize, Serialize};

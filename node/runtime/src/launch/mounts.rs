@@ -22,8 +22,14 @@ use std::{
 };
 
 /// The usual devices: name and number.
-const DEVICES: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 /// Most symlinks followed for one path.
 const LINK_LIMIT: usize = 40;
@@ -36,7 +42,11 @@ pub(super) fn enter(spec: &Spec, dir: &Path) -> Result<(), String> {
         binds.push((bind, detached(bind)?));
     }
     let shm = tree(&spec.shm).map_err(context("open", &spec.shm))?;
-    let devices = if spec.privileged { host_devices(Path::new("/dev")) } else { Vec::new() };
+    let devices = if spec.privileged {
+        host_devices(Path::new("/dev"))
+    } else {
+        Vec::new()
+    };
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     mount_change("/", flags).map_err(context("make downstream", "/"))?;
     overlay(spec, dir)?;
@@ -49,11 +59,16 @@ pub(super) fn enter(spec: &Spec, dir: &Path) -> Result<(), String> {
         place(&source, &bind.target, is_dir).map_err(context("mount", &bind.target))?;
     }
     if !spec.privileged {
-        spec.readonly_paths.iter().try_for_each(|path| read_only(Path::new(path)))?;
-        spec.masked_paths.iter().try_for_each(|path| mask(Path::new(path)))?;
+        spec.readonly_paths
+            .iter()
+            .try_for_each(|path| read_only(Path::new(path)))?;
+        spec.masked_paths
+            .iter()
+            .try_for_each(|path| mask(Path::new(path)))?;
     }
     if spec.readonly_rootfs {
-        set_attributes(CWD.as_raw_fd(), "/", libc::MOUNT_ATTR_RDONLY, 0).map_err(context("make read-only", "/"))?;
+        set_attributes(CWD.as_raw_fd(), "/", libc::MOUNT_ATTR_RDONLY, 0)
+            .map_err(context("make read-only", "/"))?;
     }
     Ok(())
 }
@@ -69,7 +84,8 @@ fn context<E: std::fmt::Display, P: AsRef<Path>>(what: &'static str, path: P) ->
 }
 
 fn tree(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     Ok(open_tree(CWD, path, flags)?)
 }
 
@@ -82,7 +98,10 @@ fn detached(bind: &Bind) -> Result<(OwnedFd, bool), String> {
         Propagation::HostToContainer => libc::MS_SLAVE,
         Propagation::Bidirectional if shared(source) => libc::MS_SHARED,
         Propagation::Bidirectional => {
-            return Err(format!("path {:?} is mounted on a mount that is not a shared mount", source.display()));
+            return Err(format!(
+                "path {:?} is mounted on a mount that is not a shared mount",
+                source.display()
+            ));
         }
     };
     let tree = tree(source).map_err(context("bind", source))?;
@@ -98,44 +117,91 @@ fn shared(path: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| {
         let point = line.split(' ').nth(4)?;
-        real.starts_with(point).then_some((point.len(), line.split(" - ").next()?.contains(" shared:")))
+        real.starts_with(point)
+            .then_some((point.len(), line.split(" - ").next()?.contains(" shared:")))
     });
-    points.max_by_key(|(length, _)| *length).is_some_and(|(_, shared)| shared)
+    points
+        .max_by_key(|(length, _)| *length)
+        .is_some_and(|(_, shared)| shared)
 }
 
 fn overlay(spec: &Spec, dir: &Path) -> Result<(), String> {
     // The layers are named relative to their folder: the options of a mount have one page.
     std::env::set_current_dir(&spec.layers_dir).map_err(context("change to", &spec.layers_dir))?;
-    let lower = spec.layers.iter().rev().map(String::as_str).collect::<Vec<_>>().join(":");
-    let escape = |name: &str| dir.join(name).display().to_string().replace('\\', "\\\\").replace(',', "\\,");
-    let plain = format!("lowerdir={lower},upperdir={},workdir={}", escape("upper"), escape("work"));
+    let lower = spec
+        .layers
+        .iter()
+        .rev()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(":");
+    let escape = |name: &str| {
+        dir.join(name)
+            .display()
+            .to_string()
+            .replace('\\', "\\\\")
+            .replace(',', "\\,")
+    };
+    let plain = format!(
+        "lowerdir={lower},upperdir={},workdir={}",
+        escape("upper"),
+        escape("work")
+    );
     let rootfs = dir.join("rootfs");
     // What a container writes is lost with it, so that it need not be synced.
     let volatile = format!("{plain},volatile");
     let attempt = |options: &str| {
         let options = CString::new(options).map_err(io::Error::other)?;
-        Ok::<_, io::Error>(mount("overlay", &rootfs, "overlay", MountFlags::empty(), Some(options.as_c_str()))?)
+        Ok::<_, io::Error>(mount(
+            "overlay",
+            &rootfs,
+            "overlay",
+            MountFlags::empty(),
+            Some(options.as_c_str()),
+        )?)
     };
-    attempt(&volatile).or_else(|_| attempt(&plain)).map_err(context("mount overlay on", &rootfs))
+    attempt(&volatile)
+        .or_else(|_| attempt(&plain))
+        .map_err(context("mount overlay on", &rootfs))
 }
 
 fn pivot(root: &Path) -> io::Result<()> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let (old, new) = (open("/", flags, Mode::empty())?, open(root, flags, Mode::empty())?);
+    let (old, new) = (
+        open("/", flags, Mode::empty())?,
+        open(root, flags, Mode::empty())?,
+    );
     fchdir(&new)?;
     pivot_root(".", ".")?;
     fchdir(&old)?;
-    mount_change(".", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    mount_change(
+        ".",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+    )?;
     unmount(".", UnmountFlags::DETACH)?;
     std::env::set_current_dir("/")
 }
 
 fn kernel_file_systems(spec: &Spec) -> Result<(), String> {
     let usual = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let sys = if spec.privileged { usual } else { usual | MountFlags::RDONLY };
+    let sys = if spec.privileged {
+        usual
+    } else {
+        usual | MountFlags::RDONLY
+    };
     new_mount("proc", "/proc", usual, "")?;
-    new_mount("tmpfs", "/dev", MountFlags::NOSUID | MountFlags::STRICTATIME, "mode=755,size=65536k")?;
-    new_mount("devpts", "/dev/pts", MountFlags::NOSUID | MountFlags::NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+    new_mount(
+        "tmpfs",
+        "/dev",
+        MountFlags::NOSUID | MountFlags::STRICTATIME,
+        "mode=755,size=65536k",
+    )?;
+    new_mount(
+        "devpts",
+        "/dev/pts",
+        MountFlags::NOSUID | MountFlags::NOEXEC,
+        "newinstance,ptmxmode=0666,mode=0620,gid=5",
+    )?;
     new_mount("mqueue", "/dev/mqueue", usual, "")?;
     new_mount("sysfs", "/sys", sys, "")?;
     for (point, kind, options) in &spec.cgroup_mounts {
@@ -165,7 +231,13 @@ fn new_mount(kind: &str, point: impl AsRef<Path>, flags: MountFlags, options: &s
 fn dev(more: &[(PathBuf, FileType, u64)]) -> io::Result<()> {
     rustix::process::umask(Mode::empty());
     for (name, major, minor) in DEVICES {
-        mknodat(CWD, format!("/dev/{name}"), FileType::CharacterDevice, Mode::from(0o666), makedev(major, minor))?;
+        mknodat(
+            CWD,
+            format!("/dev/{name}"),
+            FileType::CharacterDevice,
+            Mode::from(0o666),
+            makedev(major, minor),
+        )?;
     }
     for (path, kind, number) in more {
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/dev")))?;
@@ -174,21 +246,34 @@ fn dev(more: &[(PathBuf, FileType, u64)]) -> io::Result<()> {
         }
     }
     rustix::process::umask(Mode::from(0o022));
-    let links = [("/proc/self/fd", "fd"), ("/proc/self/fd/0", "stdin"), ("/proc/self/fd/1", "stdout")];
-    let more = [("/proc/self/fd/2", "stderr"), ("pts/ptmx", "ptmx"), ("/proc/kcore", "core")];
-    links.iter().chain(&more).try_for_each(|(target, name)| symlink(target, format!("/dev/{name}")))
+    let links = [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+    ];
+    let more = [
+        ("/proc/self/fd/2", "stderr"),
+        ("pts/ptmx", "ptmx"),
+        ("/proc/kcore", "core"),
+    ];
+    links
+        .iter()
+        .chain(&more)
+        .try_for_each(|(target, name)| symlink(target, format!("/dev/{name}")))
 }
 
 /// The host's device nodes, but for terminals and what containers have of their own.
 fn host_devices(dir: &Path) -> Vec<(PathBuf, FileType, u64)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let Ok(meta) = entry.path().symlink_metadata() else { continue };
+        let Ok(meta) = entry.path().symlink_metadata() else {
+            continue;
+        };
         let kind = meta.file_type();
         let name = entry.file_name();
         if kind.is_dir() && !["pts", "shm", "mqueue", "fd"].iter().any(|own| name == *own) {
             found.extend(host_devices(&entry.path()));
-        } else if kind.is_char_device() && name != "console" {
+        } else if kind.is_char_device() && name != "console" && name != "ptmx" {
             found.push((entry.path(), FileType::CharacterDevice, meta.rdev()));
         } else if kind.is_block_device() {
             found.push((entry.path(), FileType::BlockDevice, meta.rdev()));
@@ -200,13 +285,23 @@ fn host_devices(dir: &Path) -> Vec<(PathBuf, FileType, u64)> {
 /// Puts a detached mount on `target`, which is made if it is not there.
 fn place(source: &OwnedFd, target: &Path, is_dir: bool) -> io::Result<()> {
     let target = materialize(target, is_dir)?;
-    Ok(move_mount(source, "", CWD, &target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+    Ok(move_mount(
+        source,
+        "",
+        CWD,
+        &target,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?)
 }
 
 /// `path` without symlinks, made with the folders above it where it is not there. Links that lead to nothing are
 /// followed as well, as the path they name is what a program would open.
 pub(super) fn materialize(path: &Path, is_dir: bool) -> io::Result<PathBuf> {
-    let mut todo: Vec<_> = path.components().rev().map(|c| c.as_os_str().to_owned()).collect();
+    let mut todo: Vec<_> = path
+        .components()
+        .rev()
+        .map(|c| c.as_os_str().to_owned())
+        .collect();
     let (mut at, mut links) = (PathBuf::from("/"), 0);
     while let Some(part) = todo.pop() {
         match Path::new(&part).components().next() {
@@ -228,7 +323,12 @@ pub(super) fn materialize(path: &Path, is_dir: bool) -> io::Result<PathBuf> {
                 if links > LINK_LIMIT {
                     return Err(io::Error::from_raw_os_error(libc::ELOOP));
                 }
-                todo.extend(fs::read_link(&next)?.components().rev().map(|c| c.as_os_str().to_owned()));
+                todo.extend(
+                    fs::read_link(&next)?
+                        .components()
+                        .rev()
+                        .map(|c| c.as_os_str().to_owned()),
+                );
             }
             Ok(_) => at = next,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -253,20 +353,34 @@ fn read_only(path: &Path) -> Result<(), String> {
     let make = || {
         let tree = tree(path)?;
         set_attributes(tree.as_raw_fd(), "", libc::MOUNT_ATTR_RDONLY, libc::AT_RECURSIVE)?;
-        Ok::<_, io::Error>(move_mount(&tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+        Ok::<_, io::Error>(move_mount(
+            &tree,
+            "",
+            CWD,
+            path,
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )?)
     };
     make().map_err(context("make read-only", path))
 }
 
 /// Hides what is at `path`, if it is there: a folder under an empty one, a file under `/dev/null`.
 fn mask(path: &Path) -> Result<(), String> {
-    let Ok(meta) = fs::metadata(path) else { return Ok(()) };
+    let Ok(meta) = fs::metadata(path) else {
+        return Ok(());
+    };
     let hide = || {
         if meta.is_dir() {
             return Ok(mount("tmpfs", path, "tmpfs", MountFlags::RDONLY, None)?);
         }
         let null = tree(Path::new("/dev/null"))?;
-        Ok::<_, io::Error>(move_mount(&null, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+        Ok::<_, io::Error>(move_mount(
+            &null,
+            "",
+            CWD,
+            path,
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )?)
     };
     hide().map_err(context("mask", path))
 }
@@ -280,22 +394,48 @@ fn set_attributes(fd: i32, path: &str, set: u64, flags: libc::c_int) -> io::Resu
     if set == 0 {
         return Ok(());
     }
-    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
     mount_setattr(fd, path, flags, &attributes)
 }
 
 fn set_propagation(fd: i32, propagation: libc::c_ulong) -> io::Result<()> {
-    let attributes = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 };
+    let attributes = libc::mount_attr {
+        attr_set: 0,
+        attr_clr: 0,
+        propagation,
+        userns_fd: 0,
+    };
     mount_setattr(fd, "", libc::AT_RECURSIVE, &attributes)
 }
 
 fn mount_setattr(fd: i32, path: &str, flags: libc::c_int, attributes: &libc::mount_attr) -> io::Result<()> {
-    let flags = if path.is_empty() { flags | libc::AT_EMPTY_PATH } else { flags };
+    let flags = if path.is_empty() {
+        flags | libc::AT_EMPTY_PATH
+    } else {
+        flags
+    };
     let path = CString::new(path)?;
     let size = size_of::<libc::mount_attr>();
     #[expect(unsafe_code, reason = "mount_setattr(2) has no safe wrapper")]
     // SAFETY: both pointers are to live values; the size is that of the structure.
-    let result =
-        unsafe { libc::syscall(libc::SYS_mount_setattr, fd, path.as_ptr(), flags, attributes as *const _, size) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd,
+            path.as_ptr(),
+            flags,
+            attributes as *const _,
+            size,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -115,7 +115,12 @@ fn born(
     flags: libc::c_int,
     life: impl FnOnce(BorrowedFd<'_>) -> Result<(), String>,
 ) -> io::Result<Started> {
-    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let pair = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?;
     let (notes, teller) = pair;
     let Some(child) = clone(flags)? else {
         drop(notes);
@@ -140,11 +145,14 @@ fn run_init(init: &Init<'_>, stdio: Stdio, teller: BorrowedFd<'_>) -> Result<(),
 
 fn finish(process: &Process, teller: BorrowedFd<'_>) -> Result<(), String> {
     close_on_exec();
-    program::become_process(process, &mut |text| drop(protocol::send(teller, &Note::Warning(text), &[])))
+    program::become_process(process, &mut |text| {
+        drop(protocol::send(teller, &Note::Warning(text), &[]))
+    })
 }
 
 fn read_spec(dir: &Path) -> Result<Spec, String> {
-    let spec = record::read(&dir.join(record::SPEC)).map_err(|error| format!("read container spec: {error}"))?;
+    let spec =
+        record::read(&dir.join(record::SPEC)).map_err(|error| format!("read container spec: {error}"))?;
     spec.ok_or_else(|| "the container has no spec".to_owned())
 }
 
@@ -225,7 +233,10 @@ fn clone(flags: libc::c_int) -> io::Result<Option<i32>> {
 }
 
 fn leave(code: i32) -> ! {
-    #[expect(unsafe_code, reason = "a forked child must not run the supervisor's exit handlers")]
+    #[expect(
+        unsafe_code,
+        reason = "a forked child must not run the supervisor's exit handlers"
+    )]
     // SAFETY: ends the process.
     unsafe {
         libc::_exit(code)
@@ -236,7 +247,11 @@ fn duplicate(from: i32, to: i32) -> io::Result<()> {
     #[expect(unsafe_code, reason = "dup2 onto the standard streams of a launch child")]
     // SAFETY: takes numbers only; nothing in this process owns descriptors 0 to 2.
     let result = unsafe { libc::dup2(from, to) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Closes all but the standard streams, of which others may wait for the end.

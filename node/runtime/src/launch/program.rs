@@ -36,7 +36,11 @@ pub(super) fn become_process(process: &Process, warn: &mut dyn FnMut(String)) ->
         rustix::thread::set_no_new_privs(true).map_err(|e| said("set no_new_privs")(e.into()))?;
     } else {
         // Without no_new_privs a filter needs the capabilities that go away next.
-        process.seccomp.iter().try_for_each(install).map_err(said("install seccomp filter"))?;
+        process
+            .seccomp
+            .iter()
+            .try_for_each(install)
+            .map_err(said("install seccomp filter"))?;
     }
     rustix::thread::set_keep_capabilities(true).map_err(|e| said("keep capabilities")(e.into()))?;
     let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
@@ -44,14 +48,27 @@ pub(super) fn become_process(process: &Process, warn: &mut dyn FnMut(String)) ->
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     setresgid(gid, gid, gid).map_err(|e| said("setgid")(e.into()))?;
     setresuid(uid, uid, uid).map_err(|e| said("setuid")(e.into()))?;
-    let sets = CapabilitySets { effective: allowed, permitted: allowed, inheritable: CapabilitySet::empty() };
+    let sets = CapabilitySets {
+        effective: allowed,
+        permitted: allowed,
+        inheritable: CapabilitySet::empty(),
+    };
     rustix::thread::set_capabilities(None, sets).map_err(|e| said("set capabilities")(e.into()))?;
 
-    let path = env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, path)| path.as_str()).unwrap_or_default();
+    let path = env
+        .iter()
+        .rev()
+        .find(|(key, _)| key == "PATH")
+        .map(|(_, path)| path.as_str())
+        .unwrap_or_default();
     let name = process.args.first().map(String::as_str).unwrap_or_default();
     let program = look_up(name, path)?;
     if process.no_new_privs {
-        process.seccomp.iter().try_for_each(install).map_err(said("install seccomp filter"))?;
+        process
+            .seccomp
+            .iter()
+            .try_for_each(install)
+            .map_err(said("install seccomp filter"))?;
     }
     Err(execute(&program, &process.args, &env))
 }
@@ -64,7 +81,12 @@ fn working_dir(process: &Process) -> Result<(), String> {
         }
         std::env::set_current_dir(cwd)
     };
-    enter().map_err(|error| format!("chdir to cwd ({cwd:?}) set in config.json failed: {}", plain(&error)))
+    enter().map_err(|error| {
+        format!(
+            "chdir to cwd ({cwd:?}) set in config.json failed: {}",
+            plain(&error)
+        )
+    })
 }
 
 /// Cuts the bounding set to what the process may have; returns what it gets.
@@ -73,7 +95,9 @@ fn bounding(process: &Process, warn: &mut dyn FnMut(String)) -> io::Result<Capab
     let own = rustix::thread::capabilities(None)?.permitted.bits();
     if wanted & !own != 0 {
         let names = capabilities::names(wanted & !own).join(", ");
-        warn(format!("capabilities that the runtime itself lacks are left out: {names}"));
+        warn(format!(
+            "capabilities that the runtime itself lacks are left out: {names}"
+        ));
     }
     for number in 0..64u64 {
         if wanted & (1 << number) == 0 && !drop_bounding(number)? {
@@ -85,7 +109,10 @@ fn bounding(process: &Process, warn: &mut dyn FnMut(String)) -> io::Result<Capab
 
 /// Drops one capability from the bounding set; false when the kernel does not know it.
 fn drop_bounding(number: u64) -> io::Result<bool> {
-    #[expect(unsafe_code, reason = "prctl(2) by number: newer kernels have capabilities that we cannot name")]
+    #[expect(
+        unsafe_code,
+        reason = "prctl(2) by number: newer kernels have capabilities that we cannot name"
+    )]
     // SAFETY: the call takes numbers only.
     let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
     match (result, io::Error::last_os_error()) {
@@ -96,13 +123,34 @@ fn drop_bounding(number: u64) -> io::Result<bool> {
 }
 
 fn install(program: &seccomp::Program) -> io::Result<()> {
-    let mut code: Vec<libc::sock_filter> =
-        program.iter().map(|(code, jt, jf, k)| libc::sock_filter { code: *code, jt: *jt, jf: *jf, k: *k }).collect();
-    let filter = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
+    let mut code: Vec<libc::sock_filter> = program
+        .iter()
+        .map(|(code, jt, jf, k)| libc::sock_filter {
+            code: *code,
+            jt: *jt,
+            jf: *jf,
+            k: *k,
+        })
+        .collect();
+    let filter = libc::sock_fprog {
+        len: code.len() as u16,
+        filter: code.as_mut_ptr(),
+    };
     #[expect(unsafe_code, reason = "seccomp(2) has no safe wrapper")]
     // SAFETY: the pointer is to a live program whose length is given with it.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) };
-    if result != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const filter,
+        )
+    };
+    if result != 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// The program's path, in the words of Go's `exec.LookPath`.
@@ -159,7 +207,10 @@ fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+    chars
+        .next()
+        .map(|first| first.to_lowercase().chain(chars).collect())
+        .unwrap_or_default()
 }
 
 fn borrow(fd: i32) -> std::os::fd::BorrowedFd<'static> {

@@ -20,16 +20,30 @@ pub(super) fn resolve(process: &Process) -> Result<User, String> {
 }
 
 fn resolve_in(process: &Process, passwd: &str, group: &str) -> Result<User, String> {
-    let (image_user, image_group) = process.image_user.split_once(':').unwrap_or((&process.image_user, ""));
-    let wanted = process.run_as_user.map(|uid| uid.to_string()).unwrap_or_else(|| image_user.to_owned());
+    let (image_user, image_group) = process
+        .image_user
+        .split_once(':')
+        .unwrap_or((&process.image_user, ""));
+    let wanted = process
+        .run_as_user
+        .map(|uid| uid.to_string())
+        .unwrap_or_else(|| image_user.to_owned());
     // The image's group belongs to the image's user only.
-    let image_group = if process.run_as_user.is_some() { "" } else { image_group };
+    let image_group = if process.run_as_user.is_some() {
+        ""
+    } else {
+        image_group
+    };
     let wanted = if wanted.is_empty() { "0".to_owned() } else { wanted };
     let entry = passwd_entry(passwd, &wanted);
     let uid = match (&entry, wanted.parse::<u32>()) {
         (Some(entry), _) => entry.uid,
         (None, Ok(uid)) => uid,
-        (None, Err(_)) => return Err(format!("unable to find user {wanted}: no matching entries in passwd file")),
+        (None, Err(_)) => {
+            return Err(format!(
+                "unable to find user {wanted}: no matching entries in passwd file"
+            ));
+        }
     };
     let gid = match (process.run_as_group, image_group) {
         (Some(gid), _) => u32::try_from(gid).map_err(|_| format!("invalid group id {gid}"))?,
@@ -40,13 +54,28 @@ fn resolve_in(process: &Process, passwd: &str, group: &str) -> Result<User, Stri
     if process.run_as_non_root && uid == 0 {
         return Err("container has runAsNonRoot and image will run as root".to_owned());
     }
-    let mut groups: Vec<u32> = entry.as_ref().map(|entry| member_of(group, entry.name)).unwrap_or_default();
-    groups.extend(process.supplemental_groups.iter().filter_map(|gid| u32::try_from(*gid).ok()));
+    let mut groups: Vec<u32> = entry
+        .as_ref()
+        .map(|entry| member_of(group, entry.name))
+        .unwrap_or_default();
+    groups.extend(
+        process
+            .supplemental_groups
+            .iter()
+            .filter_map(|gid| u32::try_from(*gid).ok()),
+    );
     groups.push(gid);
     groups.sort_unstable();
     groups.dedup();
-    let home = entry.map(|entry| entry.home.to_owned()).filter(|home| !home.is_empty());
-    Ok(User { uid, gid, groups, home: home.unwrap_or_else(|| "/".to_owned()) })
+    let home = entry
+        .map(|entry| entry.home.to_owned())
+        .filter(|home| !home.is_empty());
+    Ok(User {
+        uid,
+        gid,
+        groups,
+        home: home.unwrap_or_else(|| "/".to_owned()),
+    })
 }
 
 struct Entry<'a> {
@@ -61,12 +90,23 @@ fn passwd_entry<'a>(passwd: &'a str, wanted: &str) -> Option<Entry<'a>> {
     let entries = || {
         passwd.lines().filter_map(|line| {
             let mut fields = line.split(':');
-            let (name, uid, gid) = (fields.next()?, fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-            Some(Entry { name, uid, gid, home: fields.nth(1).unwrap_or_default() })
+            let (name, uid, gid) = (
+                fields.next()?,
+                fields.nth(1)?.parse().ok()?,
+                fields.next()?.parse().ok()?,
+            );
+            Some(Entry {
+                name,
+                uid,
+                gid,
+                home: fields.nth(1).unwrap_or_default(),
+            })
         })
     };
     let number = wanted.parse::<u32>().ok();
-    entries().find(|e| e.name == wanted).or_else(|| entries().find(|e| Some(e.uid) == number))
+    entries()
+        .find(|e| e.name == wanted)
+        .or_else(|| entries().find(|e| Some(e.uid) == number))
 }
 
 fn group_id(group: &str, wanted: &str) -> Option<u32> {
@@ -81,7 +121,11 @@ fn member_of(group: &str, user: &str) -> Vec<u32> {
     let lines = group.lines().filter_map(|line| {
         let mut fields = line.split(':').skip(2);
         let gid = fields.next()?.parse().ok()?;
-        fields.next()?.split(',').any(|member| member == user).then_some(gid)
+        fields
+            .next()?
+            .split(',')
+            .any(|member| member == user)
+            .then_some(gid)
     });
     lines.collect()
 }
@@ -105,11 +149,23 @@ mod tests {
     #[test]
     fn names_and_numbers() {
         let web = resolve_in(&process("web"), PASSWD, GROUP).unwrap();
-        assert_eq!(web, User { uid: 101, gid: 102, groups: vec![4, 102], home: "/var/www".to_owned() });
+        assert_eq!(
+            web,
+            User {
+                uid: 101,
+                gid: 102,
+                groups: vec![4, 102],
+                home: "/var/www".to_owned()
+            }
+        );
         assert_eq!(resolve_in(&process("101:logs"), PASSWD, GROUP).unwrap().gid, 4);
         assert_eq!(resolve_in(&process("77"), PASSWD, GROUP).unwrap().uid, 77);
         assert_eq!(resolve_in(&process(""), PASSWD, GROUP).unwrap().home, "/root");
-        assert!(resolve_in(&process("ghost"), PASSWD, GROUP).unwrap_err().contains("unable to find user ghost"));
+        assert!(
+            resolve_in(&process("ghost"), PASSWD, GROUP)
+                .unwrap_err()
+                .contains("unable to find user ghost")
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use super::{Native, internal, link, sandbox::pod_cgroup, sandbox::remove_dir};
 use crate::{
     edge::{
-        ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Error, Result, RuntimeEvent,
-        SandboxId,
+        ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Error, Result,
+        RuntimeEvent, SandboxId,
     },
     images::{ImageRecord, Images},
     protocol::{Command, Reply, Start},
@@ -27,7 +27,10 @@ impl Native {
         let same = |c: &&ContainerRecord| c.config.name == config.name && c.config.attempt == config.attempt;
         if let Some(known) = pod.containers.values().find(same) {
             let (name, attempt) = (&config.name, config.attempt);
-            return Err(Error::Invalid(format!("container {name:?} attempt {attempt} is there already as {:?}", known.id)));
+            return Err(Error::Invalid(format!(
+                "container {name:?} attempt {attempt} is there already as {:?}",
+                known.id
+            )));
         }
         let image = self.images.find(&config.image);
         let image = image.ok_or_else(|| Error::NotFound(format!("image {:?} not found", config.image)))?;
@@ -85,7 +88,10 @@ impl Native {
             stdin_once: config.stdin_once,
             host_pid: self.pod(&sandbox)?.record.config.host_pid,
         };
-        match link::request(&self.socket(&sandbox), Command::Start(start)).await?.0 {
+        match link::request(&self.socket(&sandbox), Command::Start(start))
+            .await?
+            .0
+        {
             Reply::Started { warnings, .. } => {
                 for warning in warnings {
                     tracing::warn!(container = id, name = config.name, "{warning}");
@@ -100,20 +106,35 @@ impl Native {
     }
 
     pub(super) async fn end_container(&self, id: &str, grace: Duration) -> Result<()> {
-        let Ok((sandbox, record)) = self.container(id) else { return Ok(()) };
+        let Ok((sandbox, record)) = self.container(id) else {
+            return Ok(());
+        };
         let mut events = self.events.subscribe();
         if !self.runs(&sandbox, id) {
             return Ok(());
         }
-        let signal = |signal| Command::Signal { container: id.to_owned(), signal };
+        let signal = |signal| Command::Signal {
+            container: id.to_owned(),
+            signal,
+        };
         if !grace.is_zero() {
             link::request(&self.socket(&sandbox), signal(record.stop_signal)).await?;
-            if self.env.clock.timeout(grace, self.gone(&mut events, &sandbox, id)).await.is_some() {
+            if self
+                .env
+                .clock
+                .timeout(grace, self.gone(&mut events, &sandbox, id))
+                .await
+                .is_some()
+            {
                 return Ok(());
             }
         }
         link::request(&self.socket(&sandbox), signal(Signal::SIGKILL as i32)).await?;
-        let gone = self.env.clock.timeout(KILL_LIMIT, self.gone(&mut events, &sandbox, id)).await;
+        let gone = self
+            .env
+            .clock
+            .timeout(KILL_LIMIT, self.gone(&mut events, &sandbox, id))
+            .await;
         gone.ok_or_else(|| Error::Internal(format!("container {id:?} does not end though it was killed")))
     }
 
@@ -132,12 +153,16 @@ impl Native {
     }
 
     pub(super) async fn unmake_container(&self, id: &str) -> Result<()> {
-        let Ok((sandbox, record)) = self.container(id) else { return Ok(()) };
+        let Ok((sandbox, record)) = self.container(id) else {
+            return Ok(());
+        };
         self.end_container(id, Duration::ZERO).await?;
         self.remove_cgroup(&record.cgroup).await?;
         let dir = self.container_dir(&sandbox, id);
         let removed = self.env.tasks.blocking(move || remove_dir(&dir)).await;
-        removed.unwrap_or(Ok(())).map_err(internal("remove the container's folder"))?;
+        removed
+            .unwrap_or(Ok(()))
+            .map_err(internal("remove the container's folder"))?;
         self.with_pod(&sandbox, |pod| pod.containers.remove(id));
         self.sweep_layers();
         Ok(())
@@ -145,8 +170,12 @@ impl Native {
 
     /// Removes layers that no image and no container has.
     pub(super) fn sweep_layers(&self) {
-        let used: BTreeSet<String> =
-            self.pods().values().flat_map(|pod| pod.containers.values()).flat_map(|c| c.layers.clone()).collect();
+        let used: BTreeSet<String> = self
+            .pods()
+            .values()
+            .flat_map(|pod| pod.containers.values())
+            .flat_map(|c| c.layers.clone())
+            .collect();
         if let Err(error) = self.images.sweep(used) {
             tracing::warn!(%error, "sweep image layers");
         }
@@ -154,10 +183,15 @@ impl Native {
 
     pub(super) fn container_statuses(&self, sandbox: Option<&str>) -> Result<Vec<ContainerStatus>> {
         let pods = self.pods().clone();
-        let chosen = pods.iter().filter(|(id, _)| sandbox.is_none_or(|wanted| wanted == id.as_str()));
+        let chosen = pods
+            .iter()
+            .filter(|(id, _)| sandbox.is_none_or(|wanted| wanted == id.as_str()));
         let containers = chosen.flat_map(|(id, pod)| pod.containers.values().map(move |c| (id, c)));
         containers
-            .map(|(id, container)| self.container_status(id, container).map_err(internal("read a container's records")))
+            .map(|(id, container)| {
+                self.container_status(id, container)
+                    .map_err(internal("read a container's records"))
+            })
             .collect()
     }
 
@@ -198,29 +232,45 @@ impl Native {
 
     pub(super) fn container_stats(&self) -> Vec<ContainerStats> {
         let pods = self.pods().clone();
-        let running = pods.iter().flat_map(|(id, pod)| pod.containers.values().map(move |c| (id, c)));
-        let stats = running.filter(|(sandbox, c)| self.runs(sandbox, &c.id)).filter_map(|(_, container)| {
-            // One that ends meanwhile has none.
-            let usage = self.cgroups.usage(&container.cgroup).ok()?;
-            Some(ContainerStats {
-                id: ContainerId(container.id.clone()),
-                cpu_nanos: usage.cpu_nanos,
-                memory_working_set: usage.memory_working_set,
-                memory_rss: usage.memory_rss,
-            })
-        });
+        let running = pods
+            .iter()
+            .flat_map(|(id, pod)| pod.containers.values().map(move |c| (id, c)));
+        let stats = running
+            .filter(|(sandbox, c)| self.runs(sandbox, &c.id))
+            .filter_map(|(_, container)| {
+                // One that ends meanwhile has none.
+                let usage = self.cgroups.usage(&container.cgroup).ok()?;
+                Some(ContainerStats {
+                    id: ContainerId(container.id.clone()),
+                    cpu_nanos: usage.cpu_nanos,
+                    memory_working_set: usage.memory_working_set,
+                    memory_rss: usage.memory_rss,
+                })
+            });
         stats.collect()
     }
 }
 
 fn stop_signal(config: &ContainerConfig, image: &ImageRecord) -> Result<i32> {
     let wanted = [&config.stop_signal, &image.config.config.stop_signal];
-    let Some(name) = wanted.into_iter().find(|name| !name.is_empty()) else { return Ok(Signal::SIGTERM as i32) };
+    let Some(name) = wanted.into_iter().find(|name| !name.is_empty()) else {
+        return Ok(Signal::SIGTERM as i32);
+    };
     let upper = name.to_ascii_uppercase();
-    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
-    let by_number = name.parse::<i32>().ok().filter(|number| (1..=64).contains(number));
+    let full = if upper.starts_with("SIG") {
+        upper
+    } else {
+        format!("SIG{upper}")
+    };
+    let by_number = name
+        .parse::<i32>()
+        .ok()
+        .filter(|number| (1..=64).contains(number));
     // Real-time signals have names by their distance from the first, which is 34 to the C library.
-    let real_time = full.strip_prefix("SIGRTMIN+").and_then(|n| n.parse::<i32>().ok()).map(|n| 34 + n);
+    let real_time = full
+        .strip_prefix("SIGRTMIN+")
+        .and_then(|n| n.parse::<i32>().ok())
+        .map(|n| 34 + n);
     by_number
         .or(real_time)
         .or_else(|| full.parse::<Signal>().ok().map(|signal| signal as i32))

@@ -26,13 +26,22 @@ impl Link {
 
     /// Asks for something; the answers come by [`Link::hear`].
     pub(super) async fn ask(&self, command: Command, fds: &[RawFd]) -> io::Result<()> {
-        let request = Request { version: VERSION, command };
-        self.0.async_io(Interest::WRITABLE, |socket| protocol::send(socket.as_fd(), &request, fds)).await
+        let request = Request {
+            version: VERSION,
+            command,
+        };
+        self.0
+            .async_io(Interest::WRITABLE, |socket| {
+                protocol::send(socket.as_fd(), &request, fds)
+            })
+            .await
     }
 
     /// The next answer; `None` when the supervisor is gone.
     pub(super) async fn hear(&self) -> io::Result<Option<(Reply, Vec<OwnedFd>)>> {
-        self.0.async_io(Interest::READABLE, |socket| protocol::receive(socket.as_fd())).await
+        self.0
+            .async_io(Interest::READABLE, |socket| protocol::receive(socket.as_fd()))
+            .await
     }
 }
 
@@ -55,9 +64,9 @@ pub(super) async fn request(path: &Path, command: Command) -> Result<(Reply, Vec
 /// The next answer, which must come.
 pub(super) async fn answer(link: &Link) -> Result<(Reply, Vec<OwnedFd>)> {
     match link.hear().await {
-        Ok(Some((Reply::Unsupported { version }, _))) => {
-            Err(Error::Internal(format!("the supervisor speaks version {version} of the protocol, not {VERSION}")))
-        }
+        Ok(Some((Reply::Unsupported { version }, _))) => Err(Error::Internal(format!(
+            "the supervisor speaks version {version} of the protocol, not {VERSION}"
+        ))),
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err(Error::Internal("the supervisor is gone".to_owned())),
         Err(error) => Err(Error::Internal(format!("supervisor: {error}"))),

@@ -71,20 +71,36 @@ impl Native {
             let what = what.to_owned();
             move |error: io::Error| Error::Internal(format!("{what}: {error}"))
         };
-        for dir in [config.data_dir.join("pods"), config.run_dir.join("pods"), config.run_dir.join("netns")] {
+        for dir in [
+            config.data_dir.join("pods"),
+            config.run_dir.join("pods"),
+            config.run_dir.join("netns"),
+        ] {
             fs::create_dir_all(&dir).map_err(said(&format!("make {}", dir.display())))?;
         }
         let registries = Registries::read(&config.registries)?;
         let images = Images::open(config.data_dir.join("images"), registries, env.clone())
             .map_err(said("open the image store"))?;
         let cgroups = Cgroups::detect(&config.cgroup_root).map_err(said("look at cgroups"))?;
-        let path = config.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+        let path = config
+            .program
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
         let program = Sealed::copy(&path).map_err(said("copy the supervisor's program"))?;
         let pods = Mutex::new(read_pods(&config.data_dir.join("pods")).map_err(said("read sandboxes"))?);
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let native = Arc::new_cyclic(|me| {
             let me = me.clone();
-            Self { config, env, images, cgroups, program, pods, events, me }
+            Self {
+                config,
+                env,
+                images,
+                cgroups,
+                program,
+                pods,
+                events,
+                me,
+            }
         });
         native.take_up();
         Ok(native)
@@ -121,7 +137,11 @@ impl Native {
                 let Some(native) = native.upgrade() else { return };
                 if let crate::protocol::Reply::Event { container, exited } = reply {
                     let (sandbox, container) = (SandboxId(id.clone()), ContainerId(container));
-                    let make = if exited { RuntimeEvent::Exited } else { RuntimeEvent::Started };
+                    let make = if exited {
+                        RuntimeEvent::Exited
+                    } else {
+                        RuntimeEvent::Started
+                    };
                     let _ = native.events.send(make(sandbox, container));
                 }
             }
@@ -138,7 +158,9 @@ impl Native {
             tracing::error!(sandbox = id, "the sandbox's supervisor died");
             self.bury(id);
         }
-        let _ = self.events.send(RuntimeEvent::SandboxGone(SandboxId(id.to_owned())));
+        let _ = self
+            .events
+            .send(RuntimeEvent::SandboxGone(SandboxId(id.to_owned())));
     }
 
     fn pods(&self) -> MutexGuard<'_, BTreeMap<String, Pod>> {
@@ -150,13 +172,18 @@ impl Native {
     }
 
     fn pod(&self, id: &str) -> Result<Pod> {
-        self.pods().get(id).cloned().ok_or_else(|| Error::NotFound(format!("sandbox {id:?} not found")))
+        self.pods()
+            .get(id)
+            .cloned()
+            .ok_or_else(|| Error::NotFound(format!("sandbox {id:?} not found")))
     }
 
     /// The sandbox that container `id` is in, and the container.
     fn container(&self, id: &str) -> Result<(String, ContainerRecord)> {
         let pods = self.pods();
-        let found = pods.iter().find_map(|(pod, p)| Some((pod.clone(), p.containers.get(id)?.clone())));
+        let found = pods
+            .iter()
+            .find_map(|(pod, p)| Some((pod.clone(), p.containers.get(id)?.clone())));
         found.ok_or_else(|| Error::NotFound(format!("container {id:?} not found")))
     }
 
@@ -183,14 +210,27 @@ fn read_pods(dir: &Path) -> io::Result<BTreeMap<String, Pod>> {
     let mut pods = BTreeMap::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let Some(record) = record::read::<SandboxRecord>(&path.join(SANDBOX))? else { continue };
+        let Some(record) = record::read::<SandboxRecord>(&path.join(SANDBOX))? else {
+            continue;
+        };
         let mut containers = BTreeMap::new();
-        for entry in fs::read_dir(path.join("containers")).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(path.join("containers"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             if let Some(container) = record::read::<ContainerRecord>(&entry.path().join(CONTAINER))? {
                 containers.insert(container.id.clone(), container);
             }
         }
-        pods.insert(record.id.clone(), Pod { record, alive: false, containers });
+        pods.insert(
+            record.id.clone(),
+            Pod {
+                record,
+                alive: false,
+                containers,
+            },
+        );
     }
     Ok(pods)
 }

@@ -25,14 +25,23 @@ const EMPTY_LIMIT: Duration = Duration::from_secs(10);
 impl Native {
     pub(super) async fn make_sandbox(&self, config: SandboxConfig) -> Result<SandboxId> {
         let key = |c: &SandboxConfig| (c.namespace.clone(), c.name.clone(), c.uid.clone(), c.attempt);
-        let known = self.pods().iter().find(|(_, p)| key(&p.record.config) == key(&config)).map(|(id, _)| id.clone());
+        let known = self
+            .pods()
+            .iter()
+            .find(|(_, p)| key(&p.record.config) == key(&config))
+            .map(|(id, _)| id.clone());
         if let Some(id) = known {
             let name = format!("{}/{}", config.namespace, config.name);
-            return Err(Error::Invalid(format!("sandbox {name} attempt {} is there already as {id:?}", config.attempt)));
+            return Err(Error::Invalid(format!(
+                "sandbox {name} attempt {} is there already as {id:?}",
+                config.attempt
+            )));
         }
         if !config.runtime_handler.is_empty() {
             let handler = &config.runtime_handler;
-            return Err(Error::Invalid(format!("no runtime for {handler:?} is configured")));
+            return Err(Error::Invalid(format!(
+                "no runtime for {handler:?} is configured"
+            )));
         }
         let id = self.new_id();
         let netns = (!config.host_network).then(|| self.config.run_dir.join("netns").join(&id));
@@ -44,7 +53,14 @@ impl Native {
             stopped: false,
             config,
         };
-        self.pods().insert(id.clone(), Pod { record, alive: false, containers: BTreeMap::new() });
+        self.pods().insert(
+            id.clone(),
+            Pod {
+                record,
+                alive: false,
+                containers: BTreeMap::new(),
+            },
+        );
         match self.build(&id).await {
             Ok(()) => Ok(SandboxId(id)),
             Err(error) => {
@@ -64,7 +80,11 @@ impl Native {
             fs::create_dir_all(dir.join("containers"))?;
             record::write(&dir.join(SANDBOX), &record)?;
             fs::write(dir.join("resolv.conf"), resolv_conf(config.dns.as_ref())?)?;
-            let hostname = if config.hostname.is_empty() { host_name()? } else { config.hostname.clone() };
+            let hostname = if config.hostname.is_empty() {
+                host_name()?
+            } else {
+                config.hostname.clone()
+            };
             fs::write(dir.join("hostname"), format!("{hostname}\n"))?;
             self.cgroups.create(&pod_cgroup(&record), &config.resources)?;
             self.cgroups.create(SUPERVISORS, &Resources::default())?;
@@ -73,7 +93,11 @@ impl Native {
                 netns: record.netns.clone(),
                 host_ipc: config.host_ipc,
                 share_process_namespace: config.share_process_namespace && !config.host_pid,
-                hostname: if config.host_network { String::new() } else { config.hostname.clone() },
+                hostname: if config.host_network {
+                    String::new()
+                } else {
+                    config.hostname.clone()
+                },
                 sysctls: config.sysctls.clone().into_iter().collect(),
                 shm: (!config.host_ipc).then(|| dir.join("shm")),
                 cgroups: self.cgroups.dirs(SUPERVISORS),
@@ -97,18 +121,26 @@ impl Native {
 
     async fn start_supervisor(&self, dir: &Path) -> Result<()> {
         let mut command = std::process::Command::new(self.program.path());
-        command.arg0("ferrokube-pod").arg(dir).env_clear().stdin(std::process::Stdio::null());
+        command
+            .arg0("ferrokube-pod")
+            .arg(dir)
+            .env_clear()
+            .stdin(std::process::Stdio::null());
         let output = tokio::process::Command::from(command).output().await;
         let output = output.map_err(internal("start the supervisor"))?;
         if output.status.success() {
             return Ok(());
         }
         let why = String::from_utf8_lossy(&output.stderr);
-        Err(Error::Internal(format!("failed to create sandbox: {}", why.trim())))
+        Err(Error::Internal(format!(
+            "failed to create sandbox: {}",
+            why.trim()
+        )))
     }
 
     fn save(&self, record: &SandboxRecord) -> Result<()> {
-        record::write(&self.pod_dir(&record.id).join(SANDBOX), record).map_err(internal("write the sandbox's record"))?;
+        record::write(&self.pod_dir(&record.id).join(SANDBOX), record)
+            .map_err(internal("write the sandbox's record"))?;
         self.with_pod(&record.id, |pod| pod.record = record.clone());
         Ok(())
     }
@@ -125,7 +157,10 @@ impl Native {
         let ended = match link::request(&self.socket(id), Command::Shutdown).await {
             Ok((Reply::Done, _)) => Ok(()),
             Ok((other, _)) => Err(Error::Internal(format!("supervisor answered {other:?}"))),
-            Err(_) => Ok(self.bury(id)),
+            Err(_) => {
+                self.bury(id);
+                Ok(())
+            }
         };
         let detached = match record.netns {
             Some(_) => self.config.cni.del(&attachment(&record)).await.map_err(|error| {
@@ -145,7 +180,11 @@ impl Native {
             return result;
         }
         record.stopped = true;
-        if self.pod_dir(id).exists() { self.save(&record) } else { Ok(()) }
+        if self.pod_dir(id).exists() {
+            self.save(&record)
+        } else {
+            Ok(())
+        }
     }
 
     /// Removes a sandbox with all it had.
@@ -158,7 +197,9 @@ impl Native {
         self.remove_cgroup(&pod_cgroup(&pod.record)).await?;
         let dir = self.pod_dir(id);
         let removed = self.env.tasks.blocking(move || remove_dir(&dir)).await;
-        removed.unwrap_or(Ok(())).map_err(internal("remove the sandbox's folder"))?;
+        removed
+            .unwrap_or(Ok(()))
+            .map_err(internal("remove the sandbox's folder"))?;
         self.pods().remove(id);
         self.sweep_layers();
         Ok(())
@@ -170,12 +211,22 @@ impl Native {
         loop {
             match self.cgroups.remove(path) {
                 // The kernel has no event for version 1 groups that become empty.
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && self.env.clock.now() < deadline => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ResourceBusy && self.env.clock.now() < deadline =>
+                {
                     cgroup::kill(&self.cgroups.dirs(path));
                     self.env.clock.sleep(Duration::from_millis(5)).await;
                 }
                 other => return other.map_err(internal("remove cgroup")),
             }
+        }
+    }
+
+    /// Removes the empty cgroups under our root. A supervisor says that it is done just before it leaves its own.
+    async fn prune_cgroups(&self) {
+        let deadline = self.env.clock.now() + Duration::from_secs(1);
+        while !self.cgroups.prune() && self.env.clock.now() < deadline {
+            self.env.clock.sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -201,21 +252,24 @@ impl Native {
     }
 
     pub(super) fn sandbox_statuses(&self) -> Vec<SandboxStatus> {
-        self.pods().values().map(|pod| {
-            let (record, config) = (&pod.record, &pod.record.config);
-            SandboxStatus {
-                id: SandboxId(record.id.clone()),
-                name: config.name.clone(),
-                namespace: config.namespace.clone(),
-                uid: config.uid.clone(),
-                attempt: config.attempt,
-                ready: pod.alive && !record.stopped,
-                created_at: record.created_at,
-                ips: record.ips.clone(),
-                labels: config.labels.clone(),
-                annotations: config.annotations.clone(),
-            }
-        }).collect()
+        self.pods()
+            .values()
+            .map(|pod| {
+                let (record, config) = (&pod.record, &pod.record.config);
+                SandboxStatus {
+                    id: SandboxId(record.id.clone()),
+                    name: config.name.clone(),
+                    namespace: config.namespace.clone(),
+                    uid: config.uid.clone(),
+                    attempt: config.attempt,
+                    ready: pod.alive && !record.stopped,
+                    created_at: record.created_at,
+                    ips: record.ips.clone(),
+                    labels: config.labels.clone(),
+                    annotations: config.annotations.clone(),
+                }
+            })
+            .collect()
     }
 
     /// Removes everything that this data dir made: sandboxes, also those whose supervisors are dead, images, mounts,
@@ -226,15 +280,21 @@ impl Native {
         for id in ids {
             result = result.and(self.unmake(&id).await);
         }
-        let dirs = [self.config.data_dir.join("pods"), self.config.run_dir.join("pods"), self.config.run_dir.join("netns")];
+        let dirs = [
+            self.config.data_dir.join("pods"),
+            self.config.run_dir.join("pods"),
+            self.config.run_dir.join("netns"),
+        ];
         for mount in mounts_under(&dirs) {
             result = result.and(unmount(&mount).map_err(internal("unmount")));
         }
         result?;
-        let _ = self.remove_cgroup(SUPERVISORS).await;
-        self.cgroups.prune_above(&format!("{SUPERVISORS}/none"));
+        self.prune_cgroups().await;
         let images = self.config.data_dir.join("images");
-        dirs.iter().chain([&images]).try_for_each(|dir| remove_dir(dir)).map_err(internal("remove folders"))
+        dirs.iter()
+            .chain([&images])
+            .try_for_each(|dir| remove_dir(dir))
+            .map_err(internal("remove folders"))
     }
 }
 
@@ -266,8 +326,14 @@ fn attachment(record: &SandboxRecord) -> cni::Attachment {
 }
 
 fn resolv_conf(dns: Option<&DnsConfig>) -> io::Result<String> {
-    let Some(dns) = dns else { return fs::read_to_string("/etc/resolv.conf").or_else(absent) };
-    let mut text: String = dns.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let Some(dns) = dns else {
+        return fs::read_to_string("/etc/resolv.conf").or_else(absent);
+    };
+    let mut text: String = dns
+        .servers
+        .iter()
+        .map(|server| format!("nameserver {server}\n"))
+        .collect();
     for (word, values) in [("search", &dns.searches), ("options", &dns.options)] {
         if !values.is_empty() {
             text.push_str(&format!("{word} {}\n", values.join(" ")));
@@ -277,7 +343,11 @@ fn resolv_conf(dns: Option<&DnsConfig>) -> io::Result<String> {
 }
 
 fn absent<T: Default>(error: io::Error) -> io::Result<T> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(T::default()) } else { Err(error) }
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(T::default())
+    } else {
+        Err(error)
+    }
 }
 
 fn host_name() -> io::Result<String> {
@@ -306,8 +376,13 @@ pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
 /// Mount points under `dirs`, the innermost first.
 fn mounts_under(dirs: &[PathBuf]) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
-    let mut points: Vec<PathBuf> = points.filter(|point| dirs.iter().any(|dir| point.starts_with(dir))).collect();
+    let points = text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from);
+    let mut points: Vec<PathBuf> = points
+        .filter(|point| dirs.iter().any(|dir| point.starts_with(dir)))
+        .collect();
     points.reverse();
     points
 }
@@ -323,6 +398,9 @@ mod tests {
             searches: vec!["a.svc".to_owned(), "svc".to_owned()],
             options: vec!["ndots:5".to_owned()],
         };
-        assert_eq!(resolv_conf(Some(&dns)).unwrap(), "nameserver 10.96.0.10\nsearch a.svc svc\noptions ndots:5\n");
+        assert_eq!(
+            resolv_conf(Some(&dns)).unwrap(),
+            "nameserver 10.96.0.10\nsearch a.svc svc\noptions ndots:5\n"
+        );
     }
 }

@@ -43,7 +43,11 @@ impl Runtime for Native {
         async { Ok(self.sandbox_statuses()) }.boxed()
     }
 
-    fn create_container(&self, sandbox: SandboxId, config: ContainerConfig) -> BoxFuture<'_, Result<ContainerId>> {
+    fn create_container(
+        &self,
+        sandbox: SandboxId,
+        config: ContainerConfig,
+    ) -> BoxFuture<'_, Result<ContainerId>> {
         async move { self.make_container(&sandbox.0, config).await }.boxed()
     }
 
@@ -66,10 +70,20 @@ impl Runtime for Native {
     fn reopen_log(&self, id: ContainerId) -> BoxFuture<'_, Result<()>> {
         async move {
             let (sandbox, _) = self.container(&id.0)?;
-            match link::request(&self.socket(&sandbox), Command::ReopenLog { container: id.0.clone() }).await?.0 {
+            match link::request(
+                &self.socket(&sandbox),
+                Command::ReopenLog {
+                    container: id.0.clone(),
+                },
+            )
+            .await?
+            .0
+            {
                 Reply::Done => Ok(()),
                 Reply::NotFound => Err(Error::NotFound(format!("container {:?} is not running", id.0))),
-                other => Err(Error::Internal(format!("reopen log: supervisor answered {other:?}"))),
+                other => Err(Error::Internal(format!(
+                    "reopen log: supervisor answered {other:?}"
+                ))),
             }
         }
         .boxed()

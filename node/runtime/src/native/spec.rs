@@ -17,7 +17,13 @@ const MASKED: [&str; 12] = [
     "/sys/devices/virtual/powercap",
 ];
 
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 
 impl Native {
     /// The spec of a container.
@@ -35,7 +41,10 @@ impl Native {
             readonly: security.readonly_rootfs,
             propagation: Propagation::None,
         };
-        let mut mounts = vec![file("hostname", "/etc/hostname"), file("resolv.conf", "/etc/resolv.conf")];
+        let mut mounts = vec![
+            file("hostname", "/etc/hostname"),
+            file("resolv.conf", "/etc/resolv.conf"),
+        ];
         let mut asked: Vec<Bind> = config.mounts.iter().map(bind).collect();
         // What is mounted under another mount must come after it.
         asked.sort_by_key(|bind| bind.target.components().count());
@@ -46,10 +55,17 @@ impl Native {
             layers: Images::layer_names(image),
             readonly_rootfs: security.readonly_rootfs,
             mounts,
-            shm: if sandbox.config.host_ipc { PathBuf::from("/dev/shm") } else { dir.join("shm") },
+            shm: if sandbox.config.host_ipc {
+                PathBuf::from("/dev/shm")
+            } else {
+                dir.join("shm")
+            },
             privileged: security.privileged,
             masked_paths: security.masked_paths.clone().unwrap_or_else(|| usual(&MASKED)),
-            readonly_paths: security.readonly_paths.clone().unwrap_or_else(|| usual(&READ_ONLY)),
+            readonly_paths: security
+                .readonly_paths
+                .clone()
+                .unwrap_or_else(|| usual(&READ_ONLY)),
             cgroup_mounts: self.cgroups.mounts_inside(),
             process: process(sandbox, config, image)?,
         })
@@ -70,13 +86,18 @@ fn process(sandbox: &SandboxRecord, config: &ContainerConfig, image: &ImageRecor
     let capabilities = if security.privileged {
         all_capabilities()
     } else {
-        resolve_capabilities(&security.add_capabilities, &security.drop_capabilities).map_err(Error::Invalid)?
+        resolve_capabilities(&security.add_capabilities, &security.drop_capabilities)
+            .map_err(Error::Invalid)?
     };
     let args = arguments(config, image);
     if args.is_empty() {
         return Err(Error::Invalid("no command specified".to_owned()));
     }
-    let cwd = if config.working_dir.is_empty() { &of_image.working_dir } else { &config.working_dir };
+    let cwd = if config.working_dir.is_empty() {
+        &of_image.working_dir
+    } else {
+        &config.working_dir
+    };
     Ok(Process {
         args,
         env: environment(sandbox, config, image),
@@ -98,14 +119,25 @@ fn process(sandbox: &SandboxRecord, config: &ContainerConfig, image: &ImageRecor
 fn arguments(config: &ContainerConfig, image: &ImageRecord) -> Vec<String> {
     let of_image = &image.config.config;
     let (mut args, default) = match config.command.is_empty() {
-        true => (of_image.entrypoint.clone().unwrap_or_default(), of_image.cmd.clone().unwrap_or_default()),
+        true => (
+            of_image.entrypoint.clone().unwrap_or_default(),
+            of_image.cmd.clone().unwrap_or_default(),
+        ),
         false => (config.command.clone(), Vec::new()),
     };
-    args.extend(if config.args.is_empty() { default } else { config.args.clone() });
+    args.extend(if config.args.is_empty() {
+        default
+    } else {
+        config.args.clone()
+    });
     args
 }
 
-fn environment(sandbox: &SandboxRecord, config: &ContainerConfig, image: &ImageRecord) -> Vec<(String, String)> {
+fn environment(
+    sandbox: &SandboxRecord,
+    config: &ContainerConfig,
+    image: &ImageRecord,
+) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = Vec::new();
     let mut put = |key: String, value: String| match env.iter_mut().find(|(known, _)| *known == key) {
         Some((_, old)) => *old = value,
@@ -121,7 +153,11 @@ fn environment(sandbox: &SandboxRecord, config: &ContainerConfig, image: &ImageR
     if !sandbox.config.hostname.is_empty() {
         put("HOSTNAME".to_owned(), sandbox.config.hostname.clone());
     }
-    config.env.iter().cloned().for_each(|(key, value)| put(key, value));
+    config
+        .env
+        .iter()
+        .cloned()
+        .for_each(|(key, value)| put(key, value));
     env
 }
 
@@ -135,7 +171,9 @@ fn filters(security: &Security, capabilities: &[&str]) -> Result<Vec<seccomp::Pr
         Seccomp::Localhost(path) => {
             let text = fs::read(path)
                 .map_err(|error| Error::Invalid(format!("cannot load seccomp profile {path:?}: {error}")))?;
-            Profile::parse(&text).and_then(|profile| profile.compile()).map_err(Error::Invalid)
+            Profile::parse(&text)
+                .and_then(|profile| profile.compile())
+                .map_err(Error::Invalid)
         }
     }
 }

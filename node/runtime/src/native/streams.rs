@@ -34,19 +34,29 @@ impl Native {
         let (sandbox, _) = self.container(id)?;
         let socket = self.socket(&sandbox);
         let link = link::Link::open(&socket).map_err(internal("connect to the supervisor"))?;
-        let command = Command::Exec { container: id.clone(), command: request.command, tty: request.tty };
+        let command = Command::Exec {
+            container: id.clone(),
+            command: request.command,
+            tty: request.tty,
+        };
         if request.tty {
             link.ask(command, &[]).await.map_err(internal("exec"))?;
             let terminal = started(&link, id).await?.into_iter().next();
-            let terminal = terminal.ok_or_else(|| Error::Internal("the supervisor gave no terminal".to_owned()))?;
+            let terminal =
+                terminal.ok_or_else(|| Error::Internal("the supervisor gave no terminal".to_owned()))?;
             return self.serve_terminal(link, terminal, streams).await;
         }
         let pipes = Pipes::new(streams.stdin.is_some()).map_err(internal("make pipes"))?;
-        link.ask(command, &pipes.theirs.each_ref().map(|fd| fd.as_raw_fd())).await.map_err(internal("exec"))?;
+        link.ask(command, &pipes.theirs.each_ref().map(|fd| fd.as_raw_fd()))
+            .await
+            .map_err(internal("exec"))?;
         drop(pipes.theirs);
         started(&link, id).await?;
         let output = async {
-            tokio::join!(pump_out(pipes.stdout, streams.stdout), pump_out(pipes.stderr, streams.stderr));
+            tokio::join!(
+                pump_out(pipes.stdout, streams.stdout),
+                pump_out(pipes.stderr, streams.stderr)
+            );
         };
         let (input, resize) = (pump_in(streams.stdin, pipes.stdin), pending());
         self.until_exited(&link, output, input, resize).await
@@ -80,7 +90,12 @@ impl Native {
     async fn serve_terminal(&self, link: link::Link, terminal: OwnedFd, streams: Streams) -> Result<i32> {
         crate::supervisor::non_blocking(terminal.as_fd()).map_err(internal("terminal"))?;
         let terminal = link::registered(terminal).map_err(internal("terminal"))?;
-        let Streams { stdin, stdout, resize, stderr: _ } = streams;
+        let Streams {
+            stdin,
+            stdout,
+            resize,
+            stderr: _,
+        } = streams;
         let sizes = async {
             let Some(mut sizes) = resize else { return };
             while let Some((width, height)) = sizes.recv().await {
@@ -95,12 +110,22 @@ impl Native {
         let (sandbox, _) = self.container(id)?;
         let socket = self.socket(&sandbox);
         let link = link::Link::open(&socket).map_err(internal("connect to the supervisor"))?;
-        let Streams { stdin, stdout, stderr, resize } = streams;
+        let Streams {
+            stdin,
+            stdout,
+            stderr,
+            resize,
+        } = streams;
         let pipes = Pipes::new(stdin.is_some()).map_err(internal("make pipes"))?;
-        let command = Command::Attach { container: id.to_owned(), stdin: stdin.is_some() };
+        let command = Command::Attach {
+            container: id.to_owned(),
+            stdin: stdin.is_some(),
+        };
         let from = usize::from(stdin.is_none());
         let fds = pipes.theirs.each_ref().map(|fd| fd.as_raw_fd());
-        link.ask(command, &fds[from..]).await.map_err(internal("attach"))?;
+        link.ask(command, &fds[from..])
+            .await
+            .map_err(internal("attach"))?;
         drop(pipes.theirs);
         match link::answer(&link).await?.0 {
             Reply::Done => {}
@@ -114,7 +139,11 @@ impl Native {
         let sizes = async {
             let Some(mut sizes) = resize else { return };
             while let Some((width, height)) = sizes.recv().await {
-                let command = Command::Resize { container: id.to_owned(), width, height };
+                let command = Command::Resize {
+                    container: id.to_owned(),
+                    width,
+                    height,
+                };
                 let _ = link::request(&socket, command).await;
             }
         };
@@ -128,10 +157,15 @@ impl Native {
     pub(super) async fn dial(&self, sandbox: &str, port: u16) -> Result<Box<dyn Duplex>> {
         self.pod(sandbox)?;
         let mut refused = None;
-        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        for ip in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ] {
             let address = SocketAddr::new(ip, port);
             let (_, fds) = link::request(&self.socket(sandbox), Command::Socket { v6: ip.is_ipv6() }).await?;
-            let Some(fd) = fds.into_iter().next() else { continue };
+            let Some(fd) = fds.into_iter().next() else {
+                continue;
+            };
             let socket = tokio::net::TcpSocket::from_std_stream(fd.into());
             match socket.connect(address).await {
                 Ok(stream) => return Ok(Box::new(stream)),
@@ -182,8 +216,16 @@ impl Pipes {
         } else {
             (std::fs::File::open("/dev/null")?.into(), None)
         };
-        let (stdout, stderr) = (pipe::Receiver::from_owned_fd(out)?, pipe::Receiver::from_owned_fd(err)?);
-        Ok(Self { stdin, stdout, stderr, theirs: [in_end, out_end, err_end] })
+        let (stdout, stderr) = (
+            pipe::Receiver::from_owned_fd(out)?,
+            pipe::Receiver::from_owned_fd(err)?,
+        );
+        Ok(Self {
+            stdin,
+            stdout,
+            stderr,
+            theirs: [in_end, out_end, err_end],
+        })
     }
 }
 
@@ -199,7 +241,9 @@ async fn pump_out(mut from: pipe::Receiver, to: mpsc::Sender<Bytes>) {
 
 /// Ends when the input ends; a program that does not read it any more is none of the sender's business.
 async fn pump_in(from: Option<mpsc::Receiver<Bytes>>, to: Option<pipe::Sender>) {
-    let (Some(mut from), Some(mut to)) = (from, to) else { return };
+    let (Some(mut from), Some(mut to)) = (from, to) else {
+        return;
+    };
     while let Some(bytes) = from.recv().await {
         if to.write_all(&bytes).await.is_err() {
             return;
@@ -211,7 +255,9 @@ async fn read_terminal(terminal: &AsyncFd<OwnedFd>, to: mpsc::Sender<Bytes>) {
     let mut buffer = vec![0u8; CHUNK];
     let read = |fd: &OwnedFd, buffer: &mut [u8]| nix::unistd::read(fd, buffer).map_err(io::Error::from);
     // A terminal that nobody holds any more answers EIO.
-    while let Ok(count) = terminal.async_io(Interest::READABLE, |fd| read(fd, &mut buffer)).await
+    while let Ok(count) = terminal
+        .async_io(Interest::READABLE, |fd| read(fd, &mut buffer))
+        .await
         && count > 0
     {
         let _ = to.send(Bytes::copy_from_slice(&buffer[..count])).await;

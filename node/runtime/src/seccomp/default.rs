@@ -79,20 +79,36 @@ const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 pub(super) fn profile(capabilities: &[&str]) -> Profile {
     let mut syscalls = vec![Rule::allow(ALWAYS, vec![])];
     syscalls.extend(
-        PERSONALITIES.iter().map(|value| Rule::allow(&["personality"], vec![Argument::new(0, *value, Operator::Equal)])),
+        PERSONALITIES
+            .iter()
+            .map(|value| Rule::allow(&["personality"], vec![Argument::new(0, *value, Operator::Equal)])),
     );
     // All address families but AF_ALG and AF_VSOCK.
     let (alg, vsock) = (libc::AF_ALG as u64, libc::AF_VSOCK as u64);
-    syscalls.push(Rule::allow(&["socket"], vec![Argument::new(0, alg, Operator::Less)]));
-    syscalls.push(Rule::allow(&["socket"], vec![Argument::new(0, alg + 1, Operator::Equal)]));
-    syscalls.push(Rule::allow(&["socket"], vec![Argument::new(0, vsock, Operator::Greater)]));
+    syscalls.push(Rule::allow(
+        &["socket"],
+        vec![Argument::new(0, alg, Operator::Less)],
+    ));
+    syscalls.push(Rule::allow(
+        &["socket"],
+        vec![Argument::new(0, alg + 1, Operator::Equal)],
+    ));
+    syscalls.push(Rule::allow(
+        &["socket"],
+        vec![Argument::new(0, vsock, Operator::Greater)],
+    ));
     for (capability, names) in WITH_CAPABILITY {
         if capabilities.contains(capability) {
             syscalls.push(Rule::allow(names, vec![]));
         }
     }
     if !capabilities.contains(&"CAP_SYS_ADMIN") {
-        let plain = Argument { index: 0, value: CLONE_NAMESPACES, value_two: 0, op: Operator::MaskedEqual };
+        let plain = Argument {
+            index: 0,
+            value: CLONE_NAMESPACES,
+            value_two: 0,
+            op: Operator::MaskedEqual,
+        };
         syscalls.push(Rule::allow(&["clone"], vec![plain]));
         // The C library falls back to clone when clone3 is not there, but not when it is forbidden.
         syscalls.push(Rule {
@@ -102,5 +118,9 @@ pub(super) fn profile(capabilities: &[&str]) -> Profile {
             args: vec![],
         });
     }
-    Profile { default_action: Action::Errno, default_errno: None, syscalls }
+    Profile {
+        default_action: Action::Errno,
+        default_errno: None,
+        syscalls,
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::{Program, syscalls};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
 };
 use std::collections::BTreeMap;
 
@@ -102,7 +103,12 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<String>
 impl Rule {
     pub(super) fn allow(names: &[&str], args: Vec<Argument>) -> Self {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Self { names, action: Action::Allow, errno: None, args }
+        Self {
+            names,
+            action: Action::Allow,
+            errno: None,
+            args,
+        }
     }
 
     fn filter_action(&self) -> SeccompAction {
@@ -112,7 +118,12 @@ impl Rule {
 
 impl Argument {
     pub(super) fn new(index: u8, value: u64, op: Operator) -> Self {
-        Self { index, value, value_two: 0, op }
+        Self {
+            index,
+            value,
+            value_two: 0,
+            op,
+        }
     }
 
     fn condition(&self) -> Result<SeccompCondition, String> {
@@ -163,10 +174,13 @@ impl Profile {
             if action == SeccompAction::Allow {
                 continue;
             }
-            let at = groups.iter().position(|(known, _)| *known == action).unwrap_or_else(|| {
-                groups.push((action, Rules::new()));
-                groups.len() - 1
-            });
+            let at = groups
+                .iter()
+                .position(|(known, _)| *known == action)
+                .unwrap_or_else(|| {
+                    groups.push((action, Rules::new()));
+                    groups.len() - 1
+                });
             add(&mut groups[at].1, rule)?;
         }
         let mut programs = Vec::new();
@@ -187,7 +201,11 @@ fn add(rules: &mut Rules, rule: &Rule) -> Result<(), String> {
             rules.insert(number, Vec::new());
             continue;
         }
-        let conditions = rule.args.iter().map(Argument::condition).collect::<Result<Vec<_>, _>>()?;
+        let conditions = rule
+            .args
+            .iter()
+            .map(Argument::condition)
+            .collect::<Result<Vec<_>, _>>()?;
         let made = SeccompRule::new(conditions).map_err(|e| e.to_string())?;
         match rules.get_mut(&number) {
             Some(known) if known.is_empty() => {}

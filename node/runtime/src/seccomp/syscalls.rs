@@ -391,5 +391,9 @@ const ARCH: &[(&str, i64)] = &[];
 
 /// The number of `name` here; `None` when this architecture has no such call.
 pub(super) fn number(name: &str) -> Option<i64> {
-    COMMON.iter().chain(ARCH).find(|(known, _)| *known == name).map(|(_, number)| *number)
+    COMMON
+        .iter()
+        .chain(ARCH)
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }

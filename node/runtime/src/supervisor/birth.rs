@@ -117,12 +117,25 @@ impl Supervisor {
             self.answer(client, &Reply::NotFound, &[]);
             return Ok(());
         };
-        let stdio = if tty { None } else { <[OwnedFd; 3]>::try_from(fds).ok() };
+        let stdio = if tty {
+            None
+        } else {
+            <[OwnedFd; 3]>::try_from(fds).ok()
+        };
         if !tty && stdio.is_none() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "exec needs three streams or a terminal"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "exec needs three streams or a terminal",
+            ));
         }
         let (dir, cgroups) = (&container.start.dir, &container.start.cgroups);
-        let exec = Exec { dir, cgroups, init: container.pid, command, tty };
+        let exec = Exec {
+            dir,
+            cgroups,
+            init: container.pid,
+            command,
+            tty,
+        };
         let started = launch::start_exec(&exec, stdio)?;
         self.births.push(Birth::new(client, started, What::Exec)?);
         Ok(())
@@ -143,7 +156,15 @@ impl Supervisor {
     }
 
     fn conclude(&mut self, birth: Birth) {
-        let Birth { client, pid, terminal, warnings, failed, what, .. } = birth;
+        let Birth {
+            client,
+            pid,
+            terminal,
+            warnings,
+            failed,
+            what,
+            ..
+        } = birth;
         let failure = failed.or_else(|| pid.is_none().then(|| "the launch child died".to_owned()));
         match (failure, pid, what) {
             (Some(message), _, What::Container(container)) => {
@@ -165,7 +186,11 @@ impl Supervisor {
                     container.stdin = terminal.try_clone().ok();
                     container.outputs[0] = Some(terminal);
                 }
-                let record = StartRecord { pid, started_at: self.clock.wall(), warnings: warnings.clone() };
+                let record = StartRecord {
+                    pid,
+                    started_at: self.clock.wall(),
+                    warnings: warnings.clone(),
+                };
                 note(record::write(&container.start.dir.join(START), &record));
                 self.answer(client, &Reply::Started { pid, warnings }, &[]);
                 self.tell(&container.start.container, false);

@@ -39,7 +39,9 @@ pub(super) struct Attached {
 impl Container {
     /// Reads once from an output. Its end closes it.
     pub(super) fn pump(&mut self, which: usize, clock: &Clock) -> bool {
-        let Some(fd) = &self.outputs[which] else { return false };
+        let Some(fd) = &self.outputs[which] else {
+            return false;
+        };
         let mut buffer = [0u8; CHUNK];
         match unistd::read(fd, &mut buffer) {
             Err(Errno::EAGAIN | Errno::EINTR) => false,
@@ -49,9 +51,15 @@ impl Container {
                 false
             }
             Ok(count) => {
-                let stream = if which == 0 { Stream::Stdout } else { Stream::Stderr };
+                let stream = if which == 0 {
+                    Stream::Stdout
+                } else {
+                    Stream::Stderr
+                };
                 self.log.write(stream, &buffer[..count], clock.wall());
-                self.attached.iter_mut().for_each(|end| end.give(which, &buffer[..count]));
+                self.attached
+                    .iter_mut()
+                    .for_each(|end| end.give(which, &buffer[..count]));
                 self.attached.retain(Attached::keeps_up);
                 true
             }
@@ -69,7 +77,9 @@ impl Container {
 
     /// Takes input from an attached end.
     pub(super) fn take_input(&mut self, at: usize) {
-        let Some(end) = self.attached.get_mut(at) else { return };
+        let Some(end) = self.attached.get_mut(at) else {
+            return;
+        };
         let Some(fd) = &end.stdin else { return };
         let mut buffer = [0u8; CHUNK];
         match unistd::read(fd, &mut buffer) {
@@ -121,7 +131,10 @@ impl Attached {
 
     /// The output descriptor, if something waits for it.
     pub(super) fn waiting(&self, which: usize) -> Option<RawFd> {
-        self.outputs[which].as_ref().filter(|_| !self.backlog[which].is_empty()).map(|fd| fd.as_raw_fd())
+        self.outputs[which]
+            .as_ref()
+            .filter(|_| !self.backlog[which].is_empty())
+            .map(|fd| fd.as_raw_fd())
     }
 }
 

@@ -28,7 +28,11 @@ pub(super) struct Log {
 impl Log {
     /// The log at `path`; an empty path: nothing is kept.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let mut log = Self { path: path.to_owned(), file: None, partial: [Vec::new(), Vec::new()] };
+        let mut log = Self {
+            path: path.to_owned(),
+            file: None,
+            partial: [Vec::new(), Vec::new()],
+        };
         log.reopen()?;
         Ok(log)
     }
@@ -41,7 +45,13 @@ impl Log {
         if let Some(dir) = self.path.parent() {
             fs::create_dir_all(dir)?;
         }
-        self.file = Some(OpenOptions::new().append(true).create(true).mode(0o640).open(&self.path)?);
+        self.file = Some(
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o640)
+                .open(&self.path)?,
+        );
         Ok(())
     }
 
@@ -91,7 +101,11 @@ impl Log {
 }
 
 fn line(to: &mut Vec<u8>, stream: Stream, tag: char, content: &[u8], now: Timestamp) {
-    let name = if stream == Stream::Stdout { "stdout" } else { "stderr" };
+    let name = if stream == Stream::Stdout {
+        "stdout"
+    } else {
+        "stderr"
+    };
     let _ = write!(to, "{now:.9} {name} {tag} ");
     to.extend_from_slice(content);
     to.push(b'\n');
@@ -129,7 +143,10 @@ mod tests {
         output.push(b'\n');
         log.write(Stream::Stdout, &output, Timestamp::UNIX_EPOCH);
         let text = fs::read_to_string(&path).unwrap();
-        let tags: Vec<_> = text.lines().map(|line| (line.split(' ').nth(2).unwrap(), line.len())).collect();
+        let tags: Vec<_> = text
+            .lines()
+            .map(|line| (line.split(' ').nth(2).unwrap(), line.len()))
+            .collect();
         assert_eq!(tags[0].0, "P");
         assert_eq!(tags[1], ("F", tags[0].1 - LINE_LIMIT + 5));
     }

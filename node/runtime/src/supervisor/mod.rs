@@ -31,7 +31,14 @@ pub(crate) fn main(args: Vec<OsString>) -> i32 {
     if answer == READY {
         return 0;
     }
-    eprintln!("{}", if answer.is_empty() { "the supervisor died" } else { &answer });
+    eprintln!(
+        "{}",
+        if answer.is_empty() {
+            "the supervisor died"
+        } else {
+            &answer
+        }
+    );
     1
 }
 
@@ -49,7 +56,12 @@ fn begin(dir: &Path) -> std::io::Result<String> {
     }
     drop(from);
     let ready = setup::enter(dir);
-    let told = to.write_all(ready.as_ref().map_or_else(|error| error.as_str(), |_| READY).as_bytes());
+    let told = to.write_all(
+        ready
+            .as_ref()
+            .map_or_else(|error| error.as_str(), |_| READY)
+            .as_bytes(),
+    );
     drop(to);
     let code = match ready {
         Ok(_) if told.is_err() => 1,

@@ -79,7 +79,12 @@ enum Source {
 }
 
 impl Supervisor {
-    pub(super) fn new(listener: OwnedFd, signals: SignalFd, socket_path: PathBuf, pause: Option<i32>) -> Self {
+    pub(super) fn new(
+        listener: OwnedFd,
+        signals: SignalFd,
+        socket_path: PathBuf,
+        pause: Option<i32>,
+    ) -> Self {
         Self {
             listener,
             signals,
@@ -120,31 +125,48 @@ impl Supervisor {
     fn wait(&self) -> Result<Vec<Source>, Errno> {
         let (sources, mut polled): (Vec<_>, Vec<_>) = self.sources().into_iter().unzip();
         poll(&mut polled, PollTimeout::NONE)?;
-        let ready = sources.into_iter().zip(&polled).filter(|(_, fd)| fd.any() == Some(true));
+        let ready = sources
+            .into_iter()
+            .zip(&polled)
+            .filter(|(_, fd)| fd.any() == Some(true));
         Ok(ready.map(|(source, _)| source).collect())
     }
 
     fn sources(&self) -> Vec<(Source, PollFd<'_>)> {
         let read = |source, fd| (source, PollFd::new(fd, PollFlags::POLLIN));
         let mut all = vec![read(Source::Listener, self.listener.as_fd())];
-        all.extend(self.births.iter().map(|birth| read(Source::Births, birth.notes.as_fd())));
+        all.extend(
+            self.births
+                .iter()
+                .map(|birth| read(Source::Births, birth.notes.as_fd())),
+        );
         all.push(read(Source::Signals, self.signals.as_fd()));
         for (id, client) in &self.clients {
             all.push(read(Source::Client(*id), client.socket.as_fd()));
         }
         for (pid, container) in &self.containers {
             for (which, output) in container.outputs.iter().enumerate() {
-                all.extend(output.as_ref().map(|fd| read(Source::Output(*pid, which), fd.as_fd())));
+                all.extend(
+                    output
+                        .as_ref()
+                        .map(|fd| read(Source::Output(*pid, which), fd.as_fd())),
+                );
             }
             if let Some(stdin) = container.stdin.as_ref().filter(|_| !container.input.is_empty()) {
-                all.push((Source::Input(*pid), PollFd::new(stdin.as_fd(), PollFlags::POLLOUT)));
+                all.push((
+                    Source::Input(*pid),
+                    PollFd::new(stdin.as_fd(), PollFlags::POLLOUT),
+                ));
             }
             for (at, end) in container.attached.iter().enumerate() {
                 if let Some(stdin) = end.stdin.as_ref().filter(|_| container.input.is_empty()) {
                     all.push(read(Source::AttachedInput(*pid, at), stdin.as_fd()));
                 }
                 for which in 0..2 {
-                    if let Some(output) = end.outputs[which].as_ref().filter(|_| end.waiting(which).is_some()) {
+                    if let Some(output) = end.outputs[which]
+                        .as_ref()
+                        .filter(|_| end.waiting(which).is_some())
+                    {
                         let source = Source::AttachedOutput(*pid, at, which);
                         all.push((source, PollFd::new(output.as_fd(), PollFlags::POLLOUT)));
                     }
@@ -186,27 +208,47 @@ impl Supervisor {
     fn accept(&mut self) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         if let Ok(fd) = accept4(self.listener.as_raw_fd(), flags) {
-            self.clients.insert(self.next_client, Client { socket: own(fd), kind: Kind::Asks });
+            self.clients.insert(
+                self.next_client,
+                Client {
+                    socket: own(fd),
+                    kind: Kind::Asks,
+                },
+            );
             self.next_client += 1;
         }
     }
 
     /// Takes a request from a connection, or its end.
     fn hear(&mut self, id: u64) {
-        let Some(client) = self.clients.get(&id) else { return };
+        let Some(client) = self.clients.get(&id) else {
+            return;
+        };
         match protocol::receive::<Request>(client.socket.as_fd()) {
             Ok(Some((request, _))) if request.version != VERSION => {
                 self.answer(id, &Reply::Unsupported { version: VERSION }, &[]);
             }
             Ok(Some((request, fds))) if client.kind == Kind::Asks => {
                 if let Err(error) = self.obey(id, request.command, fds) {
-                    self.answer(id, &Reply::Failed { message: error.to_string() }, &[]);
+                    self.answer(
+                        id,
+                        &Reply::Failed {
+                            message: error.to_string(),
+                        },
+                        &[],
+                    );
                 }
             }
             Ok(Some(_)) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                self.answer(id, &Reply::Failed { message: error.to_string() }, &[]);
+                self.answer(
+                    id,
+                    &Reply::Failed {
+                        message: error.to_string(),
+                    },
+                    &[],
+                );
             }
             Ok(None) | Err(_) => self.leave(id),
         }
@@ -219,7 +261,10 @@ impl Supervisor {
             Some(Kind::Attached) => {
                 for container in self.containers.values_mut() {
                     let once = container.start.stdin_once && !container.start.tty;
-                    let had = container.attached.iter().any(|end| end.client == id && end.stdin.is_some());
+                    let had = container
+                        .attached
+                        .iter()
+                        .any(|end| end.client == id && end.stdin.is_some());
                     container.input_ends |= once && had;
                     container.attached.retain(|end| end.client != id);
                     container.feed();
@@ -235,36 +280,82 @@ impl Supervisor {
                 return Err(io::Error::other("the sandbox is being stopped"));
             }
             Command::Start(start) => return self.start(id, start),
-            Command::Exec { container, command, tty } => return self.exec(id, &container, command, tty, fds),
+            Command::Exec {
+                container,
+                command,
+                tty,
+            } => return self.exec(id, &container, command, tty, fds),
             Command::Signal { container, signal } => {
                 let found = self.find(&container).map(|c| c.pid);
                 let sent = found.map(|pid| signal::kill(Pid::from_raw(pid), Signal::try_from(signal).ok()));
-                self.answer(id, if sent == Some(Ok(())) { &Reply::Done } else { &Reply::NotFound }, &[]);
+                self.answer(
+                    id,
+                    if sent == Some(Ok(())) {
+                        &Reply::Done
+                    } else {
+                        &Reply::NotFound
+                    },
+                    &[],
+                );
             }
             Command::Attach { container, stdin } => self.attach(id, &container, stdin, fds)?,
-            Command::Resize { container, width, height } => {
-                let terminal = self.find(&container).filter(|c| c.start.tty).and_then(|c| c.outputs[0].as_ref());
-                let resized = terminal.map(|fd| launch::resize(fd.as_fd(), width, height)).transpose()?;
-                self.answer(id, if resized.is_some() { &Reply::Done } else { &Reply::NotFound }, &[]);
+            Command::Resize {
+                container,
+                width,
+                height,
+            } => {
+                let terminal = self
+                    .find(&container)
+                    .filter(|c| c.start.tty)
+                    .and_then(|c| c.outputs[0].as_ref());
+                let resized = terminal
+                    .map(|fd| launch::resize(fd.as_fd(), width, height))
+                    .transpose()?;
+                self.answer(
+                    id,
+                    if resized.is_some() {
+                        &Reply::Done
+                    } else {
+                        &Reply::NotFound
+                    },
+                    &[],
+                );
             }
             Command::ReopenLog { container } => {
                 let reopened = self.find(&container).map(|c| c.log.reopen()).transpose()?;
-                self.answer(id, if reopened.is_some() { &Reply::Done } else { &Reply::NotFound }, &[]);
+                self.answer(
+                    id,
+                    if reopened.is_some() {
+                        &Reply::Done
+                    } else {
+                        &Reply::NotFound
+                    },
+                    &[],
+                );
             }
             Command::Socket { v6 } => {
                 // A socket stays in the network namespace it was made in; the daemon connects it.
-                let family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+                let family = if v6 {
+                    AddressFamily::Inet6
+                } else {
+                    AddressFamily::Inet
+                };
                 let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
                 let made = socket::socket(family, SockType::Stream, flags, None)?;
                 self.answer(id, &Reply::Done, &[made.as_raw_fd()]);
             }
             Command::State => {
-                let now = |c: &Container| ContainerNow { id: c.start.container.clone(), running: true };
+                let now = |c: &Container| ContainerNow {
+                    id: c.start.container.clone(),
+                    running: true,
+                };
                 let containers = self.containers.values().map(now).collect();
                 self.answer(id, &Reply::State { containers }, &[]);
             }
             Command::Subscribe => {
-                self.clients.entry(id).and_modify(|client| client.kind = Kind::Hears);
+                self.clients
+                    .entry(id)
+                    .and_modify(|client| client.kind = Kind::Hears);
                 self.answer(id, &Reply::Done, &[]);
             }
             Command::Shutdown => {
@@ -279,20 +370,29 @@ impl Supervisor {
     }
 
     fn find(&mut self, id: &str) -> Option<&mut Container> {
-        self.containers.values_mut().find(|container| container.start.container == id)
+        self.containers
+            .values_mut()
+            .find(|container| container.start.container == id)
     }
 
     fn attach(&mut self, client: u64, container: &str, stdin: bool, fds: Vec<OwnedFd>) -> io::Result<()> {
         fds.iter().try_for_each(|fd| non_blocking(fd.as_fd()))?;
         let mut fds = fds.into_iter();
         let stdin = if stdin { fds.next() } else { None };
-        let end = Attached { client, stdin, outputs: [fds.next(), fds.next()], backlog: [Vec::new(), Vec::new()] };
+        let end = Attached {
+            client,
+            stdin,
+            outputs: [fds.next(), fds.next()],
+            backlog: [Vec::new(), Vec::new()],
+        };
         let Some(container) = self.find(container) else {
             self.answer(client, &Reply::NotFound, &[]);
             return Ok(());
         };
         container.attached.push(end);
-        self.clients.entry(client).and_modify(|client| client.kind = Kind::Attached);
+        self.clients
+            .entry(client)
+            .and_modify(|client| client.kind = Kind::Attached);
         self.answer(client, &Reply::Done, &[]);
         Ok(())
     }
@@ -338,7 +438,11 @@ impl Supervisor {
             }
             self.tell(&container.start.container, true);
         }
-        let waiting = self.clients.iter().find(|(_, client)| client.kind == Kind::Exec(pid)).map(|(id, _)| *id);
+        let waiting = self
+            .clients
+            .iter()
+            .find(|(_, client)| client.kind == Kind::Exec(pid))
+            .map(|(id, _)| *id);
         if let Some(id) = waiting {
             self.answer(id, &Reply::Exited { code }, &[]);
             self.clients.remove(&id);
@@ -347,7 +451,9 @@ impl Supervisor {
 
     /// Sends an answer; a connection that cannot take it is cut.
     pub(super) fn answer(&mut self, id: u64, reply: &Reply, fds: &[RawFd]) {
-        let Some(client) = self.clients.get(&id) else { return };
+        let Some(client) = self.clients.get(&id) else {
+            return;
+        };
         if protocol::send(client.socket.as_fd(), reply, fds).is_err() {
             self.leave(id);
         }
@@ -355,9 +461,16 @@ impl Supervisor {
 
     /// Tells an event to all who hear.
     pub(super) fn tell(&mut self, container: &str, exited: bool) {
-        let event = Reply::Event { container: container.to_owned(), exited };
-        let hearers: Vec<u64> =
-            self.clients.iter().filter(|(_, client)| client.kind == Kind::Hears).map(|(id, _)| *id).collect();
+        let event = Reply::Event {
+            container: container.to_owned(),
+            exited,
+        };
+        let hearers: Vec<u64> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.kind == Kind::Hears)
+            .map(|(id, _)| *id)
+            .collect();
         hearers.into_iter().for_each(|id| self.answer(id, &event, &[]));
     }
 }

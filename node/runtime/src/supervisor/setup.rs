@@ -37,7 +37,9 @@ pub(super) fn enter(dir: &Path) -> Result<Supervisor, String> {
     quiet_streams(dir).map_err(said("open supervisor log"))?;
     if let Err(error) = fs::write("/proc/self/oom_score_adj", "-998") {
         // Stderr is the supervisor's log: that is where the record of it belongs.
-        eprintln!("oom_score_adj -998 cannot be set, the supervisor may be killed for want of memory: {error}");
+        eprintln!(
+            "oom_score_adj -998 cannot be set, the supervisor may be killed for want of memory: {error}"
+        );
     }
     namespaces(&record)?;
     for (name, value) in &record.sysctls {
@@ -57,7 +59,10 @@ pub(super) fn enter(dir: &Path) -> Result<Supervisor, String> {
 
 fn quiet_streams(dir: &Path) -> io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    let log = OpenOptions::new().append(true).create(true).open(dir.join("supervisor.log"))?;
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(dir.join("supervisor.log"))?;
     nix::unistd::dup2_stdin(&null)?;
     nix::unistd::dup2_stdout(&null)?;
     nix::unistd::dup2_stderr(&log)?;
@@ -83,17 +88,30 @@ fn namespaces(record: &SupervisorRecord) -> Result<(), String> {
     if let Some(shm) = &record.shm {
         fs::create_dir_all(shm).map_err(|error| format!("{}: {error}", shm.display()))?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(Some("shm"), shm, Some("tmpfs"), flags, Some("mode=1777,size=65536k"))
-            .map_err(|error| format!("mount shared memory: {error}"))?;
+        mount(
+            Some("shm"),
+            shm,
+            Some("tmpfs"),
+            flags,
+            Some("mode=1777,size=65536k"),
+        )
+        .map_err(|error| format!("mount shared memory: {error}"))?;
     }
     Ok(())
 }
 
 fn loopback_up() -> io::Result<()> {
-    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: (libc::IFF_UP | libc::IFF_RUNNING) as i16 },
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: (libc::IFF_UP | libc::IFF_RUNNING) as i16,
+        },
     };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
         *to = *from as libc::c_char;
@@ -101,7 +119,11 @@ fn loopback_up() -> io::Result<()> {
     #[expect(unsafe_code, reason = "SIOCSIFFLAGS")]
     // SAFETY: the pointer is to a live `ifreq`, which is what this request reads.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn signals() -> io::Result<SignalFd> {
@@ -110,7 +132,10 @@ fn signals() -> io::Result<SignalFd> {
         set.add(signal);
     }
     set.thread_block()?;
-    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+    Ok(SignalFd::with_flags(
+        &set,
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?)
 }
 
 fn listen_at(path: &Path) -> io::Result<OwnedFd> {
@@ -129,10 +154,17 @@ fn listen_at(path: &Path) -> io::Result<OwnedFd> {
 fn forget_code() {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     // Only code: read-only data may have been relocated at the start.
-    for line in maps.lines().filter(|line| line.contains(" r-xp ") && line.contains("memfd:")) {
-        let Some((start, end)) = line.split(' ').next().and_then(|range| range.split_once('-')) else { continue };
+    for line in maps
+        .lines()
+        .filter(|line| line.contains(" r-xp ") && line.contains("memfd:"))
+    {
+        let Some((start, end)) = line.split(' ').next().and_then(|range| range.split_once('-')) else {
+            continue;
+        };
         let parse = |text| usize::from_str_radix(text, 16);
-        let (Ok(start), Ok(end)) = (parse(start), parse(end)) else { continue };
+        let (Ok(start), Ok(end)) = (parse(start), parse(end)) else {
+            continue;
+        };
         #[expect(unsafe_code, reason = "madvise on this program's own read-only file mappings")]
         // SAFETY: the pages are unmodified pages of a sealed file; when touched again they are mapped again as they were.
         unsafe {

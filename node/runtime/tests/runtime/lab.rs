@@ -25,9 +25,17 @@ pub struct Loopback(pub AtomicI32);
 
 impl cni::Cni for Loopback {
     fn add(&self, a: &cni::Attachment) -> BoxFuture<'_, Result<cni::Assigned, cni::Error>> {
-        assert!(a.netns_path.exists(), "the namespace stands before it is attached");
+        assert!(
+            a.netns_path.exists(),
+            "the namespace stands before it is attached"
+        );
         self.0.fetch_add(1, Ordering::SeqCst);
-        async { Ok(cni::Assigned { ips: vec!["127.0.0.1".to_owned()] }) }.boxed()
+        async {
+            Ok(cni::Assigned {
+                ips: vec!["127.0.0.1".to_owned()],
+            })
+        }
+        .boxed()
     }
 
     fn del(&self, _: &cni::Attachment) -> BoxFuture<'_, Result<(), cni::Error>> {
@@ -55,14 +63,32 @@ pub struct Lab {
 
 impl Lab {
     pub async fn new(name: &str) -> Self {
-        assert!(nix::unistd::geteuid().is_root(), "these tests make namespaces: run them as root");
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "these tests make namespaces: run them as root"
+        );
         let (dir, env) = (tempfile::tempdir().unwrap(), Env::system());
         let registry = Registry::serve(&env.tasks).await;
-        let mirror = format!("mirrors:\n  docker.io:\n    endpoint: [\"http://127.0.0.1:{}\"]\n", registry.port);
+        let mirror = format!(
+            "mirrors:\n  docker.io:\n    endpoint: [\"http://127.0.0.1:{}\"]\n",
+            registry.port
+        );
         fs::write(dir.path().join("registries.yaml"), mirror).unwrap();
-        registry.image("library/busybox", "1", r#"{"Env":["IMAGE=yes"],"Cmd":["sh"]}"#, &[registry::busybox()]);
+        registry.image(
+            "library/busybox",
+            "1",
+            r#"{"Env":["IMAGE=yes"],"Cmd":["sh"]}"#,
+            &[registry::busybox()],
+        );
         let cgroup = format!("/ferrokube-test-{}-{name}", std::process::id());
-        let mut lab = Self { dir, env, cni: Arc::default(), registry, native: None, cgroup };
+        let mut lab = Self {
+            dir,
+            env,
+            cni: Arc::default(),
+            registry,
+            native: None,
+            cgroup,
+        };
         lab.open();
         lab
     }
@@ -100,7 +126,10 @@ impl Lab {
             uid: self.env.random.uuid(),
             hostname: "pod-host".to_owned(),
             log_directory: self.dir.path().join("logs").display().to_string(),
-            dns: Some(DnsConfig { servers: vec!["10.96.0.10".to_owned()], ..DnsConfig::default() }),
+            dns: Some(DnsConfig {
+                servers: vec!["10.96.0.10".to_owned()],
+                ..DnsConfig::default()
+            }),
             cgroup_parent: "/kubepods/besteffort/podtest".to_owned(),
             ..SandboxConfig::default()
         };
@@ -123,7 +152,11 @@ impl Lab {
         if self.native().image(config.image.clone()).await.unwrap().is_none() {
             self.native().pull(config.image.clone(), None).await.unwrap();
         }
-        let id = self.native().create_container(sandbox.clone(), config).await.unwrap();
+        let id = self
+            .native()
+            .create_container(sandbox.clone(), config)
+            .await
+            .unwrap();
         self.native().start_container(id.clone()).await.unwrap();
         id
     }
@@ -149,20 +182,28 @@ impl Lab {
 
     pub async fn status(&self, id: &ContainerId) -> ContainerStatus {
         let all = self.native().containers(None).await.unwrap();
-        all.into_iter().find(|status| status.id == *id).expect("the container is known")
+        all.into_iter()
+            .find(|status| status.id == *id)
+            .expect("the container is known")
     }
 
     /// What was logged: `stdout F text`, without the times.
     pub fn lines(&self, status: &ContainerStatus) -> Vec<String> {
         let text = fs::read_to_string(&status.log_path).unwrap();
-        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+        text.lines()
+            .map(|line| line.split_once(' ').unwrap().1.to_owned())
+            .collect()
     }
 
     /// Waits until `line` is in the container's log.
     pub async fn logged(&self, id: &ContainerId, line: &str) {
         let path = self.status(id).await.log_path;
         self.within(&format!("{line:?} in the log"), async {
-            while !fs::read_to_string(&path).unwrap_or_default().lines().any(|text| text.ends_with(line)) {
+            while !fs::read_to_string(&path)
+                .unwrap_or_default()
+                .lines()
+                .any(|text| text.ends_with(line))
+            {
                 self.env.clock.sleep(Duration::from_millis(5)).await;
             }
         })
@@ -170,7 +211,13 @@ impl Lab {
     }
 
     /// Runs a command in a container: exit code, output, errors.
-    pub async fn exec(&self, id: &ContainerId, command: &[&str], tty: bool, input: Option<&str>) -> Result<(i32, String, String)> {
+    pub async fn exec(
+        &self,
+        id: &ContainerId,
+        command: &[&str],
+        tty: bool,
+        input: Option<&str>,
+    ) -> Result<(i32, String, String)> {
         let (stdout, mut out) = mpsc::channel::<Bytes>(64);
         let (stderr, mut err) = mpsc::channel::<Bytes>(64);
         let stdin = input.map(|text| {
@@ -179,8 +226,17 @@ impl Lab {
             receiver
         });
         let command = command.iter().map(|part| (*part).to_owned()).collect();
-        let request = ExecRequest { container: id.clone(), command, tty };
-        let streams = Streams { stdin, stdout, stderr, resize: None };
+        let request = ExecRequest {
+            container: id.clone(),
+            command,
+            tty,
+        };
+        let streams = Streams {
+            stdin,
+            stdout,
+            stderr,
+            resize: None,
+        };
         let collect = async |receiver: &mut mpsc::Receiver<Bytes>| {
             let mut all = Vec::new();
             while let Some(bytes) = receiver.recv().await {
@@ -188,27 +244,47 @@ impl Lab {
             }
             String::from_utf8_lossy(&all).into_owned()
         };
-        let all = async { tokio::join!(self.native().exec(request, streams), collect(&mut out), collect(&mut err)) };
+        let all = async {
+            tokio::join!(
+                self.native().exec(request, streams),
+                collect(&mut out),
+                collect(&mut err)
+            )
+        };
         let (code, out, err) = self.within("an exec", all).await;
         Ok((code?, out, err))
     }
 
     pub fn cgroup_dirs(&self) -> Vec<PathBuf> {
-        let groups = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+        let groups = fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
         let own = self.cgroup.trim_start_matches('/');
-        groups.chain([PathBuf::from("/sys/fs/cgroup")]).map(|dir| dir.join(own)).filter(|dir| dir.exists()).collect()
+        groups
+            .chain([PathBuf::from("/sys/fs/cgroup")])
+            .map(|dir| dir.join(own))
+            .filter(|dir| dir.exists())
+            .collect()
     }
 
     pub fn mounts(&self) -> Vec<String> {
         let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let here = self.dir.path().display().to_string();
-        text.lines().filter(|line| line.contains(&here)).map(ToOwned::to_owned).collect()
+        text.lines()
+            .filter(|line| line.contains(&here))
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     /// Processes whose arguments name this lab's folder: supervisors.
     pub fn supervisors(&self) -> Vec<i32> {
         let here = self.dir.path().display().to_string();
-        let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        let all = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse().ok());
         all.filter(|pid: &i32| {
             let line = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("cmdline"));
             line.is_ok_and(|line| line.starts_with("ferrokube-pod") && line.contains(&here))

@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
-use hyper::{Request, Response, body::{Frame, Incoming}, service::service_fn};
+use hyper::{
+    Request, Response,
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use sha2::{Digest, Sha256};
 use std::{
@@ -21,9 +25,12 @@ pub enum Entry<'a> {
     Hard(&'a str, &'a str),
 }
 
+/// Media type and bytes by path.
+type Content = BTreeMap<String, (String, Vec<u8>)>;
+
 #[derive(Clone, Default)]
 pub struct Registry {
-    content: Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>,
+    content: Arc<Mutex<Content>>,
     /// Blob answers are cut after so many bytes, once each.
     pub cut: Arc<Mutex<Option<usize>>>,
     pub port: u16,
@@ -32,7 +39,10 @@ pub struct Registry {
 impl Registry {
     pub async fn serve(tasks: &component::Tasks) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let registry = Self { port: listener.local_addr().unwrap().port(), ..Self::default() };
+        let registry = Self {
+            port: listener.local_addr().unwrap().port(),
+            ..Self::default()
+        };
         let (served, inner) = (registry.clone(), tasks.clone());
         tasks.spawn("registry", async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -43,7 +53,9 @@ impl Registry {
                 });
                 inner.spawn("registry connection", async move {
                     let io = TokioIo::new(stream);
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(io, service)
+                        .await;
                 });
             }
         });
@@ -52,11 +64,45 @@ impl Registry {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
+        let authorization = request
+            .headers()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        if path == "/token" {
+            let query = request.uri().query().unwrap_or_default();
+            let known =
+                authorization == Some("Basic dXNlcjpzZWNyZXQ=") && query.contains("service=test%20registry");
+            let (status, body) = if known {
+                (200, r#"{"token":"t0"}"#)
+            } else {
+                (401, "{}")
+            };
+            return Response::builder()
+                .status(status)
+                .body(full(body.into()))
+                .unwrap();
+        }
+        if path.starts_with("/v2/guarded/") && authorization != Some("Bearer t0") {
+            let challenge = format!(
+                r#"Bearer realm="http://127.0.0.1:{}/token",service="test registry""#,
+                self.port
+            );
+            let response = Response::builder()
+                .status(401)
+                .header("www-authenticate", challenge);
+            return response.body(full(Vec::new())).unwrap();
+        }
         let Some((kind, body)) = self.content.lock().unwrap().get(path).cloned() else {
             return Response::builder().status(404).body(full(Vec::new())).unwrap();
         };
         let from = request.headers().get("range").and_then(|range| {
-            range.to_str().ok()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok()
+            range
+                .to_str()
+                .ok()?
+                .strip_prefix("bytes=")?
+                .strip_suffix('-')?
+                .parse::<usize>()
+                .ok()
         });
         let response = Response::builder().header("content-type", kind);
         if let Some(from) = from {
@@ -67,13 +113,18 @@ impl Registry {
         {
             let part = Frame::data(Bytes::from(body[..cut].to_vec()));
             let frames = [Ok(part), Err(std::io::Error::other("cut, as the test wants"))];
-            return response.body(BodyExt::boxed(StreamBody::new(futures::stream::iter(frames)))).unwrap();
+            return response
+                .body(BodyExt::boxed(StreamBody::new(futures::stream::iter(frames))))
+                .unwrap();
         }
         response.body(full(body)).unwrap()
     }
 
     pub fn put(&self, path: &str, kind: &str, body: &[u8]) -> String {
-        self.content.lock().unwrap().insert(format!("/v2/{path}"), (kind.to_owned(), body.to_vec()));
+        self.content
+            .lock()
+            .unwrap()
+            .insert(format!("/v2/{path}"), (kind.to_owned(), body.to_vec()));
         digest(body)
     }
 
@@ -81,13 +132,24 @@ impl Registry {
     pub fn forge(&self, to: &str, from: &str) {
         let mut content = self.content.lock().unwrap();
         let blobs = |of: &str| format!("/v2/{of}/blobs/");
-        let forged = content.iter().find(|(path, _)| path.starts_with(&blobs(from))).unwrap().1.clone();
-        content.iter_mut().filter(|(path, _)| path.starts_with(&blobs(to))).for_each(|(_, value)| *value = forged.clone());
+        let forged = content
+            .iter()
+            .find(|(path, _)| path.starts_with(&blobs(from)))
+            .unwrap()
+            .1
+            .clone();
+        content
+            .iter_mut()
+            .filter(|(path, _)| path.starts_with(&blobs(to)))
+            .for_each(|(_, value)| *value = forged.clone());
     }
 
     /// Puts an image with `layers` (tar archives, plain) under `repository:tag`, behind a list for two platforms.
     pub fn image(&self, repository: &str, tag: &str, config: &str, layers: &[Vec<u8>]) {
-        let diff_ids: Vec<String> = layers.iter().map(|layer| format!("{:?}", digest(layer))).collect();
+        let diff_ids: Vec<String> = layers
+            .iter()
+            .map(|layer| format!("{:?}", digest(layer)))
+            .collect();
         let blobs: Vec<String> = layers.iter().enumerate().map(|(at, layer)| {
             let packed = match at % 3 {
                 0 => gzip(layer),
@@ -98,13 +160,21 @@ impl Registry {
             self.put(&format!("{repository}/blobs/{digest}"), "application/octet-stream", &packed);
             format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"{digest}","size":{}}}"#, packed.len())
         }).collect();
-        let arch = if std::env::consts::ARCH == "x86_64" { "amd64" } else { "arm64" };
+        let arch = if std::env::consts::ARCH == "x86_64" {
+            "amd64"
+        } else {
+            "arm64"
+        };
         let config = format!(
             r#"{{"architecture":"{arch}","os":"linux","config":{config},"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
             diff_ids.join(",")
         );
         let config_digest = digest(config.as_bytes());
-        self.put(&format!("{repository}/blobs/{config_digest}"), "application/json", config.as_bytes());
+        self.put(
+            &format!("{repository}/blobs/{config_digest}"),
+            "application/json",
+            config.as_bytes(),
+        );
         let kind = "application/vnd.oci.image.manifest.v1+json";
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"digest":"{config_digest}","size":{}}},"layers":[{}]}}"#,
@@ -112,7 +182,11 @@ impl Registry {
             blobs.join(",")
         );
         let digest = digest(manifest.as_bytes());
-        self.put(&format!("{repository}/manifests/{digest}"), kind, manifest.as_bytes());
+        self.put(
+            &format!("{repository}/manifests/{digest}"),
+            kind,
+            manifest.as_bytes(),
+        );
         let index_kind = "application/vnd.oci.image.index.v1+json";
         let other = format!("sha256:{}", "0".repeat(64));
         let index = format!(
@@ -120,8 +194,16 @@ impl Registry {
             {{"digest":"{other}","platform":{{"architecture":"s390x","os":"linux"}}}},
             {{"digest":"{digest}","platform":{{"architecture":"{arch}","os":"linux"}}}}]}}"#
         );
-        let index_digest = self.put(&format!("{repository}/manifests/{tag}"), index_kind, index.as_bytes());
-        self.put(&format!("{repository}/manifests/{index_digest}"), index_kind, index.as_bytes());
+        let index_digest = self.put(
+            &format!("{repository}/manifests/{tag}"),
+            index_kind,
+            index.as_bytes(),
+        );
+        self.put(
+            &format!("{repository}/manifests/{index_digest}"),
+            index_kind,
+            index.as_bytes(),
+        );
     }
 }
 
@@ -132,7 +214,10 @@ fn full(bytes: Vec<u8>) -> Body {
 }
 
 pub fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("sha256:{hex}")
 }
 
@@ -175,13 +260,20 @@ pub fn busybox() -> Vec<u8> {
         Entry::Dir("etc"),
         Entry::Dir("tmp"),
         Entry::File("bin/busybox", 0o755, &program),
-        Entry::File("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\nweb:x:101:102:w:/home/web:/bin/sh\n"),
+        Entry::File(
+            "etc/passwd",
+            0o644,
+            b"root:x:0:0:root:/root:/bin/sh\nweb:x:101:102:w:/home/web:/bin/sh\n",
+        ),
         Entry::File("etc/group", 0o644, b"root:x:0:\nweb:x:102:\nextra:x:7:web\n"),
         Entry::File("etc/notrunnable", 0o644, b"x"),
         // A link that leads out of the image, where a mount goes.
         Entry::Symlink("etc/resolv.conf", "../run/nothing/here.conf"),
     ];
-    let links = ["sh", "cat", "echo", "sleep", "id", "ls", "head", "tail", "nc", "hostname", "mount", "mknod", "ps", "env"];
+    let links = [
+        "sh", "cat", "echo", "sleep", "id", "ls", "head", "tail", "nc", "hostname", "mount", "mknod", "ps",
+        "env",
+    ];
     let names: Vec<String> = links.iter().map(|name| format!("bin/{name}")).collect();
     entries.extend(names.iter().map(|name| Entry::Symlink(name, "busybox")));
     layer(&entries)
@@ -191,7 +283,10 @@ fn busybox_path() -> &'static Path {
     let path = Path::new("/bin/busybox");
     if !path.exists() {
         println!("installing busybox-static with apt-get");
-        let done = Command::new("apt-get").args(["install", "-y", "busybox-static"]).status().unwrap();
+        let done = Command::new("apt-get")
+            .args(["install", "-y", "busybox-static"])
+            .status()
+            .unwrap();
         assert!(done.success(), "apt-get install busybox-static");
     }
     path
