@@ -14,6 +14,7 @@ mod delegated;
 mod handler;
 mod http;
 mod local;
+mod protobuf;
 pub mod security;
 mod server;
 mod splice;

@@ -45,7 +45,11 @@ pub fn object(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Status> {
         "application/yaml" | "text/yaml" | "application/x-yaml" => {
             schema::yaml_to_json(&body).map(Bytes::from).map_err(Status::bad_request)
         }
-        _ => Err(unknown_format("application/json, application/yaml")),
+        "application/vnd.kubernetes.protobuf" => {
+            let json = crate::protobuf::to_json(&body).map_err(|error| Status::bad_request(error.to_string()))?;
+            Ok(json.into())
+        }
+        _ => Err(unknown_format("application/json, application/yaml, application/vnd.kubernetes.protobuf")),
     }
 }
 

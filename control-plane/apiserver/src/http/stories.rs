@@ -115,8 +115,8 @@ async fn bad_requests_get_upstreams_answers() {
     assert!(nobody.text.contains(r#"User \"nobody\" cannot list resource \"widgets\" in API group \"test.io\" in the namespace \"default\""#));
     let bad = http.ask("GET", WIDGETS, &[("authorization", "Bearer bad")], "").await;
     assert_eq!(bad.code, 401);
-    let protobuf = http.ask("POST", WIDGETS, &[("content-type", "application/vnd.kubernetes.protobuf")], "k8s").await;
-    assert_eq!(protobuf.code, 415);
+    let cbor = http.ask("POST", WIDGETS, &[("content-type", "application/cbor")], "k8s").await;
+    assert_eq!(cbor.code, 415);
     let broken = http.ask("POST", WIDGETS, &[("content-type", "application/json")], "{").await;
     assert_eq!(broken.code, 400, "{}", broken.text);
     let large = " ".repeat((3 << 20) + 1);
