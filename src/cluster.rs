@@ -140,12 +140,11 @@ pub async fn publish_dns(client: &Client, settings: &Settings) -> Result<(), Sta
     put(client, &SLICES, &object("EndpointSlice", "discovery.k8s.io/v1", Some(DNS), slice)).await
 }
 
-/// Creates the object, or brings the one that is there to it.
+/// Brings the object that is there to this one, or creates it. (A create first would fail for the address, which is
+/// taken by the very same Service.)
 async fn put(client: &Client, gvr: &Gvr, object: &impl Serialize) -> Result<(), Status> {
-    match client.create(gvr, "kube-system", object).await {
-        Err(status) if status.is_already_exists() => {
-            client.patch(gvr, &Key::new("kube-system", DNS), "", Patch::Merge, object).await.map(drop)
-        }
+    match client.patch(gvr, &Key::new("kube-system", DNS), "", Patch::Merge, object).await {
+        Err(status) if status.is_not_found() => client.create(gvr, "kube-system", object).await.map(drop),
         other => other.map(drop),
     }
 }

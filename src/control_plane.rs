@@ -101,7 +101,10 @@ async fn start_server(
         clock: env.clock.clone(),
         random: env.random.clone(),
     };
+    let public = format!("https://{}:{}", settings.node_ip, settings.secure_port);
+    let oidc = guards.documents(&public).map_err(|e| anyhow!("{}: {e}", authority.dir().display()))?;
     let config = apiserver::Config {
+        oidc: Some(oidc),
         rows: resources::table().to_vec(),
         store,
         security: Box::new(move |reader| apiserver::security::standard(&reader, guards)),

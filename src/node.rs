@@ -69,7 +69,7 @@ pub async fn start(settings: &Settings, plane: &ControlPlane, env: &Env, dial: &
         }
     });
 
-    let dns = plane.client("system:serviceaccount:kube-system:coredns", &["system:serviceaccounts"]);
+    let dns = plane.client("system:serviceaccount:kube-system:kube-dns", &["system:serviceaccounts"]);
     let config = dns::Config {
         listen: vec![SocketAddr::new(settings.node_ip.into(), DNS_PORT)],
         domain: settings.domain.clone(),

@@ -65,7 +65,7 @@ where
             sink.send(Message::Binary(message)).await?;
         }
         // A peer that is gone needs no closing handshake.
-        let _ = sink.close().await;
+        crate::server::goodbye(&mut sink).await;
         Ok::<(), Error>(())
     };
     let copying = async { tokio::join!(futures::future::join_all(pipes), output).1 };

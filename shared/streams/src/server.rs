@@ -13,7 +13,10 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, protocol::Role},
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    },
 };
 
 /// Which streams the other end asked for.
@@ -110,9 +113,19 @@ where
         sent = output => sent,
         left = input => left,
     };
-    // A connection that is broken already cannot be closed properly; nothing depends on it.
-    let _ = sink.close().await;
+    goodbye(&mut sink).await;
     sent
+}
+
+/// Closes properly: kubectl takes a close without a code for a broken stream. A connection that is broken already cannot
+/// be closed so; nothing depends on it.
+pub(crate) async fn goodbye<S>(sink: &mut S)
+where
+    S: futures::Sink<Message> + Unpin,
+{
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _ = sink.send(Message::Close(Some(frame))).await;
+    let _ = sink.close().await;
 }
 
 struct Input {

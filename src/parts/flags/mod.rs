@@ -15,5 +15,5 @@ pub use kube_apiserver::{KUBE_APISERVER, KUBE_APISERVER_AUDIT, KUBE_APISERVER_SE
 pub use kube_controller_manager::KUBE_CONTROLLER_MANAGER;
 pub use kube_proxy::{KUBE_PROXY, KUBE_PROXY_FILE};
 pub use kube_scheduler::{KUBE_SCHEDULER, KUBE_SCHEDULER_FILE};
-pub use kubelet::KUBELET;
+pub use kubelet::{KUBELET, OTHER_RUNTIME};
 pub use kubelet_file::KUBELET_FILE;
