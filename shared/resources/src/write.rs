@@ -71,8 +71,9 @@ pub(crate) fn write<K: Kind>(request: &WriteRequest<'_>) -> Result<Written, Stat
     if !errors.is_empty() {
         return Err(Status::invalid(K::ROW.group, K::ROW.kind, request.name, errors));
     }
+    let body = encode::checked(&new).map_err(|error| unreadable(K::KIND, K::VERSION, &error))?;
     Ok(Written {
-        body: encode::canonical(&new)?.into(),
+        body: body.into(),
         warnings: new.warnings(),
     })
 }

