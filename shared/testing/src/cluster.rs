@@ -243,10 +243,10 @@ impl Cluster {
         self.admin.write(Target::collection(&row.gvr(), namespace), Write::Create(body)).await
     }
 
-    /// Patches an object by merge with what the YAML says.
+    /// Patches an object strategically with what the YAML says.
     pub async fn patch(&self, plural: &str, key: &Key, text: &str) -> Result<Arc<Object>, Status> {
         let target = Target::object(&Look::gvr(plural), key);
-        self.admin.write(target, Write::Patch(Patch::Merge, yaml(text))).await
+        self.admin.write(target, Write::Patch(Patch::Strategic, yaml(text))).await
     }
 
     /// Deletes an object.

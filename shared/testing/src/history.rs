@@ -78,7 +78,8 @@ impl History {
     }
 
     fn tail(&self, count: usize) -> String {
-        let lines = self.lines();
+        // Heartbeats say nothing.
+        let lines: Vec<String> = self.lines().into_iter().filter(|line| !line.contains(" /registry/leases/")).collect();
         lines[lines.len().saturating_sub(count)..].join("\n")
     }
 }

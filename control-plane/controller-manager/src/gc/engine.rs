@@ -26,10 +26,12 @@ pub(super) enum Effect {
     LookOwner(Owner, String),
     /// Read the dependent with this UID.
     LookDependent(String, Gvr, Key),
-    /// Delete exactly this object, in the background.
-    Delete(String, Gvr, Key),
+    /// Delete exactly this object, with this propagation.
+    Delete(String, Gvr, Key, &'static str),
     /// Take these owners (by UID) off the object, if it is still at this version.
     Release(String, Gvr, Key, u64, Vec<String>),
+    /// Take this finalizer, the last thing that holds the object, off it.
+    Finish(String, Gvr, Key, &'static str),
 }
 
 #[derive(Debug)]
@@ -37,6 +39,19 @@ struct Node {
     gvr: Gvr,
     key: Key,
     owners: Vec<Owner>,
+    /// It is being deleted, and waits for what becomes of its dependents.
+    leaving: Option<&'static str>,
+}
+
+/// The dependents are to be left without this owner.
+const ORPHAN: &str = "orphan";
+/// The dependents are to go first.
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// Which of the two finalizers a leaving object has.
+fn leaving(object: &Object) -> Option<&'static str> {
+    object.deletion_timestamp()?;
+    [ORPHAN, FOREGROUND].into_iter().find(|f| object.finalizers().any(|has| has == *f))
 }
 
 /// How many UIDs known to be gone are remembered.
@@ -66,15 +81,17 @@ impl Engine {
     fn seen(&mut self, gvr: Gvr, object: &Object) -> Vec<Effect> {
         let uid = object.uid().to_owned();
         let owners = object.owners().to_vec();
-        self.unlink(&uid);
+        let former: Vec<String> = self.unlink(&uid).into_iter().map(|owner| owner.uid).collect();
         for owner in &owners {
             self.dependents.entry(owner.uid.clone()).or_default().insert(uid.clone());
         }
-        self.nodes.insert(uid.clone(), Node { gvr, key: object.key(), owners: owners.clone() });
+        let node = Node { gvr, key: object.key(), owners: owners.clone(), leaving: leaving(object) };
+        self.nodes.insert(uid.clone(), node);
         self.asked.remove(&uid);
-        let mut effects = Vec::new();
+        let mut effects = self.left(former);
+        effects.extend(self.leave(&uid));
         for owner in owners {
-            if self.gone.contains(&owner.uid) {
+            if self.gone.contains(&owner.uid) || self.nodes.get(&owner.uid).is_some_and(|n| n.leaving.is_some()) {
                 effects.extend(self.look_dependent(&uid));
             } else if !self.nodes.contains_key(&owner.uid) && self.asked.insert(owner.uid.clone()) {
                 effects.push(Effect::LookOwner(owner, object.namespace().to_owned()));
@@ -83,9 +100,10 @@ impl Engine {
         effects
     }
 
-    fn unlink(&mut self, uid: &str) {
-        let Some(node) = self.nodes.remove(uid) else { return };
-        for owner in node.owners {
+    /// Takes a node out; says whose dependent it was.
+    fn unlink(&mut self, uid: &str) -> Vec<Owner> {
+        let Some(node) = self.nodes.remove(uid) else { return Vec::new() };
+        for owner in &node.owners {
             if let Some(dependents) = self.dependents.get_mut(&owner.uid) {
                 dependents.remove(uid);
                 if dependents.is_empty() {
@@ -93,11 +111,44 @@ impl Engine {
                 }
             }
         }
+        node.owners
+    }
+
+    /// What a leaving owner waits for: a look at each dependent, and its own end when there is none.
+    fn leave(&self, uid: &str) -> Vec<Effect> {
+        let Some(node) = self.nodes.get(uid) else { return Vec::new() };
+        let Some(finalizer) = node.leaving else { return Vec::new() };
+        let mut effects: Vec<Effect> =
+            self.dependents.get(uid).into_iter().flatten().filter_map(|d| self.look_dependent(d)).collect();
+        if !self.is_blocked(uid, finalizer) {
+            effects.push(Effect::Finish(uid.to_owned(), node.gvr.clone(), node.key.clone(), finalizer));
+        }
+        effects
+    }
+
+    /// Whether a leaving owner must wait: for any dependent to be orphaned, for one that blocks to be deleted.
+    fn is_blocked(&self, uid: &str, finalizer: &str) -> bool {
+        let blocks = |d: &String| {
+            let owners = self.nodes.get(d).map(|node| node.owners.as_slice()).unwrap_or_default();
+            owners.iter().any(|o| o.uid == uid && (finalizer == ORPHAN || o.block_owner_deletion))
+        };
+        self.dependents.get(uid).into_iter().flatten().any(blocks)
+    }
+
+    /// Of the owners that an object had, those that wait for their last dependent.
+    fn left(&self, owners: impl IntoIterator<Item = String>) -> Vec<Effect> {
+        let last = |uid: &String| {
+            let leaving = self.nodes.get(uid).and_then(|node| node.leaving);
+            leaving.is_some_and(|finalizer| !self.is_blocked(uid, finalizer))
+        };
+        owners.into_iter().filter(last).flat_map(|uid| self.leave(&uid)).collect()
     }
 
     fn gone(&mut self, object: &Object) -> Vec<Effect> {
-        self.unlink(object.uid());
-        self.lost(object.uid())
+        let owners = self.unlink(object.uid());
+        let mut effects = self.lost(object.uid());
+        effects.extend(self.left(owners.into_iter().map(|owner| owner.uid)));
+        effects
     }
 
     /// Remembers that a UID is gone and looks at what depended on it.
@@ -131,13 +182,24 @@ impl Engine {
         if live.deletion_timestamp().is_some() {
             return Vec::new();
         }
-        let (gone, left): (Vec<&Owner>, Vec<&Owner>) = live.owners().iter().partition(|o| self.gone.contains(&o.uid));
+        let leaves = |o: &&Owner, how| self.nodes.get(&o.uid).is_some_and(|n| n.leaving == Some(how));
+        let orphaned = live.owners().iter().filter(|o| leaves(o, ORPHAN));
+        let orphaned: Vec<String> = orphaned.map(|o| o.uid.clone()).collect();
+        if !orphaned.is_empty() {
+            let (gvr, key) = (node.gvr.clone(), node.key.clone());
+            return vec![Effect::Release(uid.to_owned(), gvr, key, live.resource_version(), orphaned)];
+        }
+        let going = |o: &&Owner| self.gone.contains(&o.uid) || leaves(o, FOREGROUND);
+        let (gone, left): (Vec<&Owner>, Vec<&Owner>) = live.owners().iter().partition(going);
         if gone.is_empty() {
             return Vec::new();
         }
         let (gvr, key) = (node.gvr.clone(), node.key.clone());
         if left.is_empty() {
-            return vec![Effect::Delete(uid.to_owned(), gvr, key)];
+            // Who waits for this object waits for what it owns, too.
+            let awaited = gone.iter().any(|o| leaves(o, FOREGROUND)) && self.dependents.contains_key(uid);
+            let propagation = if awaited { "Foreground" } else { "Background" };
+            return vec![Effect::Delete(uid.to_owned(), gvr, key, propagation)];
         }
         // An owner whose fate is not known yet keeps it; its own look will decide.
         if left.iter().all(|o| self.nodes.contains_key(&o.uid)) {
@@ -179,7 +241,7 @@ mod tests {
         let pod = object("pod", &["rs"]);
         assert_eq!(engine.on(Event::Seen(PODS, pod.clone())), []);
         assert_eq!(engine.on(Event::Gone(object("rs", &[]))), [look("pod")]);
-        let delete = Effect::Delete("uid-pod".into(), PODS, Key::new("d", "pod"));
+        let delete = Effect::Delete("uid-pod".into(), PODS, Key::new("d", "pod"), "Background");
         assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(pod))), [delete]);
     }
 
@@ -203,6 +265,44 @@ mod tests {
         assert_eq!((owner.name.as_str(), namespace.as_str()), ("rs", "d"));
         assert_eq!(engine.on(Event::Seen(PODS, object("p2", &["rs"]))), []);
         assert_eq!(engine.on(Event::Owner(owner.clone(), false)), [look("p1"), look("p2")]);
+    }
+
+    fn leaving(name: &str, finalizer: &str) -> Arc<Object> {
+        let text = format!(
+            r#"{{"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{{"name":"{name}","namespace":"d","uid":"uid-{name}","deletionTimestamp":"2030-01-01T00:00:00Z","finalizers":["{finalizer}"]}}}}"#
+        );
+        Arc::new(Object::parse(Bytes::from(text), 6, &[]).unwrap())
+    }
+
+    fn finish(name: &str, finalizer: &'static str) -> Effect {
+        Effect::Finish(format!("uid-{name}"), SETS, Key::new("d", name), finalizer)
+    }
+
+    #[test]
+    fn an_owner_that_orphans_goes_once_its_dependents_are_released() {
+        let mut engine = Engine::default();
+        engine.on(Event::Seen(SETS, object("a", &[])));
+        let pod = object("pod", &["a"]);
+        engine.on(Event::Seen(PODS, pod.clone()));
+        let looks = engine.on(Event::Seen(SETS, leaving("a", ORPHAN)));
+        assert_eq!(looks, [look("pod")]);
+        let release = Effect::Release("uid-pod".into(), PODS, Key::new("d", "pod"), 5, vec!["uid-a".into()]);
+        assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(pod))), [release]);
+        assert_eq!(engine.on(Event::Seen(PODS, object("pod", &[]))), [finish("a", ORPHAN)]);
+    }
+
+    #[test]
+    fn an_owner_in_the_foreground_goes_after_its_dependents() {
+        let mut engine = Engine::default();
+        engine.on(Event::Seen(SETS, object("a", &[])));
+        let mut text = String::from_utf8(object("pod", &["a"]).body().to_vec()).unwrap();
+        text = text.replace(r#""kind":"ReplicaSet""#, r#""blockOwnerDeletion":true,"kind":"ReplicaSet""#);
+        let pod = Arc::new(Object::parse(Bytes::from(text), 5, &[]).unwrap());
+        engine.on(Event::Seen(PODS, pod.clone()));
+        assert_eq!(engine.on(Event::Seen(SETS, leaving("a", FOREGROUND))), [look("pod")]);
+        let delete = Effect::Delete("uid-pod".into(), PODS, Key::new("d", "pod"), "Background");
+        assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(pod.clone()))), [delete]);
+        assert_eq!(engine.on(Event::Gone(pod)), [finish("a", FOREGROUND)]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Executor {
                 Ok(event) => return Some(event),
                 // The object changed: look again.
                 Err(status) if status.is_conflict() => {
-                    if let Effect::Delete(uid, gvr, key) | Effect::Release(uid, gvr, key, ..) = &effect {
+                    if let Effect::Delete(uid, gvr, key, _) | Effect::Release(uid, gvr, key, ..) = &effect {
                         let look = Effect::LookDependent(uid.clone(), gvr.clone(), key.clone());
                         if let Ok(event) = self.attempt(&look).await {
                             return Some(event);
@@ -88,16 +88,20 @@ impl Executor {
             Effect::LookDependent(uid, gvr, key) => {
                 Ok(Event::Dependent(uid.clone(), self.client.find(gvr, key).await?))
             }
-            Effect::Delete(uid, gvr, key) => {
+            Effect::Delete(uid, gvr, key, propagation) => {
                 let options = DeleteOptions {
                     uid: Some(uid.clone()),
-                    propagation_policy: Some("Background"),
+                    propagation_policy: Some(propagation),
                     ..DeleteOptions::default()
                 };
                 match self.client.delete(gvr, key, options).await {
                     Err(status) if !status.is_not_found() => Err(status),
                     _ => Ok(Event::Dependent(uid.clone(), None)),
                 }
+            }
+            Effect::Finish(uid, gvr, key, finalizer) => {
+                self.finish(uid, gvr, key, finalizer).await?;
+                Ok(Event::Dependent(uid.clone(), None))
             }
             Effect::Release(uid, gvr, key, version, owners) => {
                 let patch = release(uid, *version, owners);
@@ -110,6 +114,21 @@ impl Executor {
         }
     }
 
+    /// Takes `finalizer` off, if the object still has it.
+    async fn finish(&self, uid: &str, gvr: &Gvr, key: &Key, finalizer: &str) -> Result<(), Status> {
+        let Some(live) = self.client.find(gvr, key).await?.filter(|o| o.uid() == uid) else { return Ok(()) };
+        if !live.finalizers().any(|f| f == finalizer) {
+            return Ok(());
+        }
+        let finalizers = live.finalizers().filter(|f| *f != finalizer).map(str::to_owned).collect();
+        let resource_version = live.resource_version().to_string();
+        let patch = Finish { metadata: FinishMeta { uid: uid.to_owned(), resource_version, finalizers } };
+        match self.client.patch(gvr, key, "", Patch::Merge, &patch).await {
+            Err(status) if !status.is_not_found() => Err(status),
+            _ => Ok(()),
+        }
+    }
+
     async fn owner_is_there(&self, owner: &Owner, namespace: &str) -> Result<bool, Status> {
         // A kind that is not served is left alone: it may be served later.
         let Some((gvr, namespaced)) = (self.kinds)(&owner.api_version, &owner.kind) else { return Ok(true) };
@@ -117,6 +136,19 @@ impl Executor {
         let live = self.client.find(&gvr, &key).await?;
         Ok(live.is_some_and(|o| o.uid() == owner.uid))
     }
+}
+
+#[derive(Serialize)]
+struct Finish {
+    metadata: FinishMeta,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FinishMeta {
+    uid: String,
+    resource_version: String,
+    finalizers: Vec<String>,
 }
 
 #[derive(Serialize)]

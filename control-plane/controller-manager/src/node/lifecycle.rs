@@ -70,7 +70,11 @@ impl Controller for NodeLifecycleController {
         let mut plan = Plan::nothing();
         let node = &observed.node;
         let created = node.object.creation_timestamp().unwrap_or(now);
-        let heard = observed.renewed.unwrap_or(created).max(created).max(self.since);
+        // A status is a sign of life too: it may be seen before the lease that was renewed with it.
+        let ready = node.view.status.conditions.iter().find(|c| c.r#type == "Ready");
+        let reported = ready.filter(|c| c.status != "Unknown").and_then(|c| c.last_heartbeat_time);
+        let signs = [observed.renewed, reported, Some(created), Some(self.since)];
+        let heard = signs.into_iter().flatten().max().unwrap_or(now);
         let silent = now.duration_since(heard);
         let lost = silent > GRACE;
         if lost {
@@ -79,7 +83,7 @@ impl Controller for NodeLifecycleController {
             let left = Duration::try_from(GRACE - silent).unwrap_or(Duration::ZERO);
             plan.again_after(left + Duration::from_millis(100));
         }
-        let ready = node.view.status.conditions.iter().find(|c| c.r#type == "Ready").map(|c| c.status.as_str());
+        let ready = ready.map(|c| c.status.as_str());
         let ready = if lost { Some("Unknown") } else { ready };
         taint(&mut plan, node, ready, now);
         if ready != Some("True") {

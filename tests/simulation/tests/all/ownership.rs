@@ -108,3 +108,18 @@ async fn a_service_has_the_endpoints_of_its_ready_pods() {
     };
     cluster.until("the slices are gone", SOON, gone).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn in_the_foreground_the_owner_goes_last() {
+    let cluster = with_web(37, 2, 3).await;
+    let target = Target::object(&Look::gvr("deployments"), &web_key());
+    let options = DeleteOptions { propagation_policy: Some("Foreground"), ..DeleteOptions::default() };
+    cluster.admin.write(target, Write::Delete(options)).await.unwrap();
+    let gone = |look: &Look| {
+        let (deployment, sets) = (look.one("deployments", &web_key()), look.all("replicasets", "default"));
+        assert!(deployment.is_some() || sets.is_empty(), "the owner went first");
+        assert!(!sets.is_empty() || look.all("pods", "default").is_empty(), "the set went first");
+        deployment.is_none().then_some(())
+    };
+    cluster.until("the Deployment is gone", SOON, gone).await;
+}
