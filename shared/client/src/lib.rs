@@ -5,12 +5,16 @@
 
 mod client;
 mod dial;
+pub mod election;
+mod https;
+pub mod kubeconfig;
 mod recorder;
 mod reflector;
 mod transport;
 
 pub use client::Client;
 pub use dial::{Dial, Duplex, Peer};
+pub use https::{ConnectError, Credential, Endpoint, HttpsTransport, TcpDial};
 pub use recorder::{About, Recorder, Severity};
 pub use reflector::{Cache, Caches, Change, Selector};
 pub use transport::{
