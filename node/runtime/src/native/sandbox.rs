@@ -350,7 +350,7 @@ fn absent<T: Default>(error: io::Error) -> io::Result<T> {
     }
 }
 
-fn host_name() -> io::Result<String> {
+pub(super) fn host_name() -> io::Result<String> {
     Ok(nix::unistd::gethostname()?.to_string_lossy().into_owned())
 }
 

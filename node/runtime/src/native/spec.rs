@@ -1,6 +1,6 @@
 //! From what the kubelet asks and what the image says to what the launch child does.
 
-use super::Native;
+use super::{Native, sandbox::host_name};
 use crate::{
     edge::{ContainerConfig, Error, Propagation, Result, Seccomp, Security},
     images::{ImageRecord, Images},
@@ -150,9 +150,11 @@ fn environment(
     if config.tty {
         put("TERM".to_owned(), "xterm".to_owned());
     }
-    if !sandbox.config.hostname.is_empty() {
-        put("HOSTNAME".to_owned(), sandbox.config.hostname.clone());
-    }
+    let hostname = match sandbox.config.hostname.as_str() {
+        "" => host_name().unwrap_or_default(),
+        name => name.to_owned(),
+    };
+    put("HOSTNAME".to_owned(), hostname);
     config
         .env
         .iter()

@@ -165,3 +165,31 @@ async fn a_guarded_repository_wants_a_token() {
     let image = lab.native().pull(name.clone(), Some(auth)).await.unwrap();
     assert_eq!(image.tags, [name]);
 }
+
+#[tokio::test]
+async fn a_certificate_is_checked() {
+    let mut lab = Lab::new("tls").await;
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (authority, dir) = (made.cert.pem(), lab.dir.path().to_owned());
+    fs::write(dir.join("ca.pem"), authority).unwrap();
+    let port = lab.registry.serve_tls(&lab.env.tasks, &made).await;
+    lab.registry.image("x", "1", "{}", &[layer(&[Entry::Dir("x")])]);
+    let mut pull = async |tls: &str| {
+        let text = format!(
+            "mirrors:\n  tls.test:\n    endpoint: [\"https://127.0.0.1:{port}\"]\n\
+            configs:\n  \"127.0.0.1:{port}\":\n    tls: {{{tls}}}\n"
+        );
+        fs::write(dir.join("registries.yaml"), text).unwrap();
+        lab.open();
+        lab.native().pull("tls.test/x:1".to_owned(), None).await
+    };
+    let unknown = pull("").await.unwrap_err();
+    assert!(
+        matches!(&unknown, Error::RegistryUnavailable(text) if text.contains("certificate")),
+        "{unknown:?}"
+    );
+    pull(&format!("ca_file: {}", dir.join("ca.pem").display()))
+        .await
+        .unwrap();
+    pull("insecure_skip_verify: true").await.unwrap();
+}

@@ -62,6 +62,41 @@ impl Registry {
         registry
     }
 
+    /// Serves the same behind TLS; the port.
+    pub async fn serve_tls(
+        &self,
+        tasks: &component::Tasks,
+        made: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    ) -> u16 {
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider);
+        let builder = builder
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        let config = builder
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, plain) = (listener.local_addr().unwrap().port(), self.port);
+        let inner = tasks.clone();
+        tasks.spawn("tls registry", async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                inner.spawn("tls connection", async move {
+                    if let Ok(mut secure) = acceptor.accept(stream).await
+                        && let Ok(mut plain) = tokio::net::TcpStream::connect(("127.0.0.1", plain)).await
+                    {
+                        let _ = tokio::io::copy_bidirectional(&mut secure, &mut plain).await;
+                    }
+                });
+            }
+        });
+        port
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
         let authorization = request
