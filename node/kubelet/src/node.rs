@@ -413,12 +413,19 @@ impl NodeKeeper {
 
     /// Whether the control plane took this node for lost: then it is told at once that it is not.
     fn is_given_up(&self, cache: &Cache) -> bool {
-        let node: Node = cache
-            .get(&self.key())
-            .and_then(|object| object.view().ok())
-            .unwrap_or_default();
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Told {
+            status: Conditions,
+        }
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Conditions {
+            conditions: Vec<Condition>,
+        }
+        let told = cache.get(&self.key()).and_then(|object| object.view::<Told>().ok());
         let lost = |c: &Condition| c.kind == "Ready" && c.status == "Unknown";
-        node.status.conditions.iter().any(lost)
+        told.is_some_and(|told| told.status.conditions.iter().any(lost))
     }
 
     fn tell(&self, conditions: &[Heartbeat]) {
