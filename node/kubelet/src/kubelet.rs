@@ -107,7 +107,7 @@ impl Kubelet {
         while let Some(change) = changes.recv().await {
             match change {
                 Change::Applied { new, .. } => self.tell(&new),
-                Change::Deleted { old } => self.shared.registry.gone(old.uid()),
+                Change::Deleted { old } => self.shared.registry.gone(old.uid(), old.view().ok()),
             }
         }
     }

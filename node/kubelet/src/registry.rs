@@ -90,11 +90,16 @@ impl Registry {
         })
     }
 
-    /// Says that the object of a pod is gone.
-    pub fn gone(&self, uid: &str) {
+    /// Says that the object of a pod is gone; `last` is how it was then, which says how long the pod has to stop.
+    pub fn gone(&self, uid: &str, last: Option<Pod>) {
         self.workers(|workers| {
             if let Some(handle) = workers.get(uid) {
-                handle.input.send_modify(|input| input.gone = true);
+                handle.input.send_modify(|input| {
+                    input.gone = true;
+                    if let Some(last) = last {
+                        input.pod = Arc::new(last);
+                    }
+                });
             }
         });
     }

@@ -1,8 +1,8 @@
 //! Codecs of exec, attach and port-forward channels: WebSocket v4 and v5.
 //!
 //! [`channel`] is the codec alone, without I/O: a message is a channel number and bytes. [`serve`] and [`forward`] are the
-//! end that runs the command, [`Remote`] the end that asked for it. Which process stands behind the streams is not
-//! known here.
+//! end that runs the command, [`Remote`] the end that asked for it. Which process stands behind the
+//! streams is never known here.
 
 pub mod channel;
 mod error;

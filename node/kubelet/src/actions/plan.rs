@@ -196,7 +196,10 @@ impl Planner<'_> {
         if let Some((grace, why)) = self.memory.condemned.get(&running.id) {
             self.actions.push(kill(running, *grace, why));
         } else if running.image != container.image {
-            let why = format!("Container {} definition changed", container.name);
+            let why = format!(
+                "Container {} definition changed, will be restarted",
+                container.name
+            );
             self.actions.push(kill(running, self.pod.grace(), &why));
         }
     }

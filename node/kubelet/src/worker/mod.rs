@@ -185,7 +185,7 @@ impl Worker {
         let input = self.input.borrow_and_update().clone();
         let pod = input.pod;
         self.memory.gone = input.gone;
-        let wanted = if input.gone {
+        let wanted = if input.gone || self.memory.finished {
             Default::default()
         } else {
             references(&pod)
