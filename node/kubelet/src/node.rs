@@ -423,7 +423,9 @@ impl NodeKeeper {
         struct Conditions {
             conditions: Vec<Condition>,
         }
-        let told = cache.get(&self.key()).and_then(|object| object.view::<Told>().ok());
+        let told = cache
+            .get(&self.key())
+            .and_then(|object| object.view::<Told>().ok());
         let lost = |c: &Condition| c.kind == "Ready" && c.status == "Unknown";
         told.is_some_and(|told| told.status.conditions.iter().any(lost))
     }

@@ -123,7 +123,10 @@ pub(crate) async fn goodbye<S>(sink: &mut S)
 where
     S: futures::Sink<Message> + Unpin,
 {
-    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let frame = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "".into(),
+    };
     let _ = sink.send(Message::Close(Some(frame))).await;
     let _ = sink.close().await;
 }
