@@ -295,7 +295,7 @@ pub async fn run(client: &Client, config: Config, env: &Env, recorder: Option<&R
             name: executor.config().lease.name.clone(),
             ..crate::About::default()
         };
-        recorder.record(about, crate::Severity::Normal, "LeaderElection", &format!("{identity} became leader"));
+        recorder.record(about, crate::Severity::Normal, "LeaderElection", format!("{identity} became leader"));
     }
     let branch = env.child();
     lead(&branch);

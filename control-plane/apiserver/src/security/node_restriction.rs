@@ -190,8 +190,8 @@ impl Call<'_> {
         if spec.node_name != node {
             return self.refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
         }
-        let owned = pod.owners().iter().any(|o| o.kind == "Node" && o.name == node);
-        if !pod.owners().is_empty() && !(owned && pod.owners().len() == 1) {
+        let ours = |owner: &api::Owner| owner.kind == "Node" && owner.name == node;
+        if pod.owners().len() > 1 || !pod.owners().iter().all(ours) {
             return self.refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
         }
         let refers = |what: &str| self.refuse(format!("node {node:?} can not create pods that reference {what}"));

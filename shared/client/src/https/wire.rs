@@ -146,7 +146,8 @@ pub(super) fn write(target: &Target, write: Write, options: &WriteOptions) -> Re
                 kind: "DeleteOptions",
                 api_version: "v1",
                 grace_period_seconds: delete.grace_period_seconds,
-                preconditions: conditional.then(|| Preconditions { uid: delete.uid.as_deref(), resource_version: version }),
+                preconditions: conditional
+                    .then_some(Preconditions { uid: delete.uid.as_deref(), resource_version: version }),
                 propagation_policy: delete.propagation_policy,
                 dry_run: options.dry_run.then_some(["All"]),
             };

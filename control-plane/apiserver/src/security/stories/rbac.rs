@@ -140,10 +140,10 @@ async fn bootstrap_writes_only_what_is_amiss() {
     assert_eq!(bootstrap::reconcile(&admin).await.unwrap(), 3);
     assert_eq!(bootstrap::reconcile(&admin).await.unwrap(), 0);
     let text = |object: &Object| String::from_utf8(object.to_json().to_vec()).unwrap();
-    let completed = text(&*admin.get(&CLUSTER_ROLES, &basic).await.unwrap());
+    let completed = text(&admin.get(&CLUSTER_ROLES, &basic).await.unwrap());
     assert!(completed.contains(r#""resources":["y"]"#) && completed.contains("selfsubjectreviews"), "{completed}");
-    let left = text(&*admin.get(&CLUSTER_ROLES, &own).await.unwrap());
+    let left = text(&admin.get(&CLUSTER_ROLES, &own).await.unwrap());
     assert!(!left.contains("/livez"), "{left}");
-    let again = text(&*admin.get(&ROLE_BINDINGS, &local).await.unwrap());
+    let again = text(&admin.get(&ROLE_BINDINGS, &local).await.unwrap());
     assert!(again.contains("system:kube-scheduler") && again.contains("ServiceAccount"), "{again}");
 }
