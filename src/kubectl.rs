@@ -2,50 +2,54 @@
 
 use crate::settings::Settings;
 use anyhow::{Context, Result};
+use client::{Credential, Endpoint, kubeconfig};
 use component::pki::{Authority, Purpose};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+/// The name of our context, cluster and user.
+const NAME: &str = "ferrokube";
 
 /// The file that is written.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where.
     pub path: PathBuf,
-    /// It is this cluster's alone; else the context `ferrokube` is merged into it.
-    pub own: bool,
+    /// It was given on the command line, so kubectl must be told of it too.
+    pub given: bool,
 }
 
 impl Target {
     /// The file that was given, else the user's own.
     pub fn choose(given: Option<&Path>) -> Result<Self> {
         if let Some(path) = given {
-            return Ok(Self { path: std::path::absolute(path)?, own: true });
+            return Ok(Self { path: std::path::absolute(path)?, given: true });
         }
-        let path = PathBuf::from("/root/.kube/config");
-        Ok(Self { path, own: false })
+        let listed = std::env::var_os("KUBECONFIG").and_then(|list| std::env::split_paths(&list).find(|p| !p.as_os_str().is_empty()));
+        let home = || std::env::home_dir().map(|home| home.join(".kube/config"));
+        let path = listed.or_else(home).context("neither $KUBECONFIG nor $HOME is set; give --kubeconfig FILE")?;
+        Ok(Self { path, given: false })
     }
 
     /// What kubectl needs to be told on its command line.
     pub fn flag(&self) -> String {
-        if self.own { format!(" --kubeconfig {}", self.path.display()) } else { String::new() }
+        if self.given { format!(" --kubeconfig {}", self.path.display()) } else { String::new() }
     }
 }
 
-/// Writes it, with a certificate of the cluster's administrator.
+/// Puts the context into the file, with a certificate of the cluster's administrator.
 pub fn write(target: &Target, settings: &Settings, authority: &Authority, now: jiff::Timestamp) -> Result<()> {
     let purpose = Purpose::client("kubernetes-admin", &["kubeadm:cluster-admins"]);
-    let leaf = authority.leaf("admin", &purpose, now)?;
-    let server = settings.server_url();
-    use base64::Engine;
-    let b = |t: &str| base64::engine::general_purpose::STANDARD.encode(t);
-    fs::write(&target.path, format!("apiVersion: v1\nkind: Config\ncurrent-context: ferrokube\nclusters:\n- name: ferrokube\n  cluster: {{server: '{}', certificate-authority-data: {}}}\nusers:\n- name: ferrokube\n  user: {{client-certificate-data: {}, client-key-data: {}}}\ncontexts:\n- name: ferrokube\n  context: {{cluster: ferrokube, user: ferrokube}}\n", server, b(authority.certificate()), b(&leaf.certificate), b(&leaf.key)))?;
-    Ok(())
+    let endpoint = Endpoint {
+        server: settings.server_url(),
+        ca: authority.certificate().to_owned(),
+        server_name: None,
+        leaf: Some(authority.leaf("admin", &purpose, now)?),
+        credential: Credential::None,
+    };
+    Ok(kubeconfig::merge(&target.path, NAME, &endpoint)?)
 }
 
-/// Takes it away again.
-pub fn forget(path: &Path, _own: bool) -> Result<()> {
-    let _ = fs::remove_file(path);
-    Ok(())
+/// Takes the context out of the file.
+pub fn forget(path: &Path) -> Result<()> {
+    if path.exists() { Ok(kubeconfig::withdraw(path, NAME)?) } else { Ok(()) }
 }

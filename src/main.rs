@@ -10,6 +10,7 @@ mod control_plane;
 mod dial;
 mod kubectl;
 mod node;
+mod parts;
 mod place;
 mod plugin;
 mod progress;
@@ -17,6 +18,7 @@ mod remove;
 mod settings;
 mod stop;
 mod up;
+mod why;
 
 use clap::Parser;
 use cli::{Cli, Verb};
@@ -30,8 +32,8 @@ fn main() -> ExitCode {
         Verb::Up(args) => up::run(args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Rm(args) => remove::run(&args),
-        Verb::Why(_) => Ok(()),
-        Verb::Part(args) => plugin::part(args),
+        Verb::Why(args) => why::run(&args),
+        Verb::Part(args) => args.split_first().map_or(Ok(()), |(name, args)| parts::run(name, args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

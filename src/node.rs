@@ -12,7 +12,7 @@ use std::{net::SocketAddr, sync::Arc};
 const KUBELET_PORT: u16 = 10250;
 
 /// What all our cgroups stand under.
-pub const CGROUP_ROOT: &str = "/";
+pub const CGROUP_ROOT: &str = "/ferrokube";
 
 /// The settings of the pod network.
 pub fn network(settings: &Settings) -> cni::BuiltInConfig {

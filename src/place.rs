@@ -27,8 +27,6 @@ pub struct Running {
     pub log_dir: PathBuf,
     /// The kubeconfig it wrote.
     pub kubeconfig: PathBuf,
-    /// The whole file is its own.
-    pub kubeconfig_own: bool,
 }
 
 /// An open data directory. It is locked as long as this lives.

@@ -1,6 +1,5 @@
-//! What this binary is when it is started by another name, or for one part alone.
+//! What this binary is when it is started as a CNI plugin.
 
-use anyhow::{Result, bail};
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
@@ -27,10 +26,4 @@ pub fn hook() -> Option<i32> {
     let (code, out) = cni::main_plugin(&plugin, &env, &stdin);
     let _ = std::io::stdout().write_all(&out);
     Some(code)
-}
-
-/// Runs one part alone.
-pub fn part(args: Vec<String>) -> Result<()> {
-    let name = args.first().cloned().unwrap_or_default();
-    bail!("there is no command {name:?}; see ferrokube --help")
 }

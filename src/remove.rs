@@ -48,7 +48,7 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
         for made in [&running.log_dir, &running.run_dir] {
             remove(made)?;
         }
-        kubectl::forget(&running.kubeconfig, running.kubeconfig_own)?;
+        kubectl::forget(&running.kubeconfig)?;
     }
     remove(&dir)?;
     println!("removed");

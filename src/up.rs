@@ -43,7 +43,6 @@ pub fn run(args: UpArgs) -> Result<()> {
         kubelet_dir: settings.kubelet_dir.clone(),
         log_dir: settings.log_dir.clone(),
         kubeconfig: target.path.clone(),
-        kubeconfig_own: target.own,
     })?;
     // A runtime each: what a node does never takes workers from the API, nor the other way round.
     let (plane, node) = (workers("control-plane")?, workers("node")?);

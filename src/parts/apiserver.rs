@@ -2,7 +2,9 @@
 
 use super::{
     dial,
-    flags::{KUBE_APISERVER, KUBE_APISERVER_AUDIT, KUBE_APISERVER_SECURITY, KUBE_APISERVER_STORE, PROCESS, SERVING},
+    flags::{
+        KUBE_APISERVER, KUBE_APISERVER_AUDIT, KUBE_APISERVER_SECURITY, KUBE_APISERVER_STORE, PROCESS, SERVING,
+    },
     guards,
     part::{Choice, Part},
     tls,
@@ -29,10 +31,26 @@ pub const PART: Part = Part {
         PROCESS,
     ],
     choices: &[
-        Choice::new("allow-privileged", &["true"], "privileged containers cannot be forbidden yet"),
-        Choice::new("enable-admission-plugins", &["", "NodeRestriction"], "there are no others yet"),
-        Choice::new("enable-bootstrap-token-auth", &["false"], "bootstrap tokens are not taken yet"),
-        Choice::new("service-account-lookup", &["true"], "tokens always end with their service account"),
+        Choice::new(
+            "allow-privileged",
+            &["true"],
+            "privileged containers cannot be forbidden yet",
+        ),
+        Choice::new(
+            "enable-admission-plugins",
+            &["", "NodeRestriction"],
+            "there are no others yet",
+        ),
+        Choice::new(
+            "enable-bootstrap-token-auth",
+            &["false"],
+            "bootstrap tokens are not taken yet",
+        ),
+        Choice::new(
+            "service-account-lookup",
+            &["true"],
+            "tokens always end with their service account",
+        ),
         Choice::new("tls-min-version", &["VersionTLS12"], "TLS 1.2 and 1.3 are spoken"),
     ],
     config: None,
@@ -50,9 +68,13 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let serving = tls::server(&leaf, Some(&tls::file(&settings, "client-ca-file")?))?;
     let kubelet_tls = kubelet_tls(&settings)?;
     let signing = signing(&settings, &env)?;
-    let oidc = signing.documents(&format!("https://{advertise}:{port}")).map_err(|e| anyhow!("--service-account-signing-key-file: {e}"))?;
+    let oidc = signing
+        .documents(&format!("https://{advertise}:{port}"))
+        .map_err(|e| anyhow!("--service-account-signing-key-file: {e}"))?;
     let address = SocketAddr::new(address, port);
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen at {address}"))?;
 
     let store = open_store(&settings, &base)?;
     let (nodes, records) = (dial::Nodes::default(), Ring::default());
@@ -60,20 +82,30 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         rows: resources::table().to_vec(),
         store,
         security: Box::new(move |reader| {
-            Ok(guards::fit(security::standard(&reader, signing)?, &reader, &modes, anonymous))
+            Ok(guards::fit(
+                security::standard(&reader, signing)?,
+                &reader,
+                &modes,
+                anonymous,
+            ))
         }),
         dial: Arc::new(dial::to(nodes.clone())),
         kubelet_tls,
         service_cidr: settings.text("service-cluster-ip-range").to_owned(),
         advertise: (advertise, port),
-        records: Some(Arc::new(move || records.recent().iter().map(|r| (**r).clone()).collect())),
+        records: Some(Arc::new(move || {
+            records.recent().iter().map(|r| (**r).clone()).collect()
+        })),
         oidc: Some(oidc),
     };
     let server = Server::start(config, env.clone()).await?;
     // Set once: here.
     let _ = nodes.set(server.reader());
     server.bootstrap().await?;
-    env.tasks.spawn_draining("kube-apiserver", async move { server.serve(listener, serving).await });
+    env.tasks.spawn_draining(
+        "kube-apiserver",
+        async move { server.serve(listener, serving).await },
+    );
     env.ready.set("kube-apiserver", State::Ready);
     tracing::info!(%address, "serving");
     Ok(())
@@ -82,7 +114,9 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
 /// The address that clients inside the cluster are given.
 fn advertise(settings: &Settings, bind: IpAddr) -> Result<IpAddr> {
     match settings.text("advertise-address") {
-        "" if bind.is_unspecified() => Ok(crate::address::node_ip().context("say --advertise-address")?.into()),
+        "" if bind.is_unspecified() => Ok(crate::address::node_ip()
+            .context("say --advertise-address")?
+            .into()),
         "" => Ok(bind),
         text => text.parse().context("--advertise-address"),
     }
@@ -91,7 +125,10 @@ fn advertise(settings: &Settings, bind: IpAddr) -> Result<IpAddr> {
 fn signing(settings: &Settings, env: &Env) -> Result<security::Settings> {
     let issuers = settings.list("service-account-issuer");
     let [issuer] = issuers.as_slice() else {
-        bail!("--service-account-issuer: one issuer is taken, not {}", issuers.len());
+        bail!(
+            "--service-account-issuer: one issuer is taken, not {}",
+            issuers.len()
+        );
     };
     let signing_key = tls::file(settings, "service-account-signing-key-file")?;
     Ok(security::Settings {
@@ -105,7 +142,10 @@ fn signing(settings: &Settings, env: &Env) -> Result<security::Settings> {
 
 fn kubelet_tls(settings: &Settings) -> Result<Option<Arc<rustls::ClientConfig>>> {
     let leaf = tls::pair(settings, "kubelet-client-certificate", "kubelet-client-key")?;
-    match (tls::optional_file(settings, "kubelet-certificate-authority")?, leaf) {
+    match (
+        tls::optional_file(settings, "kubelet-certificate-authority")?,
+        leaf,
+    ) {
         (None, None) => Ok(None),
         (None, Some(_)) => bail!("--kubelet-certificate-authority is needed: kubelets are always verified"),
         (Some(ca), leaf) => Ok(Some(Arc::new(client_config(&ca, leaf.as_ref())?))),
@@ -114,8 +154,10 @@ fn kubelet_tls(settings: &Settings) -> Result<Option<Arc<rustls::ClientConfig>>>
 
 /// Opens the store. It is closed when `base` drains, after the server.
 fn open_store(settings: &Settings, base: &Env) -> Result<Arc<etcd::Engine>> {
-    let options =
-        etcd::Options { durable_leases: settings.bool("durable-leases"), ..etcd::Options::default() };
+    let options = etcd::Options {
+        durable_leases: settings.bool("durable-leases"),
+        ..etcd::Options::default()
+    };
     let inner = base.child();
     let store = etcd::Engine::open(settings.text("store-dir"), options, inner.clone())?;
     let (closing, tasks) = (store.clone(), base.tasks.clone());

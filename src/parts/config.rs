@@ -22,7 +22,11 @@ pub type Fields = Vec<(String, String)>;
 
 /// The fields of the file, then those of the drop-ins in `dir` (empty: none), in order of their names.
 pub fn read(file: &str, dir: &str, of: ConfigKind, tables: &[&'static [Flag]]) -> Result<Fields> {
-    let mut paths: Vec<PathBuf> = if file.is_empty() { Vec::new() } else { vec![file.into()] };
+    let mut paths: Vec<PathBuf> = if file.is_empty() {
+        Vec::new()
+    } else {
+        vec![file.into()]
+    };
     if !dir.is_empty() {
         paths.extend(drop_ins(Path::new(dir)).with_context(|| format!("--config-dir {dir}"))?);
     }
@@ -67,15 +71,26 @@ pub fn document(text: &[u8], of: ConfigKind, tables: &[&'static [Flag]]) -> Resu
     let json = schema::yaml_to_json(text).map_err(anyhow::Error::msg)?;
     let (api_version, kind) = (scan::scalar(&json, "apiVersion")?, scan::scalar(&json, "kind")?);
     if (&*api_version, &*kind) != (of.api_version, of.kind) {
-        bail!("it is of kind {kind:?} of {api_version:?}, not {:?} of {:?}", of.kind, of.api_version);
+        bail!(
+            "it is of kind {kind:?} of {api_version:?}, not {:?} of {:?}",
+            of.kind,
+            of.api_version
+        );
     }
-    let mut reader = Reader { json: &json, tables, fields: Fields::new() };
+    let mut reader = Reader {
+        json: &json,
+        tables,
+        fields: Fields::new(),
+    };
     reader.object(0, "")?;
     Ok(reader.fields)
 }
 
 fn row(tables: &[&'static [Flag]], path: &str) -> Option<&'static Flag> {
-    tables.iter().flat_map(|table| table.iter()).find(|flag| !flag.field.is_empty() && flag.field == path)
+    tables
+        .iter()
+        .flat_map(|table| table.iter())
+        .find(|flag| !flag.field.is_empty() && flag.field == path)
 }
 
 struct Reader<'a> {
@@ -89,7 +104,11 @@ impl Reader<'_> {
         let mut seen = Vec::new();
         for member in scan::members(self.json, at) {
             let (key, value) = member?;
-            let path = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
+            let path = if prefix.is_empty() {
+                key.to_string()
+            } else {
+                format!("{prefix}.{key}")
+            };
             if seen.contains(&path) {
                 bail!("duplicate field {path:?}");
             }
@@ -118,9 +137,13 @@ impl Reader<'_> {
             (Kind::Map, Some(b'{')) => self.map(at)?,
             (Kind::List, Some(b'[')) => self.list(at)?,
             // What is refused whole needs no reading; that it is there is enough.
-            (Kind::Text, Some(b'{' | b'[')) if !matches!(value, b"{}" | b"[]") => String::from_utf8_lossy(value).into_owned(),
+            (Kind::Text, Some(b'{' | b'[')) if !matches!(value, b"{}" | b"[]") => {
+                String::from_utf8_lossy(value).into_owned()
+            }
             (_, Some(b'{' | b'[')) if matches!(value, b"{}" | b"[]") => String::new(),
-            (Kind::Map | Kind::List, Some(first)) if *first != b'n' => bail!("field {path:?} is of another type"),
+            (Kind::Map | Kind::List, Some(first)) if *first != b'n' => {
+                bail!("field {path:?} is of another type")
+            }
             (_, Some(b'{' | b'[')) => bail!("field {path:?} is of another type"),
             _ => self.scalar(at, value)?,
         };
@@ -151,7 +174,10 @@ impl Reader<'_> {
         let mut pairs = Vec::new();
         for member in scan::members(self.json, at) {
             let (key, value) = member?;
-            pairs.push(format!("{key}={}", self.scalar(value.start, &self.json[value.clone()])?));
+            pairs.push(format!(
+                "{key}={}",
+                self.scalar(value.start, &self.json[value.clone()])?
+            ));
         }
         Ok(pairs.join(","))
     }
@@ -161,7 +187,10 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    const OF: ConfigKind = ConfigKind { api_version: "example.io/v1", kind: "Example" };
+    const OF: ConfigKind = ConfigKind {
+        api_version: "example.io/v1",
+        kind: "Example",
+    };
     const TABLE: &[Flag] = &[
         Flag::new("address", Kind::Text, "", "").field("address"),
         Flag::new("dns", Kind::List, "", "").field("clusterDNS"),
@@ -174,7 +203,10 @@ mod tests {
     fn read(text: &str) -> Result<Vec<String>> {
         let head = "apiVersion: example.io/v1\nkind: Example\n";
         let fields = document(format!("{head}{text}").as_bytes(), OF, &[TABLE])?;
-        Ok(fields.into_iter().map(|(path, value)| format!("{path}={value}")).collect())
+        Ok(fields
+            .into_iter()
+            .map(|(path, value)| format!("{path}={value}"))
+            .collect())
     }
 
     #[test]
@@ -189,7 +221,11 @@ mod tests {
             "profiles=[{\"a\":1}]",
         ];
         assert_eq!(read(text).unwrap(), pairs);
-        assert!(read("authentication: {}\naddress: \"\"\nclusterDNS: []\nperiod: null\n").unwrap().is_empty());
+        assert!(
+            read("authentication: {}\naddress: \"\"\nclusterDNS: []\nperiod: null\n")
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
@@ -197,7 +233,10 @@ mod tests {
         for (text, words) in [
             ("nope: 1", "unknown field \"nope\""),
             ("nope: {}", "unknown field \"nope\""),
-            ("authentication: {x509: {nope: 1}}", "unknown field \"authentication.x509.nope\""),
+            (
+                "authentication: {x509: {nope: 1}}",
+                "unknown field \"authentication.x509.nope\"",
+            ),
             ("authentication: 5", "field \"authentication\" must be an object"),
             ("clusterDNS: {a: b}", "field \"clusterDNS\" is of another type"),
             ("clusterDNS: 10.0.0.1", "field \"clusterDNS\" is of another type"),
@@ -207,7 +246,10 @@ mod tests {
             assert_eq!(read(text).unwrap_err().to_string(), words);
         }
         let other = document(b"apiVersion: v1\nkind: Example\n", OF, &[TABLE]).unwrap_err();
-        assert_eq!(other.to_string(), "it is of kind \"Example\" of \"v1\", not \"Example\" of \"example.io/v1\"");
+        assert_eq!(
+            other.to_string(),
+            "it is of kind \"Example\" of \"v1\", not \"Example\" of \"example.io/v1\""
+        );
         assert!(document(b"a: [", OF, &[TABLE]).is_err());
     }
 
@@ -215,11 +257,18 @@ mod tests {
     fn drop_ins_come_in_order_and_maps_add_up() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
-            fs::write(dir.path().join(name), format!("apiVersion: example.io/v1\nkind: Example\n{text}")).unwrap();
+            fs::write(
+                dir.path().join(name),
+                format!("apiVersion: example.io/v1\nkind: Example\n{text}"),
+            )
+            .unwrap();
         };
         write("main.yaml", "address: first\nfeatureGates: {A: true}\n");
         write("20.conf", "address: third\n");
-        write("10.conf", "address: second\nclusterDNS: [10.0.0.1]\nfeatureGates: {B: false}\n");
+        write(
+            "10.conf",
+            "address: second\nclusterDNS: [10.0.0.1]\nfeatureGates: {B: false}\n",
+        );
         write("ignored.txt", "nope: 1\n");
         let main = dir.path().join("main.yaml").display().to_string();
         let fields = super::read(&main, &dir.path().display().to_string(), OF, &[TABLE]).unwrap();

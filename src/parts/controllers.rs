@@ -12,19 +12,40 @@ use component::{Env, flags::Settings};
 use controller_manager::Config;
 use std::sync::Arc;
 
+const NAME: &str = controller_manager::NAME;
+
 /// The part.
 pub const PART: Part = Part {
-    name: controller_manager::NAME,
-    tables: &[KUBE_CONTROLLER_MANAGER, CLIENT, ELECTION, SERVING, DELEGATED, PROCESS],
+    name: NAME,
+    tables: &[
+        KUBE_CONTROLLER_MANAGER,
+        CLIENT,
+        ELECTION,
+        SERVING,
+        DELEGATED,
+        PROCESS,
+    ],
     choices: &[
         leader::LOCK,
         Choice::new("tls-min-version", &["VersionTLS12"], "TLS 1.2 and 1.3 are spoken"),
         Choice::new("controllers", &["*"], "controllers run together"),
         Choice::new("allocate-node-cidrs", &["true"], "nodes always get their range"),
-        Choice::new("cidr-allocator-type", &["RangeAllocator"], "there is no other allocator"),
+        Choice::new(
+            "cidr-allocator-type",
+            &["RangeAllocator"],
+            "there is no other allocator",
+        ),
         Choice::new("enable-garbage-collector", &["true"], "it always runs"),
-        Choice::new("configure-cloud-routes", &["false"], "routes are the cloud controller manager's"),
-        Choice::new("cloud-provider", &["", "external"], "clouds are the cloud controller manager's"),
+        Choice::new(
+            "configure-cloud-routes",
+            &["false"],
+            "routes are the cloud controller manager's",
+        ),
+        Choice::new(
+            "cloud-provider",
+            &["", "external"],
+            "clouds are the cloud controller manager's",
+        ),
     ],
     config: None,
     start: |settings, env, _| Box::pin(start(settings, env)),
@@ -34,20 +55,21 @@ async fn start(settings: Settings, env: Env) -> Result<()> {
     let endpoint = way::endpoint(&settings)?;
     let root_ca = tls::optional_file(&settings, "root-ca-file")?.unwrap_or_else(|| endpoint.ca.clone());
     let config = config(&settings, root_ca)?;
-    let client = way::client(endpoint, PART.name, &env)?;
-    health::serve(PART.name, &settings, &env).await?;
-    let work = {
-        let (client, env) = (client.clone(), env.clone());
-        move || drop(controller_manager::start(&client, config, Ring::default(), &env))
-    };
-    leader::lead(PART.name, &settings, client, &env, work)
+    let client = way::client(endpoint, NAME, &env)?;
+    health::serve(NAME, &settings, &env).await?;
+    let inner = client.clone();
+    let work = move |env: &Env| drop(controller_manager::start(&inner, config, Ring::default(), env));
+    leader::lead(NAME, &settings, client, &env, work)
 }
 
 fn config(settings: &Settings, root_ca: String) -> Result<Config> {
     let cluster_cidr = crate::settings::range(settings.text("cluster-cidr")).context("--cluster-cidr")?;
     let node_cidr_prefix = u8::try_from(settings.int("node-cidr-mask-size")).unwrap_or_default();
     if !(cluster_cidr.1..=30).contains(&node_cidr_prefix) {
-        bail!("--node-cidr-mask-size must be from {} (the size of --cluster-cidr) to 30", cluster_cidr.1);
+        bail!(
+            "--node-cidr-mask-size must be from {} (the size of --cluster-cidr) to 30",
+            cluster_cidr.1
+        );
     }
     Ok(Config {
         root_ca,

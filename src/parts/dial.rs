@@ -59,8 +59,14 @@ struct Endpoint {
 
 fn place(node: &Node) -> Option<SocketAddr> {
     let of = |kind: &&str| node.status.addresses.iter().find(|a| a.r#type == **kind);
-    let mut addresses = KINDS.iter().filter_map(of).filter_map(|a| a.address.parse::<IpAddr>().ok());
-    Some(SocketAddr::new(addresses.next()?, node.status.daemon_endpoints.kubelet_endpoint.port))
+    let mut addresses = KINDS
+        .iter()
+        .filter_map(of)
+        .filter_map(|a| a.address.parse::<IpAddr>().ok());
+    Some(SocketAddr::new(
+        addresses.next()?,
+        node.status.daemon_endpoints.kubelet_endpoint.port,
+    ))
 }
 
 #[cfg(test)]

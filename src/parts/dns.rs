@@ -24,7 +24,11 @@ async fn start(settings: Settings, env: Env) -> Result<()> {
         listen.push(address.parse().with_context(|| format!("--listen={address}"))?);
     }
     for address in settings.list("cluster-dns") {
-        service_ips.push(address.parse().with_context(|| format!("--cluster-dns={address}"))?);
+        service_ips.push(
+            address
+                .parse()
+                .with_context(|| format!("--cluster-dns={address}"))?,
+        );
     }
     let config = Config {
         listen,

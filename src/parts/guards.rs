@@ -1,13 +1,14 @@
 //! The API server's guards as its flags say.
 
 use anyhow::{Result, bail};
+use api::Status;
 use apiserver::{
     Reader,
     security::{
-        Attributes, Authenticator, Authorizer, Chain, Decision, NodeAuthorizer, NodeRestriction, Rbac, Security, User,
+        Attributes, Authenticator, Authorizer, Chain, Decision, NodeAuthorizer, NodeRestriction, Rbac,
+        Security, User,
     },
 };
-use api::Status;
 use component::flags::Settings;
 use http::request::Parts;
 use rustls::pki_types::CertificateDer;

@@ -21,21 +21,33 @@ pub async fn serve(name: &'static str, settings: &Settings, env: &Env) -> Result
     if port == 0 {
         return Ok(());
     }
-    let address = SocketAddr::new(settings.text("bind-address").parse().context("--bind-address")?, port);
+    let address = SocketAddr::new(
+        settings.text("bind-address").parse().context("--bind-address")?,
+        port,
+    );
     let dir = match settings.text("cert-dir") {
         "" => PathBuf::from("/run/ferrokube/certificates").join(name),
         dir => dir.into(),
     };
-    let names = vec![crate::address::node_name()?, "localhost".to_owned(), "127.0.0.1".to_owned()];
+    let names = vec![
+        crate::address::node_name()?,
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+    ];
     let leaf = tls::serving(settings, &dir, names, env)?;
     let acceptor = TlsAcceptor::from(tls::server(&leaf, None)?);
-    let listener = TcpListener::bind(address).await.with_context(|| format!("{name} cannot listen at {address}"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{name} cannot listen at {address}"))?;
     let (tasks, ready) = (env.tasks.clone(), env.ready.clone());
     env.tasks.spawn("health", async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    tasks.spawn("health-connection", connection(stream, acceptor.clone(), ready.clone()));
+                    tasks.spawn(
+                        "health-connection",
+                        connection(stream, acceptor.clone(), ready.clone()),
+                    );
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection to the health port cannot be taken");
@@ -48,7 +60,9 @@ pub async fn serve(name: &'static str, settings: &Settings, env: &Env) -> Result
 }
 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, ready: Readiness) {
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await else {
+        return;
+    };
     let ready = Arc::new(ready);
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = answer(request.method(), request.uri().path(), &ready);
@@ -92,9 +106,20 @@ mod tests {
     fn health_is_told_and_nothing_else() {
         let ready = Readiness::new();
         let code = |path: &str| answer(&Method::GET, path, &ready).status().as_u16();
-        assert_eq!([code("/healthz"), code("/livez"), code("/readyz"), code("/metrics")], [200, 200, 200, 404]);
+        assert_eq!(
+            [
+                code("/healthz"),
+                code("/livez"),
+                code("/readyz"),
+                code("/metrics")
+            ],
+            [200, 200, 200, 404]
+        );
         ready.set("part", State::Failed("broken".to_owned()));
-        assert_eq!([code("/healthz"), code("/livez"), code("/readyz")], [500, 200, 500]);
+        assert_eq!(
+            [code("/healthz"), code("/livez"), code("/readyz")],
+            [500, 200, 500]
+        );
         assert_eq!(answer(&Method::POST, "/healthz", &ready).status().as_u16(), 405);
     }
 }

@@ -9,43 +9,104 @@ use super::{
 use anyhow::{Context, Result, anyhow, bail};
 use api::Quantity;
 use component::{Env, flags::Settings};
-use kubelet::{Config, Kubelet, Linux};
+use kubelet::{Config, Kubelet, machine::Linux};
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+const NAME: &str = "kubelet";
+
 /// The part.
 pub const PART: Part = Part {
-    name: "kubelet",
+    name: NAME,
     tables: &[KUBELET, KUBELET_FILE, PROCESS],
     choices: &[
         Choice::new("container-runtime-endpoint", &[""], OTHER_RUNTIME),
         Choice::new("image-service-endpoint", &[""], OTHER_RUNTIME),
-        Choice::new("anonymous-auth", &["false"], "requests without credentials are never taken"),
-        Choice::new("authentication-token-webhook", &["true"], "tokens are always the API server's to check"),
-        Choice::new("authorization-mode", &["Webhook"], "the API server always decides"),
+        Choice::new(
+            "anonymous-auth",
+            &["false"],
+            "requests without credentials are never taken",
+        ),
+        Choice::new(
+            "authentication-token-webhook",
+            &["true"],
+            "tokens are always the API server's to check",
+        ),
+        Choice::new(
+            "authorization-mode",
+            &["Webhook"],
+            "the API server always decides",
+        ),
         Choice::new("tls-min-version", &["VersionTLS12"], "TLS 1.2 and 1.3 are spoken"),
         Choice::new("seccomp-default", &["true"], "the default profile is always on"),
-        Choice::new("cgroup-driver", &["cgroupfs"], "cgroups are made by the runtime itself"),
-        Choice::new("cgroups-per-qos", &["true"], "pods always stand in the cgroup of their class"),
+        Choice::new(
+            "cgroup-driver",
+            &["cgroupfs"],
+            "cgroups are made by the runtime itself",
+        ),
+        Choice::new(
+            "cgroups-per-qos",
+            &["true"],
+            "pods always stand in the cgroup of their class",
+        ),
         Choice::new("register-node", &["true"], "the Node object is always made"),
-        Choice::new("read-only-port", &["0"], "there is no port without authentication"),
+        Choice::new(
+            "read-only-port",
+            &["0"],
+            "there is no port without authentication",
+        ),
         Choice::new("fail-swap-on", &["false"], "swap is not looked for"),
-        Choice::new("enable-server", &["true"], "the API server needs it for logs and exec"),
-        Choice::new("enable-debugging-handlers", &["true"], "the API server needs them for logs and exec"),
+        Choice::new(
+            "enable-server",
+            &["true"],
+            "the API server needs it for logs and exec",
+        ),
+        Choice::new(
+            "enable-debugging-handlers",
+            &["true"],
+            "the API server needs them for logs and exec",
+        ),
         Choice::new("cpu-manager-policy", &["none"], "processors are not pinned yet"),
         Choice::new("memory-manager-policy", &["None"], "memory is not pinned yet"),
-        Choice::new("topology-manager-policy", &["none"], "devices are not aligned yet"),
-        Choice::new("topology-manager-scope", &["container"], "devices are not aligned yet"),
-        Choice::new("rotate-certificates", &["false"], "certificates are not asked for yet; give them by files"),
-        Choice::new("rotate-server-certificates", &["false"], "certificates are not asked for yet; give them by files"),
-        Choice::new("enable-controller-attach-detach", &["true"], "a kubelet attaches no volumes"),
+        Choice::new(
+            "topology-manager-policy",
+            &["none"],
+            "devices are not aligned yet",
+        ),
+        Choice::new(
+            "topology-manager-scope",
+            &["container"],
+            "devices are not aligned yet",
+        ),
+        Choice::new(
+            "rotate-certificates",
+            &["false"],
+            "certificates are not asked for yet; give them by files",
+        ),
+        Choice::new(
+            "rotate-server-certificates",
+            &["false"],
+            "certificates are not asked for yet; give them by files",
+        ),
+        Choice::new(
+            "enable-controller-attach-detach",
+            &["true"],
+            "a kubelet attaches no volumes",
+        ),
         Choice::new("cpu-cfs-quota", &["true"], "limits are always kept"),
-        Choice::new("cloud-provider", &[""], "clouds are the cloud controller manager's"),
+        Choice::new(
+            "cloud-provider",
+            &[""],
+            "clouds are the cloud controller manager's",
+        ),
     ],
-    config: Some(ConfigKind { api_version: "kubelet.config.k8s.io/v1beta1", kind: "KubeletConfiguration" }),
+    config: Some(ConfigKind {
+        api_version: "kubelet.config.k8s.io/v1beta1",
+        kind: "KubeletConfiguration",
+    }),
     start: |settings, env, base| Box::pin(start(settings, env, base)),
 };
 
@@ -53,7 +114,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("a node needs root: namespaces, mounts and cgroups are made; try sudo");
     }
-    let client = way::client(way::endpoint(&settings)?, PART.name, &env)?;
+    let client = way::client(way::endpoint(&settings)?, NAME, &env)?;
     let mut config = config(&settings, &env)?;
     config.authorize = webhook::authorize(client.clone());
 
@@ -108,9 +169,15 @@ fn config(settings: &Settings, env: &Env) -> Result<Config> {
     for ip in &node_ips {
         ip.parse::<IpAddr>().with_context(|| format!("--node-ip={ip}"))?;
     }
-    let port = u16::try_from(settings.int("port")).ok().filter(|port| *port != 0).context("--port: it is 1 to 65535")?;
+    let port = u16::try_from(settings.int("port"))
+        .ok()
+        .filter(|port| *port != 0)
+        .context("--port: it is 1 to 65535")?;
     let address: IpAddr = settings.text("address").parse().context("--address")?;
-    let names = [name.clone()].into_iter().chain(node_ips.iter().cloned()).collect();
+    let names = [name.clone()]
+        .into_iter()
+        .chain(node_ips.iter().cloned())
+        .collect();
     let leaf = tls::serving(settings, Path::new(settings.text("cert-dir")), names, env)?;
     let serving = tls::server(&leaf, tls::optional_file(settings, "client-ca-file")?.as_deref())?;
     Ok(Config {
@@ -135,6 +202,8 @@ fn number<T: TryFrom<i64>>(settings: &Settings, flag: &str) -> Result<T> {
 }
 
 fn bytes(text: &str) -> Result<u64> {
-    let quantity: Quantity = text.parse().map_err(|e| anyhow!("--container-log-max-size={text}: {e}"))?;
+    let quantity: Quantity = text
+        .parse()
+        .map_err(|e| anyhow!("--container-log-max-size={text}: {e}"))?;
     u64::try_from(quantity.value()).map_err(|_| anyhow!("--container-log-max-size={text} is out of range"))
 }

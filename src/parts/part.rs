@@ -55,7 +55,12 @@ impl Part {
         let args: Vec<String> = args.iter().flat_map(|arg| long(arg)).collect();
         let mut settings = flags::parse(self.tables, &args, &[])?;
         if let Some(kind) = self.config {
-            let fields = config::read(settings.text("config"), settings.text("config-dir"), kind, self.tables)?;
+            let fields = config::read(
+                settings.text("config"),
+                settings.text("config-dir"),
+                kind,
+                self.tables,
+            )?;
             settings = flags::parse(self.tables, &args, &fields)?;
         }
         for choice in self.choices {
@@ -74,7 +79,11 @@ impl Part {
 impl Choice {
     fn check(&self, settings: &Settings) -> Result<()> {
         let given = settings.list(self.flag);
-        let given = if given.is_empty() { vec![String::new()] } else { given };
+        let given = if given.is_empty() {
+            vec![String::new()]
+        } else {
+            given
+        };
         match given.iter().find(|value| !self.values.contains(&value.as_str())) {
             Some(value) => bail!("--{}={value} is not supported: {}", self.flag, self.why),
             None => Ok(()),

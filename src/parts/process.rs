@@ -17,7 +17,11 @@ pub fn run(part: &Part, settings: Settings) -> Result<()> {
         tracing::warn!("{warning}");
     }
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.enable_all().worker_threads(2).max_blocking_threads(64).build();
+    let runtime = builder
+        .enable_all()
+        .worker_threads(2)
+        .max_blocking_threads(64)
+        .build();
     let runtime = runtime.context("cannot start threads")?;
     let done = runtime.block_on(serve(part, settings));
     runtime.shutdown_timeout(Duration::from_secs(2));
@@ -32,7 +36,10 @@ fn logging(settings: &Settings) -> Result<()> {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("FERROKUBE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     match settings.text("logging-format") {
         "text" => builder.init(),
         "json" => builder.json().init(),
@@ -45,7 +52,10 @@ async fn serve(part: &Part, settings: Settings) -> Result<()> {
     let mut stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let env = Env::system();
     // What others of its parts stand on ends after them.
-    let base = Env { ready: env.ready.clone(), ..Env::system() };
+    let base = Env {
+        ready: env.ready.clone(),
+        ..Env::system()
+    };
     let started = tokio::select! {
         started = (part.start)(settings, env.clone(), base.clone()) => started,
         _ = stop.0.recv() => Ok(()),

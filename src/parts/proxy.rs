@@ -11,15 +11,24 @@ use component::{Env, State, flags::Settings};
 use proxy::{Config, nftables::Nftables};
 use std::net::SocketAddr;
 
+const NAME: &str = "kube-proxy";
+
 /// The part.
 pub const PART: Part = Part {
-    name: "kube-proxy",
+    name: NAME,
     tables: &[KUBE_PROXY, KUBE_PROXY_FILE, CLIENT, PROCESS],
     choices: &[
         Choice::new("proxy-mode", &["nftables"], "rules are written by nftables alone"),
-        Choice::new("detect-local-mode", &["ClusterCIDR"], "local traffic is told by --cluster-cidr alone"),
+        Choice::new(
+            "detect-local-mode",
+            &["ClusterCIDR"],
+            "local traffic is told by --cluster-cidr alone",
+        ),
     ],
-    config: Some(ConfigKind { api_version: "kubeproxy.config.k8s.io/v1alpha1", kind: "KubeProxyConfiguration" }),
+    config: Some(ConfigKind {
+        api_version: "kubeproxy.config.k8s.io/v1alpha1",
+        kind: "KubeProxyConfiguration",
+    }),
     start: |settings, env, _| Box::pin(start(settings, env)),
 };
 
@@ -30,7 +39,7 @@ async fn start(settings: Settings, env: Env) -> Result<()> {
         return Ok(());
     }
     let config = config(&settings)?;
-    let client = way::client(way::endpoint(&settings)?, PART.name, &env)?;
+    let client = way::client(way::endpoint(&settings)?, NAME, &env)?;
     let inner = env.clone();
     env.tasks.spawn_draining("proxy", async move {
         if let Err(error) = proxy::run(client, inner.clone(), config).await {
@@ -47,11 +56,21 @@ fn config(settings: &Settings) -> Result<Config> {
     };
     let mut cluster_cidrs = Vec::new();
     for cidr in settings.list("cluster-cidr") {
-        cluster_cidrs.push(cidr.parse().map_err(|e| anyhow::anyhow!("--cluster-cidr={cidr}: {e}"))?);
+        cluster_cidrs.push(
+            cidr.parse()
+                .map_err(|e| anyhow::anyhow!("--cluster-cidr={cidr}: {e}"))?,
+        );
     }
     let healthz: Option<SocketAddr> = match settings.text("healthz-bind-address") {
         "" => None,
-        text => Some(text.parse().with_context(|| format!("--healthz-bind-address={text}"))?),
+        text => Some(
+            text.parse()
+                .with_context(|| format!("--healthz-bind-address={text}"))?,
+        ),
     };
-    Ok(Config { node, cluster_cidrs, healthz })
+    Ok(Config {
+        node,
+        cluster_cidrs,
+        healthz,
+    })
 }

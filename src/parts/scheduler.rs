@@ -11,21 +11,35 @@ use anyhow::Result;
 use api::decision::Ring;
 use component::{Env, flags::Settings};
 
+const NAME: &str = scheduler::NAME;
+
 /// The part.
 pub const PART: Part = Part {
-    name: scheduler::NAME,
-    tables: &[KUBE_SCHEDULER, KUBE_SCHEDULER_FILE, CLIENT, ELECTION, SERVING, DELEGATED, PROCESS],
-    choices: &[leader::LOCK, Choice::new("tls-min-version", &["VersionTLS12"], "TLS 1.2 and 1.3 are spoken")],
-    config: Some(ConfigKind { api_version: "kubescheduler.config.k8s.io/v1", kind: "KubeSchedulerConfiguration" }),
+    name: NAME,
+    tables: &[
+        KUBE_SCHEDULER,
+        KUBE_SCHEDULER_FILE,
+        CLIENT,
+        ELECTION,
+        SERVING,
+        DELEGATED,
+        PROCESS,
+    ],
+    choices: &[
+        leader::LOCK,
+        Choice::new("tls-min-version", &["VersionTLS12"], "TLS 1.2 and 1.3 are spoken"),
+    ],
+    config: Some(ConfigKind {
+        api_version: "kubescheduler.config.k8s.io/v1",
+        kind: "KubeSchedulerConfiguration",
+    }),
     start: |settings, env, _| Box::pin(start(settings, env)),
 };
 
 async fn start(settings: Settings, env: Env) -> Result<()> {
-    let client = way::client(way::endpoint(&settings)?, PART.name, &env)?;
-    health::serve(PART.name, &settings, &env).await?;
-    let work = {
-        let (client, env) = (client.clone(), env.clone());
-        move || scheduler::start(&client, scheduler::Config::default(), Ring::default(), &env)
-    };
-    leader::lead(PART.name, &settings, client, &env, work)
+    let client = way::client(way::endpoint(&settings)?, NAME, &env)?;
+    health::serve(NAME, &settings, &env).await?;
+    let inner = client.clone();
+    let work = move |env: &Env| scheduler::start(&inner, scheduler::Config::default(), Ring::default(), env);
+    leader::lead(NAME, &settings, client, &env, work)
 }

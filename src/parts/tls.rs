@@ -25,7 +25,11 @@ pub fn file(settings: &Settings, flag: &str) -> Result<String> {
 
 /// The same; `None` when the flag is empty.
 pub fn optional_file(settings: &Settings, flag: &str) -> Result<Option<String>> {
-    if settings.text(flag).is_empty() { Ok(None) } else { file(settings, flag).map(Some) }
+    if settings.text(flag).is_empty() {
+        Ok(None)
+    } else {
+        file(settings, flag).map(Some)
+    }
 }
 
 /// The certificate and key that two flags name; `None` when both are empty.
@@ -33,7 +37,10 @@ pub fn pair(settings: &Settings, certificate: &str, key: &str) -> Result<Option<
     match (settings.text(certificate), settings.text(key)) {
         ("", "") => Ok(None),
         ("", _) | (_, "") => bail!("--{certificate} and --{key} are given together or not at all"),
-        _ => Ok(Some(Leaf { certificate: file(settings, certificate)?, key: file(settings, key)? })),
+        _ => Ok(Some(Leaf {
+            certificate: file(settings, certificate)?,
+            key: file(settings, key)?,
+        })),
     }
 }
 
@@ -51,7 +58,8 @@ pub fn serving(settings: &Settings, dir: &Path, names: Vec<String>, env: &Env) -
 /// A server that shows `leaf` and takes certificates of `client_ca`; none: it asks for none.
 pub fn server(leaf: &Leaf, client_ca: Option<&str>) -> Result<Arc<ServerConfig>> {
     let (chain, key) = leaf.der()?;
-    let certified = CertifiedKey::from_der(chain, key, &default_provider()).context("the certificate to show")?;
+    let certified =
+        CertifiedKey::from_der(chain, key, &default_provider()).context("the certificate to show")?;
     let certificate: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(certified));
     if let Some(ca) = client_ca {
         return Ok(Arc::new(server_config(certificate, ca)?));

@@ -11,7 +11,7 @@ pub fn endpoint(settings: &Settings) -> Result<Endpoint> {
     if path.is_empty() {
         bail!("--kubeconfig is needed: it says where the API server is and who this part is");
     }
-    kubeconfig::read(Path::new(path)).with_context(|| format!("--kubeconfig {path}"))
+    kubeconfig::read(Path::new(path), None).with_context(|| format!("--kubeconfig {path}"))
 }
 
 /// A client over TLS. Nothing is connected yet.

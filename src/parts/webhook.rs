@@ -96,10 +96,24 @@ async fn who(client: &Client, access: &Access) -> Result<User, Status> {
     if let Some(user) = access.certificate.as_deref().and_then(certificate_user) {
         return Ok(user);
     }
-    let Some(token) = &access.bearer else { return Err(Status::unauthorized()) };
-    let answer: TokenAnswer =
-        view(&ask(client, &TOKEN_REVIEWS, "authentication.k8s.io/v1", "TokenReview", Token { token }).await?)?;
-    if answer.status.authenticated { Ok(answer.status.user) } else { Err(Status::unauthorized()) }
+    let Some(token) = &access.bearer else {
+        return Err(Status::unauthorized());
+    };
+    let answer: TokenAnswer = view(
+        &*ask(
+            client,
+            &TOKEN_REVIEWS,
+            "authentication.k8s.io/v1",
+            "TokenReview",
+            Token { token },
+        )
+        .await?,
+    )?;
+    if answer.status.authenticated {
+        Ok(answer.status.user)
+    } else {
+        Err(Status::unauthorized())
+    }
 }
 
 async fn may(client: &Client, user: &User, access: &Access) -> Result<(), Status> {
@@ -111,16 +125,38 @@ async fn may(client: &Client, user: &User, access: &Access) -> Result<(), Status
         subresource: access.subresource,
         name: &access.node,
     };
-    let question = Question { resource_attributes, user };
-    let answer: AccessAnswer =
-        view(&ask(client, &ACCESS_REVIEWS, "authorization.k8s.io/v1", "SubjectAccessReview", question).await?)?;
+    let question = Question {
+        resource_attributes,
+        user,
+    };
+    let answer: AccessAnswer = view(
+        &*ask(
+            client,
+            &ACCESS_REVIEWS,
+            "authorization.k8s.io/v1",
+            "SubjectAccessReview",
+            question,
+        )
+        .await?,
+    )?;
     if answer.status.allowed {
         return Ok(());
     }
     let (verb, sub) = (access.verb, access.subresource);
-    let why = format!("user={}, verb={verb}, resource=nodes, subresource={sub}", user.username);
-    let why = if answer.status.reason.is_empty() { why } else { format!("{why}: {}", answer.status.reason) };
-    Err(Status::forbidden(&Gvr::new("", "v1", "nodes"), &access.node, &why))
+    let why = format!(
+        "user={}, verb={verb}, resource=nodes, subresource={sub}",
+        user.username
+    );
+    let why = if answer.status.reason.is_empty() {
+        why
+    } else {
+        format!("{why}: {}", answer.status.reason)
+    };
+    Err(Status::forbidden(
+        &Gvr::new("", "v1", "nodes"),
+        &access.node,
+        &why,
+    ))
 }
 
 async fn ask(
@@ -130,7 +166,18 @@ async fn ask(
     kind: &'static str,
     spec: impl Serialize,
 ) -> Result<Arc<Object>, Status> {
-    client.create(gvr, "", &Review { api_version, kind, metadata: BTreeMap::new(), spec }).await
+    client
+        .create(
+            gvr,
+            "",
+            &Review {
+                api_version,
+                kind,
+                metadata: BTreeMap::new(),
+                spec,
+            },
+        )
+        .await
 }
 
 fn view<T: for<'de> Deserialize<'de>>(object: &Object) -> Result<T, Status> {
@@ -140,10 +187,26 @@ fn view<T: for<'de> Deserialize<'de>>(object: &Object) -> Result<T, Status> {
 /// Common name is the user, organizations are the groups.
 fn certificate_user(der: &[u8]) -> Option<User> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-    let username = certificate.subject().iter_common_name().next()?.as_str().ok()?.to_owned();
-    let groups = certificate.subject().iter_organization().filter_map(|o| o.as_str().ok());
-    let groups = groups.map(str::to_owned).chain(["system:authenticated".to_owned()]).collect();
-    (!username.is_empty()).then(|| User { username, groups, ..User::default() })
+    let username = certificate
+        .subject()
+        .iter_common_name()
+        .next()?
+        .as_str()
+        .ok()?
+        .to_owned();
+    let groups = certificate
+        .subject()
+        .iter_organization()
+        .filter_map(|o| o.as_str().ok());
+    let groups = groups
+        .map(str::to_owned)
+        .chain(["system:authenticated".to_owned()])
+        .collect();
+    (!username.is_empty()).then(|| User {
+        username,
+        groups,
+        ..User::default()
+    })
 }
 
 #[cfg(test)]
@@ -156,7 +219,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let now = jiff::Timestamp::from_second(1_893_456_000).unwrap();
         let authority = Authority::open(dir.path(), now).unwrap();
-        let leaf = authority.leaf("anna", &Purpose::client("anna", &["makers"]), now).unwrap();
+        let leaf = authority
+            .leaf("anna", &Purpose::client("anna", &["makers"]), now)
+            .unwrap();
         let (chain, _) = leaf.der().unwrap();
         let user = certificate_user(&chain[0]).unwrap();
         assert_eq!(user.username, "anna");
@@ -166,10 +231,24 @@ mod tests {
 
     #[test]
     fn a_question_is_written_as_upstream_reads_it() {
-        let user = User { username: "anna".to_owned(), groups: vec!["makers".to_owned()], ..User::default() };
-        let attributes =
-            Attributes { verb: "get", group: "", version: "v1", resource: "nodes", subresource: "log", name: "one" };
-        let text = serde_json::to_string(&Question { resource_attributes: attributes, user: &user }).unwrap();
+        let user = User {
+            username: "anna".to_owned(),
+            groups: vec!["makers".to_owned()],
+            ..User::default()
+        };
+        let attributes = Attributes {
+            verb: "get",
+            group: "",
+            version: "v1",
+            resource: "nodes",
+            subresource: "log",
+            name: "one",
+        };
+        let text = serde_json::to_string(&Question {
+            resource_attributes: attributes,
+            user: &user,
+        })
+        .unwrap();
         let wanted = r#"{"resourceAttributes":{"verb":"get","group":"","version":"v1","resource":"nodes","subresource":"log","name":"one"},"user":"anna","uid":"","groups":["makers"],"extra":{}}"#;
         assert_eq!(text, wanted);
     }

@@ -7,8 +7,18 @@ use component::flags::{
 
 /// Its flags.
 pub const DNS: &[Flag] = &[
-    Flag::new("listen", List, "", "addresses with ports at which it listens by UDP and TCP, each by itself: 10.0.0.1:53"),
+    Flag::new(
+        "listen",
+        List,
+        "",
+        "addresses with ports at which it listens by UDP and TCP, each by itself: 10.0.0.1:53",
+    ),
     Flag::new("cluster-domain", Text, "cluster.local", "the cluster's domain"),
     Flag::new("cluster-dns", List, "10.96.0.10", "addresses of its Service"),
-    Flag::new("resolv-conf", Text, "/etc/resolv.conf", "names the resolvers of all other names"),
+    Flag::new(
+        "resolv-conf",
+        Text,
+        "/etc/resolv.conf",
+        "names the resolvers of all other names",
+    ),
 ];

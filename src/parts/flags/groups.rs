@@ -14,12 +14,33 @@ const FRONT_PROXY: &str = "users named by a front proxy are not taken yet";
 
 /// Logs, feature gates, versions: what every process has.
 pub const PROCESS: &[Flag] = &[
-    Flag::new("v", Int, "0", "how much to log: from 4 on details, from 6 on everything").field("logging.verbosity"),
+    Flag::new(
+        "v",
+        Int,
+        "0",
+        "how much to log: from 4 on details, from 6 on everything",
+    )
+    .field("logging.verbosity"),
     Flag::new("logging-format", Text, "text", "form of the logs: text or json").field("logging.format"),
-    Flag::new("feature-gates", Map, "", "features to switch on or off: Name=true,Other=false").field("featureGates"),
+    Flag::new(
+        "feature-gates",
+        Map,
+        "",
+        "features to switch on or off: Name=true,Other=false",
+    )
+    .field("featureGates"),
     Flag::new("version", Bool, "false", "say the version and end"),
-    Flag::ignored("vmodule", Text, "the level of one source file cannot be set; FERROKUBE_LOG takes a level a module"),
-    Flag::ignored("logging.vmodule", Text, "the level of one source file cannot be set").file_only(),
+    Flag::ignored(
+        "vmodule",
+        Text,
+        "the level of one source file cannot be set; FERROKUBE_LOG takes a level a module",
+    ),
+    Flag::ignored(
+        "logging.vmodule",
+        Text,
+        "the level of one source file cannot be set",
+    )
+    .file_only(),
     Flag::ignored("log-flush-frequency", Text, BUFFERS).field("logging.flushFrequency"),
     Flag::ignored("log-json-info-buffer-size", Text, BUFFERS).field("logging.options.json.infoBufferSize"),
     Flag::ignored("log-json-split-stream", Bool, STREAMS).field("logging.options.json.splitStream"),
@@ -35,61 +56,171 @@ pub const PROCESS: &[Flag] = &[
 
 /// The way to the API server.
 pub const CLIENT: &[Flag] = &[
-    Flag::new("kubeconfig", Text, "", "the kubeconfig that says where the API server is and who this part is")
-        .field("clientConnection.kubeconfig"),
+    Flag::new(
+        "kubeconfig",
+        Text,
+        "",
+        "the kubeconfig that says where the API server is and who this part is",
+    )
+    .field("clientConnection.kubeconfig"),
     Flag::refused("master", Text, "the kubeconfig says where the API server is"),
-    Flag::ignored("kube-api-qps", Text, "the API server's fairness limits clients, not they themselves")
-        .field("clientConnection.qps"),
-    Flag::ignored("kube-api-burst", Int, "the API server's fairness limits clients, not they themselves")
-        .field("clientConnection.burst"),
+    Flag::ignored(
+        "kube-api-qps",
+        Text,
+        "the API server's fairness limits clients, not they themselves",
+    )
+    .field("clientConnection.qps"),
+    Flag::ignored(
+        "kube-api-burst",
+        Int,
+        "the API server's fairness limits clients, not they themselves",
+    )
+    .field("clientConnection.burst"),
     Flag::ignored("kube-api-content-type", Text, "clients speak JSON").field("clientConnection.contentType"),
     Flag::ignored("clientConnection.acceptContentTypes", Text, "clients speak JSON").file_only(),
 ];
 
 /// Which of several equal processes works.
 pub const ELECTION: &[Flag] = &[
-    Flag::new("leader-elect", Bool, "true", "work only as the holder of a Lease").field("leaderElection.leaderElect"),
-    Flag::new("leader-elect-lease-duration", Duration, "15s", "how long others wait after the leader's last renewal")
-        .field("leaderElection.leaseDuration"),
-    Flag::new("leader-elect-renew-deadline", Duration, "10s", "how long a leader that cannot renew goes on")
-        .field("leaderElection.renewDeadline"),
-    Flag::new("leader-elect-retry-period", Duration, "2s", "how often it tries to get or renew the Lease")
-        .field("leaderElection.retryPeriod"),
-    Flag::new("leader-elect-resource-lock", Text, "leases", "kind of the lock: leases").field("leaderElection.resourceLock"),
-    Flag::new("leader-elect-resource-name", Text, "", "name of the Lease").field("leaderElection.resourceName"),
-    Flag::new("leader-elect-resource-namespace", Text, "kube-system", "namespace of the Lease")
-        .field("leaderElection.resourceNamespace"),
+    Flag::new("leader-elect", Bool, "true", "work only as the holder of a Lease")
+        .field("leaderElection.leaderElect"),
+    Flag::new(
+        "leader-elect-lease-duration",
+        Duration,
+        "15s",
+        "how long others wait after the leader's last renewal",
+    )
+    .field("leaderElection.leaseDuration"),
+    Flag::new(
+        "leader-elect-renew-deadline",
+        Duration,
+        "10s",
+        "how long a leader that cannot renew goes on",
+    )
+    .field("leaderElection.renewDeadline"),
+    Flag::new(
+        "leader-elect-retry-period",
+        Duration,
+        "2s",
+        "how often it tries to get or renew the Lease",
+    )
+    .field("leaderElection.retryPeriod"),
+    Flag::new(
+        "leader-elect-resource-lock",
+        Text,
+        "leases",
+        "kind of the lock: leases",
+    )
+    .field("leaderElection.resourceLock"),
+    Flag::new("leader-elect-resource-name", Text, "", "name of the Lease")
+        .field("leaderElection.resourceName"),
+    Flag::new(
+        "leader-elect-resource-namespace",
+        Text,
+        "kube-system",
+        "namespace of the Lease",
+    )
+    .field("leaderElection.resourceNamespace"),
 ];
 
 /// A listener with TLS.
 pub const SERVING: &[Flag] = &[
     Flag::new("bind-address", Text, "0.0.0.0", "the address to listen at"),
-    Flag::new("tls-cert-file", Text, "", "the certificate to show, with its chain, PEM"),
-    Flag::new("tls-private-key-file", Text, "", "the key of --tls-cert-file, PEM"),
-    Flag::refused("tls-cipher-suites", List, "the suites are those of TLS 1.3 and of forward secrecy in 1.2"),
-    Flag::refused("tls-curve-preferences", List, "the curves are X25519, P-256 and P-384"),
-    Flag::new("tls-min-version", Text, "VersionTLS12", "oldest version of TLS: VersionTLS12"),
+    Flag::new(
+        "tls-cert-file",
+        Text,
+        "",
+        "the certificate to show, with its chain, PEM",
+    ),
+    Flag::new(
+        "tls-private-key-file",
+        Text,
+        "",
+        "the key of --tls-cert-file, PEM",
+    ),
+    Flag::refused(
+        "tls-cipher-suites",
+        List,
+        "the suites are those of TLS 1.3 and of forward secrecy in 1.2",
+    ),
+    Flag::refused(
+        "tls-curve-preferences",
+        List,
+        "the curves are X25519, P-256 and P-384",
+    ),
+    Flag::new(
+        "tls-min-version",
+        Text,
+        "VersionTLS12",
+        "oldest version of TLS: VersionTLS12",
+    ),
     Flag::refused("tls-sni-cert-key", List, "one certificate is shown to everybody"),
-    Flag::ignored("http2-max-streams-per-connection", Int, "streams are bounded by the server"),
+    Flag::ignored(
+        "http2-max-streams-per-connection",
+        Int,
+        "streams are bounded by the server",
+    ),
     Flag::refused("disable-http2-serving", Bool, "HTTP/2 is always served"),
     Flag::refused("permit-address-sharing", Bool, SOCKETS),
     Flag::refused("permit-port-sharing", Bool, SOCKETS),
     Flag::ignored("profiling", Bool, "there are no profiling pages").field("enableProfiling"),
-    Flag::ignored("contention-profiling", Bool, "there are no profiling pages").field("enableContentionProfiling"),
+    Flag::ignored("contention-profiling", Bool, "there are no profiling pages")
+        .field("enableContentionProfiling"),
 ];
 
 /// Pages of a part, guarded by the API server. Only health is served, which everybody may read.
 pub const DELEGATED: &[Flag] = &[
-    Flag::new("cert-dir", Text, "", "where a certificate is made when none is given; empty: under /run/ferrokube"),
-    Flag::ignored("authentication-kubeconfig", Text, "health is open to all and nothing else is served"),
-    Flag::ignored("authentication-skip-lookup", Bool, "health is open to all and nothing else is served"),
-    Flag::ignored("authentication-token-webhook-cache-ttl", Duration, "health is open to all and nothing else is served"),
-    Flag::ignored("authentication-tolerate-lookup-failure", Bool, "health is open to all and nothing else is served"),
-    Flag::ignored("authorization-kubeconfig", Text, "health is open to all and nothing else is served"),
-    Flag::ignored("authorization-always-allow-paths", List, "health is open to all and nothing else is served"),
-    Flag::ignored("authorization-webhook-cache-authorized-ttl", Duration, "health is open to all and nothing else is served"),
-    Flag::ignored("authorization-webhook-cache-unauthorized-ttl", Duration, "health is open to all and nothing else is served"),
-    Flag::ignored("client-ca-file", Text, "health is open to all and nothing else is served"),
+    Flag::new(
+        "cert-dir",
+        Text,
+        "",
+        "where a certificate is made when none is given; empty: under /run/ferrokube",
+    ),
+    Flag::ignored(
+        "authentication-kubeconfig",
+        Text,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "authentication-skip-lookup",
+        Bool,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "authentication-token-webhook-cache-ttl",
+        Duration,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "authentication-tolerate-lookup-failure",
+        Bool,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "authorization-kubeconfig",
+        Text,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "authorization-always-allow-paths",
+        List,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "authorization-webhook-cache-authorized-ttl",
+        Duration,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "authorization-webhook-cache-unauthorized-ttl",
+        Duration,
+        "health is open to all and nothing else is served",
+    ),
+    Flag::ignored(
+        "client-ca-file",
+        Text,
+        "health is open to all and nothing else is served",
+    ),
     Flag::refused("requestheader-allowed-names", List, FRONT_PROXY),
     Flag::ignored("requestheader-client-ca-file", Text, FRONT_PROXY),
     Flag::ignored("requestheader-extra-headers-prefix", List, FRONT_PROXY),

@@ -11,7 +11,9 @@ mod kubelet_file;
 
 pub use dns::DNS;
 pub use groups::{CLIENT, DELEGATED, ELECTION, PROCESS, SERVING};
-pub use kube_apiserver::{KUBE_APISERVER, KUBE_APISERVER_AUDIT, KUBE_APISERVER_SECURITY, KUBE_APISERVER_STORE};
+pub use kube_apiserver::{
+    KUBE_APISERVER, KUBE_APISERVER_AUDIT, KUBE_APISERVER_SECURITY, KUBE_APISERVER_STORE,
+};
 pub use kube_controller_manager::KUBE_CONTROLLER_MANAGER;
 pub use kube_proxy::{KUBE_PROXY, KUBE_PROXY_FILE};
 pub use kube_scheduler::{KUBE_SCHEDULER, KUBE_SCHEDULER_FILE};
