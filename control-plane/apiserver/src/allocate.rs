@@ -23,8 +23,15 @@ impl Cidr {
     pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = text.split_once('/')?;
         let (address, bits): (Ipv4Addr, u8) = (address.parse().ok()?, bits.parse().ok()?);
-        let mask = if bits == 0 { 0 } else { u32::MAX.checked_shl(32 - u32::from(bits))? };
-        (bits <= 32).then_some(Self { base: u32::from(address) & mask, bits })
+        let mask = if bits == 0 {
+            0
+        } else {
+            u32::MAX.checked_shl(32 - u32::from(bits))?
+        };
+        (bits <= 32).then_some(Self {
+            base: u32::from(address) & mask,
+            bits,
+        })
     }
 
     /// Addresses in it, at most 2^20 of which are used, as upstream.
@@ -57,7 +64,10 @@ struct Bitmap {
 
 impl Bitmap {
     fn new(size: usize) -> Self {
-        Self { words: vec![0; size.div_ceil(64)], size }
+        Self {
+            words: vec![0; size.div_ceil(64)],
+            size,
+        }
     }
 
     fn has(&self, at: usize) -> bool {
@@ -79,7 +89,9 @@ impl Bitmap {
     fn take_any(&mut self, from: usize, to: usize, random: &Random) -> Option<usize> {
         let span = to.checked_sub(from).filter(|span| *span > 0)?;
         let start = usize::try_from(random.below(span as u64)).unwrap_or(0);
-        let found = (0..span).map(|i| from + (start + i) % span).find(|&at| !self.has(at))?;
+        let found = (0..span)
+            .map(|i| from + (start + i) % span)
+            .find(|&at| !self.has(at))?;
         self.take(found);
         Some(found)
     }
@@ -118,12 +130,14 @@ struct PortView {
 impl ServiceView {
     fn ips(&self) -> impl Iterator<Item = &str> {
         let all = self.spec.cluster_ips.iter().chain([&self.spec.cluster_ip]);
-        all.map(String::as_str).filter(|ip| !ip.is_empty() && *ip != "None")
+        all.map(String::as_str)
+            .filter(|ip| !ip.is_empty() && *ip != "None")
     }
 
     fn ports(&self) -> impl Iterator<Item = u16> {
         let all = self.spec.ports.iter().map(|port| port.node_port);
-        all.chain([self.spec.health_check_node_port]).filter(|port| *port != 0)
+        all.chain([self.spec.health_check_node_port])
+            .filter(|port| *port != 0)
     }
 }
 
@@ -131,7 +145,11 @@ impl Allocator {
     /// All of `cidr` and of the node ports is free.
     pub fn new(cidr: Cidr) -> Self {
         let ports = usize::from(PORTS.end() - PORTS.start()) + 1;
-        Self { cidr, ips: Mutex::new(Bitmap::new(cidr.size())), ports: Mutex::new(Bitmap::new(ports)) }
+        Self {
+            cidr,
+            ips: Mutex::new(Bitmap::new(cidr.size())),
+            ports: Mutex::new(Bitmap::new(ports)),
+        }
     }
 
     /// The range of addresses.
@@ -141,7 +159,11 @@ impl Allocator {
 
     /// Follows a Service from `old` to `new`.
     pub fn follow(&self, old: Option<&Object>, new: Option<&Object>) {
-        let view = |object: Option<&Object>| object.and_then(|o| o.view::<ServiceView>().ok()).unwrap_or_default();
+        let view = |object: Option<&Object>| {
+            object
+                .and_then(|o| o.view::<ServiceView>().ok())
+                .unwrap_or_default()
+        };
         let (old, new) = (view(old), view(new));
         old.ips().for_each(|ip| self.release_ip(ip));
         old.ports().for_each(|port| self.release_port(port));
@@ -177,7 +199,9 @@ impl Allocator {
         }
         let last = ips.size - 1;
         let kept = (ips.size / 16).clamp(16, 256).min(last);
-        let found = ips.take_any(kept, last, random).or_else(|| ips.take_any(1, kept, random));
+        let found = ips
+            .take_any(kept, last, random)
+            .or_else(|| ips.take_any(1, kept, random));
         match found {
             Some(at) => Ok(self.cidr.nth(at).to_string()),
             None => refuse("", "range is full".to_owned()),
@@ -198,17 +222,23 @@ impl Allocator {
         match wished {
             Some(port) if !PORTS.contains(&port) => {
                 let (first, last) = (PORTS.start(), PORTS.end());
-                let detail = format!("provided port is not in the valid range. The range of valid ports is {first}-{last}");
+                let detail = format!(
+                    "provided port is not in the valid range. The range of valid ports is {first}-{last}"
+                );
                 Err(field::Error::invalid(path, port, detail))
             }
-            Some(port) if !ports.take(usize::from(port - PORTS.start())) => {
-                Err(field::Error::invalid(path, port, "provided port is already allocated"))
-            }
+            Some(port) if !ports.take(usize::from(port - PORTS.start())) => Err(field::Error::invalid(
+                path,
+                port,
+                "provided port is already allocated",
+            )),
             Some(port) => Ok(port),
             None => {
                 let size = ports.size;
                 let kept = (size / 32).clamp(16, 128);
-                let found = ports.take_any(kept, size, random).or_else(|| ports.take_any(0, kept, random));
+                let found = ports
+                    .take_any(kept, size, random)
+                    .or_else(|| ports.take_any(0, kept, random));
                 let full = || field::Error::invalid(path, 0, "failed to allocate a nodePort: range is full");
                 let at = found.ok_or_else(full)?;
                 Ok(PORTS.start() + u16::try_from(at).unwrap_or(0))
@@ -239,11 +269,20 @@ mod tests {
         let first = allocator.take_ip(None, &random).unwrap();
         let second = allocator.take_ip(None, &random).unwrap();
         assert_ne!(first, second);
-        assert!(allocator.take_ip(None, &random).unwrap_err().detail.contains("range is full"));
+        assert!(
+            allocator
+                .take_ip(None, &random)
+                .unwrap_err()
+                .detail
+                .contains("range is full")
+        );
         allocator.release_ip(&first);
         assert_eq!(allocator.take_ip(Some(&first), &random).unwrap(), first);
         let taken = allocator.take_ip(Some(&first), &random).unwrap_err();
-        assert_eq!(taken.detail, format!("failed to allocate IP {first}: provided IP is already allocated"));
+        assert_eq!(
+            taken.detail,
+            format!("failed to allocate IP {first}: provided IP is already allocated")
+        );
         assert!(allocator.take_ip(Some("10.97.0.1"), &random).is_err());
     }
 
@@ -251,7 +290,8 @@ mod tests {
     fn node_ports_follow_the_stored_services() {
         let allocator = Allocator::new(Cidr::parse("10.96.0.0/12").unwrap());
         let random = Random::seeded(1);
-        let text = r#"{"metadata":{"name":"a"},"spec":{"clusterIP":"10.96.0.10","ports":[{"nodePort":30080}]}}"#;
+        let text =
+            r#"{"metadata":{"name":"a"},"spec":{"clusterIP":"10.96.0.10","ports":[{"nodePort":30080}]}}"#;
         let service = Object::parse(text.into(), 1, &[]).unwrap();
         allocator.follow(None, Some(&service));
         assert!(allocator.take_port(Some(30_080), &random).is_err());

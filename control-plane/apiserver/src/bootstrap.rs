@@ -34,9 +34,15 @@ struct Labels {
     component: Option<&'static str>,
     #[serde(rename = "provider", skip_serializing_if = "Option::is_none")]
     provider: Option<&'static str>,
-    #[serde(rename = "kubernetes.io/service-name", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "kubernetes.io/service-name",
+        skip_serializing_if = "Option::is_none"
+    )]
     service_name: Option<&'static str>,
-    #[serde(rename = "endpointslice.kubernetes.io/skip-mirror", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "endpointslice.kubernetes.io/skip-mirror",
+        skip_serializing_if = "Option::is_none"
+    )]
     skip_mirror: Option<&'static str>,
 }
 
@@ -132,16 +138,38 @@ impl Server {
             make(client, &namespaces, "", &namespace).await?;
         }
         let classes = Gvr::new("scheduling.k8s.io", "v1", "priorityclasses");
-        if self.handler.cache("scheduling.k8s.io", "priorityclasses").is_some() {
+        if self
+            .handler
+            .cache("scheduling.k8s.io", "priorityclasses")
+            .is_some()
+        {
             for (name, value, description) in [
-                ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-                ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+                (
+                    "system-cluster-critical",
+                    2_000_000_000,
+                    "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+                ),
+                (
+                    "system-node-critical",
+                    2_000_001_000,
+                    "Used for system critical pods that must not be moved from their current node.",
+                ),
             ] {
-                let class = thing("scheduling.k8s.io/v1", "PriorityClass", name, None, Priority { value, description });
+                let class = thing(
+                    "scheduling.k8s.io/v1",
+                    "PriorityClass",
+                    name,
+                    None,
+                    Priority { value, description },
+                );
                 make(client, &classes, "", &class).await?;
             }
         }
-        if self.handler.cache("rbac.authorization.k8s.io", "clusterroles").is_some() {
+        if self
+            .handler
+            .cache("rbac.authorization.k8s.io", "clusterroles")
+            .is_some()
+        {
             rbac::bootstrap::reconcile(client).await?;
         }
         self.write_service(client).await
@@ -152,36 +180,85 @@ impl Server {
         let served = |group, plural| self.handler.cache(group, plural).is_some();
         let ours = || {
             let labels = (Some("apiserver"), Some("kubernetes"));
-            Some(Labels { component: labels.0, provider: labels.1, service_name: None, skip_mirror: None })
+            Some(Labels {
+                component: labels.0,
+                provider: labels.1,
+                service_name: None,
+                skip_mirror: None,
+            })
         };
-        let endpoint_port = || [EndpointPort { name: "https", port, protocol: "TCP" }];
+        let endpoint_port = || {
+            [EndpointPort {
+                name: "https",
+                port,
+                protocol: "TCP",
+            }]
+        };
         if served("", "services") {
             let spec = ServiceSpec {
                 cluster_ip: self.handler.allocator.cidr().nth(1).to_string(),
                 r#type: "ClusterIP",
                 session_affinity: "None",
-                ports: [ServicePort { name: "https", port: 443, protocol: "TCP", target_port: port }],
+                ports: [ServicePort {
+                    name: "https",
+                    port: 443,
+                    protocol: "TCP",
+                    target_port: port,
+                }],
             };
             let service = thing("v1", "Service", "kubernetes", ours(), Service { spec });
             make(client, &Gvr::new("", "v1", "services"), "default", &service).await?;
         }
         if served("", "endpoints") {
-            let labels =
-                Labels { component: None, provider: None, service_name: None, skip_mirror: Some("true") };
-            let subset = Subset { addresses: [Address { ip: address.to_string() }], ports: endpoint_port() };
-            let endpoints = thing("v1", "Endpoints", "kubernetes", Some(labels), Endpoints { subsets: [subset] });
+            let labels = Labels {
+                component: None,
+                provider: None,
+                service_name: None,
+                skip_mirror: Some("true"),
+            };
+            let subset = Subset {
+                addresses: [Address {
+                    ip: address.to_string(),
+                }],
+                ports: endpoint_port(),
+            };
+            let endpoints = thing(
+                "v1",
+                "Endpoints",
+                "kubernetes",
+                Some(labels),
+                Endpoints { subsets: [subset] },
+            );
             put(client, &Gvr::new("", "v1", "endpoints"), &endpoints).await?;
         }
         if served("discovery.k8s.io", "endpointslices") {
-            let labels =
-                Labels { component: None, provider: None, service_name: Some("kubernetes"), skip_mirror: None };
+            let labels = Labels {
+                component: None,
+                provider: None,
+                service_name: Some("kubernetes"),
+                skip_mirror: None,
+            };
             let slice = EndpointSlice {
                 address_type: if address.is_ipv4() { "IPv4" } else { "IPv6" },
-                endpoints: [Endpoint { addresses: [address.to_string()], conditions: Conditions { ready: true } }],
+                endpoints: [Endpoint {
+                    addresses: [address.to_string()],
+                    conditions: Conditions { ready: true },
+                }],
                 ports: endpoint_port(),
             };
-            let slice = thing("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", Some(labels), slice);
-            put(client, &Gvr::new("discovery.k8s.io", "v1", "endpointslices"), &slice).await?;
+            let slice = thing(
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                "kubernetes",
+                Some(labels),
+                slice,
+            );
+            put(
+                client,
+                &Gvr::new("discovery.k8s.io", "v1", "endpointslices"),
+                &slice,
+            )
+            .await?;
         }
         Ok(())
     }
@@ -194,13 +271,30 @@ fn thing<T: Serialize>(
     labels: Option<Labels>,
     rest: T,
 ) -> Thing<T> {
-    Thing { api_version, kind, metadata: Meta { name: name.to_owned(), labels }, rest }
+    Thing {
+        api_version,
+        kind,
+        metadata: Meta {
+            name: name.to_owned(),
+            labels,
+        },
+        rest,
+    }
 }
 
 /// Creates what is not there.
-async fn make<T: Serialize>(client: &Client, gvr: &Gvr, namespace: &str, object: &Thing<T>) -> Result<(), Status> {
+async fn make<T: Serialize>(
+    client: &Client,
+    gvr: &Gvr,
+    namespace: &str,
+    object: &Thing<T>,
+) -> Result<(), Status> {
     // A create is validated before its name is looked for, and an address of its own is taken.
-    if client.find(gvr, &Key::new(namespace, &object.metadata.name)).await?.is_some() {
+    if client
+        .find(gvr, &Key::new(namespace, &object.metadata.name))
+        .await?
+        .is_some()
+    {
         return Ok(());
     }
     match client.create(gvr, namespace, object).await {

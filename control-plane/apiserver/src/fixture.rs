@@ -2,7 +2,9 @@
 
 use crate::{
     Config, Server,
-    security::{Attributes, Authenticator, Authorizer, Decision, Security, Token, TokenAsk, TokenIssuer, User},
+    security::{
+        Attributes, Authenticator, Authorizer, Decision, Security, Token, TokenAsk, TokenIssuer, User,
+    },
     splice,
 };
 use api::{Object, Status};
@@ -24,11 +26,20 @@ fn write(request: &WriteRequest<'_>) -> Result<Written, Status> {
     match request.old {
         None => {
             if request.name.is_empty() {
-                return Err(Status::invalid("", "Widget", "", vec![api::field::Error::required("metadata.name", "")]));
+                return Err(Status::invalid(
+                    "",
+                    "Widget",
+                    "",
+                    vec![api::field::Error::required("metadata.name", "")],
+                ));
             }
             body = set(body, "metadata.name", request.name)?;
             body = set(body, "metadata.uid", request.uid)?;
-            body = set(body, "metadata.creationTimestamp", &request.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())?;
+            body = set(
+                body,
+                "metadata.creationTimestamp",
+                &request.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            )?;
             if !request.namespace.is_empty() {
                 body = set(body, "metadata.namespace", request.namespace)?;
             }
@@ -49,10 +60,18 @@ fn write(request: &WriteRequest<'_>) -> Result<Written, Status> {
             }
         }
     }
-    Ok(Written { body: body.into(), warnings: Vec::new() })
+    Ok(Written {
+        body: body.into(),
+        warnings: Vec::new(),
+    })
 }
 
-const SAME: Version = Version { group: None, name: "v1", to_hub: None, from_hub: None };
+const SAME: Version = Version {
+    group: None,
+    name: "v1",
+    to_hub: None,
+    from_hub: None,
+};
 
 static WIDGETS: Row = Row {
     group: "test.io",
@@ -67,10 +86,26 @@ static WIDGETS: Row = Row {
     prefix: "/registry/test.io/widgets",
     verbs: &[],
     subresources: &[
-        Subresource { name: "status", kind: ("", "", ""), verbs: &["get", "patch", "update"] },
-        Subresource { name: "scale", kind: ("autoscaling", "v1", "Scale"), verbs: &["get", "patch", "update"] },
-        Subresource { name: "log", kind: ("", "", ""), verbs: &["get"] },
-        Subresource { name: "exec", kind: ("", "v1", "PodExecOptions"), verbs: &["create", "get"] },
+        Subresource {
+            name: "status",
+            kind: ("", "", ""),
+            verbs: &["get", "patch", "update"],
+        },
+        Subresource {
+            name: "scale",
+            kind: ("autoscaling", "v1", "Scale"),
+            verbs: &["get", "patch", "update"],
+        },
+        Subresource {
+            name: "log",
+            kind: ("", "", ""),
+            verbs: &["get"],
+        },
+        Subresource {
+            name: "exec",
+            kind: ("", "v1", "PodExecOptions"),
+            verbs: &["create", "get"],
+        },
     ],
     fields: &["spec.nodeName"],
     trigger: Some(0),
@@ -78,7 +113,10 @@ static WIDGETS: Row = Row {
     cells: |object, _| vec![Cell::Text(object.name().to_owned())],
     write,
     grace: |object, wished| {
-        let own = api::scan::scalar(object.body(), "spec.grace").ok()?.parse().ok()?;
+        let own = api::scan::scalar(object.body(), "spec.grace")
+            .ok()?
+            .parse()
+            .ok()?;
         Some(wished.unwrap_or(own)).filter(|seconds| *seconds > 0)
     },
     lingers: |_| false,
@@ -121,7 +159,10 @@ struct Guards;
 
 impl Authenticator for Guards {
     fn authenticate(&self, parts: &Parts, _: &[CertificateDer<'static>]) -> Result<Option<User>, Status> {
-        let header = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+        let header = parts
+            .headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
         match header.and_then(|value| value.strip_prefix("Bearer ")) {
             Some("bad") => Err(Status::unauthorized()),
             Some(name) => Ok(Some(User::new(name, &["system:authenticated"]))),
@@ -148,9 +189,18 @@ impl Authorizer for Guards {
 
 impl TokenIssuer for Guards {
     fn issue(&self, ask: &TokenAsk) -> Result<Token, Status> {
-        let token = format!("{}/{} bound={:?}", ask.namespace, ask.service_account, ask.bound.as_ref().map(|b| &b.name));
+        let token = format!(
+            "{}/{} bound={:?}",
+            ask.namespace,
+            ask.service_account,
+            ask.bound.as_ref().map(|b| &b.name)
+        );
         let expires = jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(ask.seconds);
-        Ok(Token { token, expires, audiences: vec!["api".to_owned()] })
+        Ok(Token {
+            token,
+            expires,
+            audiences: vec!["api".to_owned()],
+        })
     }
 }
 
@@ -183,7 +233,10 @@ pub async fn server_with(dial: Arc<dyn Dial>) -> (Arc<Server>, Env) {
 pub async fn whole() -> (Arc<Server>, Env) {
     let env = Env::simulated(7);
     let store = etcd::Engine::in_memory(env.clone()).unwrap();
-    (start(store, resources::table().to_vec(), Arc::new(NoNodes), &env).await, env)
+    (
+        start(store, resources::table().to_vec(), Arc::new(NoNodes), &env).await,
+        env,
+    )
 }
 
 /// A server of `rows` over `store`.
@@ -198,7 +251,12 @@ pub async fn start(
         store,
         security: Box::new(|_| {
             let guards = Arc::new(Guards);
-            Ok(Security { authn: guards.clone(), authz: guards, issuer: Some(Arc::new(Guards)), admission: Vec::new() })
+            Ok(Security {
+                authn: guards.clone(),
+                authz: guards,
+                issuer: Some(Arc::new(Guards)),
+                admission: Vec::new(),
+            })
         }),
         dial,
         kubelet_tls: None,
@@ -220,4 +278,9 @@ pub fn client(server: &Arc<Server>) -> Client {
 /// There are no nodes.
 pub fn no_nodes() -> Arc<dyn Dial> {
     Arc::new(NoNodes)
+}
+
+/// A server of the small table over `store`.
+pub async fn small(store: Arc<dyn Store>, env: &Env) -> Arc<Server> {
+    start(store, vec![&WIDGETS, &NAMESPACES], no_nodes(), env).await
 }

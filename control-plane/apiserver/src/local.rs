@@ -8,9 +8,11 @@ use crate::{
     subresources,
 };
 use api::{FieldSelector, Object, Status};
-use client::{List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions};
-use resources::VirtualResource;
+use client::{
+    List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
+};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+use resources::VirtualResource;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// How often a watcher that asked for bookmarks is told where it stands, if that has moved.
@@ -24,7 +26,10 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) fn new(server: Arc<Server>, user: User) -> Self {
-        Self { server, user: Arc::new(user) }
+        Self {
+            server,
+            user: Arc::new(user),
+        }
     }
 
     fn place(&self, target: &Target) -> Result<Place, Status> {
@@ -35,14 +40,21 @@ impl Local {
     fn allow(&self, verb: &str, place: &Place) -> Result<Call, Status> {
         let attributes = Server::attributes(&self.user, verb, place);
         self.server.authorize(&attributes)?;
-        Ok(Call { attributes, dry_run: false, validation: Validation::Ignore })
+        Ok(Call {
+            attributes,
+            dry_run: false,
+            validation: Validation::Ignore,
+        })
     }
 
     /// The same for a collection. A selection of one name asks for that object, as over HTTP.
     fn allow_selection(&self, verb: &str, place: &Place, fields: &str) -> Result<(), Status> {
         let mut attributes = Server::attributes(&self.user, verb, place);
         let selector = FieldSelector::parse(fields).unwrap_or_default();
-        if let Some(name) = selector.required("metadata.name").filter(|_| attributes.name.is_empty()) {
+        if let Some(name) = selector
+            .required("metadata.name")
+            .filter(|_| attributes.name.is_empty())
+        {
             attributes.name = name.to_owned();
         }
         self.server.authorize(&attributes)
@@ -59,22 +71,42 @@ impl Local {
         self.allow_selection("list", &place, &params.field_selector)?;
         let query = query(&place, params)?;
         let page = self.server.handler.list(&place, &query).await?;
-        let items = page.items.iter().map(|held| held.version(place.version).clone()).collect();
-        Ok(List { items, resource_version: page.revision, continue_token: page.continue_token })
+        let items = page
+            .items
+            .iter()
+            .map(|held| held.version(place.version).clone())
+            .collect();
+        Ok(List {
+            items,
+            resource_version: page.revision,
+            continue_token: page.continue_token,
+        })
     }
 
     async fn read_watch(&self, target: Target, params: WatchParams) -> Result<WatchStream, Status> {
         let place = self.place(&target)?;
         self.allow_selection("watch", &place, &params.field_selector)?;
-        let selection =
-            Selection::parse(place.row(), &place.namespace, &params.label_selector, &params.field_selector)?;
-        let query =
-            WatchQuery { selection, resource_version: Some(params.resource_version), send_initial: false };
+        let selection = Selection::parse(
+            place.row(),
+            &place.namespace,
+            &params.label_selector,
+            &params.field_selector,
+        )?;
+        let query = WatchQuery {
+            selection,
+            resource_version: Some(params.resource_version),
+            send_initial: false,
+        };
         let watcher = self.server.handler.watch(&place, query).await?;
         Ok(events(watcher, params.bookmarks, self.server.clone()))
     }
 
-    async fn change(&self, target: Target, write: Write, options: WriteOptions) -> Result<Arc<Object>, Status> {
+    async fn change(
+        &self,
+        target: Target,
+        write: Write,
+        options: WriteOptions,
+    ) -> Result<Arc<Object>, Status> {
         if let Some(of) = subresources::reviews::find(&target.gvr) {
             return self.ask(of, &target, write, options).await;
         }
@@ -83,7 +115,10 @@ impl Local {
         call.dry_run = options.dry_run;
         if let (Write::Delete(delete), true) = (&write, place.name.is_empty()) {
             let query = query(&place, ListParams::default())?;
-            self.server.handler.delete_collection(&place, &call, &query, delete).await?;
+            self.server
+                .handler
+                .delete_collection(&place, &call, &query, delete)
+                .await?;
             return subresources::success(None);
         }
         let outcome = subresources::write(&self.server, &place, &call, write).await?;
@@ -100,10 +135,16 @@ impl Local {
         write: Write,
         options: WriteOptions,
     ) -> Result<Arc<Object>, Status> {
-        let Write::Create(body) = write else { return Err(Status::method_not_allowed()) };
+        let Write::Create(body) = write else {
+            return Err(Status::method_not_allowed());
+        };
         let attributes = Server::virtual_attributes(&self.user, of, &target.namespace);
         self.server.authorize(&attributes)?;
-        let call = Call { attributes, dry_run: options.dry_run, validation: Validation::Ignore };
+        let call = Call {
+            attributes,
+            dry_run: options.dry_run,
+            validation: Validation::Ignore,
+        };
         let outcome = subresources::create_virtual(&self.server, of, &target.namespace, &call, &body).await?;
         Ok(outcome.object)
     }
@@ -120,7 +161,12 @@ fn verb(write: &Write, place: &Place) -> &'static str {
 }
 
 fn query(place: &Place, params: ListParams) -> Result<ListQuery, Status> {
-    let selection = Selection::parse(place.row(), &place.namespace, &params.label_selector, &params.field_selector)?;
+    let selection = Selection::parse(
+        place.row(),
+        &place.namespace,
+        &params.label_selector,
+        &params.field_selector,
+    )?;
     Ok(ListQuery {
         selection,
         limit: params.limit,
@@ -150,7 +196,10 @@ fn events(watcher: Watcher, bookmarks: bool, server: Arc<Server>) -> WatchStream
             match item {
                 Item::Event(kind, event) => {
                     told = event.revision.max(told);
-                    let Some(object) = event.held(kind).map(|held| held.version(watcher.version).clone()) else { continue };
+                    let Some(object) = event.held(kind).map(|held| held.version(watcher.version).clone())
+                    else {
+                        continue;
+                    };
                     let shown = match kind {
                         Kind::Added => WatchEvent::Added(object),
                         Kind::Modified => WatchEvent::Modified(object),
@@ -172,7 +221,10 @@ fn events(watcher: Watcher, bookmarks: bool, server: Arc<Server>) -> WatchStream
 /// A panic in the handler is the answer 500, not the end of the caller.
 async fn contained<T>(work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     let panicked = |_| Err(Status::internal("the request panicked"));
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(panicked)
 }
 
 impl Transport for Local {
@@ -188,7 +240,12 @@ impl Transport for Local {
         contained(self.read_watch(target, params)).boxed()
     }
 
-    fn write(&self, target: Target, write: Write, options: WriteOptions) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+    fn write(
+        &self,
+        target: Target,
+        write: Write,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         contained(self.change(target, write, options)).boxed()
     }
 }

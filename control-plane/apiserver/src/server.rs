@@ -62,6 +62,9 @@ pub enum Error {
     Bootstrap(Status),
 }
 
+/// As upstream's `--max-requests-inflight` and `--max-mutating-requests-inflight` together.
+const IN_FLIGHT: usize = 600;
+
 /// The API server. It is one value in a process; every way in leads to the same handler.
 pub struct Server {
     pub(crate) handler: Handler,
@@ -71,6 +74,8 @@ pub struct Server {
     pub(crate) records: Option<Records>,
     pub(crate) oidc: Option<oidc::Documents>,
     pub(crate) documents: crate::http::Documents,
+    /// Requests that may be answered at a time, those that go on not counted.
+    pub(crate) room: tokio::sync::Semaphore,
 }
 
 /// Reads what is stored, from the caches: what authorizers and authenticators look at. Never behind an acknowledged
@@ -81,19 +86,26 @@ pub struct Reader(Arc<Places>);
 impl Reader {
     /// One object, in its stored form. The version in `resource` does not matter.
     pub fn get(&self, resource: &Gvr, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        let held = self.0.cache(&resource.group, &resource.resource)?.get(namespace, name)?;
+        let held = self
+            .0
+            .cache(&resource.group, &resource.resource)?
+            .get(namespace, name)?;
         Some(held.hub().clone())
     }
 
     /// A collection, or one namespace of it.
     pub fn list(&self, resource: &Gvr, namespace: &str) -> Vec<Arc<Object>> {
         let cache = self.0.cache(&resource.group, &resource.resource);
-        cache.map(|cache| cache.snapshot().hubs(cache.row, namespace)).unwrap_or_default()
+        cache
+            .map(|cache| cache.snapshot().hubs(cache.row, namespace))
+            .unwrap_or_default()
     }
 
     /// The revision of the newest change of a collection; 0 when it is not served.
     pub fn changed(&self, resource: &Gvr) -> u64 {
-        self.0.cache(&resource.group, &resource.resource).map_or(0, |cache| cache.last())
+        self.0
+            .cache(&resource.group, &resource.resource)
+            .map_or(0, |cache| cache.last())
     }
 }
 
@@ -102,7 +114,11 @@ impl Server {
     pub async fn start(config: Config, env: Env) -> Result<Arc<Self>, Error> {
         let cidr = Cidr::parse(&config.service_cidr).ok_or(Error::ServiceCidr(config.service_cidr))?;
         let feed = Arc::new(Feed::default());
-        let caches = config.rows.iter().map(|row| Arc::new(Cache::new(row, feed.clone()))).collect();
+        let caches = config
+            .rows
+            .iter()
+            .map(|row| Arc::new(Cache::new(row, feed.clone())))
+            .collect();
         let places = Arc::new(Places::new(caches));
         let allocator = Arc::new(Allocator::new(cidr));
         if let Some(services) = places.cache("", "services") {
@@ -121,8 +137,15 @@ impl Server {
         let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
         let documents = crate::http::Documents::new(&config.rows);
         env.ready.set("kube-apiserver", State::Ready);
-        let handler =
-            Handler { store: config.store, feed, places, security, allocator, env, lease: tokio::sync::Mutex::default() };
+        let handler = Handler {
+            store: config.store,
+            feed,
+            places,
+            security,
+            allocator,
+            env,
+            lease: tokio::sync::Mutex::default(),
+        };
         Ok(Arc::new(Self {
             handler,
             dial: config.dial,
@@ -131,6 +154,7 @@ impl Server {
             records: config.records,
             oidc: config.oidc,
             documents,
+            room: tokio::sync::Semaphore::new(IN_FLIGHT),
         }))
     }
 
@@ -187,7 +211,11 @@ impl Server {
     /// 403 unless the authorizer allows it.
     pub(crate) fn authorize(&self, attributes: &Attributes) -> Result<(), Status> {
         let decision = self.handler.security.authz.authorize(attributes);
-        if decision.verdict == Verdict::Allow { Ok(()) } else { Err(forbidden(attributes, &decision.reason)) }
+        if decision.verdict == Verdict::Allow {
+            Ok(())
+        } else {
+            Err(forbidden(attributes, &decision.reason))
+        }
     }
 }
 
@@ -202,11 +230,18 @@ fn forbidden(attributes: &Attributes, reason: &str) -> Status {
             "" => "at the cluster scope".to_owned(),
             namespace => format!("in the namespace {namespace:?}"),
         };
-        format!("User {user:?} cannot {verb} resource {resource:?} in API group {:?} {place}", attributes.group)
+        format!(
+            "User {user:?} cannot {verb} resource {resource:?} in API group {:?} {place}",
+            attributes.group
+        )
     } else {
         format!("User {user:?} cannot {verb} path {:?}", attributes.path)
     };
-    let why = if reason.is_empty() { why } else { format!("{why}: {reason}") };
+    let why = if reason.is_empty() {
+        why
+    } else {
+        format!("{why}: {reason}")
+    };
     let gvr = Gvr {
         group: attributes.group.clone().into(),
         version: attributes.version.clone().into(),

@@ -12,7 +12,11 @@ pub fn set(json: &[u8], path: &str, value: Option<&[u8]>) -> Result<Vec<u8>, Sca
         parent => scan::find(json, parent)?,
     };
     let Some(object) = object else {
-        return if value.is_none() { Ok(json.to_vec()) } else { Err(ScanError(0)) };
+        return if value.is_none() {
+            Ok(json.to_vec())
+        } else {
+            Err(ScanError(0))
+        };
     };
     let members = members(json, object.start)?;
     let found = members.iter().position(|(key, _)| key == name);
@@ -27,7 +31,9 @@ pub fn set(json: &[u8], path: &str, value: Option<&[u8]>) -> Result<Vec<u8>, Sca
 type Member = (String, Range<usize>);
 
 fn members(json: &[u8], at: usize) -> Result<Vec<Member>, ScanError> {
-    scan::members(json, at).map(|member| member.map(|(key, value)| (key.into_owned(), value))).collect()
+    scan::members(json, at)
+        .map(|member| member.map(|(key, value)| (key.into_owned(), value)))
+        .collect()
 }
 
 fn replace(json: &[u8], range: Range<usize>, with: &[u8]) -> Vec<u8> {
@@ -40,7 +46,9 @@ fn remove(json: &[u8], members: &[Member], at: usize) -> Vec<u8> {
         members[at - 1].1.end..members[at].1.end
     } else {
         let start = key_start(json, &members[0]);
-        let end = members.get(1).map_or(members[0].1.end, |next| key_start(json, next));
+        let end = members
+            .get(1)
+            .map_or(members[0].1.end, |next| key_start(json, next));
         start..end
     };
     replace(json, range, b"")
@@ -49,7 +57,10 @@ fn remove(json: &[u8], members: &[Member], at: usize) -> Vec<u8> {
 /// Where the opening quote of a member's key stands.
 fn key_start(json: &[u8], (key, value): &Member) -> usize {
     let quoted = format!("\"{key}\"");
-    json[..value.start].windows(quoted.len()).rposition(|w| w == quoted.as_bytes()).unwrap_or(value.start)
+    json[..value.start]
+        .windows(quoted.len())
+        .rposition(|w| w == quoted.as_bytes())
+        .unwrap_or(value.start)
 }
 
 fn insert(json: &[u8], object: usize, members: &[Member], name: &str, value: &[u8]) -> Vec<u8> {
@@ -84,9 +95,18 @@ mod tests {
     #[test]
     fn members_come_go_and_change() {
         let text = r#"{"a":1,"m":{"b":2,"d":{"x":"y"}}}"#;
-        assert_eq!(with(text, "m.c", Some("3")), r#"{"a":1,"m":{"b":2,"c":3,"d":{"x":"y"}}}"#);
-        assert_eq!(with(text, "m.a", Some("[]")), r#"{"a":1,"m":{"a":[],"b":2,"d":{"x":"y"}}}"#);
-        assert_eq!(with(text, "m.b", Some("9")), r#"{"a":1,"m":{"b":9,"d":{"x":"y"}}}"#);
+        assert_eq!(
+            with(text, "m.c", Some("3")),
+            r#"{"a":1,"m":{"b":2,"c":3,"d":{"x":"y"}}}"#
+        );
+        assert_eq!(
+            with(text, "m.a", Some("[]")),
+            r#"{"a":1,"m":{"a":[],"b":2,"d":{"x":"y"}}}"#
+        );
+        assert_eq!(
+            with(text, "m.b", Some("9")),
+            r#"{"a":1,"m":{"b":9,"d":{"x":"y"}}}"#
+        );
         assert_eq!(with(text, "m.b", None), r#"{"a":1,"m":{"d":{"x":"y"}}}"#);
         assert_eq!(with(text, "m.d", None), r#"{"a":1,"m":{"b":2}}"#);
         assert_eq!(with(text, "m", None), r#"{"a":1}"#);

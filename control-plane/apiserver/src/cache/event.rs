@@ -70,19 +70,35 @@ pub struct Event {
 impl Event {
     /// A change.
     pub fn new(revision: u64, key: Arc<str>, new: Option<Held>, old: Option<Held>) -> Self {
-        Self { revision, key, new, old, last: OnceLock::new(), frames: Mutex::default() }
+        Self {
+            revision,
+            key,
+            new,
+            old,
+            last: OnceLock::new(),
+            frames: Mutex::default(),
+        }
     }
 
     /// What an event of `kind` shows: the object as it is now; for a deletion as it was last, at this revision.
     pub fn held(&self, kind: Kind) -> Option<&Held> {
         match kind {
-            Kind::Deleted => self.last.get_or_init(|| self.old.as_ref().map(|old| old.at(self.revision))).as_ref(),
+            Kind::Deleted => self
+                .last
+                .get_or_init(|| self.old.as_ref().map(|old| old.at(self.revision)))
+                .as_ref(),
             Kind::Added | Kind::Modified => self.new.as_ref(),
         }
     }
 
     /// The encoded frame, made once by `make` for all watchers of the same version and shape.
-    pub fn frame(&self, kind: Kind, version: usize, shape: Shape, make: impl FnOnce(&Held) -> Bytes) -> Bytes {
+    pub fn frame(
+        &self,
+        kind: Kind,
+        version: usize,
+        shape: Shape,
+        make: impl FnOnce(&Held) -> Bytes,
+    ) -> Bytes {
         let key = (kind, version, shape);
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, frame)) = frames.iter().find(|(k, _)| *k == key) {

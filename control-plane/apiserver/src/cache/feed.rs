@@ -4,7 +4,7 @@ use super::{Cache, Objects};
 use bytes::Bytes;
 use component::Env;
 use etcd::{Error, Event, Observer, RangeRequest, Store, WatchItem, WatchRequest};
-use futures::StreamExt;
+use futures::{StreamExt, stream::BoxStream};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -53,6 +53,9 @@ impl Feed {
 
     /// Resolves when the caches hold `revision`.
     pub async fn reached(&self, revision: u64) {
+        if self.revision() >= revision {
+            return;
+        }
         // The sender lives in self, so waiting cannot fail.
         let _ = self.revision.subscribe().wait_for(|seen| *seen >= revision).await;
     }
@@ -82,7 +85,10 @@ impl Feed {
         store: &Arc<dyn Store>,
         env: &Env,
     ) -> Result<(), Error> {
-        let by_prefix = caches.iter().map(|cache| (format!("{}/", cache.row.prefix), cache.clone())).collect();
+        let by_prefix = caches
+            .iter()
+            .map(|cache| (format!("{}/", cache.row.prefix), cache.clone()))
+            .collect();
         let _ = self.caches.set(by_prefix);
         let observed = store.observe(self.clone());
         self.observed.store(observed, Ordering::Release);
@@ -90,8 +96,13 @@ impl Feed {
         self.go(revision);
         if !observed {
             let (feed, store, env) = (self.clone(), store.clone(), env.clone());
+            // Opened here, not in the task: an empty store's revision is 0, which means "from now".
+            let items = self.watch(&*store);
             let tasks = env.tasks.clone();
-            tasks.spawn("watch-cache", async move { feed.follow(&*store, &env).await });
+            tasks.spawn(
+                "watch-cache",
+                async move { feed.follow(&*store, items, &env).await },
+            );
         }
         Ok(())
     }
@@ -102,7 +113,12 @@ impl Feed {
         for (prefix, cache) in self.caches.get().into_iter().flatten() {
             let start = Bytes::from(prefix.clone());
             let end = Bytes::from(end_of(prefix));
-            let request = RangeRequest { start, end, revision, ..RangeRequest::default() };
+            let request = RangeRequest {
+                start,
+                end,
+                revision,
+                ..RangeRequest::default()
+            };
             let mut objects = Objects::new();
             for kv in store.range(request).await?.kvs {
                 let suffix = String::from_utf8_lossy(&kv.key[prefix.len()..]).into_owned();
@@ -145,7 +161,9 @@ impl Feed {
                 Event::Put { kv, .. } => (&kv.key, Some(kv.value.clone())),
                 Event::Delete { key, .. } => (key, None),
             };
-            let Ok(key) = std::str::from_utf8(key) else { continue };
+            let Ok(key) = std::str::from_utf8(key) else {
+                continue;
+            };
             if let Some((cache, suffix)) = self.cache_of(key) {
                 cache.apply(suffix, body, revision);
             }
@@ -162,17 +180,24 @@ impl Feed {
         })
     }
 
+    fn watch(&self, store: &dyn Store) -> BoxStream<'static, Result<WatchItem, Error>> {
+        store.watch(WatchRequest {
+            start: Bytes::from_static(ROOT.as_bytes()),
+            end: Bytes::from(end_of(ROOT)),
+            after: self.revision(),
+            prev: false,
+            progress: true,
+        })
+    }
+
     /// Follows a store in another process, listing anew when it forgot what was missed.
-    async fn follow(&self, store: &dyn Store, env: &Env) {
+    async fn follow(
+        &self,
+        store: &dyn Store,
+        mut items: BoxStream<'static, Result<WatchItem, Error>>,
+        env: &Env,
+    ) {
         loop {
-            let request = WatchRequest {
-                start: Bytes::from_static(ROOT.as_bytes()),
-                end: Bytes::from(end_of(ROOT)),
-                after: self.revision(),
-                prev: false,
-                progress: true,
-            };
-            let mut items = store.watch(request);
             while let Some(item) = items.next().await {
                 match item {
                     Ok(WatchItem::Events(events)) => self.take_in_all(&events),
@@ -186,6 +211,7 @@ impl Feed {
                 }
             }
             env.clock.sleep(Duration::from_millis(500)).await;
+            items = self.watch(store);
         }
     }
 

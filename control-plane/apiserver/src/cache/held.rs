@@ -16,7 +16,10 @@ pub struct Held {
 impl Held {
     /// Reads the header of a stored value and converts it to the served versions.
     pub fn parse(row: &'static Row, body: Bytes, revision: u64) -> Result<Self, ObjectError> {
-        Ok(Self::of(row, Arc::new(Object::parse(body, revision, row.fields)?)))
+        Ok(Self::of(
+            row,
+            Arc::new(Object::parse(body, revision, row.fields)?),
+        ))
     }
 
     fn of(row: &'static Row, hub: Arc<Object>) -> Self {
@@ -32,18 +35,27 @@ impl Held {
 
     /// The form of the served version number `index`.
     pub fn version(&self, index: usize) -> &Arc<Object> {
-        self.others.as_ref().and_then(|others| others.get(index)).unwrap_or(&self.hub)
+        self.others
+            .as_ref()
+            .and_then(|others| others.get(index))
+            .unwrap_or(&self.hub)
     }
 
     /// The same at another revision, as a deletion shows it.
     pub fn at(&self, revision: u64) -> Self {
         let at = |object: &Arc<Object>| Arc::new(object.at(revision));
-        Self { hub: at(&self.hub), others: self.others.as_ref().map(|others| others.iter().map(at).collect()) }
+        Self {
+            hub: at(&self.hub),
+            others: self.others.as_ref().map(|others| others.iter().map(at).collect()),
+        }
     }
 
     /// Bytes that it keeps in memory, about.
     pub fn size(&self) -> usize {
-        let others = self.others.as_ref().map_or(0, |o| o.iter().map(|v| v.body().len()).sum());
+        let others = self
+            .others
+            .as_ref()
+            .map_or(0, |o| o.iter().map(|v| v.body().len()).sum());
         self.hub.body().len() + others + 400
     }
 }

@@ -7,6 +7,8 @@ mod event;
 mod feed;
 mod held;
 mod selection;
+#[cfg(test)]
+mod stories;
 mod watch;
 
 pub use event::{Event, Include, Kind, Shape};
@@ -23,7 +25,7 @@ use std::{
     ops::Bound,
     sync::{Arc, PoisonError, RwLock},
 };
-use watch::Watchers;
+use watch::{Start, Watchers};
 
 /// Events kept, at most, and the bytes that they may hold.
 const RING_EVENTS: usize = 16_384;
@@ -68,12 +70,21 @@ struct State {
 impl Cache {
     /// An empty cache.
     pub fn new(row: &'static Row, feed: Arc<Feed>) -> Self {
-        Self { row, feed, state: RwLock::default(), hook: std::sync::OnceLock::new() }
+        Self {
+            row,
+            feed,
+            state: RwLock::default(),
+            hook: std::sync::OnceLock::new(),
+        }
     }
 
     /// `namespace/name` or `name`: what follows the row's prefix in the store's key.
     pub fn suffix(row: &Row, namespace: &str, name: &str) -> String {
-        if row.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+        if row.namespaced {
+            format!("{namespace}/{name}")
+        } else {
+            name.to_owned()
+        }
     }
 
     /// Sets the one hook that sees each event.
@@ -99,7 +110,10 @@ impl Cache {
     pub fn snapshot(&self) -> Snapshot {
         // Read first: all events up to this revision are in the map that is read after it.
         let seen = self.feed.revision();
-        self.read(|state| Snapshot { objects: state.objects.clone(), revision: seen.max(state.last) })
+        self.read(|state| Snapshot {
+            objects: state.objects.clone(),
+            revision: seen.max(state.last),
+        })
     }
 
     /// The collection as it was at `revision`; none when that is too long ago.
@@ -109,7 +123,12 @@ impl Cache {
                 return None;
             }
             let mut objects = state.objects.clone();
-            for event in state.ring.iter().rev().take_while(|event| event.revision > revision) {
+            for event in state
+                .ring
+                .iter()
+                .rev()
+                .take_while(|event| event.revision > revision)
+            {
                 match &event.old {
                     Some(old) => objects.insert(event.key.clone(), old.clone()),
                     None => objects.remove(&event.key),
@@ -171,21 +190,29 @@ impl Cache {
         after: Option<u64>,
     ) -> Result<Watcher, Status> {
         let seen = self.feed.revision();
-        self.write(|state| {
+        let (start, ticket, receiver) = self.write(|state| {
             let start = match after {
                 Some(after) if after < state.horizon => {
                     let message = format!("too old resource version: {after} ({})", state.horizon);
                     return Err(Status::expired(message));
                 }
-                Some(after) => state.ring.iter().rev().take_while(|e| e.revision > after).cloned().collect::<Vec<_>>(),
-                None => state.matching(self.row, &selection),
+                Some(after) => Start::After(after, state.since(after)),
+                None => Start::State(Snapshot {
+                    objects: state.objects.clone(),
+                    revision: seen.max(state.last),
+                }),
             };
-            let from = after.unwrap_or_else(|| seen.max(state.last));
             let (ticket, receiver) = state.watchers.register(self.row, &selection);
-            let backlog = if after.is_some() { start.into_iter().rev().collect() } else { start.into() };
-            let initial = after.is_none();
-            Ok(Watcher::new(self.clone(), selection, version, ticket, receiver, backlog, initial, from))
-        })
+            Ok((start, ticket, receiver))
+        })?;
+        Ok(Watcher::new(
+            self.clone(),
+            selection,
+            version,
+            ticket,
+            receiver,
+            start,
+        ))
     }
 
     /// Forgets all events, as a restart does.
@@ -217,15 +244,27 @@ impl Snapshot {
         start: &str,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Held)> + use<'a> {
         let whole = !row.namespaced || namespace.is_empty();
-        let prefix = if whole { String::new() } else { format!("{namespace}/") };
-        let start: Arc<str> = if start > prefix.as_str() { start.into() } else { prefix.as_str().into() };
+        let prefix = if whole {
+            String::new()
+        } else {
+            format!("{namespace}/")
+        };
+        let start: Arc<str> = if start > prefix.as_str() {
+            start.into()
+        } else {
+            prefix.as_str().into()
+        };
         let range = (Bound::Included(start), Bound::<Arc<str>>::Unbounded);
-        self.objects.range(range).take_while(move |(key, _)| key.starts_with(&prefix))
+        self.objects
+            .range(range)
+            .take_while(move |(key, _)| key.starts_with(&prefix))
     }
 
     /// The stored forms of the objects of a namespace (empty: all).
     pub fn hubs(&self, row: &Row, namespace: &str) -> Vec<Arc<Object>> {
-        self.range(row, namespace, "").map(|(_, held)| held.hub().clone()).collect()
+        self.range(row, namespace, "")
+            .map(|(_, held)| held.hub().clone())
+            .collect()
     }
 }
 
@@ -259,13 +298,9 @@ impl State {
         }
     }
 
-    /// The objects as they are, told as additions.
-    fn matching(&self, row: &'static Row, selection: &Selection) -> Vec<Arc<Event>> {
-        let snapshot = Snapshot { objects: self.objects.clone(), revision: self.last };
-        let wanted = snapshot.range(row, &selection.namespace, "").filter(|(_, h)| selection.matches(row, h.hub()));
-        let told = |(key, held): (&Arc<str>, &Held)| {
-            Arc::new(Event::new(held.hub().resource_version(), key.clone(), Some(held.clone()), None))
-        };
-        wanted.map(told).collect()
+    /// The events after a revision.
+    fn since(&self, after: u64) -> VecDeque<Arc<Event>> {
+        let first = self.ring.partition_point(|event| event.revision <= after);
+        self.ring.range(first..).cloned().collect()
     }
 }

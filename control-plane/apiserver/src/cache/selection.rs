@@ -28,7 +28,11 @@ impl Selection {
                 return Err(unknown_field(row, path));
             }
         }
-        Ok(Self { namespace: namespace.to_owned(), labels, fields })
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            labels,
+            fields,
+        })
     }
 
     /// Whether `object` (in its stored form) is wanted.
@@ -58,7 +62,9 @@ impl Selection {
 
     /// The value that the trigger field must have.
     pub fn trigger(&self, row: &Row) -> Option<&str> {
-        row.trigger.and_then(|index| row.fields.get(index)).and_then(|path| self.fields.required(path))
+        row.trigger
+            .and_then(|index| row.fields.get(index))
+            .and_then(|path| self.fields.required(path))
     }
 }
 
@@ -66,7 +72,11 @@ fn field<'a>(row: &Row, object: &'a Object, path: &str) -> &'a str {
     match path {
         "metadata.name" => object.name(),
         "metadata.namespace" => object.namespace(),
-        _ => row.fields.iter().position(|f| *f == path).map_or("", |index| object.field(index)),
+        _ => row
+            .fields
+            .iter()
+            .position(|f| *f == path)
+            .map_or("", |index| object.field(index)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Watchers: who is told of which event.
 
-use super::{Cache, Event, Kind, Selection};
+use super::{Cache, Event, Kind, Selection, Snapshot};
 use resources::Row;
 use std::{
     collections::{HashMap, VecDeque},
@@ -37,7 +37,11 @@ pub(super) struct Watchers {
 }
 
 impl Watchers {
-    pub(super) fn register(&mut self, row: &Row, selection: &Selection) -> (Ticket, mpsc::Receiver<Arc<Event>>) {
+    pub(super) fn register(
+        &mut self,
+        row: &Row,
+        selection: &Selection,
+    ) -> (Ticket, mpsc::Receiver<Arc<Event>>) {
         let place = if let Some(key) = selection.only(row) {
             Place::Object(key.into())
         } else if let Some(value) = selection.trigger(row) {
@@ -49,8 +53,17 @@ impl Watchers {
         };
         let (sender, receiver) = mpsc::channel(BACKLOG);
         self.next += 1;
-        self.places.entry(place.clone()).or_default().push((self.next, sender));
-        (Ticket { place, number: self.next }, receiver)
+        self.places
+            .entry(place.clone())
+            .or_default()
+            .push((self.next, sender));
+        (
+            Ticket {
+                place,
+                number: self.next,
+            },
+            receiver,
+        )
     }
 
     pub(super) fn unregister(&mut self, ticket: &Ticket) {
@@ -107,6 +120,30 @@ pub enum Item {
     Bookmark(u64),
 }
 
+/// What a watch starts with.
+pub(super) enum Start {
+    /// The events after a revision.
+    After(u64, VecDeque<Arc<Event>>),
+    /// The state.
+    State(Snapshot),
+}
+
+/// The objects of a snapshot that are wanted, as additions.
+fn told(row: &'static Row, selection: &Selection, snapshot: &Snapshot) -> VecDeque<Arc<Event>> {
+    let wanted = snapshot
+        .range(row, &selection.namespace, "")
+        .filter(|(_, h)| selection.matches(row, h.hub()));
+    let told = |(key, held): (&Arc<str>, &super::Held)| {
+        Arc::new(Event::new(
+            held.hub().resource_version(),
+            key.clone(),
+            Some(held.clone()),
+            None,
+        ))
+    };
+    wanted.map(told).collect()
+}
+
 /// A watch in progress.
 pub struct Watcher {
     cache: Arc<Cache>,
@@ -122,18 +159,28 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    #[expect(clippy::too_many_arguments, reason = "made in one place, of parts that only exist there")]
     pub(super) fn new(
         cache: Arc<Cache>,
         selection: Selection,
         version: usize,
         ticket: Ticket,
         receiver: mpsc::Receiver<Arc<Event>>,
-        backlog: VecDeque<Arc<Event>>,
-        initial: bool,
-        from: u64,
+        start: Start,
     ) -> Self {
-        Self { cache, selection, version, ticket, receiver, backlog, initial, from }
+        let (backlog, initial, from) = match start {
+            Start::After(after, events) => (events, false, after),
+            Start::State(snapshot) => (told(cache.row, &selection, &snapshot), true, snapshot.revision),
+        };
+        Self {
+            cache,
+            selection,
+            version,
+            ticket,
+            receiver,
+            backlog,
+            initial,
+            from,
+        }
     }
 
     /// The next item; none when the watcher was cut or the cache was filled anew.
@@ -180,7 +227,10 @@ impl Watcher {
             return None;
         }
         let row = self.cache.row;
-        let matches = |held: &Option<super::Held>| held.as_ref().is_some_and(|h| self.selection.matches(row, h.hub()));
+        let matches = |held: &Option<super::Held>| {
+            held.as_ref()
+                .is_some_and(|h| self.selection.matches(row, h.hub()))
+        };
         let kind = match (matches(&event.old), matches(&event.new)) {
             (false, true) => Kind::Added,
             (true, true) => Kind::Modified,

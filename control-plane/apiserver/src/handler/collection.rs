@@ -18,7 +18,10 @@ impl Handler {
             let object = held.hub();
             let one = place.named(object.namespace(), object.name());
             // Each only as it was listed: what has its name by now is another object.
-            let options = DeleteOptions { uid: Some(object.uid().to_owned()), ..options.clone() };
+            let options = DeleteOptions {
+                uid: Some(object.uid().to_owned()),
+                ..options.clone()
+            };
             match self.delete(&one, call, &options).await {
                 Ok(_) => {}
                 Err(status) if status.is_not_found() || status.is_conflict() => {}

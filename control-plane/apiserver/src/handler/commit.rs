@@ -34,7 +34,10 @@ impl Handler {
     ) -> Result<Commit, Status> {
         let keeping = place.row().keeping;
         let op = match body.clone() {
-            Some(value) => Op::Put { value, lease: self.lease(keeping).await? },
+            Some(value) => Op::Put {
+                value,
+                lease: self.lease(keeping).await?,
+            },
             None => Op::Delete,
         };
         let durability = match keeping {
@@ -42,7 +45,12 @@ impl Handler {
             Keeping::Volatile | Keeping::Expiring => Durability::Volatile,
         };
         let key = Bytes::from(place.key(name));
-        let request = TxnRequest { key: key.clone(), expect: Some(expect), op, durability };
+        let request = TxnRequest {
+            key: key.clone(),
+            expect: Some(expect),
+            op,
+            durability,
+        };
         match self.store.txn(request).await {
             Ok(TxnOutcome::Done(revision)) => {
                 self.catch_up(revision).await;
@@ -59,13 +67,23 @@ impl Handler {
 
     async fn catch_up(&self, revision: u64) {
         // A cache that stays behind shows its age at the next write's condition.
-        let _ = self.env.clock.timeout(CATCH_UP, self.feed.reached(revision)).await;
+        let _ = self
+            .env
+            .clock
+            .timeout(CATCH_UP, self.feed.reached(revision))
+            .await;
     }
 
     /// The answer of a write was lost: read what is there now.
     async fn decide(&self, key: Bytes, body: Option<Bytes>, why: &str) -> Result<Commit, Status> {
         let lost = || Status::timeout(format!("The outcome of the write is not known: {why}"));
-        let read = self.store.range(RangeRequest { start: key, ..RangeRequest::default() }).await;
+        let read = self
+            .store
+            .range(RangeRequest {
+                start: key,
+                ..RangeRequest::default()
+            })
+            .await;
         let found = read.map_err(|_| lost())?;
         match (found.kvs.first(), body) {
             (Some(kv), Some(body)) if kv.value == body => {
@@ -92,14 +110,27 @@ impl Handler {
         {
             return Ok(lease);
         }
-        let lease = self.store.grant(EVENT_TTL).await.map_err(|error| refusal(&error))?;
+        let lease = self
+            .store
+            .grant(EVENT_TTL)
+            .await
+            .map_err(|error| refusal(&error))?;
         *shared = Some((lease, now + LEASE_SHARED));
         Ok(lease)
     }
 
     /// The object as written at `revision`, in the served version of `place`.
-    pub(super) fn stored(&self, place: &Place, name: &str, body: Bytes, revision: u64) -> Result<Arc<Object>, Status> {
-        let cached = place.cache.get(&place.namespace, name).filter(|h| h.hub().resource_version() == revision);
+    pub(super) fn stored(
+        &self,
+        place: &Place,
+        name: &str,
+        body: Bytes,
+        revision: u64,
+    ) -> Result<Arc<Object>, Status> {
+        let cached = place
+            .cache
+            .get(&place.namespace, name)
+            .filter(|h| h.hub().resource_version() == revision);
         match cached {
             Some(held) => Ok(held.version(place.version).clone()),
             None => self.shown(place, body, revision),

@@ -1,7 +1,7 @@
 //! POST.
 
 use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, view::View};
-use api::{Gvr, Object, Status, scan};
+use api::{Object, Status, scan};
 use resources::{Op, WriteRequest, Written};
 
 /// How often a generated name is tried, as upstream.
@@ -17,7 +17,9 @@ impl Handler {
         self.fresh().await?;
         self.check_namespace(place)?;
         if incoming.object.resource_version() != 0 {
-            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(Status::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let prefix = generate_name(&incoming.object);
         let mut tries = 0;
@@ -34,7 +36,13 @@ impl Handler {
         }
     }
 
-    async fn create_as(&self, place: &Place, call: &Call, incoming: &Incoming, name: &str) -> Result<Outcome, Status> {
+    async fn create_as(
+        &self,
+        place: &Place,
+        call: &Call,
+        incoming: &Incoming,
+        name: &str,
+    ) -> Result<Outcome, Status> {
         let view = View::new(self);
         let written = self.prepare(place, call, &view, Op::Create, &incoming.object, None, name)?;
         let object = Object::parse(written.body.clone(), 0, place.row().fields).map_err(Status::internal)?;
@@ -43,7 +51,13 @@ impl Handler {
             return Err(Status::already_exists(&place.gvr(), name));
         }
         let warnings = [incoming.warnings.clone(), written.warnings].concat();
-        let created = |object| Ok(Outcome { object, did: Did::Created, warnings });
+        let created = |object| {
+            Ok(Outcome {
+                object,
+                did: Did::Created,
+                warnings,
+            })
+        };
         if call.dry_run {
             return created(self.shown(place, written.body, 0)?);
         }
@@ -83,26 +97,16 @@ impl Handler {
     }
 
     /// Asks admission.
-    pub(super) fn admit(&self, call: &Call, old: Option<&Object>, new: Option<&Object>) -> Result<(), Status> {
-        self.security.admission.iter().try_for_each(|admission| admission.admit(&call.attributes, old, new))
-    }
-
-    /// New objects need a namespace that is there and stays.
-    pub(super) fn check_namespace(&self, place: &Place) -> Result<(), Status> {
-        if !place.row().namespaced {
-            return Ok(());
-        }
-        let namespaces = Gvr::new("", "v1", "namespaces");
-        let found = self.cache("", "namespaces").and_then(|cache| cache.get("", &place.namespace));
-        let Some(namespace) = found else { return Err(Status::not_found(&namespaces, &place.namespace)) };
-        if namespace.hub().deletion_timestamp().is_some() {
-            let name = &place.namespace;
-            let why = format!("unable to create new content in namespace {name} because it is being terminated");
-            let message = format!("namespace {name} is being terminated");
-            let status = Status::forbidden(&place.gvr(), &place.name, &why);
-            return Err(status.with_cause("NamespaceTerminating", message, "metadata.namespace"));
-        }
-        Ok(())
+    pub(super) fn admit(
+        &self,
+        call: &Call,
+        old: Option<&Object>,
+        new: Option<&Object>,
+    ) -> Result<(), Status> {
+        self.security
+            .admission
+            .iter()
+            .try_for_each(|admission| admission.admit(&call.attributes, old, new))
     }
 }
 
@@ -112,6 +116,10 @@ fn generate_name(object: &Object) -> Option<String> {
         return None;
     }
     let prefix = scan::scalar(object.body(), "metadata.generateName").ok()?;
-    let end = prefix.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= PREFIX_LENGTH).last()?;
+    let end = prefix
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= PREFIX_LENGTH)
+        .last()?;
     Some(prefix[..end].to_owned())
 }

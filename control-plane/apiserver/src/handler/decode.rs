@@ -48,8 +48,13 @@ impl Incoming {
             Some(to_hub) => to_hub(body)?,
             None => body.to_vec(),
         };
-        let object = Object::parse_any(Bytes::from(text), place.row().fields).map_err(|e| unusable(place, &e.to_string()))?;
-        Ok(Self { object, warnings, prepared: false })
+        let object = Object::parse_any(Bytes::from(text), place.row().fields)
+            .map_err(|e| unusable(place, &e.to_string()))?;
+        Ok(Self {
+            object,
+            warnings,
+            prepared: false,
+        })
     }
 
     /// Checks that name and namespace are those of the URL, or left out.
@@ -63,8 +68,10 @@ impl Incoming {
             return Err(Status::bad_request(message));
         }
         if !place.name.is_empty() && !name.is_empty() && name != place.name {
-            let message =
-                format!("the name of the object ({name}) does not match the name on the URL ({})", place.name);
+            let message = format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                place.name
+            );
             return Err(Status::bad_request(message));
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! DELETE: preconditions, grace, finalizers.
 
-use super::{Call, Did, Handler, Outcome, Place, commit::Commit, view::View};
+use super::{Call, Did, Handler, Outcome, Place, commit::Commit, namespace, view::View};
 use crate::{cache::Held, splice};
 use api::{Object, Status};
 use bytes::Bytes;
@@ -13,7 +13,13 @@ const ORPHAN: &str = "orphan";
 
 impl Handler {
     /// Deletes an object, or begins to.
-    pub async fn delete(&self, place: &Place, call: &Call, options: &DeleteOptions) -> Result<Outcome, Status> {
+    pub async fn delete(
+        &self,
+        place: &Place,
+        call: &Call,
+        options: &DeleteOptions,
+    ) -> Result<Outcome, Status> {
+        namespace::check_mortal(place)?;
         self.fresh().await?;
         for _ in 0..TRIES {
             let held = self.current(place)?;
@@ -41,21 +47,40 @@ impl Handler {
             return self.remove(place, call, held).await;
         }
         let marked = self.marked(old, grace.unwrap_or(0), &finalizers)?;
-        let body = if marked == *old.body() { marked } else { self.prepared(place, call, old, marked)? };
+        let body = if marked == *old.body() {
+            marked
+        } else {
+            self.prepared(place, call, old, marked)?
+        };
         if body == *old.body() {
             let object = held.version(place.version).clone();
-            return Ok(Some(Outcome { object, did: Did::Stored, warnings: Vec::new() }));
+            return Ok(Some(Outcome {
+                object,
+                did: Did::Stored,
+                warnings: Vec::new(),
+            }));
         }
         let revision = old.resource_version();
         if call.dry_run {
             let object = self.shown(place, body, revision)?;
-            return Ok(Some(Outcome { object, did: Did::Stored, warnings: Vec::new() }));
+            return Ok(Some(Outcome {
+                object,
+                did: Did::Stored,
+                warnings: Vec::new(),
+            }));
         }
-        match self.commit(place, &place.name, revision, Some(body.clone())).await? {
+        match self
+            .commit(place, &place.name, revision, Some(body.clone()))
+            .await?
+        {
             Commit::Lost => Ok(None),
             Commit::Done(revision) => {
                 let object = self.stored(place, &place.name, body, revision)?;
-                Ok(Some(Outcome { object, did: Did::Stored, warnings: Vec::new() }))
+                Ok(Some(Outcome {
+                    object,
+                    did: Did::Stored,
+                    warnings: Vec::new(),
+                }))
             }
         }
     }
@@ -65,16 +90,27 @@ impl Handler {
         let view = View::new(self);
         let object = Object::parse(marked, 0, place.row().fields).map_err(Status::internal)?;
         let op = Op::Subresource("delete");
-        Ok(self.prepare(place, call, &view, op, &object, Some(old), &place.name)?.body)
+        Ok(self
+            .prepare(place, call, &view, op, &object, Some(old), &place.name)?
+            .body)
     }
 
     async fn remove(&self, place: &Place, call: &Call, held: &Held) -> Result<Option<Outcome>, Status> {
-        let gone = |object| Ok(Some(Outcome { object, did: Did::Deleted, warnings: Vec::new() }));
+        let gone = |object| {
+            Ok(Some(Outcome {
+                object,
+                did: Did::Deleted,
+                warnings: Vec::new(),
+            }))
+        };
         let last = held.version(place.version);
         if call.dry_run {
             return gone(last.clone());
         }
-        match self.commit(place, &place.name, held.hub().resource_version(), None).await? {
+        match self
+            .commit(place, &place.name, held.hub().resource_version(), None)
+            .await?
+        {
             Commit::Lost => Ok(None),
             Commit::Done(revision) => gone(std::sync::Arc::new(last.at(revision))),
         }
@@ -94,7 +130,12 @@ impl Handler {
             let end = format!("\"{}\"", end.strftime("%Y-%m-%dT%H:%M:%SZ"));
             body = splice::set(&body, "metadata.deletionTimestamp", Some(end.as_bytes())).map_err(broken)?;
             let seconds = grace.to_string();
-            body = splice::set(&body, "metadata.deletionGracePeriodSeconds", Some(seconds.as_bytes())).map_err(broken)?;
+            body = splice::set(
+                &body,
+                "metadata.deletionGracePeriodSeconds",
+                Some(seconds.as_bytes()),
+            )
+            .map_err(broken)?;
             if old.generation() > 0 {
                 let next = (old.generation() + 1).to_string();
                 body = splice::set(&body, "metadata.generation", Some(next.as_bytes())).map_err(broken)?;
@@ -139,6 +180,9 @@ fn finalizers(place: &Place, object: &Object, options: &DeleteOptions) -> Vec<St
         Some(_) => None,
         None => standing.or_else(|| (place.row().propagation == "Orphan").then(|| ORPHAN.to_owned())),
     };
-    let others = object.finalizers().filter(|f| !ours.contains(f)).map(str::to_owned);
+    let others = object
+        .finalizers()
+        .filter(|f| !ours.contains(f))
+        .map(str::to_owned);
     others.chain(added).collect()
 }

@@ -61,16 +61,25 @@ struct Token {
 impl Token {
     fn encode(revision: u64, last: &str) -> String {
         let rv = i64::try_from(revision).unwrap_or(i64::MAX);
-        let token = Self { v: "meta.k8s.io/v1".to_owned(), rv, start: format!("{last}\0") };
+        let token = Self {
+            v: "meta.k8s.io/v1".to_owned(),
+            rv,
+            start: format!("{last}\0"),
+        };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
     }
 
     fn decode(text: &str) -> Result<Self, Status> {
         let bad = |why: String| Status::bad_request(format!("continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|e| bad(e.to_string()))?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text.trim_end_matches('='))
+            .map_err(|e| bad(e.to_string()))?;
         let token: Self = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
         if token.v != "meta.k8s.io/v1" {
-            return Err(bad(format!("server does not recognize this encoded version {:?}", token.v)));
+            return Err(bad(format!(
+                "server does not recognize this encoded version {:?}",
+                token.v
+            )));
         }
         Ok(token)
     }
@@ -116,10 +125,20 @@ impl Handler {
 
     /// Waits a little for a version that is not there yet.
     pub(super) async fn wait_for(&self, wanted: u64) -> Result<(), Status> {
-        if self.feed.revision() >= wanted || self.env.clock.timeout(FUTURE, self.feed.reached(wanted)).await.is_some() {
+        if self.feed.revision() >= wanted
+            || self
+                .env
+                .clock
+                .timeout(FUTURE, self.feed.reached(wanted))
+                .await
+                .is_some()
+        {
             return Ok(());
         }
-        let message = format!("Too large resource version: {wanted}, current: {}", self.feed.revision());
+        let message = format!(
+            "Too large resource version: {wanted}, current: {}",
+            self.feed.revision()
+        );
         let status = Status::timeout(&message);
         Err(status.with_cause("ResourceVersionTooLarge", "Too large resource version", ""))
     }
@@ -129,7 +148,9 @@ impl Handler {
             return Err(forbidden_match("resourceVersionMatch is forbidden for continue"));
         }
         if query.resource_version.is_some_and(|version| version != 0) {
-            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let token = Token::decode(&query.continue_token)?;
         let revision = u64::try_from(token.rv).unwrap_or(0);
@@ -151,9 +172,15 @@ fn forbidden_match(why: &str) -> Status {
 
 fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> Page {
     let (row, selection) = (place.row(), &query.selection);
-    let mut page = Page { revision: snapshot.revision, ..Page::default() };
+    let mut page = Page {
+        revision: snapshot.revision,
+        ..Page::default()
+    };
     if let Some(only) = selection.only(row) {
-        let held = snapshot.objects.get(only.as_str()).filter(|held| selection.matches(row, held.hub()));
+        let held = snapshot
+            .objects
+            .get(only.as_str())
+            .filter(|held| selection.matches(row, held.hub()));
         page.items.extend(held.cloned());
         return page;
     }

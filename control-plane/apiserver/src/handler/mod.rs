@@ -6,13 +6,14 @@ mod create;
 mod decode;
 mod delete;
 mod list;
+mod namespace;
 mod options;
 mod patch;
 mod place;
-mod update;
-mod view;
 #[cfg(test)]
 mod stories;
+mod update;
+mod view;
 mod watch;
 
 pub use decode::{Incoming, Validation};
@@ -83,13 +84,17 @@ impl Handler {
         if self.feed.fresh(self.store.as_ref(), &self.env).await {
             Ok(())
         } else {
-            Err(Status::timeout("The store did not confirm the newest revision in time"))
+            Err(Status::timeout(
+                "The store did not confirm the newest revision in time",
+            ))
         }
     }
 
     /// Reads one object.
     pub async fn get(&self, place: &Place) -> Result<Arc<Object>, Status> {
-        self.find(place).await.map(|held| held.version(place.version).clone())
+        self.find(place)
+            .await
+            .map(|held| held.version(place.version).clone())
     }
 
     /// Reads one object in all its versions.

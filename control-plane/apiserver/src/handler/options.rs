@@ -30,12 +30,21 @@ pub fn delete_options(body: &[u8]) -> Result<(DeleteOptions, bool), Status> {
     let wire: Wire = serde_json::from_slice(body)
         .map_err(|e| Status::bad_request(format!("unable to decode DeleteOptions: {e}")))?;
     if !wire.kind.is_empty() && wire.kind != "DeleteOptions" {
-        return Err(Status::bad_request(format!("decoded object cannot be converted to DeleteOptions: {}", wire.kind)));
+        return Err(Status::bad_request(format!(
+            "decoded object cannot be converted to DeleteOptions: {}",
+            wire.kind
+        )));
     }
-    let version = wire.preconditions.resource_version.filter(|v| !v.is_empty()).map(|v| v.parse());
+    let version = wire
+        .preconditions
+        .resource_version
+        .filter(|v| !v.is_empty())
+        .map(|v| v.parse());
     let options = DeleteOptions {
         uid: wire.preconditions.uid.filter(|uid| !uid.is_empty()),
-        resource_version: version.transpose().map_err(|_| Status::bad_request("invalid resourceVersion"))?,
+        resource_version: version
+            .transpose()
+            .map_err(|_| Status::bad_request("invalid resourceVersion"))?,
         grace_period_seconds: wire.grace_period_seconds,
         propagation_policy: match wire.orphan_dependents {
             Some(true) => Some("Orphan"),
@@ -49,14 +58,17 @@ pub fn delete_options(body: &[u8]) -> Result<(DeleteOptions, bool), Status> {
 /// One of the three policies.
 pub fn propagation(text: &str) -> Result<&'static str, Status> {
     let policies = ["Background", "Foreground", "Orphan"];
-    policies.into_iter().find(|policy| *policy == text).ok_or_else(|| {
-        let error = api::field::Error::not_supported(
-            "propagationPolicy",
-            text,
-            &["Foreground", "Background", "Orphan", "nil"],
-        );
-        Status::invalid("meta.k8s.io", "DeleteOptions", "", vec![error])
-    })
+    policies
+        .into_iter()
+        .find(|policy| *policy == text)
+        .ok_or_else(|| {
+            let error = api::field::Error::not_supported(
+                "propagationPolicy",
+                text,
+                &["Foreground", "Background", "Orphan", "nil"],
+            );
+            Status::invalid("meta.k8s.io", "DeleteOptions", "", vec![error])
+        })
 }
 
 /// Whether `values` of `dryRun` say so; `All` is the only one there is.

@@ -11,14 +11,26 @@ const TRIES: usize = 5;
 
 impl Handler {
     /// Patches an object, or with a subresource its part.
-    pub async fn patch(&self, place: &Place, call: &Call, kind: Patch, patch: &[u8]) -> Result<Outcome, Status> {
-        self.transact(place, call, TRIES, |held| patched(place, call, kind, patch, held)).await
+    pub async fn patch(
+        &self,
+        place: &Place,
+        call: &Call,
+        kind: Patch,
+        patch: &[u8],
+    ) -> Result<Outcome, Status> {
+        self.transact(place, call, TRIES, |held| patched(place, call, kind, patch, held))
+            .await
     }
 }
 
 fn patched(place: &Place, call: &Call, kind: Patch, patch: &[u8], held: &Held) -> Result<Incoming, Status> {
     let old = held.version(place.version);
-    let text = apply(kind, (place.group(), place.served().name, place.row().kind), &old.to_json(), patch)?;
+    let text = apply(
+        kind,
+        (place.group(), place.served().name, place.row().kind),
+        &old.to_json(),
+        patch,
+    )?;
     let mut incoming = Incoming::decode(place, call.validation, &text)?;
     incoming.check_names(place)?;
     // The version that the patch did not touch is no precondition.
@@ -43,7 +55,8 @@ pub fn apply(kind: Patch, of: (&str, &str, &str), document: &[u8], patch: &[u8])
 }
 
 fn unsupported() -> Status {
-    let accepted = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+    let accepted =
+        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
     Status::unsupported_media_type(format!(
         "the body of the request was in an unknown format - accepted media types include: {accepted}"
     ))

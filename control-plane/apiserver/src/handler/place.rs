@@ -53,7 +53,11 @@ impl Place {
 
     /// The same collection, one object of it.
     pub fn named(&self, namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned(), ..self.clone() }
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            ..self.clone()
+        }
     }
 }
 
@@ -77,7 +81,11 @@ impl Places {
                 resources.entry((group, row.plural)).or_insert(index);
             }
         }
-        Self { caches, served, resources }
+        Self {
+            caches,
+            served,
+            resources,
+        }
     }
 
     /// The caches, in the table's order.
@@ -87,17 +95,13 @@ impl Places {
 
     /// The cache of a resource, by group and plural name.
     pub fn cache(&self, group: &str, plural: &str) -> Option<&Arc<Cache>> {
-        self.resources.get(&(group, plural)).map(|&index| &self.caches[index])
+        self.resources
+            .get(&(group, plural))
+            .map(|&index| &self.caches[index])
     }
 
     /// The place of a request; 404 for what is not served.
-    pub fn find(
-        &self,
-        gvr: &Gvr,
-        namespace: &str,
-        name: &str,
-        subresource: &str,
-    ) -> Result<Place, Status> {
+    pub fn find(&self, gvr: &Gvr, namespace: &str, name: &str, subresource: &str) -> Result<Place, Status> {
         let key = (gvr.group.as_ref(), gvr.version.as_ref(), gvr.resource.as_ref());
         let &(index, version) = self.served.get(&key).ok_or_else(Status::no_such_path)?;
         Ok(Place {

@@ -11,11 +11,17 @@ const WIDGETS: Gvr = Gvr::new("test.io", "v1", "widgets");
 
 fn widget(name: &str, rest: &str) -> Bytes {
     let comma = if rest.is_empty() { "" } else { "," };
-    format!(r#"{{"apiVersion":"test.io/v1","kind":"Widget","metadata":{{"name":"{name}"}}{comma}{rest}}}"#).into()
+    format!(r#"{{"apiVersion":"test.io/v1","kind":"Widget","metadata":{{"name":"{name}"}}{comma}{rest}}}"#)
+        .into()
 }
 
 async fn create(client: &Client, name: &str, rest: &str) -> Result<Arc<Object>, Status> {
-    client.write(Target::collection(&WIDGETS, "default"), Write::Create(widget(name, rest))).await
+    client
+        .write(
+            Target::collection(&WIDGETS, "default"),
+            Write::Create(widget(name, rest)),
+        )
+        .await
 }
 
 fn key(name: &str) -> Key {
@@ -27,7 +33,9 @@ fn text(object: &Object) -> String {
 }
 
 async fn update(client: &Client, name: &str, body: impl Into<Bytes>) -> Result<Arc<Object>, Status> {
-    client.write(Target::object(&WIDGETS, &key(name)), Write::Update(body.into())).await
+    client
+        .write(Target::object(&WIDGETS, &key(name)), Write::Update(body.into()))
+        .await
 }
 
 async fn merge(client: &Client, name: &str, patch: &str) -> Result<Arc<Object>, Status> {
@@ -37,7 +45,10 @@ async fn merge(client: &Client, name: &str, patch: &str) -> Result<Arc<Object>, 
 
 async fn next(events: &mut WatchStream) -> WatchEvent {
     let soon = tokio::time::timeout(Duration::from_secs(600), events.next());
-    soon.await.expect("an event of the watch").expect("the watch goes on").expect("no error")
+    soon.await
+        .expect("an event of the watch")
+        .expect("the watch goes on")
+        .expect("no error")
 }
 
 fn told(event: &WatchEvent) -> String {
@@ -58,18 +69,32 @@ async fn an_object_lives_and_dies() {
     let again = create(&client, "a", "").await.unwrap_err();
     assert_eq!(again.message, r#"widgets.test.io "a" already exists"#);
     let read = client.get(&WIDGETS, &key("a")).await.unwrap();
-    assert!(Arc::ptr_eq(&made, &read), "the answer is the object of the cache itself");
+    assert!(
+        Arc::ptr_eq(&made, &read),
+        "the answer is the object of the cache itself"
+    );
 
     let same = merge(&client, "a", r#"{"spec":{"x":1}}"#).await.unwrap();
-    assert_eq!(same.resource_version(), made.resource_version(), "a write that changes nothing makes no revision");
+    assert_eq!(
+        same.resource_version(),
+        made.resource_version(),
+        "a write that changes nothing makes no revision"
+    );
     let changed = merge(&client, "a", r#"{"spec":{"x":2}}"#).await.unwrap();
     assert!(changed.resource_version() > made.resource_version());
 
     let stale = update(&client, "a", made.to_json()).await.unwrap_err();
     assert_eq!((stale.code, stale.reason.as_str()), (409, "Conflict"));
-    assert!(stale.message.starts_with(r#"Operation cannot be fulfilled on widgets.test.io "a": the object has been"#));
+    assert!(
+        stale
+            .message
+            .starts_with(r#"Operation cannot be fulfilled on widgets.test.io "a": the object has been"#)
+    );
 
-    client.delete(&WIDGETS, &key("a"), DeleteOptions::default()).await.unwrap();
+    client
+        .delete(&WIDGETS, &key("a"), DeleteOptions::default())
+        .await
+        .unwrap();
     let gone = client.get(&WIDGETS, &key("a")).await.unwrap_err();
     assert_eq!(gone.message, r#"widgets.test.io "a" not found"#);
 }
@@ -85,7 +110,14 @@ async fn of_two_writers_one_wins() {
     assert!(first.err().or(second.err()).unwrap().is_conflict());
     let patches = (0..3).map(|n| {
         let client = &client;
-        async move { merge(client, "a", &format!(r#"{{"metadata":{{"labels":{{"l{n}":"y"}}}}}}"#)).await }
+        async move {
+            merge(
+                client,
+                "a",
+                &format!(r#"{{"metadata":{{"labels":{{"l{n}":"y"}}}}}}"#),
+            )
+            .await
+        }
     });
     for patched in futures::future::join_all(patches).await {
         patched.unwrap();
@@ -99,16 +131,44 @@ async fn names_are_generated_and_checked() {
     let (server, _env) = fixture::server().await;
     let client = fixture::client(&server);
     let body = r#"{"metadata":{"generateName":"web-"}}"#;
-    let made = client.write(Target::collection(&WIDGETS, "default"), Write::Create(body.into())).await.unwrap();
+    let made = client
+        .write(
+            Target::collection(&WIDGETS, "default"),
+            Write::Create(body.into()),
+        )
+        .await
+        .unwrap();
     assert!(made.name().starts_with("web-") && made.name().len() == 9);
-    let elsewhere = client.write(Target::collection(&WIDGETS, "nowhere"), Write::Create(widget("a", ""))).await;
-    assert_eq!(elsewhere.unwrap_err().message, r#"namespaces "nowhere" not found"#);
+    let elsewhere = client
+        .write(
+            Target::collection(&WIDGETS, "nowhere"),
+            Write::Create(widget("a", "")),
+        )
+        .await;
+    assert_eq!(
+        elsewhere.unwrap_err().message,
+        r#"namespaces "nowhere" not found"#
+    );
     let wrong = update(&client, made.name(), widget("b", "")).await.unwrap_err();
-    assert!(wrong.message.starts_with("the name of the object (b) does not match the name on the URL"));
-    let kind = client.write(Target::collection(&WIDGETS, "default"), Write::Create(r#"{"kind":"Gadget"}"#.into())).await;
+    assert!(
+        wrong
+            .message
+            .starts_with("the name of the object (b) does not match the name on the URL")
+    );
+    let kind = client
+        .write(
+            Target::collection(&WIDGETS, "default"),
+            Write::Create(r#"{"kind":"Gadget"}"#.into()),
+        )
+        .await;
     assert_eq!(kind.unwrap_err().code, 400);
     let version = r#"{"kind":"Widget","apiVersion":"v9","metadata":{"name":"x"}}"#;
-    let version = client.write(Target::collection(&WIDGETS, "default"), Write::Create(version.into())).await;
+    let version = client
+        .write(
+            Target::collection(&WIDGETS, "default"),
+            Write::Create(version.into()),
+        )
+        .await;
     let message = "the API version in the data (v9) does not match the expected API version (test.io/v1)";
     assert_eq!(version.unwrap_err().message, message);
 }
@@ -120,20 +180,50 @@ async fn lists_come_in_pages_of_one_version() {
     for name in ["a", "b", "c", "d", "e"] {
         create(&client, name, "").await.unwrap();
     }
-    let first = client.list(&WIDGETS, "default", ListParams { limit: 2, ..ListParams::default() }).await.unwrap();
+    let first = client
+        .list(
+            &WIDGETS,
+            "default",
+            ListParams {
+                limit: 2,
+                ..ListParams::default()
+            },
+        )
+        .await
+        .unwrap();
     assert_eq!(first.items.len(), 2);
-    client.delete(&WIDGETS, &key("d"), DeleteOptions::default()).await.unwrap();
+    client
+        .delete(&WIDGETS, &key("d"), DeleteOptions::default())
+        .await
+        .unwrap();
     create(&client, "z", "").await.unwrap();
-    let rest = ListParams { continue_token: first.continue_token.clone(), ..ListParams::default() };
+    let rest = ListParams {
+        continue_token: first.continue_token.clone(),
+        ..ListParams::default()
+    };
     let rest = client.list(&WIDGETS, "default", rest).await.unwrap();
     let names: Vec<&str> = rest.items.iter().map(|o| o.name()).collect();
-    assert_eq!(names, ["c", "d", "e"], "later pages are of the first page's version");
+    assert_eq!(
+        names,
+        ["c", "d", "e"],
+        "later pages are of the first page's version"
+    );
     assert_eq!(rest.resource_version, first.resource_version);
-    let bad = ListParams { continue_token: "nonsense!".to_owned(), ..ListParams::default() };
+    let bad = ListParams {
+        continue_token: "nonsense!".to_owned(),
+        ..ListParams::default()
+    };
     assert_eq!(client.list(&WIDGETS, "", bad).await.unwrap_err().code, 400);
-    let future = ListParams { resource_version: Some(9999), ..ListParams::default() };
+    let future = ListParams {
+        resource_version: Some(9999),
+        ..ListParams::default()
+    };
     let future = client.list(&WIDGETS, "", future).await.unwrap_err();
-    assert!(future.message.starts_with("Too large resource version: 9999, current: "));
+    assert!(
+        future
+            .message
+            .starts_with("Too large resource version: 9999, current: ")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,21 +237,47 @@ async fn a_watch_tells_what_enters_and_leaves_its_selection() {
         bookmarks: true,
         ..WatchParams::default()
     };
-    let mut on_n2 = client.watch(&WIDGETS, "", params("spec.nodeName=n2")).await.unwrap();
-    let mut by_name = client.watch(&WIDGETS, "default", params("metadata.name=a")).await.unwrap();
+    let mut on_n2 = client
+        .watch(&WIDGETS, "", params("spec.nodeName=n2"))
+        .await
+        .unwrap();
+    let mut by_name = client
+        .watch(&WIDGETS, "default", params("metadata.name=a"))
+        .await
+        .unwrap();
     create(&client, "b", "").await.unwrap();
-    merge(&client, "a", r#"{"spec":{"nodeName":"n2"}}"#).await.unwrap();
+    merge(&client, "a", r#"{"spec":{"nodeName":"n2"}}"#)
+        .await
+        .unwrap();
     merge(&client, "a", r#"{"spec":{"y":1}}"#).await.unwrap();
-    let left = merge(&client, "a", r#"{"spec":{"nodeName":"n3"}}"#).await.unwrap();
-    client.delete(&WIDGETS, &key("a"), DeleteOptions::default()).await.unwrap();
-    for expected in ["ADDED a".to_owned(), "MODIFIED a".to_owned(), format!("DELETED a@{}", left.resource_version())] {
+    let left = merge(&client, "a", r#"{"spec":{"nodeName":"n3"}}"#)
+        .await
+        .unwrap();
+    client
+        .delete(&WIDGETS, &key("a"), DeleteOptions::default())
+        .await
+        .unwrap();
+    for expected in [
+        "ADDED a".to_owned(),
+        "MODIFIED a".to_owned(),
+        format!("DELETED a@{}", left.resource_version()),
+    ] {
         assert_eq!(told(&next(&mut on_n2).await), expected);
     }
     let gone = left.resource_version() + 1;
-    for expected in ["MODIFIED a", "MODIFIED a", "MODIFIED a", &format!("DELETED a@{gone}")] {
+    for expected in [
+        "MODIFIED a",
+        "MODIFIED a",
+        "MODIFIED a",
+        &format!("DELETED a@{gone}"),
+    ] {
         assert_eq!(told(&next(&mut by_name).await), expected);
     }
-    assert_eq!(told(&next(&mut on_n2).await), format!("BOOKMARK {gone}"), "an idle watcher hears how far it is");
+    assert_eq!(
+        told(&next(&mut on_n2).await),
+        format!("BOOKMARK {gone}"),
+        "an idle watcher hears how far it is"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,13 +286,20 @@ async fn a_watch_from_before_the_start_is_told_to_list() {
     let client = fixture::client(&server);
     server.handler.cache("test.io", "widgets").unwrap().forget_all();
     let made = create(&client, "a", "").await.unwrap();
-    let old = WatchParams { resource_version: 1, ..WatchParams::default() };
+    let old = WatchParams {
+        resource_version: 1,
+        ..WatchParams::default()
+    };
     let status = client.watch(&WIDGETS, "", old).await.err().unwrap();
     assert_eq!(status.code, 410);
     let horizon = made.resource_version() - 1;
     assert_eq!(status.message, format!("too old resource version: 1 ({horizon})"));
     let mut all = client.watch(&WIDGETS, "", WatchParams::default()).await.unwrap();
-    assert_eq!(told(&next(&mut all).await), "ADDED a", "version 0 starts with the state");
+    assert_eq!(
+        told(&next(&mut all).await),
+        "ADDED a",
+        "version 0 starts with the state"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,28 +307,82 @@ async fn deletes_wait_for_grace_and_finalizers() {
     let (server, _env) = fixture::server().await;
     let client = fixture::client(&server);
     create(&client, "a", r#""spec":{"grace":30}"#).await.unwrap();
-    let going = client.delete(&WIDGETS, &key("a"), DeleteOptions::default()).await.unwrap();
+    let going = client
+        .delete(&WIDGETS, &key("a"), DeleteOptions::default())
+        .await
+        .unwrap();
     assert_eq!(going.deletion_grace_seconds(), Some(30));
-    assert_eq!(client.get(&WIDGETS, &key("a")).await.unwrap().deletion_timestamp(), going.deletion_timestamp());
-    let again = client.delete(&WIDGETS, &key("a"), DeleteOptions::default()).await.unwrap();
-    assert_eq!(again.resource_version(), going.resource_version(), "asking again changes nothing");
-    let now = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
+    assert_eq!(
+        client
+            .get(&WIDGETS, &key("a"))
+            .await
+            .unwrap()
+            .deletion_timestamp(),
+        going.deletion_timestamp()
+    );
+    let again = client
+        .delete(&WIDGETS, &key("a"), DeleteOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        again.resource_version(),
+        going.resource_version(),
+        "asking again changes nothing"
+    );
+    let now = DeleteOptions {
+        grace_period_seconds: Some(0),
+        ..DeleteOptions::default()
+    };
     client.delete(&WIDGETS, &key("a"), now).await.unwrap();
     assert!(client.get(&WIDGETS, &key("a")).await.is_err());
 
     let body = r#"{"metadata":{"name":"f","finalizers":["x/y"]}}"#;
-    client.write(Target::collection(&WIDGETS, "default"), Write::Create(body.into())).await.unwrap();
-    client.delete(&WIDGETS, &key("f"), DeleteOptions::default()).await.unwrap();
-    assert!(client.get(&WIDGETS, &key("f")).await.unwrap().deletion_timestamp().is_some());
-    merge(&client, "f", r#"{"metadata":{"finalizers":null}}"#).await.unwrap();
-    assert!(client.get(&WIDGETS, &key("f")).await.is_err(), "without finalizers it goes");
+    client
+        .write(
+            Target::collection(&WIDGETS, "default"),
+            Write::Create(body.into()),
+        )
+        .await
+        .unwrap();
+    client
+        .delete(&WIDGETS, &key("f"), DeleteOptions::default())
+        .await
+        .unwrap();
+    assert!(
+        client
+            .get(&WIDGETS, &key("f"))
+            .await
+            .unwrap()
+            .deletion_timestamp()
+            .is_some()
+    );
+    merge(&client, "f", r#"{"metadata":{"finalizers":null}}"#)
+        .await
+        .unwrap();
+    assert!(
+        client.get(&WIDGETS, &key("f")).await.is_err(),
+        "without finalizers it goes"
+    );
 
     create(&client, "p", "").await.unwrap();
-    let foreground = DeleteOptions { propagation_policy: Some("Foreground"), ..DeleteOptions::default() };
+    let foreground = DeleteOptions {
+        propagation_policy: Some("Foreground"),
+        ..DeleteOptions::default()
+    };
     let held = client.delete(&WIDGETS, &key("p"), foreground).await.unwrap();
     assert_eq!(held.finalizers().collect::<Vec<_>>(), ["foregroundDeletion"]);
-    let other = DeleteOptions { uid: Some("else".to_owned()), ..DeleteOptions::default() };
-    assert!(client.delete(&WIDGETS, &key("p"), other).await.unwrap_err().message.contains("the UID in the precondition (else)"));
+    let other = DeleteOptions {
+        uid: Some("else".to_owned()),
+        ..DeleteOptions::default()
+    };
+    assert!(
+        client
+            .delete(&WIDGETS, &key("p"), other)
+            .await
+            .unwrap_err()
+            .message
+            .contains("the UID in the precondition (else)")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,11 +395,20 @@ async fn status_and_scale_are_parts_of_the_object() {
         let target = Target::object(&WIDGETS, &key("a")).sub(sub);
         client.write(target, Write::Patch(Patch::Merge, patch.into()))
     };
-    let done = patch("status", r#"{"spec":{"replicas":9},"status":{"replicas":1}}"#).await.unwrap();
-    assert!(text(&done).contains(r#""spec":{"replicas":1,"#) && text(&done).contains(r#""status":{"replicas":1}"#));
+    let done = patch("status", r#"{"spec":{"replicas":9},"status":{"replicas":1}}"#)
+        .await
+        .unwrap();
+    assert!(
+        text(&done).contains(r#""spec":{"replicas":1,"#)
+            && text(&done).contains(r#""status":{"replicas":1}"#)
+    );
     let scaled = patch("scale", r#"{"spec":{"replicas":3}}"#).await.unwrap();
     assert_eq!(scaled.kind(), "Scale");
-    let scale = client.transport().get(Target::object(&WIDGETS, &key("a")).sub("scale")).await.unwrap();
+    let scale = client
+        .transport()
+        .get(Target::object(&WIDGETS, &key("a")).sub("scale"))
+        .await
+        .unwrap();
     assert!(text(&scale).contains(r#""spec":{"replicas":3},"status":{"replicas":1,"selector":"a=b"}"#));
     let negative = patch("scale", r#"{"spec":{"replicas":-1}}"#).await.unwrap_err();
     assert_eq!(negative.code, 422);
@@ -236,14 +422,22 @@ async fn another_served_version_is_the_same_object() {
     let v2 = Gvr::new("test.io", "v2", "widgets");
     let read = client.get(&v2, &key("a")).await.unwrap();
     assert_eq!(read.api_version(), "test.io/v2");
-    assert!(client.get(&Gvr::new("test.io", "v3", "widgets"), &key("a")).await.is_err());
+    assert!(
+        client
+            .get(&Gvr::new("test.io", "v3", "widgets"), &key("a"))
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn rights_are_asked_for_in_memory_too() {
     let (server, _env) = fixture::server().await;
     let nobody = Client::new(server.local(User::new("nobody", &[])), "test");
-    let refused = nobody.list(&WIDGETS, "default", ListParams::default()).await.unwrap_err();
+    let refused = nobody
+        .list(&WIDGETS, "default", ListParams::default())
+        .await
+        .unwrap_err();
     let message = r#"widgets.test.io is forbidden: User "nobody" cannot list resource "widgets" in API group "test.io" in the namespace "default""#;
     assert_eq!((refused.code, refused.message.as_str()), (403, message));
 }
@@ -252,7 +446,10 @@ async fn rights_are_asked_for_in_memory_too() {
 async fn unknown_fields_of_a_selector_are_refused() {
     let (server, _env) = fixture::server().await;
     let client = fixture::client(&server);
-    let bad = ListParams { field_selector: "spec.nope=1".to_owned(), ..ListParams::default() };
+    let bad = ListParams {
+        field_selector: "spec.nope=1".to_owned(),
+        ..ListParams::default()
+    };
     let status = client.list(&WIDGETS, "", bad).await.unwrap_err();
     assert_eq!(status.message, "field label not supported: spec.nope");
     assert!(FieldSelector::parse("spec.nope=1").is_ok());
@@ -264,9 +461,33 @@ async fn nothing_new_in_a_namespace_that_goes() {
     let client = fixture::client(&server);
     let namespaces = Gvr::new("", "v1", "namespaces");
     let body = r#"{"metadata":{"name":"old","labels":{"lingers":"yes"}}}"#;
-    client.write(Target::collection(&namespaces, ""), Write::Create(body.into())).await.unwrap();
-    client.delete(&namespaces, &Key::cluster("old"), DeleteOptions::default()).await.unwrap();
-    let refused = client.write(Target::collection(&WIDGETS, "old"), Write::Create(widget("a", ""))).await.unwrap_err();
-    assert!(refused.message.ends_with("unable to create new content in namespace old because it is being terminated"));
+    client
+        .write(Target::collection(&namespaces, ""), Write::Create(body.into()))
+        .await
+        .unwrap();
+    client
+        .delete(&namespaces, &Key::cluster("old"), DeleteOptions::default())
+        .await
+        .unwrap();
+    let refused = client
+        .write(
+            Target::collection(&WIDGETS, "old"),
+            Write::Create(widget("a", "")),
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        refused
+            .message
+            .ends_with("unable to create new content in namespace old because it is being terminated")
+    );
     assert_eq!(refused.details.unwrap().causes[0].reason, "NamespaceTerminating");
+    let default = client
+        .delete(&namespaces, &Key::cluster("default"), DeleteOptions::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        default.message,
+        r#"namespaces "default" is forbidden: this namespace may not be deleted"#
+    );
 }

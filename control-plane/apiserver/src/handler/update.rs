@@ -21,7 +21,11 @@ impl Handler {
         let fields = place.row().fields;
         self.transact(place, call, TRIES, |_| {
             let object = Object::parse(text.clone(), version, fields).map_err(Status::internal)?;
-            Ok(Incoming { object, warnings: incoming.warnings.clone(), prepared: false })
+            Ok(Incoming {
+                object,
+                warnings: incoming.warnings.clone(),
+                prepared: false,
+            })
         })
         .await
     }
@@ -65,22 +69,34 @@ impl Handler {
         let (old, name) = (held.hub().as_ref(), place.name.as_str());
         let view = View::new(self);
         let written = match incoming.prepared {
-            true => Written { body: incoming.object.body().clone(), warnings: Vec::new() },
+            true => Written {
+                body: incoming.object.body().clone(),
+                warnings: Vec::new(),
+            },
             false => self.prepare(place, call, &view, op(place)?, &incoming.object, Some(old), name)?,
         };
         let revision = old.resource_version();
-        let new = Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
+        let new =
+            Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
         self.admit(call, Some(old), Some(&new))?;
         let warnings = [incoming.warnings, written.warnings].concat();
         let gone = self.finished(place, &new);
         if !gone && written.body == *old.body() {
             let object = held.version(place.version).clone();
-            return Ok(Some(Outcome { object, did: Did::Stored, warnings }));
+            return Ok(Some(Outcome {
+                object,
+                did: Did::Stored,
+                warnings,
+            }));
         }
         let did = if gone { Did::Deleted } else { Did::Stored };
         if call.dry_run {
             let object = self.shown(place, written.body, revision)?;
-            return Ok(Some(Outcome { object, did: Did::Stored, warnings }));
+            return Ok(Some(Outcome {
+                object,
+                did: Did::Stored,
+                warnings,
+            }));
         }
         let stored = (!gone).then(|| written.body.clone());
         match self.commit(place, name, revision, stored).await? {
@@ -88,7 +104,11 @@ impl Handler {
             Commit::Done(revision) => {
                 view.keep();
                 let object = self.stored(place, name, written.body, revision)?;
-                Ok(Some(Outcome { object, did, warnings }))
+                Ok(Some(Outcome {
+                    object,
+                    did,
+                    warnings,
+                }))
             }
         }
     }

@@ -19,11 +19,17 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(handler: &'a Handler) -> Self {
-        Self { handler, taken: Mutex::default() }
+        Self {
+            handler,
+            taken: Mutex::default(),
+        }
     }
 
     fn took(&self, taken: Taken) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
+        self.taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(taken);
     }
 
     /// The write is done: allocations stay until the object that has them goes.
@@ -34,7 +40,12 @@ impl<'a> View<'a> {
 
 impl Drop for View<'_> {
     fn drop(&mut self) {
-        for taken in self.taken.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for taken in self
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
             match taken {
                 Taken::Ip(ip) => self.handler.allocator.release_ip(&ip),
                 Taken::Port(port) => self.handler.allocator.release_port(port),
@@ -45,13 +56,18 @@ impl Drop for View<'_> {
 
 impl Cluster for View<'_> {
     fn get(&self, resource: &Gvr, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        let held = self.handler.cache(&resource.group, &resource.resource)?.get(namespace, name)?;
+        let held = self
+            .handler
+            .cache(&resource.group, &resource.resource)?
+            .get(namespace, name)?;
         Some(held.hub().clone())
     }
 
     fn list(&self, resource: &Gvr, namespace: &str) -> Vec<Arc<Object>> {
         let cache = self.handler.cache(&resource.group, &resource.resource);
-        cache.map(|cache| cache.snapshot().hubs(cache.row, namespace)).unwrap_or_default()
+        cache
+            .map(|cache| cache.snapshot().hubs(cache.row, namespace))
+            .unwrap_or_default()
     }
 
     fn allocate_ip(&self, wished: Option<&str>) -> Result<String, field::Error> {
@@ -61,7 +77,10 @@ impl Cluster for View<'_> {
     }
 
     fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, field::Error> {
-        let port = self.handler.allocator.take_port(wished, &self.handler.env.random)?;
+        let port = self
+            .handler
+            .allocator
+            .take_port(wished, &self.handler.env.random)?;
         self.took(Taken::Port(port));
         Ok(port)
     }

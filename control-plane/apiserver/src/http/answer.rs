@@ -21,7 +21,9 @@ const LARGE: usize = 128 << 10;
 
 /// A body that is there whole.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A body that comes in pieces.
@@ -38,8 +40,14 @@ pub fn plain(status: u16, text: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(text));
     *response.status_mut() = code(status);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
@@ -54,7 +62,9 @@ pub fn json(status: u16, text: Vec<u8>, form: Form) -> Response<Body> {
         Text::Json if form.pretty => ([pretty(&text), vec![b'\n']].concat(), "application/json"),
         Text::Json => (text, "application/json"),
         Text::Yaml => {
-            let yaml = schema::json_to_yaml(&text).map(String::into_bytes).unwrap_or(text);
+            let yaml = schema::json_to_yaml(&text)
+                .map(String::into_bytes)
+                .unwrap_or(text);
             (yaml, "application/yaml")
         }
     };
@@ -62,7 +72,10 @@ pub fn json(status: u16, text: Vec<u8>, form: Form) -> Response<Body> {
     *response.status_mut() = code(status);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let text = match (form.gzip && text.len() >= LARGE).then(|| gzip(&text)).flatten() {
         Some(packed) => {
@@ -84,9 +97,14 @@ fn gzip(text: &[u8]) -> Option<Vec<u8>> {
 /// An error.
 pub fn status(status: &Status, form: Form) -> Response<Body> {
     let mut response = json(status.code, status.to_json(), Form { gzip: false, ..form });
-    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    let seconds = status
+        .details
+        .as_ref()
+        .map_or(0, |details| details.retry_after_seconds);
     if seconds > 0 {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

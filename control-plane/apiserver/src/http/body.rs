@@ -10,7 +10,10 @@ use http_body_util::{BodyExt, Limited};
 const LIMIT: usize = 3 << 20;
 
 fn content_type(headers: &HeaderMap) -> &str {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim()
 }
 
@@ -27,7 +30,10 @@ where
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let too_large = || Status::too_large(format!("Request entity too large: limit is {LIMIT}"));
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<usize>().ok());
     if length.is_some_and(|length| length > LIMIT) {
         return Err(too_large());
     }
@@ -42,14 +48,17 @@ where
 pub fn object(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Status> {
     match content_type(headers) {
         "" | "application/json" | "*/*" => Ok(body),
-        "application/yaml" | "text/yaml" | "application/x-yaml" => {
-            schema::yaml_to_json(&body).map(Bytes::from).map_err(Status::bad_request)
-        }
+        "application/yaml" | "text/yaml" | "application/x-yaml" => schema::yaml_to_json(&body)
+            .map(Bytes::from)
+            .map_err(Status::bad_request),
         "application/vnd.kubernetes.protobuf" => {
-            let json = crate::protobuf::to_json(&body).map_err(|error| Status::bad_request(error.to_string()))?;
+            let json =
+                crate::protobuf::to_json(&body).map_err(|error| Status::bad_request(error.to_string()))?;
             Ok(json.into())
         }
-        _ => Err(unknown_format("application/json, application/yaml, application/vnd.kubernetes.protobuf")),
+        _ => Err(unknown_format(
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        )),
     }
 }
 

@@ -40,12 +40,21 @@ pub fn list(server: &Server, user: &Arc<User>, route: &Route, query: &Query) -> 
     if route.verb != "list" || !route.subresource.is_empty() {
         return Err(Status::method_not_allowed());
     }
-    let selector = FieldSelector::parse(query.get("fieldSelector")).map_err(|e| Status::bad_request(e.to_string()))?;
+    let selector =
+        FieldSelector::parse(query.get("fieldSelector")).map_err(|e| Status::bad_request(e.to_string()))?;
     let known = ["resource", "namespace", "name", "actor"];
-    if let Some((path, _, _)) = selector.0.iter().find(|(path, _, _)| !known.contains(&path.as_str())) {
+    if let Some((path, _, _)) = selector
+        .0
+        .iter()
+        .find(|(path, _, _)| !known.contains(&path.as_str()))
+    {
         return Err(Status::bad_request(format!("field label not supported: {path}")));
     }
-    let records = server.records.as_ref().map(|records| records()).unwrap_or_default();
+    let records = server
+        .records
+        .as_ref()
+        .map(|records| records())
+        .unwrap_or_default();
     let wanted = |record: &&Record| {
         (route.namespace.is_empty() || record.namespace == route.namespace)
             && selector.matches(|path| match path {
@@ -57,10 +66,21 @@ pub fn list(server: &Server, user: &Arc<User>, route: &Route, query: &Query) -> 
     };
     let mut rights = HashMap::new();
     let mut may = |record: &&Record| {
-        let of = (record.resource.clone(), record.namespace.clone(), record.name.clone());
+        let of = (
+            record.resource.clone(),
+            record.namespace.clone(),
+            record.name.clone(),
+        );
         *rights.entry(of).or_insert_with(|| may_get(server, user, record))
     };
-    let items = records.iter().filter(wanted).filter(|r| may(r)).map(|record| Decision { kind: "Decision", record });
+    let items = records
+        .iter()
+        .filter(wanted)
+        .filter(|r| may(r))
+        .map(|record| Decision {
+            kind: "Decision",
+            record,
+        });
     let list = List {
         kind: "DecisionList",
         api_version: "insight.ferrokube.io/v1alpha1",

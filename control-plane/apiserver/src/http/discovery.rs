@@ -5,7 +5,16 @@ use schema::ResourceInfo;
 use serde::Serialize;
 
 /// The verbs of a resource whose row names none.
-const USUAL: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const USUAL: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// A resource or subresource, as it is listed.
 #[derive(Clone, Debug)]
@@ -30,7 +39,14 @@ impl Listed {
     /// As documents name it.
     pub fn info(&self) -> ResourceInfo<'_> {
         let (group, version, kind) = self.kind;
-        ResourceInfo { name: &self.name, namespaced: self.namespaced, group, version, kind, verbs: self.verbs }
+        ResourceInfo {
+            name: &self.name,
+            namespaced: self.namespaced,
+            group,
+            version,
+            kind,
+            verbs: self.verbs,
+        }
     }
 }
 
@@ -48,7 +64,11 @@ pub struct Served {
 impl Served {
     /// `group/version`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
@@ -93,8 +113,18 @@ fn entry<'a>(all: &'a mut Vec<Served>, group: &'static str, version: &'static st
         Some(index) => index,
         None => {
             // Versions of one group stand together.
-            let after = all.iter().rposition(|s| s.group == group).map_or(all.len(), |last| last + 1);
-            all.insert(after, Served { group, version, resources: Vec::new() });
+            let after = all
+                .iter()
+                .rposition(|s| s.group == group)
+                .map_or(all.len(), |last| last + 1);
+            all.insert(
+                after,
+                Served {
+                    group,
+                    version,
+                    resources: Vec::new(),
+                },
+            );
             after
         }
     };
@@ -200,10 +230,19 @@ struct Group {
 }
 
 fn group(all: &[Served], name: &'static str) -> Option<Group> {
-    let version = |s: &Served| GroupVersion { group_version: s.api_version(), version: s.version };
+    let version = |s: &Served| GroupVersion {
+        group_version: s.api_version(),
+        version: s.version,
+    };
     let versions: Vec<GroupVersion> = all.iter().filter(|s| s.group == name).map(version).collect();
     let preferred_version = all.iter().find(|s| s.group == name).map(version)?;
-    Some(Group { kind: None, api_version: None, name, versions, preferred_version })
+    Some(Group {
+        kind: None,
+        api_version: None,
+        name,
+        versions,
+        preferred_version,
+    })
 }
 
 fn groups(all: &[Served]) -> Vec<&'static str> {
@@ -221,14 +260,29 @@ pub fn group_list(all: &[Served]) -> Vec<u8> {
         api_version: &'static str,
         groups: Vec<Group>,
     }
-    let groups = groups(all).into_iter().filter_map(|name| group(all, name)).collect();
-    serde_json::to_vec(&List { kind: "APIGroupList", api_version: "v1", groups }).unwrap_or_default()
+    let groups = groups(all)
+        .into_iter()
+        .filter_map(|name| group(all, name))
+        .collect();
+    serde_json::to_vec(&List {
+        kind: "APIGroupList",
+        api_version: "v1",
+        groups,
+    })
+    .unwrap_or_default()
 }
 
 /// `/apis/GROUP`: an `APIGroup`.
 pub fn one_group(all: &[Served], name: &str) -> Option<Vec<u8>> {
-    let name = all.iter().map(|s| s.group).find(|g| *g == name && !g.is_empty())?;
-    let group = Group { kind: Some("APIGroup"), api_version: Some("v1"), ..group(all, name)? };
+    let name = all
+        .iter()
+        .map(|s| s.group)
+        .find(|g| *g == name && !g.is_empty())?;
+    let group = Group {
+        kind: Some("APIGroup"),
+        api_version: Some("v1"),
+        ..group(all, name)?
+    };
     serde_json::to_vec(&group).ok()
 }
 
@@ -301,7 +355,11 @@ pub fn aggregated(all: &[Served], core: bool) -> Vec<u8> {
     let names = if core { vec![""] } else { groups(all) };
     let group = |name: &'static str| AggregatedGroup {
         metadata: Named { name },
-        versions: all.iter().filter(|s| s.group == name).map(aggregated_version).collect(),
+        versions: all
+            .iter()
+            .filter(|s| s.group == name)
+            .map(aggregated_version)
+            .collect(),
     };
     let list = List {
         kind: "APIGroupDiscoveryList",
@@ -313,15 +371,24 @@ pub fn aggregated(all: &[Served], core: bool) -> Vec<u8> {
 }
 
 fn aggregated_version(served: &Served) -> AggregatedVersion<'_> {
-    let kind = |r: &Listed| Kind { group: r.kind.0, version: r.kind.1, kind: r.kind.2 };
+    let kind = |r: &Listed| Kind {
+        group: r.kind.0,
+        version: r.kind.1,
+        kind: r.kind.2,
+    };
     let whole = served.resources.iter().filter(|r| !r.name.contains('/'));
     let resources = whole.map(|r| {
-        let subs = served.resources.iter().filter_map(|s| match s.name.split_once('/') {
-            Some((of, name)) if of == r.name => {
-                Some(AggregatedSub { subresource: name, response_kind: kind(s), verbs: s.verbs })
-            }
-            _ => None,
-        });
+        let subs = served
+            .resources
+            .iter()
+            .filter_map(|s| match s.name.split_once('/') {
+                Some((of, name)) if of == r.name => Some(AggregatedSub {
+                    subresource: name,
+                    response_kind: kind(s),
+                    verbs: s.verbs,
+                }),
+                _ => None,
+            });
         AggregatedResource {
             resource: &r.name,
             response_kind: kind(r),
@@ -333,5 +400,9 @@ fn aggregated_version(served: &Served) -> AggregatedVersion<'_> {
             subresources: subs.collect(),
         }
     });
-    AggregatedVersion { version: served.version, resources: resources.collect(), freshness: "Current" }
+    AggregatedVersion {
+        version: served.version,
+        resources: resources.collect(),
+        freshness: "Current",
+    }
 }

@@ -59,7 +59,11 @@ impl Documents {
         self.v3.get_or_init(|| {
             let one = |served: &Served| {
                 let resources = infos(served);
-                let group = GroupVersion { group: served.group, version: served.version, resources: &resources };
+                let group = GroupVersion {
+                    group: served.group,
+                    version: served.version,
+                    resources: &resources,
+                };
                 (group.path(), Document::new(schema::openapi_v3(RELEASE, &group)))
             };
             self.served.iter().map(one).collect()
@@ -68,13 +72,19 @@ impl Documents {
 
     /// `/openapi/v3/PATH`, such as `apis/apps/v1`.
     pub fn openapi_v3(&self, path: &str) -> Option<&Document> {
-        self.all_v3().iter().find(|(p, _)| p == path).map(|(_, document)| document)
+        self.all_v3()
+            .iter()
+            .find(|(p, _)| p == path)
+            .map(|(_, document)| document)
     }
 
     /// `/openapi/v3`.
     pub fn openapi_index(&self) -> &Document {
         self.index.get_or_init(|| {
-            let hashes = self.all_v3().iter().map(|(path, document)| (path.clone(), document.hash.as_str()));
+            let hashes = self
+                .all_v3()
+                .iter()
+                .map(|(path, document)| (path.clone(), document.hash.as_str()));
             Document::new(schema::openapi_v3_index(hashes))
         })
     }
@@ -87,7 +97,11 @@ impl Documents {
                 .served
                 .iter()
                 .zip(&infos)
-                .map(|(s, resources)| GroupVersion { group: s.group, version: s.version, resources })
+                .map(|(s, resources)| GroupVersion {
+                    group: s.group,
+                    version: s.version,
+                    resources,
+                })
                 .collect();
             Document::new(schema::openapi_v2(RELEASE, &groups))
         })

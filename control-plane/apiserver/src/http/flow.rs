@@ -50,9 +50,22 @@ pub async fn answer(
     // What cannot be negotiated is only an error for answers that are.
     let wished = negotiate::form(request.headers(), &query);
     let form = wished.clone().unwrap_or_default();
+    let busy = server.clone();
+    let _room = match (long, busy.room.try_acquire()) {
+        (true, _) => None,
+        (false, Ok(room)) => Some(room),
+        (false, Err(_)) => {
+            let status = Status::too_many_requests("Too many requests, please try again later.", 1);
+            return answer::status(&status, form);
+        }
+    };
     let work = handle(server, peer, route, query, wished, request);
     let work = AssertUnwindSafe(work).catch_unwind();
-    let done = if long { Some(work.await) } else { clock.timeout(PATIENCE, work).await };
+    let done = if long {
+        Some(work.await)
+    } else {
+        clock.timeout(PATIENCE, work).await
+    };
     let mut response = match done {
         Some(Ok(Ok(response))) => response,
         Some(Ok(Err(status))) => answer::status(&status, form),
@@ -83,15 +96,29 @@ async fn handle(
     let user = authenticate(&server, &parts, &peer)?;
     let user = impersonate::user(&server, user, &parts.headers)?;
     server.authorize(&attributes(&user, &route))?;
-    let form = if route.is_resource() && route.subresource.is_empty() { wished? } else { wished.unwrap_or_default() };
-    let allowed = Allowed { server, user, route, query, form };
+    let form = if route.is_resource() && route.subresource.is_empty() {
+        wished?
+    } else {
+        wished.unwrap_or_default()
+    };
+    let allowed = Allowed {
+        server,
+        user,
+        route,
+        query,
+        form,
+    };
     if allowed.route.is_resource() {
         return objects::answer(allowed, Request::from_parts(parts, body)).await;
     }
     path(&allowed, &parts).await
 }
 
-fn authenticate(server: &Server, parts: &Parts, peer: &[CertificateDer<'static>]) -> Result<Arc<User>, Status> {
+fn authenticate(
+    server: &Server,
+    parts: &Parts,
+    peer: &[CertificateDer<'static>],
+) -> Result<Arc<User>, Status> {
     match server.handler.security.authn.authenticate(parts, peer) {
         Ok(user) => Ok(Arc::new(user.unwrap_or_else(User::anonymous))),
         Err(status) => {
@@ -111,7 +138,11 @@ fn attributes(user: &Arc<User>, route: &Route) -> Attributes {
         subresource: route.subresource.clone(),
         namespace: route.namespace.clone(),
         name: route.name.clone(),
-        path: if route.is_resource() { String::new() } else { route.path.clone() },
+        path: if route.is_resource() {
+            String::new()
+        } else {
+            route.path.clone()
+        },
         is_resource: route.is_resource(),
     }
 }
@@ -133,11 +164,18 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
         ["metrics"] => Ok(health::metrics(server)),
         ["api"] if form.aggregated => Ok(tagged(documents.aggregated(true), parts, form, true)),
         ["apis"] if form.aggregated => Ok(tagged(documents.aggregated(false), parts, form, true)),
-        ["api"] => json(discovery::core_versions(&format!("{}:{}", server.advertise.0, server.advertise.1))),
+        ["api"] => json(discovery::core_versions(&format!(
+            "{}:{}",
+            server.advertise.0, server.advertise.1
+        ))),
         ["apis"] => json(discovery::group_list(&documents.served)),
-        ["apis", group] => discovery::one_group(&documents.served, group).map_or(Ok(answer::no_such_path()), json),
+        ["apis", group] => {
+            discovery::one_group(&documents.served, group).map_or(Ok(answer::no_such_path()), json)
+        }
         ["api", version] => resources(server, "", version).map_or(Ok(answer::no_such_path()), json),
-        ["apis", group, version] => resources(server, group, version).map_or(Ok(answer::no_such_path()), json),
+        ["apis", group, version] => {
+            resources(server, group, version).map_or(Ok(answer::no_such_path()), json)
+        }
         [".well-known", "openid-configuration"] => {
             let oidc = server.oidc.as_ref().map(|oidc| oidc.configuration.clone());
             oidc.map_or(Ok(answer::no_such_path()), json)
@@ -162,7 +200,11 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
 }
 
 fn resources(server: &Server, group: &str, version: &str) -> Option<Vec<u8>> {
-    let served = server.documents.served.iter().find(|s| s.group == group && s.version == version);
+    let served = server
+        .documents
+        .served
+        .iter()
+        .find(|s| s.group == group && s.version == version);
     served.map(discovery::resource_list)
 }
 
@@ -177,7 +219,18 @@ fn paths(server: &Server) -> Vec<u8> {
             paths.push(format!("/apis/{}/{}", served.group, served.version));
         }
     }
-    paths.extend(["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned));
+    paths.extend(
+        [
+            "/healthz",
+            "/livez",
+            "/metrics",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/readyz",
+            "/version",
+        ]
+        .map(str::to_owned),
+    );
     paths.sort();
     paths.dedup();
     #[derive(serde::Serialize)]
@@ -190,7 +243,10 @@ fn paths(server: &Server) -> Vec<u8> {
 /// A document that clients keep by its hash.
 fn tagged(document: &documents::Document, parts: &Parts, form: Form, discovery: bool) -> Response<Body> {
     let tag = format!("\"{}\"", document.hash);
-    let known = parts.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = parts
+        .headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     let mut response = if known == Some(tag.as_str()) {
         let mut response = Response::new(answer::full(""));
         *response.status_mut() = http::StatusCode::NOT_MODIFIED;

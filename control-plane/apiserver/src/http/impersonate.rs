@@ -16,7 +16,12 @@ const EXTRA: &str = "impersonate-extra-";
 /// The user that the headers say `user` wants to be; `user` itself when they say nothing.
 pub fn user(server: &Server, user: Arc<User>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
     let all = |name: &str| -> Vec<String> {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned).collect()
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .map(str::to_owned)
+            .collect()
     };
     let (name, groups, uid) = (all(USER), all(GROUP), all(UID));
     let extra = extra(headers);
@@ -24,7 +29,9 @@ pub fn user(server: &Server, user: Arc<User>, headers: &HeaderMap) -> Result<Arc
         return if groups.is_empty() && uid.is_empty() && extra.is_empty() {
             Ok(user)
         } else {
-            Err(Status::bad_request("requested [...] without impersonating a user"))
+            Err(Status::bad_request(
+                "requested [...] without impersonating a user",
+            ))
         };
     };
     let ask = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
@@ -41,25 +48,40 @@ pub fn user(server: &Server, user: Arc<User>, headers: &HeaderMap) -> Result<Arc
             ..Attributes::default()
         })
     };
-    let account = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    let account = name
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'));
     match account {
         Some((namespace, account)) => ask("", "serviceaccounts", "", namespace, account)?,
         None => ask("", "users", "", "", &name)?,
     }
-    groups.iter().try_for_each(|group| ask("", "groups", "", "", group))?;
-    uid.iter().try_for_each(|uid| ask("authentication.k8s.io", "uids", "", "", uid))?;
+    groups
+        .iter()
+        .try_for_each(|group| ask("", "groups", "", "", group))?;
+    uid.iter()
+        .try_for_each(|uid| ask("authentication.k8s.io", "uids", "", "", uid))?;
     for (key, values) in &extra {
-        values.iter().try_for_each(|value| ask("authentication.k8s.io", "userextras", key, "", value))?;
+        values
+            .iter()
+            .try_for_each(|value| ask("authentication.k8s.io", "userextras", key, "", value))?;
     }
     let groups = groups_of(&name, account, groups);
-    Ok(Arc::new(User { name, uid: uid.into_iter().next().unwrap_or_default(), groups, extra }))
+    Ok(Arc::new(User {
+        name,
+        uid: uid.into_iter().next().unwrap_or_default(),
+        groups,
+        extra,
+    }))
 }
 
 fn extra(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
         if let (Some(key), Ok(value)) = (name.as_str().strip_prefix(EXTRA), value.to_str()) {
-            extra.entry(super::query::percent_decode(key)).or_default().push(value.to_owned());
+            extra
+                .entry(super::query::percent_decode(key))
+                .or_default()
+                .push(value.to_owned());
         }
     }
     extra
@@ -68,10 +90,20 @@ fn extra(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
 /// The groups asked for, with those that a user of that name is always in.
 fn groups_of(name: &str, account: Option<(&str, &str)>, mut groups: Vec<String>) -> Vec<String> {
     if let (Some((namespace, _)), true) = (account, groups.is_empty()) {
-        groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
+        groups = vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+        ];
     }
-    let always = if name == "system:anonymous" { "system:unauthenticated" } else { "system:authenticated" };
-    if !groups.iter().any(|group| group == "system:authenticated" || group == "system:unauthenticated") {
+    let always = if name == "system:anonymous" {
+        "system:unauthenticated"
+    } else {
+        "system:authenticated"
+    };
+    if !groups
+        .iter()
+        .any(|group| group == "system:authenticated" || group == "system:unauthenticated")
+    {
         groups.push(always.to_owned());
     }
     groups

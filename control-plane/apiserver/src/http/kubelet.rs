@@ -56,14 +56,21 @@ impl Where {
         let (main, init) = (names(&spec.containers), names(&spec.init_containers));
         let container = match (wished, main.as_slice()) {
             ("", [only]) if init.is_empty() => only.clone(),
-            ("", []) => return Err(Status::bad_request(format!("a container name must be specified for pod {name}"))),
+            ("", []) => {
+                return Err(Status::bad_request(format!(
+                    "a container name must be specified for pod {name}"
+                )));
+            }
             ("", _) => match object.annotation("kubectl.kubernetes.io/default-container") {
                 Some(container) if main.contains(&container) => container,
                 _ => return Err(must_choose(name, &main, &init)),
             },
             (wished, _) => {
                 let ephemeral = names(&spec.ephemeral_containers);
-                if ![&main, &init, &ephemeral].iter().any(|list| list.iter().any(|c| c == wished)) {
+                if ![&main, &init, &ephemeral]
+                    .iter()
+                    .any(|list| list.iter().any(|c| c == wished))
+                {
                     let message = format!("container {wished} is not valid for pod {name}");
                     return Err(Status::bad_request(message));
                 }
@@ -71,14 +78,22 @@ impl Where {
             }
         };
         if spec.node_name.is_empty() {
-            return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
+            return Err(Status::bad_request(format!(
+                "pod {name} does not have a host assigned"
+            )));
         }
-        Ok(Self { node: spec.node_name, container })
+        Ok(Self {
+            node: spec.node_name,
+            container,
+        })
     }
 }
 
 fn must_choose(pod: &str, main: &[String], init: &[String]) -> Status {
-    let mut message = format!("a container name must be specified for pod {pod}, choose one of: [{}]", main.join(" "));
+    let mut message = format!(
+        "a container name must be specified for pod {pod}, choose one of: [{}]",
+        main.join(" ")
+    );
     if !init.is_empty() {
         message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
     }
@@ -86,9 +101,15 @@ fn must_choose(pod: &str, main: &[String], init: &[String]) -> Status {
 }
 
 fn with_query(path: String, pairs: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> =
-        pairs.iter().map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value))).collect();
-    if pairs.is_empty() { path } else { format!("{path}?{}", pairs.join("&")) }
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value)))
+        .collect();
+    if pairs.is_empty() {
+        path
+    } else {
+        format!("{path}?{}", pairs.join("&"))
+    }
 }
 
 /// GET of `/log`.
@@ -96,16 +117,36 @@ pub async fn log(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Sta
     let query = &allowed.query;
     let pod = pod(allowed, place).await?;
     let at = Where::find(&pod, query.get("container")).map_err(|status| starting(&pod, status))?;
-    let known = ["follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
-    let pairs = query.pairs().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let known = [
+        "follow",
+        "previous",
+        "timestamps",
+        "sinceSeconds",
+        "sinceTime",
+        "tailLines",
+        "limitBytes",
+        "stream",
+    ];
+    let pairs = query
+        .pairs()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     let pairs: Vec<(&str, &str)> = pairs.filter(|(name, _)| known.contains(name)).collect();
     check_log(query)?;
-    let path = format!("/containerLogs/{}/{}/{}", place.namespace, place.name, at.container);
+    let path = format!(
+        "/containerLogs/{}/{}/{}",
+        place.namespace, place.name, at.container
+    );
     let uri = with_query(path, &pairs);
-    let request = Request::get(uri).header(header::HOST, at.node.as_str()).body(Empty::new());
+    let request = Request::get(uri)
+        .header(header::HOST, at.node.as_str())
+        .body(Empty::new());
     let mut sender = connect(&allowed.server, &at.node).await?;
     let request = request.map_err(Status::internal)?;
-    let response = sender.send_request(request).await.map_err(|e| unreachable(&at.node, &e))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|e| unreachable(&at.node, &e))?;
     let (parts, incoming) = response.into_parts();
     if parts.status != StatusCode::OK {
         return Err(refused(parts.status, incoming).await);
@@ -117,7 +158,9 @@ pub async fn log(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Sta
         std::future::ready(Ok(frame.into_data().ok()))
     });
     let mut response = Response::new(answer::streamed(pieces));
-    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
     Ok(response)
 }
 
@@ -130,13 +173,25 @@ fn check_log(query: &super::query::Query) -> Result<(), Status> {
             _ if text.is_empty() => {}
             Ok(n) if n >= least => {}
             Ok(n) => {
-                let detail = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
+                let detail = if least == 0 {
+                    "must be greater than or equal to 0"
+                } else {
+                    "must be greater than 0"
+                };
                 errors.push(api::field::Error::invalid(name, n, detail));
             }
-            Err(_) => return Err(Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))),
+            Err(_) => {
+                return Err(Status::bad_request(format!(
+                    "strconv.ParseInt: parsing {text:?}: invalid syntax"
+                )));
+            }
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("", "PodLogOptions", "", errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid("", "PodLogOptions", "", errors))
+    }
 }
 
 /// An unscheduled pod has no logs, and upstream says so by its own words.
@@ -149,28 +204,43 @@ fn starting(pod: &Object, status: Status) -> Status {
 }
 
 async fn pod(allowed: &Allowed, place: &Place) -> Result<std::sync::Arc<Object>, Status> {
-    let whole = Place { subresource: String::new(), ..place.clone() };
+    let whole = Place {
+        subresource: String::new(),
+        ..place.clone()
+    };
     allowed.server.handler.get(&whole).await
 }
 
 /// `exec`, `attach` and `portforward`: after the handshake the server only passes bytes on.
-pub async fn stream(allowed: &Allowed, place: &Place, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+pub async fn stream(
+    allowed: &Allowed,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
     let pod = pod(allowed, place).await?;
     let headers = request.headers();
     if !headers.contains_key(header::UPGRADE) {
         return Err(Status::bad_request("Upgrade request required"));
     }
     let (node, uri) = target(allowed, place, &pod)?;
-    let mut onward = Request::builder().method(request.method()).uri(uri).header(header::HOST, node.as_str());
+    let mut onward = Request::builder()
+        .method(request.method())
+        .uri(uri)
+        .header(header::HOST, node.as_str());
     for (name, value) in headers {
-        let ours = *name == header::HOST || *name == header::AUTHORIZATION || name.as_str().starts_with("impersonate-");
+        let ours = *name == header::HOST
+            || *name == header::AUTHORIZATION
+            || name.as_str().starts_with("impersonate-");
         if !ours {
             onward = onward.header(name, value);
         }
     }
     let onward = onward.body(Empty::<Bytes>::new()).map_err(Status::internal)?;
     let mut sender = connect(&allowed.server, &node).await?;
-    let response = sender.send_request(onward).await.map_err(|e| unreachable(&node, &e))?;
+    let response = sender
+        .send_request(onward)
+        .await
+        .map_err(|e| unreachable(&node, &e))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (parts, incoming) = response.into_parts();
         return Err(refused(parts.status, incoming).await);
@@ -191,13 +261,23 @@ pub async fn stream(allowed: &Allowed, place: &Place, request: Request<Incoming>
 /// The node, and the kubelet's URL with the parameters as it names them.
 fn target(allowed: &Allowed, place: &Place, pod: &Object) -> Result<(String, String), Status> {
     let query = &allowed.query;
-    let pairs = query.pairs().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs = query
+        .pairs()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     if place.subresource == "portforward" {
-        let node = scan::scalar(pod.body(), "spec.nodeName").map_err(Status::internal)?.into_owned();
+        let node = scan::scalar(pod.body(), "spec.nodeName")
+            .map_err(Status::internal)?
+            .into_owned();
         if node.is_empty() {
-            return Err(Status::bad_request(format!("pod {} does not have a host assigned", pod.name())));
+            return Err(Status::bad_request(format!(
+                "pod {} does not have a host assigned",
+                pod.name()
+            )));
         }
-        let pairs: Vec<_> = pairs.map(|(name, value)| (if name == "ports" { "port" } else { name }, value)).collect();
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| (if name == "ports" { "port" } else { name }, value))
+            .collect();
         let path = format!("/portForward/{}/{}", place.namespace, place.name);
         return Ok((node, with_query(path, &pairs)));
     }
@@ -213,14 +293,22 @@ fn target(allowed: &Allowed, place: &Place, pod: &Object) -> Result<(String, Str
             _ => {}
         }
     }
-    if !onward.iter().any(|(name, _)| matches!(*name, "input" | "output" | "error")) {
-        return Err(Status::bad_request("you must specify at least 1 of stdin, stdout, stderr"));
+    if !onward
+        .iter()
+        .any(|(name, _)| matches!(*name, "input" | "output" | "error"))
+    {
+        return Err(Status::bad_request(
+            "you must specify at least 1 of stdin, stdout, stderr",
+        ));
     }
     if place.subresource == "exec" && !onward.iter().any(|(name, _)| *name == "command") {
         let error = api::field::Error::required("command", "");
         return Err(Status::invalid("", "PodExecOptions", "", vec![error]));
     }
-    let path = format!("/{}/{}/{}/{}", place.subresource, place.namespace, place.name, at.container);
+    let path = format!(
+        "/{}/{}/{}/{}",
+        place.subresource, place.namespace, place.name, at.container
+    );
     Ok((at.node, with_query(path, &onward)))
 }
 
@@ -237,9 +325,14 @@ async fn connect(server: &Server, node: &str) -> Result<Sender, Status> {
         secured(server, node, stream).await
     };
     let clock = &server.handler.env.clock;
-    let stream = clock.timeout(DIAL, open).await.unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()));
+    let stream = clock
+        .timeout(DIAL, open)
+        .await
+        .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()));
     let stream = stream.map_err(|error| unreachable(node, &error))?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(node, &e))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| unreachable(node, &e))?;
     server.handler.env.tasks.spawn("kubelet-connection", async move {
         let _ = connection.with_upgrades().await;
     });
@@ -250,7 +343,9 @@ async fn secured(server: &Server, node: &str, stream: Box<dyn Duplex>) -> std::i
     let missing = || std::io::Error::other("there is no client certificate for kubelets");
     let config = server.kubelet_tls.clone().ok_or_else(missing)?;
     let name = ServerName::try_from(node.to_owned()).map_err(std::io::Error::other)?;
-    let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
+    let stream = tokio_rustls::TlsConnector::from(config)
+        .connect(name, stream)
+        .await?;
     Ok(Box::new(stream))
 }
 
@@ -260,11 +355,20 @@ fn unreachable(node: &str, error: &dyn std::fmt::Display) -> Status {
 
 /// What the kubelet says instead of what was asked, under its own code.
 async fn refused(code: StatusCode, body: Incoming) -> Status {
-    let text = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
+    let text = body
+        .collect()
+        .await
+        .map(|whole| whole.to_bytes())
+        .unwrap_or_default();
     let message = String::from_utf8_lossy(&text).trim().to_owned();
     match code.as_u16() {
         400 => Status::bad_request(message),
-        404 => Status { code: 404, reason: "NotFound".to_owned(), message, details: None },
+        404 => Status {
+            code: 404,
+            reason: "NotFound".to_owned(),
+            message,
+            details: None,
+        },
         _ => Status::internal(message),
     }
 }

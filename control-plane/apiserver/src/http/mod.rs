@@ -65,7 +65,10 @@ impl Server {
             match accepted {
                 Ok((stream, _)) => {
                     let (server, acceptor) = (self.clone(), acceptor.clone());
-                    tasks.spawn("connection", async move { server.serve_tls(stream, acceptor).await });
+                    tasks.spawn(
+                        "connection",
+                        async move { server.serve_tls(stream, acceptor).await },
+                    );
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: leave the others time to end.
@@ -78,10 +81,18 @@ impl Server {
 
     async fn serve_tls(self: &Arc<Self>, stream: TcpStream, acceptor: TlsAcceptor) {
         let _ = stream.set_nodelay(true);
-        let hello = self.handler.env.clock.timeout(HANDSHAKE, acceptor.accept(stream)).await;
+        let hello = self
+            .handler
+            .env
+            .clock
+            .timeout(HANDSHAKE, acceptor.accept(stream))
+            .await;
         let Some(Ok(stream)) = hello else { return };
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let peer = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        let peer = chain
+            .iter()
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
         self.serve_stream(stream, peer).await;
     }
 
@@ -97,9 +108,18 @@ impl Server {
             async move { Ok::<_, Infallible>(flow::answer(server, peer, request).await) }
         });
         let mut builder = auto::Builder::new(Spawner(self.handler.env.tasks.clone()));
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(32));
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
-        if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(32));
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS);
+        if let Err(error) = builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .await
+        {
             tracing::debug!(error, "connection ended");
         }
     }

@@ -33,7 +33,12 @@ const ACCEPTED: &str = "application/json, application/yaml";
 
 /// Reads the headers, and `pretty` and `includeObject` of the query.
 pub fn form(headers: &HeaderMap, query: &super::query::Query) -> Result<Form, Status> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     let include = match query.get("includeObject") {
         "None" => Include::None,
         "Object" => Include::Object,
@@ -42,9 +47,17 @@ pub fn form(headers: &HeaderMap, query: &super::query::Query) -> Result<Form, St
     let mut form = choose(text(header::ACCEPT), include)?;
     let agent = text(header::USER_AGENT);
     // Upstream indents for people at a terminal or browser.
-    let person = ["curl", "Wget", "Mozilla/5.0"].iter().any(|a| agent.starts_with(a));
-    form.pretty = if query.get("pretty").is_empty() { person } else { query.flag("pretty") };
-    form.gzip = text(header::ACCEPT_ENCODING).split(',').any(|e| e.trim().split(';').next() == Some("gzip"));
+    let person = ["curl", "Wget", "Mozilla/5.0"]
+        .iter()
+        .any(|a| agent.starts_with(a));
+    form.pretty = if query.get("pretty").is_empty() {
+        person
+    } else {
+        query.flag("pretty")
+    };
+    form.gzip = text(header::ACCEPT_ENCODING)
+        .split(',')
+        .any(|e| e.trim().split(';').next() == Some("gzip"));
     Ok(form)
 }
 
@@ -52,7 +65,10 @@ fn choose(accept: &str, include: Include) -> Result<Form, Status> {
     if accept.trim().is_empty() {
         return Ok(Form::default());
     }
-    accept.split(',').find_map(|clause| accepted(clause, include)).ok_or_else(|| Status::not_acceptable(ACCEPTED))
+    accept
+        .split(',')
+        .find_map(|clause| accepted(clause, include))
+        .ok_or_else(|| Status::not_acceptable(ACCEPTED))
 }
 
 fn accepted(clause: &str, include: Include) -> Option<Form> {
@@ -63,12 +79,22 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
         _ => return None,
     };
     let parameters: Vec<(&str, &str)> = parts.filter_map(|p| p.split_once('=')).collect();
-    let get = |name| parameters.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| *value);
-    let mut form = Form { text, ..Form::default() };
+    let get = |name| {
+        parameters
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map_or("", |(_, value)| *value)
+    };
+    let mut form = Form {
+        text,
+        ..Form::default()
+    };
     match (get("as"), get("g"), get("v")) {
         ("", _, _) => {}
         ("Table", "meta.k8s.io", "v1") => form.shape = Shape::Table(include),
-        ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => form.shape = Shape::Partial,
+        ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => {
+            form.shape = Shape::Partial
+        }
         ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => form.aggregated = true,
         _ => return None,
     }
@@ -82,11 +108,18 @@ mod tests {
     #[test]
     fn the_first_form_that_can_be_made_is_chosen() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(choose(kubectl, Include::Metadata).unwrap().shape, Shape::Table(Include::Metadata));
+        assert_eq!(
+            choose(kubectl, Include::Metadata).unwrap().shape,
+            Shape::Table(Include::Metadata)
+        );
         let typed = "application/vnd.kubernetes.protobuf,application/json";
         assert_eq!(choose(typed, Include::None).unwrap(), Form::default());
-        assert_eq!(choose("application/yaml", Include::None).unwrap().text, Text::Yaml);
-        let old = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+        assert_eq!(
+            choose("application/yaml", Include::None).unwrap().text,
+            Text::Yaml
+        );
+        let old =
+            "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
         assert!(!choose(old, Include::None).unwrap().aggregated);
         assert_eq!(choose("text/html", Include::None).unwrap_err().code, 406);
     }

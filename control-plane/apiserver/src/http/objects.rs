@@ -37,17 +37,22 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
         }
         let body = object_body(request).await?;
         let call = call(&allowed, of.namespaced)?;
-        let outcome = subresources::create_virtual(&allowed.server, of, &allowed.route.namespace, &call, &body).await?;
+        let outcome =
+            subresources::create_virtual(&allowed.server, of, &allowed.route.namespace, &call, &body).await?;
         return Ok(written(&allowed, None, outcome));
     }
-    let Some(place) = place(&allowed) else { return Ok(answer::no_such_path()) };
+    let Some(place) = place(&allowed) else {
+        return Ok(answer::no_such_path());
+    };
     if !place.subresource.is_empty() && place.row().subresource(&place.subresource).is_none() {
         return Err(Status::no_such_path());
     }
     let verb = route.verb;
     match (verb, place.subresource.as_str()) {
         ("get", "log") => kubelet::log(&allowed, &place).await,
-        ("get" | "create", "exec" | "attach" | "portforward") => kubelet::stream(&allowed, &place, request).await,
+        ("get" | "create", "exec" | "attach" | "portforward") => {
+            kubelet::stream(&allowed, &place, request).await
+        }
         ("get", _) => get(&allowed, &place).await,
         ("list", "") => list(&allowed, &place).await,
         ("watch", "") => watch(&allowed, &place).await,
@@ -63,7 +68,9 @@ fn place(allowed: &Allowed) -> Option<Place> {
     let places = &allowed.server.handler.places;
     let collection = matches!(route.verb, "list" | "watch" | "deletecollection");
     let name = if collection { "" } else { &route.name };
-    let mut place = places.find(&route.gvr, &route.namespace, name, &route.subresource).ok()?;
+    let mut place = places
+        .find(&route.gvr, &route.namespace, name, &route.subresource)
+        .ok()?;
     if place.row().namespaced {
         let everywhere = route.namespace.is_empty() && !(collection || route.verb == "create");
         return (!everywhere).then_some(place);
@@ -85,12 +92,20 @@ fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
         version: route.gvr.version.to_string(),
         resource: route.gvr.resource.to_string(),
         subresource: route.subresource.clone(),
-        namespace: if namespaced { route.namespace.clone() } else { String::new() },
+        namespace: if namespaced {
+            route.namespace.clone()
+        } else {
+            String::new()
+        },
         name: route.name.clone(),
         path: String::new(),
         is_resource: true,
     };
-    Ok(Call { attributes, dry_run: allowed.query.dry_run()?, validation: allowed.query.validation()? })
+    Ok(Call {
+        attributes,
+        dry_run: allowed.query.dry_run()?,
+        validation: allowed.query.validation()?,
+    })
 }
 
 async fn object_body(request: Request<Incoming>) -> Result<bytes::Bytes, Status> {
@@ -114,7 +129,11 @@ async fn get(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status>
 }
 
 async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
-    let page = allowed.server.handler.list(place, &allowed.query.list(place)?).await?;
+    let page = allowed
+        .server
+        .handler
+        .list(place, &allowed.query.list(place)?)
+        .await?;
     let text = shaper(allowed, place, allowed.form.shape).list(&page);
     Ok(answer::json(200, text, allowed.form))
 }
@@ -128,16 +147,33 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
         let error = api::field::Error::forbidden("resourceVersionMatch", why);
         return Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![error]));
     }
+    let mut selection = query.selection(place)?;
+    if !allowed.route.name.is_empty() {
+        // Only that one was asked for, and only that one is allowed.
+        selection
+            .fields
+            .0
+            .push(("metadata.name".to_owned(), true, allowed.route.name.clone()));
+    }
     let watch = WatchQuery {
-        selection: query.selection(place)?,
+        selection,
         resource_version: query.resource_version()?,
         send_initial,
     };
     let random = WATCH_AT_LEAST + server.handler.env.random.below(WATCH_AT_LEAST);
     let timeout = Duration::from_secs(query.timeout_seconds()?.filter(|s| *s > 0).unwrap_or(random));
     let watcher = server.handler.watch(place, watch).await?;
-    let options = stream::Options { bookmarks, initial: send_initial, timeout };
-    let frames = stream::frames(server.clone(), watcher, shaper(allowed, place, allowed.form.shape), &options);
+    let options = stream::Options {
+        bookmarks,
+        initial: send_initial,
+        timeout,
+    };
+    let frames = stream::frames(
+        server.clone(),
+        watcher,
+        shaper(allowed, place, allowed.form.shape),
+        &options,
+    );
     let mut response = Response::new(answer::streamed(frames));
     let kind = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
@@ -146,7 +182,11 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
     Ok(response)
 }
 
-async fn write(allowed: &Allowed, place: &Place, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+async fn write(
+    allowed: &Allowed,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
     if place.row().namespaced && place.namespace.is_empty() {
         return Err(Status::method_not_allowed());
     }
@@ -164,7 +204,9 @@ async fn write(allowed: &Allowed, place: &Place, request: Request<Incoming>) -> 
             Write::Patch(kind, patch)
         }
         _ => {
-            let (options, dry_run) = allowed.query.delete_options(&delete_body(&parts.headers, bytes)?)?;
+            let (options, dry_run) = allowed
+                .query
+                .delete_options(&delete_body(&parts.headers, bytes)?)?;
             call.dry_run = dry_run;
             Write::Delete(options)
         }
@@ -175,7 +217,11 @@ async fn write(allowed: &Allowed, place: &Place, request: Request<Incoming>) -> 
 
 /// The options of a delete may come without a content type, or in one that is not read; then they are JSON.
 fn delete_body(headers: &http::HeaderMap, bytes: bytes::Bytes) -> Result<bytes::Bytes, Status> {
-    if bytes.is_empty() { Ok(bytes) } else { body::object(headers, bytes) }
+    if bytes.is_empty() {
+        Ok(bytes)
+    } else {
+        body::object(headers, bytes)
+    }
 }
 
 async fn delete_collection(
@@ -189,10 +235,16 @@ async fn delete_collection(
     let mut call = call(allowed, true)?;
     let (parts, incoming) = request.into_parts();
     let bytes = body::read(&parts.headers, incoming).await?;
-    let (options, dry_run) = allowed.query.delete_options(&delete_body(&parts.headers, bytes)?)?;
+    let (options, dry_run) = allowed
+        .query
+        .delete_options(&delete_body(&parts.headers, bytes)?)?;
     call.dry_run = dry_run;
     let query = allowed.query.list(place)?;
-    let page = allowed.server.handler.delete_collection(place, &call, &query, &options).await?;
+    let page = allowed
+        .server
+        .handler
+        .delete_collection(place, &call, &query, &options)
+        .await?;
     let text = shaper(allowed, place, allowed.form.shape).list(&page);
     Ok(answer::json(200, text, allowed.form))
 }
@@ -201,16 +253,24 @@ async fn delete_collection(
 fn written(allowed: &Allowed, place: Option<&Place>, outcome: Outcome) -> Response<Body> {
     let code = if outcome.did == Did::Created { 201 } else { 200 };
     let object = match (place, &outcome.did) {
-        (Some(place), Did::Deleted) if allowed.route.verb == "delete" => deleted(place, &outcome).unwrap_or(outcome.object),
+        (Some(place), Did::Deleted) if allowed.route.verb == "delete" => {
+            deleted(place, &outcome).unwrap_or(outcome.object)
+        }
         _ => outcome.object,
     };
     let text = match (place, allowed.form.shape) {
         // Other shapes are made from the stored form.
         (Some(place), shape)
-            if shape != Shape::Object && object.kind() == place.row().kind && place.served().from_hub.is_none() =>
+            if shape != Shape::Object
+                && object.kind() == place.row().kind
+                && place.served().from_hub.is_none() =>
         {
-            let held = crate::cache::Held::parse(place.row(), object.body().clone(), object.resource_version());
-            held.map_or_else(|_| object.to_json().to_vec(), |held| shaper(allowed, place, shape).one(&held))
+            let held =
+                crate::cache::Held::parse(place.row(), object.body().clone(), object.resource_version());
+            held.map_or_else(
+                |_| object.to_json().to_vec(),
+                |held| shaper(allowed, place, shape).one(&held),
+            )
         }
         _ => object.to_json().to_vec(),
     };

@@ -53,7 +53,12 @@ impl Query {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             (decode(name), decode(value))
         };
-        Self(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+        Self(
+            text.split('&')
+                .filter(|part| !part.is_empty())
+                .map(pair)
+                .collect(),
+        )
     }
 
     /// All parameters.
@@ -63,24 +68,33 @@ impl Query {
 
     /// The first value of `name`; empty if there is none.
     pub fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// All values of `name`.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether `name` is given and not `false` or `0`.
     pub fn flag(&self, name: &str) -> bool {
-        self.0.iter().any(|(n, value)| n == name && !matches!(value.as_str(), "false" | "0"))
+        self.0
+            .iter()
+            .any(|(n, value)| n == name && !matches!(value.as_str(), "false" | "0"))
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Status> {
         match self.get(name) {
             "" => Ok(None),
             text => {
-                let bad = |_| Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
+                let bad =
+                    |_| Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"));
                 text.parse().map(Some).map_err(bad)
             }
         }
@@ -91,7 +105,11 @@ impl Query {
         match self.get("resourceVersion") {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                let error = field::Error::invalid("resourceVersion", text, format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+                let error = field::Error::invalid(
+                    "resourceVersion",
+                    text,
+                    format!("strconv.ParseUint: parsing {text:?}: invalid syntax"),
+                );
                 Status::invalid("meta.k8s.io", "ListOptions", "", vec![error])
             }),
         }
@@ -104,7 +122,12 @@ impl Query {
 
     /// Selectors over the collection at `place`.
     pub fn selection(&self, place: &Place) -> Result<Selection, Status> {
-        Selection::parse(place.row(), &place.namespace, self.get("labelSelector"), self.get("fieldSelector"))
+        Selection::parse(
+            place.row(),
+            &place.namespace,
+            self.get("labelSelector"),
+            self.get("fieldSelector"),
+        )
     }
 
     /// A list.
@@ -114,7 +137,11 @@ impl Query {
             "Exact" => Match::Exact,
             "NotOlderThan" => Match::NotOlderThan,
             other => {
-                let error = field::Error::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan", ""]);
+                let error = field::Error::not_supported(
+                    "resourceVersionMatch",
+                    other,
+                    &["Exact", "NotOlderThan", ""],
+                );
                 return Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![error]));
             }
         };
@@ -136,7 +163,8 @@ impl Query {
     pub fn validation(&self) -> Result<Validation, Status> {
         let text = self.get("fieldValidation");
         Validation::parse(text).ok_or_else(|| {
-            let error = field::Error::not_supported("fieldValidation", text, &["", "Ignore", "Strict", "Warn"]);
+            let error =
+                field::Error::not_supported("fieldValidation", text, &["", "Ignore", "Strict", "Warn"]);
             Status::invalid("meta.k8s.io", "CreateOptions", "", vec![error])
         })
     }

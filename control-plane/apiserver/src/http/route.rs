@@ -26,8 +26,15 @@ pub struct Route {
 impl Route {
     /// Reads method, path and query.
     pub fn parse(method: &Method, path: &str, query: &Query) -> Self {
-        let mut route = Self { path: path.to_owned(), ..Self::default() };
-        let parts: Vec<String> = path.split('/').filter(|p| !p.is_empty()).map(super::query::percent_decode).collect();
+        let mut route = Self {
+            path: path.to_owned(),
+            ..Self::default()
+        };
+        let parts: Vec<String> = path
+            .split('/')
+            .filter(|p| !p.is_empty())
+            .map(super::query::percent_decode)
+            .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let (group, version, rest) = match parts.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
@@ -78,7 +85,11 @@ impl Route {
 
     /// Whether the answer may take as long as it likes.
     pub fn is_long(&self) -> bool {
-        self.verb == "watch" || matches!(self.subresource.as_str(), "log" | "exec" | "attach" | "portforward" | "proxy")
+        self.verb == "watch"
+            || matches!(
+                self.subresource.as_str(),
+                "log" | "exec" | "attach" | "portforward" | "proxy"
+            )
     }
 }
 
@@ -122,14 +133,46 @@ mod tests {
     fn urls_are_read_as_upstream_reads_them() {
         for (method, url, expected) in [
             (Method::GET, "/api/v1/pods", "list /v1/pods ns= name= sub="),
-            (Method::GET, "/api/v1/namespaces/a/pods?watch=1", "watch /v1/pods ns=a name= sub="),
-            (Method::POST, "/api/v1/namespaces/a/pods/b/binding", "create /v1/pods ns=a name=b sub=binding"),
-            (Method::PUT, "/api/v1/namespaces/a/finalize", "update /v1/namespaces ns=a name=a sub=finalize"),
-            (Method::GET, "/api/v1/namespaces/a", "get /v1/namespaces ns=a name=a sub="),
-            (Method::GET, "/api/v1/namespaces", "list /v1/namespaces ns= name= sub="),
-            (Method::DELETE, "/apis/apps/v1/namespaces/a/deployments", "deletecollection apps/v1/deployments ns=a name= sub="),
-            (Method::PATCH, "/apis/apps/v1/namespaces/a/deployments/b/scale", "patch apps/v1/deployments ns=a name=b sub=scale"),
-            (Method::GET, "/api/v1/pods?fieldSelector=metadata.name%3Dx", "list /v1/pods ns= name=x sub="),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a/pods?watch=1",
+                "watch /v1/pods ns=a name= sub=",
+            ),
+            (
+                Method::POST,
+                "/api/v1/namespaces/a/pods/b/binding",
+                "create /v1/pods ns=a name=b sub=binding",
+            ),
+            (
+                Method::PUT,
+                "/api/v1/namespaces/a/finalize",
+                "update /v1/namespaces ns=a name=a sub=finalize",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a",
+                "get /v1/namespaces ns=a name=a sub=",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces",
+                "list /v1/namespaces ns= name= sub=",
+            ),
+            (
+                Method::DELETE,
+                "/apis/apps/v1/namespaces/a/deployments",
+                "deletecollection apps/v1/deployments ns=a name= sub=",
+            ),
+            (
+                Method::PATCH,
+                "/apis/apps/v1/namespaces/a/deployments/b/scale",
+                "patch apps/v1/deployments ns=a name=b sub=scale",
+            ),
+            (
+                Method::GET,
+                "/api/v1/pods?fieldSelector=metadata.name%3Dx",
+                "list /v1/pods ns= name=x sub=",
+            ),
             (Method::GET, "/apis/apps/v1", "get // ns= name= sub="),
         ] {
             let r = route(method, url);

@@ -25,7 +25,12 @@ pub struct Shaper {
 impl Shaper {
     /// For the resource and version of `place`.
     pub fn new(place: &Place, shape: Shape, now: Timestamp) -> Self {
-        Self { row: place.row(), version: place.version, now, shape }
+        Self {
+            row: place.row(),
+            version: place.version,
+            now,
+            shape,
+        }
     }
 
     /// One object.
@@ -35,14 +40,23 @@ impl Shaper {
         match self.shape {
             Shape::Object => object.write_json(None, &mut out),
             Shape::Partial => partial(object, &mut out),
-            Shape::Table(include) => self.table(&[held], include, &version_meta(object.resource_version()), &mut out),
+            Shape::Table(include) => self.table(
+                &[held],
+                include,
+                &version_meta(object.resource_version()),
+                &mut out,
+            ),
         }
         out
     }
 
     /// A list.
     pub fn list(&self, page: &Page) -> Vec<u8> {
-        let size: usize = page.items.iter().map(|held| held.version(self.version).body().len() + 64).sum();
+        let size: usize = page
+            .items
+            .iter()
+            .map(|held| held.version(self.version).body().len() + 64)
+            .sum();
         let mut out = Vec::with_capacity(size + 256);
         let meta = list_meta(page);
         let head = match self.shape {
@@ -51,13 +65,19 @@ impl Shaper {
                 self.table(&items, include, &meta, &mut out);
                 return out;
             }
-            Shape::Partial => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
+            Shape::Partial => (
+                "PartialObjectMetadataList".to_owned(),
+                "meta.k8s.io/v1".to_owned(),
+            ),
             Shape::Object => {
                 let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
                 (format!("{}List", self.row.kind), version)
             }
         };
-        let head = format!(r#"{{"kind":"{}","apiVersion":"{}","metadata":{meta},"items":["#, head.0, head.1);
+        let head = format!(
+            r#"{{"kind":"{}","apiVersion":"{}","metadata":{meta},"items":["#,
+            head.0, head.1
+        );
         out.extend_from_slice(head.as_bytes());
         for (index, held) in page.items.iter().enumerate() {
             if index > 0 {
@@ -83,7 +103,11 @@ impl Shaper {
 
     /// A bookmark; `initial_end` marks the end of the state at the start.
     pub fn bookmark(&self, revision: u64, initial_end: bool) -> Bytes {
-        let mark = if initial_end { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
+        let mark = if initial_end {
+            r#","annotations":{"k8s.io/initial-events-end":"true"}"#
+        } else {
+            ""
+        };
         let meta = format!(r#"{{"resourceVersion":"{revision}"{mark}}}"#);
         let object = match self.shape {
             Shape::Table(_) => {
@@ -92,11 +116,16 @@ impl Shaper {
                 String::from_utf8_lossy(&table).into_owned()
             }
             Shape::Partial => {
-                format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{meta}}}"#)
+                format!(
+                    r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{meta}}}"#
+                )
             }
             Shape::Object => {
                 let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
-                format!(r#"{{"kind":"{}","apiVersion":"{version}","metadata":{meta}}}"#, self.row.kind)
+                format!(
+                    r#"{{"kind":"{}","apiVersion":"{version}","metadata":{meta}}}"#,
+                    self.row.kind
+                )
             }
         };
         format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").into()

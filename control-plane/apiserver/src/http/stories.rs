@@ -28,7 +28,9 @@ impl Http {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let serving = server.clone();
         let tasks = server.handler.env.tasks.clone();
-        tasks.spawn("test-connection", async move { serving.serve_stream(theirs, Vec::new()).await });
+        tasks.spawn("test-connection", async move {
+            serving.serve_stream(theirs, Vec::new()).await
+        });
         let (sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
         tasks.spawn("test-client", async move {
             let _ = connection.with_upgrades().await;
@@ -36,7 +38,13 @@ impl Http {
         Self { sender }
     }
 
-    async fn send(&mut self, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> http::Response<Incoming> {
+    async fn send(
+        &mut self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> http::Response<Incoming> {
         let mut request = Request::builder().method(method).uri(url).header("host", "test");
         if !headers.iter().any(|(name, _)| *name == "authorization") {
             request = request.header("authorization", "Bearer admin");
@@ -54,7 +62,11 @@ impl Http {
         let (parts, body) = response.into_parts();
         let text = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&text).into_owned();
-        Answer { code: parts.status.as_u16(), headers: parts.headers, text }
+        Answer {
+            code: parts.status.as_u16(),
+            headers: parts.headers,
+            text,
+        }
     }
 
     async fn get(&mut self, url: &str) -> Answer {
@@ -71,7 +83,11 @@ async fn lines(body: &mut Incoming, count: usize) -> Vec<String> {
     let mut text = String::new();
     while text.lines().count() < count || !text.ends_with('\n') {
         let next = tokio::time::timeout(Duration::from_secs(7200), body.frame());
-        let frame = next.await.expect("a frame of the watch").expect("the watch goes on").unwrap();
+        let frame = next
+            .await
+            .expect("a frame of the watch")
+            .expect("the watch goes on")
+            .unwrap();
         text.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
     }
     text.lines().map(str::to_owned).collect()
@@ -84,24 +100,57 @@ async fn objects_over_http() {
     let made = http.make("a").await;
     assert_eq!(made.code, 201, "{}", made.text);
     let yaml = "apiVersion: test.io/v1\nkind: Widget\nmetadata:\n  name: b\nspec:\n  x: 1\n";
-    let made = http.ask("POST", WIDGETS, &[("content-type", "application/yaml")], yaml).await;
+    let made = http
+        .ask("POST", WIDGETS, &[("content-type", "application/yaml")], yaml)
+        .await;
     assert_eq!(made.code, 201, "{}", made.text);
-    let as_yaml = http.ask("GET", &format!("{WIDGETS}/b"), &[("accept", "application/yaml")], "").await;
+    let as_yaml = http
+        .ask(
+            "GET",
+            &format!("{WIDGETS}/b"),
+            &[("accept", "application/yaml")],
+            "",
+        )
+        .await;
     assert!(as_yaml.text.contains("\n  name: b\n"), "{}", as_yaml.text);
     let list = http.get(&format!("{WIDGETS}?limit=1")).await;
-    assert!(list.text.starts_with(r#"{"kind":"WidgetList","apiVersion":"test.io/v1","metadata":{"resourceVersion":""#));
+    assert!(
+        list.text
+            .starts_with(r#"{"kind":"WidgetList","apiVersion":"test.io/v1","metadata":{"resourceVersion":""#)
+    );
     assert!(list.text.contains(r#""remainingItemCount":1"#));
-    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")];
+    let table = [(
+        "accept",
+        "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+    )];
     let table = http.ask("GET", WIDGETS, &table, "").await;
-    assert!(table.text.contains(r#""kind":"Table""#) && table.text.contains(r#"{"cells":["a"],"object":{"kind":"PartialObjectMetadata""#));
-    let partial = [("accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")];
+    assert!(
+        table.text.contains(r#""kind":"Table""#)
+            && table
+                .text
+                .contains(r#"{"cells":["a"],"object":{"kind":"PartialObjectMetadata""#)
+    );
+    let partial = [(
+        "accept",
+        "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    )];
     let partial = http.ask("GET", &format!("{WIDGETS}/b"), &partial, "").await;
     assert!(!partial.text.contains("spec") && partial.text.contains("PartialObjectMetadata"));
     let gone = http.ask("DELETE", &format!("{WIDGETS}/a"), &[], "").await;
-    assert!(gone.text.contains(r#""status":"Success","details":{"name":"a","group":"test.io","kind":"widgets","uid":""#), "{}", gone.text);
+    assert!(
+        gone.text.contains(
+            r#""status":"Success","details":{"name":"a","group":"test.io","kind":"widgets","uid":""#
+        ),
+        "{}",
+        gone.text
+    );
     let missing = http.get(&format!("{WIDGETS}/a")).await;
     assert_eq!(missing.code, 404);
-    assert!(missing.text.contains(r#""message":"widgets.test.io \"a\" not found","reason":"NotFound""#));
+    assert!(
+        missing
+            .text
+            .contains(r#""message":"widgets.test.io \"a\" not found","reason":"NotFound""#)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,29 +158,65 @@ async fn bad_requests_get_upstreams_answers() {
     let (server, _env) = fixture::server().await;
     let mut http = Http::new(&server).await;
     let nowhere = http.get("/apis/nope/v1/things").await;
-    assert_eq!((nowhere.code, nowhere.text.as_str()), (404, "404 page not found\n"));
-    let nobody = http.ask("GET", WIDGETS, &[("authorization", "Bearer nobody")], "").await;
+    assert_eq!(
+        (nowhere.code, nowhere.text.as_str()),
+        (404, "404 page not found\n")
+    );
+    let nobody = http
+        .ask("GET", WIDGETS, &[("authorization", "Bearer nobody")], "")
+        .await;
     assert_eq!(nobody.code, 403);
     assert!(nobody.text.contains(r#"User \"nobody\" cannot list resource \"widgets\" in API group \"test.io\" in the namespace \"default\""#));
-    let bad = http.ask("GET", WIDGETS, &[("authorization", "Bearer bad")], "").await;
+    let bad = http
+        .ask("GET", WIDGETS, &[("authorization", "Bearer bad")], "")
+        .await;
     assert_eq!(bad.code, 401);
-    let cbor = http.ask("POST", WIDGETS, &[("content-type", "application/cbor")], "k8s").await;
+    let cbor = http
+        .ask("POST", WIDGETS, &[("content-type", "application/cbor")], "k8s")
+        .await;
     assert_eq!(cbor.code, 415);
-    let broken = http.ask("POST", WIDGETS, &[("content-type", "application/json")], "{").await;
+    let broken = http
+        .ask("POST", WIDGETS, &[("content-type", "application/json")], "{")
+        .await;
     assert_eq!(broken.code, 400, "{}", broken.text);
     let large = " ".repeat((3 << 20) + 1);
     let large = http.ask("POST", WIDGETS, &[], &large).await;
     assert_eq!(large.code, 413);
     assert!(large.text.contains("Request entity too large: limit is 3145728"));
     let mut http = Http::new(&server).await;
-    let patch = http.ask("PATCH", &format!("{WIDGETS}/x"), &[("content-type", "text/plain")], "{}").await;
+    let patch = http
+        .ask(
+            "PATCH",
+            &format!("{WIDGETS}/x"),
+            &[("content-type", "text/plain")],
+            "{}",
+        )
+        .await;
     assert_eq!(patch.code, 415);
     let twice = r#"{"metadata":{"name":"x","name":"y"}}"#;
-    let strict = http.ask("POST", &format!("{WIDGETS}?fieldValidation=Strict"), &[], twice).await;
-    assert!(strict.text.contains(r#"strict decoding error: duplicate field \"metadata.name\""#), "{}", strict.text);
+    let strict = http
+        .ask("POST", &format!("{WIDGETS}?fieldValidation=Strict"), &[], twice)
+        .await;
+    assert!(
+        strict
+            .text
+            .contains(r#"strict decoding error: duplicate field \"metadata.name\""#),
+        "{}",
+        strict.text
+    );
     let warned = http.ask("POST", WIDGETS, &[], twice).await;
-    assert_eq!(warned.headers["warning"], r#"299 - "duplicate field \"metadata.name\"""#);
-    let dry = http.ask("POST", &format!("{WIDGETS}?dryRun=All"), &[], r#"{"metadata":{"name":"dry"}}"#).await;
+    assert_eq!(
+        warned.headers["warning"],
+        r#"299 - "duplicate field \"metadata.name\"""#
+    );
+    let dry = http
+        .ask(
+            "POST",
+            &format!("{WIDGETS}?dryRun=All"),
+            &[],
+            r#"{"metadata":{"name":"dry"}}"#,
+        )
+        .await;
     assert_eq!(dry.code, 201);
     assert_eq!(http.get(&format!("{WIDGETS}/dry")).await.code, 404);
     let method = http.ask("POST", &format!("{WIDGETS}/x"), &[], "{}").await;
@@ -143,21 +228,42 @@ async fn a_watch_is_a_stream_of_frames() {
     let (server, _env) = fixture::server().await;
     let mut http = Http::new(&server).await;
     http.make("a").await;
-    let url = format!("{WIDGETS}?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+    let url = format!(
+        "{WIDGETS}?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    );
     let mut watching = Http::new(&server).await;
     let mut watch = watching.send("GET", &url, &[], "").await.into_body();
     let first = lines(&mut watch, 2).await;
-    assert!(first[0].starts_with(r#"{"type":"ADDED","object":{"apiVersion":"test.io/v1","kind":"Widget""#), "{}", first[0]);
-    assert!(first[1].contains(r#""type":"BOOKMARK""#) && first[1].contains(r#""k8s.io/initial-events-end":"true""#));
+    assert!(
+        first[0].starts_with(r#"{"type":"ADDED","object":{"apiVersion":"test.io/v1","kind":"Widget""#),
+        "{}",
+        first[0]
+    );
+    assert!(
+        first[1].contains(r#""type":"BOOKMARK""#)
+            && first[1].contains(r#""k8s.io/initial-events-end":"true""#)
+    );
     http.make("b").await;
     http.ask("DELETE", &format!("{WIDGETS}/b"), &[], "").await;
     let next = lines(&mut watch, 2).await;
     assert!(next[0].starts_with(r#"{"type":"ADDED""#) && next[1].starts_with(r#"{"type":"DELETED""#));
-    let old = http.get(&format!("{WIDGETS}?watch=1&resourceVersion=1&timeoutSeconds=1")).await;
+    let old = http
+        .get(&format!("{WIDGETS}?watch=1&resourceVersion=1&timeoutSeconds=1"))
+        .await;
     assert_eq!(old.code, 200, "the ring still holds it");
     server.handler.cache("test.io", "widgets").unwrap().forget_all();
-    let old = http.get(&format!("{WIDGETS}?watch=1&resourceVersion=1&timeoutSeconds=1")).await;
+    let old = http
+        .get(&format!("{WIDGETS}?watch=1&resourceVersion=1&timeoutSeconds=1"))
+        .await;
     assert_eq!(old.code, 410);
+    http.make("c").await;
+    let one = http.get(&format!("{WIDGETS}/c?watch=1&timeoutSeconds=5")).await;
+    assert_eq!(
+        one.text.lines().count(),
+        1,
+        "a watch of one object tells of no other"
+    );
+    http.ask("DELETE", &format!("{WIDGETS}/c"), &[], "").await;
     let short = http.get(&format!("{WIDGETS}?watch=1&timeoutSeconds=5")).await;
     assert_eq!(short.text.lines().count(), 1, "it ends with its time");
 }
@@ -167,36 +273,87 @@ async fn discovery_and_documents() {
     let (server, _env) = fixture::server().await;
     let mut http = Http::new(&server).await;
     let groups = http.get("/apis").await;
-    assert!(groups.text.contains(r#""preferredVersion":{"groupVersion":"test.io/v1","version":"v1"}"#), "{}", groups.text);
+    assert!(
+        groups
+            .text
+            .contains(r#""preferredVersion":{"groupVersion":"test.io/v1","version":"v1"}"#),
+        "{}",
+        groups.text
+    );
     let resources = http.get("/apis/test.io/v1").await;
     assert!(resources.text.contains(r#""name":"widgets/scale","singularName":"","namespaced":true,"group":"autoscaling","version":"v1","kind":"Scale""#), "{}", resources.text);
-    let accept = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json")];
+    let accept = [(
+        "accept",
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json",
+    )];
     let aggregated = http.ask("GET", "/apis", &accept, "").await;
     assert!(aggregated.text.contains(r#""subresource":"status""#));
     let tag = aggregated.headers["etag"].to_str().unwrap().to_owned();
-    let again = http.ask("GET", "/apis", &[accept[0], ("if-none-match", &tag)], "").await;
+    let again = http
+        .ask("GET", "/apis", &[accept[0], ("if-none-match", &tag)], "")
+        .await;
     assert_eq!(again.code, 304);
     let index = http.get("/openapi/v3").await;
-    assert!(index.text.contains(r#""apis/test.io/v1":{"serverRelativeURL":"/openapi/v3/apis/test.io/v1?hash="#), "{}", index.text);
+    assert!(
+        index
+            .text
+            .contains(r#""apis/test.io/v1":{"serverRelativeURL":"/openapi/v3/apis/test.io/v1?hash="#),
+        "{}",
+        index.text
+    );
     assert_eq!(http.get("/openapi/v3/apis/test.io/v1").await.code, 200);
     let version = http.get("/version").await;
     assert!(version.text.contains(r#""gitVersion":"v1.37.0+ferrokube.0.1.0""#));
     assert_eq!(http.get("/healthz").await.text, "ok");
     assert!(http.get("/readyz?verbose").await.text.contains("[+]etcd ok\n"));
-    assert!(http.get("/metrics").await.text.contains("apiserver_storage_objects"));
+    assert!(
+        http.get("/metrics")
+            .await
+            .text
+            .contains("apiserver_storage_objects")
+    );
     let review = r#"{"spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}"#;
-    let review = http.ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &[], review).await;
-    assert!(review.text.contains(r#""status":{"allowed":true,"reason":"test"}"#), "{}", review.text);
+    let review = http
+        .ask(
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            &[],
+            review,
+        )
+        .await;
+    assert!(
+        review
+            .text
+            .contains(r#""status":{"allowed":true,"reason":"test"}"#),
+        "{}",
+        review.text
+    );
     let whoami = [("impersonate-user", "jane"), ("impersonate-group", "dev")];
-    let whoami = http.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", &whoami, "{}").await;
-    assert!(whoami.text.contains(r#""userInfo":{"username":"jane","groups":["dev","system:authenticated"]}"#), "{}", whoami.text);
+    let whoami = http
+        .ask(
+            "POST",
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            &whoami,
+            "{}",
+        )
+        .await;
+    assert!(
+        whoami
+            .text
+            .contains(r#""userInfo":{"username":"jane","groups":["dev","system:authenticated"]}"#),
+        "{}",
+        whoami.text
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn large_lists_are_compressed_when_asked() {
     let (server, _env) = fixture::server().await;
     let mut http = Http::new(&server).await;
-    let body = format!(r#"{{"metadata":{{"name":"big"}},"spec":{{"x":"{}"}}}}"#, "y".repeat(200 << 10));
+    let body = format!(
+        r#"{{"metadata":{{"name":"big"}},"spec":{{"x":"{}"}}}}"#,
+        "y".repeat(200 << 10)
+    );
     assert_eq!(http.ask("POST", WIDGETS, &[], &body).await.code, 201);
     let packed = http.ask("GET", WIDGETS, &[("accept-encoding", "gzip")], "").await;
     assert_eq!(packed.headers["content-encoding"], "gzip");
@@ -218,10 +375,13 @@ impl Dial for Echo {
                 }
                 let head = String::from_utf8_lossy(&head).into_owned();
                 if head.starts_with("GET /containerLogs/default/p/c?follow=true ") {
-                    let _ = theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello\n").await;
+                    let _ = theirs
+                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello\n")
+                        .await;
                     return;
                 }
-                let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+                let switch =
+                    "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
                 let _ = theirs.write_all(switch.as_bytes()).await;
                 let first = head.lines().next().unwrap_or_default();
                 let _ = theirs.write_all(format!("{first}\n").as_bytes()).await;
@@ -245,11 +405,17 @@ async fn exec_and_logs_are_passed_to_the_kubelet() {
     let mut http = Http::new(&server).await;
     let body = r#"{"metadata":{"name":"p"},"spec":{"nodeName":"n1","containers":[{"name":"c"}]}}"#;
     http.ask("POST", WIDGETS, &[], body).await;
-    let log = http.get(&format!("{WIDGETS}/p/log?follow=true&container=c")).await;
+    let log = http
+        .get(&format!("{WIDGETS}/p/log?follow=true&container=c"))
+        .await;
     assert_eq!((log.code, log.text.as_str()), (200, "hello\n"));
     let wrong = http.get(&format!("{WIDGETS}/p/log?container=x")).await;
     assert!(wrong.text.contains("container x is not valid for pod p"));
-    let upgrade = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-protocol", "v5.channel.k8s.io")];
+    let upgrade = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-protocol", "v5.channel.k8s.io"),
+    ];
     let url = format!("{WIDGETS}/p/exec?command=sh&command=-c&stdin=true&stdout=true&tty=false");
     let response = http.send("GET", &url, &upgrade, "").await;
     assert_eq!(response.status(), 101);

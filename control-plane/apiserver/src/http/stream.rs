@@ -42,8 +42,18 @@ pub fn frames(
     options: &Options,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<> {
     let end = server.handler.env.clock.now() + options.timeout;
-    let Options { bookmarks, initial, .. } = *options;
-    let state = State { server, watcher, shaper, bookmarks, initial, end, told: 0 };
+    let Options {
+        bookmarks, initial, ..
+    } = *options;
+    let state = State {
+        server,
+        watcher,
+        shaper,
+        bookmarks,
+        initial,
+        end,
+        told: 0,
+    };
     stream::unfold(state, |mut state| async move {
         let batch = state.next().await?;
         Some((Ok(batch), state))
@@ -97,7 +107,9 @@ impl State {
             Item::Event(kind, event) => {
                 self.told = self.told.max(event.revision);
                 let shaper = self.shaper;
-                let frame = event.frame(kind, shaper.version, shaper.shape, |held| shaper.frame(kind, held));
+                let frame = event.frame(kind, shaper.version, shaper.shape, |held| {
+                    shaper.frame(kind, held)
+                });
                 batch.extend_from_slice(&frame);
             }
             Item::InitialEnd(revision) => {

@@ -78,7 +78,11 @@ fn put_fields(message: &[u8], of: usize, depth: usize, out: &mut Vec<u8>) -> Res
     let depth = depth.checked_sub(1).ok_or(WireError)?;
     let parts = parts(message)?;
     for field in table().fields(of) {
-        let values: Vec<Value<'_>> = parts.iter().filter(|(n, _)| *n == field.number).map(|(_, v)| *v).collect();
+        let values: Vec<Value<'_>> = parts
+            .iter()
+            .filter(|(n, _)| *n == field.number)
+            .map(|(_, v)| *v)
+            .collect();
         let Some(last) = values.last() else { continue };
         if field.inline {
             if let (Kind::Message(of), Value::Bytes(message)) = (&field.kind, last) {
@@ -100,7 +104,12 @@ fn put_fields(message: &[u8], of: usize, depth: usize, out: &mut Vec<u8>) -> Res
 }
 
 /// Writes the value of a field; false when JSON leaves it out.
-fn put_values(field: &Field, values: &[Value<'_>], depth: usize, out: &mut Vec<u8>) -> Result<bool, WireError> {
+fn put_values(
+    field: &Field,
+    values: &[Value<'_>],
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<bool, WireError> {
     match &field.kind {
         Kind::List(kind) => {
             out.push(b'[');
@@ -113,7 +122,9 @@ fn put_values(field: &Field, values: &[Value<'_>], depth: usize, out: &mut Vec<u
         Kind::Map(kind) => {
             out.push(b'{');
             for value in values {
-                let Value::Bytes(entry) = value else { return Err(WireError) };
+                let Value::Bytes(entry) = value else {
+                    return Err(WireError);
+                };
                 let entry = parts(entry)?;
                 separate(out, b'{');
                 put_text(text(bytes(&entry, 1))?, out);
@@ -125,7 +136,11 @@ fn put_values(field: &Field, values: &[Value<'_>], depth: usize, out: &mut Vec<u
             Ok(true)
         }
         kind => {
-            let full = values.last().map(|value| put_one(kind, value, depth, out)).transpose()?.unwrap_or(false);
+            let full = values
+                .last()
+                .map(|value| put_one(kind, value, depth, out))
+                .transpose()?
+                .unwrap_or(false);
             Ok(full || (field.always && !matches!(kind, Kind::Time | Kind::MicroTime | Kind::Raw)))
         }
     }
@@ -197,9 +212,16 @@ fn put_message(kind: &Kind, message: &[u8], depth: usize, out: &mut Vec<u8>) -> 
     match kind {
         Kind::Quantity => put_text(text(bytes(&parts, 1))?, out),
         Kind::Time | Kind::MicroTime => {
-            let time = Timestamp::new(number(&parts, 1), i32::try_from(number(&parts, 2)).map_err(|_| WireError)?);
+            let time = Timestamp::new(
+                number(&parts, 1),
+                i32::try_from(number(&parts, 2)).map_err(|_| WireError)?,
+            );
             let time = time.map_err(|_| WireError)?;
-            let form = if *kind == Kind::Time { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%6fZ" };
+            let form = if *kind == Kind::Time {
+                "%Y-%m-%dT%H:%M:%SZ"
+            } else {
+                "%Y-%m-%dT%H:%M:%S.%6fZ"
+            };
             put_text(&time.strftime(form).to_string(), out);
         }
         Kind::IntOrString if number(&parts, 1) == 0 => {
@@ -237,7 +259,11 @@ mod tests {
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let tag = u16::from(number) << 3 | 2;
-        let tag = if tag < 128 { vec![tag as u8] } else { vec![tag as u8 | 0x80, (tag >> 7) as u8] };
+        let tag = if tag < 128 {
+            vec![tag as u8]
+        } else {
+            vec![tag as u8 | 0x80, (tag >> 7) as u8]
+        };
         [tag.as_slice(), &[u8::try_from(bytes.len()).unwrap()], bytes].concat()
     }
 
@@ -247,7 +273,14 @@ mod tests {
 
     fn body(api_version: &str, kind: &str, object: &[u8]) -> Vec<u8> {
         let meta = [field(1, api_version.as_bytes()), field(2, kind.as_bytes())].concat();
-        [MAGIC, &field(1, &meta), &field(2, object), &field(3, b""), &field(4, b"")].concat()
+        [
+            MAGIC,
+            &field(1, &meta),
+            &field(2, object),
+            &field(3, b""),
+            &field(4, b""),
+        ]
+        .concat()
     }
 
     fn json(body: &[u8]) -> String {
@@ -256,8 +289,18 @@ mod tests {
 
     #[test]
     fn objects_become_what_upstream_prints() {
-        let meta = [field(1, b"c"), field(3, b""), field(8, b""), field(11, &[field(1, b"k"), field(2, b"v")].concat())];
-        let object = [field(1, &meta.concat()), field(2, &[field(1, b"a"), field(2, b"b")].concat()), int(4, 0)].concat();
+        let meta = [
+            field(1, b"c"),
+            field(3, b""),
+            field(8, b""),
+            field(11, &[field(1, b"k"), field(2, b"v")].concat()),
+        ];
+        let object = [
+            field(1, &meta.concat()),
+            field(2, &[field(1, b"a"), field(2, b"b")].concat()),
+            int(4, 0),
+        ]
+        .concat();
         let expected = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"c","labels":{"k":"v"}},"data":{"a":"b"},"immutable":false}"#;
         assert_eq!(json(&body("v1", "ConfigMap", &object)), expected);
         let source = field(2, &field(19, &field(1, &field(1, b"c"))));
@@ -268,7 +311,10 @@ mod tests {
         assert!(pod.ends_with(expected), "{pod}");
         let ports = [int(3, 80), field(4, &int(2, 80)), field(2, b"TCP")].concat();
         let service = json(&body("v1", "Service", &field(2, &field(1, &ports))));
-        assert!(service.contains(r#""ports":[{"protocol":"TCP","port":80,"targetPort":80}]"#), "{service}");
+        assert!(
+            service.contains(r#""ports":[{"protocol":"TCP","port":80,"targetPort":80}]"#),
+            "{service}"
+        );
     }
 
     #[test]

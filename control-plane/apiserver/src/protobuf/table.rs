@@ -72,7 +72,11 @@ impl Table {
     /// The type of a kind, by `group/version` and kind.
     pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<usize> {
         // Options of a delete are of every group.
-        let api_version = if kind == "DeleteOptions" { "v1" } else { api_version };
+        let api_version = if kind == "DeleteOptions" {
+            "v1"
+        } else {
+            api_version
+        };
         self.kinds.get(&(api_version, kind)).copied()
     }
 
@@ -89,7 +93,9 @@ fn read() -> Table {
     for line in TEXT.lines().skip(1) {
         if line.starts_with("type ") {
             table.types.push(Vec::new());
-        } else if let Some((api_version, kind)) = line.strip_prefix("kind ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((api_version, kind)) =
+            line.strip_prefix("kind ").and_then(|rest| rest.split_once(' '))
+        {
             table.kinds.insert((api_version, kind), table.types.len() - 1);
         } else if let (Some(field), Some(of)) = (field(line, &names), table.types.last_mut()) {
             of.push(field);
@@ -105,7 +111,13 @@ fn field(line: &'static str, names: &HashMap<&str, usize>) -> Option<Field> {
     let text = words.next()?;
     let (inline, always) = (text.starts_with('~'), text.starts_with('!'));
     let kind = kind(text.trim_start_matches(['~', '!']), names)?;
-    Some(Field { number, name, kind, always, inline })
+    Some(Field {
+        number,
+        name,
+        kind,
+        always,
+        inline,
+    })
 }
 
 fn kind(text: &str, names: &HashMap<&str, usize>) -> Option<Kind> {

@@ -49,7 +49,10 @@ pub async fn create_virtual(
     body: &[u8],
 ) -> Result<Outcome, Status> {
     if of.kind == "Binding" {
-        let pods = server.handler.places.find(&Gvr::new("", "v1", "pods"), namespace, "", "binding")?;
+        let pods = server
+            .handler
+            .places
+            .find(&Gvr::new("", "v1", "pods"), namespace, "", "binding")?;
         return binding::create(server, &pods, call, body).await;
     }
     reviews::create(server, of, namespace, call, body)
@@ -69,7 +72,15 @@ pub fn success(details: Option<&api::Details>) -> Result<Arc<Object>, Status> {
     }
     #[derive(serde::Serialize)]
     struct Empty {}
-    let status = Success { kind: "Status", api_version: "v1", metadata: Empty {}, status: "Success", details };
+    let status = Success {
+        kind: "Status",
+        api_version: "v1",
+        metadata: Empty {},
+        status: "Success",
+        details,
+    };
     let text = serde_json::to_vec(&status).map_err(Status::internal)?;
-    Object::parse(text.into(), 0, &[]).map(Arc::new).map_err(Status::internal)
+    Object::parse(text.into(), 0, &[])
+        .map(Arc::new)
+        .map_err(Status::internal)
 }

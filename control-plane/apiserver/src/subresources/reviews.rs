@@ -33,11 +33,23 @@ pub fn create(
         "LocalSubjectAccessReview" => subject_access(server, of, body, Some(namespace))?,
         "SelfSubjectAccessReview" => self_access(server, of, &call.attributes.user, body)?,
         "SelfSubjectRulesReview" => self_rules(server, of, &call.attributes.user, body)?,
-        "SelfSubjectReview" => answer(of, None, SelfStatus { user_info: UserInfo::of(&call.attributes.user) })?,
+        "SelfSubjectReview" => answer(
+            of,
+            None,
+            SelfStatus {
+                user_info: UserInfo::of(&call.attributes.user),
+            },
+        )?,
         _ => return Err(Status::method_not_allowed()),
     };
-    let object = Object::parse(text.into(), 0, &[]).map(Arc::new).map_err(Status::internal)?;
-    Ok(Outcome { object, did: Did::Created, warnings: Vec::new() })
+    let object = Object::parse(text.into(), 0, &[])
+        .map(Arc::new)
+        .map_err(Status::internal)?;
+    Ok(Outcome {
+        object,
+        did: Did::Created,
+        warnings: Vec::new(),
+    })
 }
 
 #[derive(Serialize)]
@@ -56,14 +68,23 @@ struct Empty {}
 
 fn answer<T: Serialize>(of: &VirtualResource, spec: Option<&RawValue>, status: T) -> Result<Vec<u8>, Status> {
     let api_version = format!("{}/{}", of.group, of.version);
-    let answer = Answer { kind: of.kind, api_version, metadata: Empty {}, spec, status };
+    let answer = Answer {
+        kind: of.kind,
+        api_version,
+        metadata: Empty {},
+        spec,
+        status,
+    };
     serde_json::to_vec(&answer).map_err(Status::internal)
 }
 
 /// The `spec` of a review, as text and decoded.
 fn spec<'a, T: Deserialize<'a>>(of: &VirtualResource, body: &'a [u8]) -> Result<(&'a RawValue, T), Status> {
     let bad = |why: String| {
-        let message = format!("{0} in version {1:?} cannot be handled as a {0}: {why}", of.kind, of.version);
+        let message = format!(
+            "{0} in version {1:?} cannot be handled as a {0}: {why}",
+            of.kind, of.version
+        );
         Status::bad_request(message)
     };
     let kind = scan::scalar(body, "kind").map_err(|e| bad(e.to_string()))?;
@@ -92,7 +113,12 @@ struct UserInfo<'a> {
 impl<'a> UserInfo<'a> {
     fn of(user: &'a User) -> Self {
         let extra = (!user.extra.is_empty()).then_some(&user.extra);
-        Self { username: &user.name, uid: &user.uid, groups: &user.groups, extra }
+        Self {
+            username: &user.name,
+            uid: &user.uid,
+            groups: &user.groups,
+            extra,
+        }
     }
 }
 
@@ -123,9 +149,16 @@ struct TokenStatus<'a> {
 fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<TokenSpec>(of, body)?;
     if asked.token.is_empty() {
-        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+        return Err(Status::bad_request(
+            "token is required for TokenReview in authentication",
+        ));
     }
-    match server.handler.security.authn.token(&asked.token, &asked.audiences) {
+    match server
+        .handler
+        .security
+        .authn
+        .token(&asked.token, &asked.audiences)
+    {
         Ok(Some((user, audiences))) => {
             let status = TokenStatus {
                 authenticated: true,
@@ -136,7 +169,14 @@ fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec<u8>, 
             answer(of, Some(raw), status)
         }
         Ok(None) => answer(of, Some(raw), TokenStatus::default()),
-        Err(error) => answer(of, Some(raw), TokenStatus { error, ..TokenStatus::default() }),
+        Err(error) => answer(
+            of,
+            Some(raw),
+            TokenStatus {
+                error,
+                ..TokenStatus::default()
+            },
+        ),
     }
 }
 
@@ -182,7 +222,11 @@ struct AccessStatus {
 impl From<Decision> for AccessStatus {
     fn from(decision: Decision) -> Self {
         let denied = decision.verdict == Verdict::Deny;
-        Self { allowed: decision.allowed(), denied, reason: decision.reason }
+        Self {
+            allowed: decision.allowed(),
+            denied,
+            reason: decision.reason,
+        }
     }
 }
 
@@ -214,7 +258,12 @@ fn subject_access(
     decide(server, of, raw, &asked, user)
 }
 
-fn self_access(server: &Server, of: &VirtualResource, user: &Arc<User>, body: &[u8]) -> Result<Vec<u8>, Status> {
+fn self_access(
+    server: &Server,
+    of: &VirtualResource,
+    user: &Arc<User>,
+    body: &[u8],
+) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<AccessSpec>(of, body)?;
     decide(server, of, raw, &asked, user.as_ref().clone())
 }
@@ -240,9 +289,12 @@ fn decide(
             path: String::new(),
             is_resource: true,
         },
-        (None, Some(p)) => {
-            Attributes { user, verb: p.verb.clone(), path: p.path.clone(), ..Attributes::default() }
-        }
+        (None, Some(p)) => Attributes {
+            user,
+            verb: p.verb.clone(),
+            path: p.path.clone(),
+            ..Attributes::default()
+        },
         _ => {
             let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
             let error = field::Error::invalid("spec.resourceAttributes", "", detail);

@@ -74,11 +74,18 @@ pub async fn get(server: &Server, place: &Place) -> Result<Arc<Object>, Status> 
 
 fn shown(paths: &ScalePaths, object: &Object) -> Result<Arc<Object>, Status> {
     let text = serde_json::to_vec(&scale_of(paths, object)).map_err(Status::internal)?;
-    Object::parse_any(text.into(), &[]).map(Arc::new).map_err(Status::internal)
+    Object::parse_any(text.into(), &[])
+        .map(Arc::new)
+        .map_err(Status::internal)
 }
 
 fn scale_of(paths: &ScalePaths, object: &Object) -> Scale {
-    let number = |path| scan::scalar(object.body(), path).ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let number = |path| {
+        scan::scalar(object.body(), path)
+            .ok()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0)
+    };
     Scale {
         kind: "Scale".to_owned(),
         api_version: "autoscaling/v1".to_owned(),
@@ -87,10 +94,17 @@ fn scale_of(paths: &ScalePaths, object: &Object) -> Scale {
             namespace: object.namespace().to_owned(),
             uid: object.uid().to_owned(),
             resource_version: object.resource_version().to_string(),
-            creation_timestamp: object.creation_timestamp().map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            creation_timestamp: object
+                .creation_timestamp()
+                .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         },
-        spec: Replicas { replicas: number(paths.spec_replicas) },
-        status: ScaleStatus { replicas: number(paths.status_replicas), selector: selector(paths, object) },
+        spec: Replicas {
+            replicas: number(paths.spec_replicas),
+        },
+        status: ScaleStatus {
+            replicas: number(paths.status_replicas),
+            selector: selector(paths, object),
+        },
     }
 }
 
@@ -109,34 +123,58 @@ fn selector(paths: &ScalePaths, object: &Object) -> String {
         operator: String,
         values: BTreeSet<String>,
     }
-    let Ok(Some(range)) = scan::find(object.body(), paths.selector) else { return String::new() };
-    let Ok(view) = serde_json::from_slice::<View>(&object.body()[range]) else { return String::new() };
-    let labels = view.match_labels.into_iter().map(|(key, value)| Requirement::In(key, BTreeSet::from([value])));
-    let expressions = view.match_expressions.into_iter().filter_map(|e| match e.operator.as_str() {
-        "In" => Some(Requirement::In(e.key, e.values)),
-        "NotIn" => Some(Requirement::NotIn(e.key, e.values)),
-        "Exists" => Some(Requirement::Exists(e.key)),
-        "DoesNotExist" => Some(Requirement::Absent(e.key)),
-        _ => None,
-    });
+    let Ok(Some(range)) = scan::find(object.body(), paths.selector) else {
+        return String::new();
+    };
+    let Ok(view) = serde_json::from_slice::<View>(&object.body()[range]) else {
+        return String::new();
+    };
+    let labels = view
+        .match_labels
+        .into_iter()
+        .map(|(key, value)| Requirement::In(key, BTreeSet::from([value])));
+    let expressions = view
+        .match_expressions
+        .into_iter()
+        .filter_map(|e| match e.operator.as_str() {
+            "In" => Some(Requirement::In(e.key, e.values)),
+            "NotIn" => Some(Requirement::NotIn(e.key, e.values)),
+            "Exists" => Some(Requirement::Exists(e.key)),
+            "DoesNotExist" => Some(Requirement::Absent(e.key)),
+            _ => None,
+        });
     LabelSelector::new(labels.chain(expressions).collect()).to_string()
 }
 
 /// PUT and PATCH: sets the wished replicas of the object itself.
 pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) -> Result<Outcome, Status> {
     let paths = paths(place)?;
-    let whole = Place { subresource: String::new(), ..place.clone() };
+    let whole = Place {
+        subresource: String::new(),
+        ..place.clone()
+    };
     let outcome = server.handler.transact(&whole, call, TRIES, |held| {
         let old = held.version(place.version);
         let (text, patched) = match &write {
             Write::Update(body) => (body.to_vec(), false),
-            Write::Patch(kind, patch) => (apply_patch(*kind, OF, &shown(paths, old)?.at(old.resource_version()).to_json(), patch)?, true),
+            Write::Patch(kind, patch) => (
+                apply_patch(
+                    *kind,
+                    OF,
+                    &shown(paths, old)?.at(old.resource_version()).to_json(),
+                    patch,
+                )?,
+                true,
+            ),
             _ => return Err(Status::method_not_allowed()),
         };
         wanted(place, paths, held.hub(), old, &text, patched)
     });
     let outcome = outcome.await?;
-    Ok(Outcome { object: shown(paths, &outcome.object)?, ..outcome })
+    Ok(Outcome {
+        object: shown(paths, &outcome.object)?,
+        ..outcome
+    })
 }
 
 fn wanted(
@@ -147,16 +185,34 @@ fn wanted(
     text: &[u8],
     patched: bool,
 ) -> Result<Incoming, Status> {
-    let unusable = |error| Status::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {error}"));
+    let unusable = |error| {
+        Status::bad_request(format!(
+            "Scale in version \"v1\" cannot be handled as a Scale: {error}"
+        ))
+    };
     let scale: Scale = serde_json::from_slice(text).map_err(unusable)?;
     if scale.spec.replicas < 0 {
-        let error = field::Error::invalid("spec.replicas", scale.spec.replicas, "must be greater than or equal to 0");
+        let error = field::Error::invalid(
+            "spec.replicas",
+            scale.spec.replicas,
+            "must be greater than or equal to 0",
+        );
         return Err(Status::invalid("autoscaling", "Scale", &place.name, vec![error]));
     }
     let given = scale.metadata.resource_version.parse().unwrap_or(0);
-    let precondition = if patched && given == old.resource_version() { 0 } else { given };
+    let precondition = if patched && given == old.resource_version() {
+        0
+    } else {
+        given
+    };
     let replicas = scale.spec.replicas.to_string();
-    let body = splice::set(hub.body(), paths.spec_replicas, Some(replicas.as_bytes())).map_err(Status::internal)?;
-    let object = Object::parse(Bytes::from(body), precondition, place.row().fields).map_err(Status::internal)?;
-    Ok(Incoming { object, warnings: Vec::new(), prepared: false })
+    let body =
+        splice::set(hub.body(), paths.spec_replicas, Some(replicas.as_bytes())).map_err(Status::internal)?;
+    let object =
+        Object::parse(Bytes::from(body), precondition, place.row().fields).map_err(Status::internal)?;
+    Ok(Incoming {
+        object,
+        warnings: Vec::new(),
+        prepared: false,
+    })
 }

@@ -61,7 +61,9 @@ struct TokenStatus {
 /// POST of an `authentication.k8s.io/v1 TokenRequest`.
 pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) -> Result<Outcome, Status> {
     let unusable = |error| {
-        Status::bad_request(format!("TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {error}"))
+        Status::bad_request(format!(
+            "TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {error}"
+        ))
     };
     let mut request: TokenRequest = serde_json::from_slice(body).map_err(unusable)?;
     if !request.metadata.name.is_empty() && request.metadata.name != place.name {
@@ -70,7 +72,13 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
             request.metadata.name
         )));
     }
-    let account = server.handler.get(&Place { subresource: String::new(), ..place.clone() }).await?;
+    let account = server
+        .handler
+        .get(&Place {
+            subresource: String::new(),
+            ..place.clone()
+        })
+        .await?;
     let seconds = seconds(&request)?;
     let mut ask = TokenAsk {
         namespace: place.namespace.clone(),
@@ -83,24 +91,50 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     if let Some(bound) = &request.spec.bound_object_ref {
         bind(server, place, &mut ask, bound)?;
     }
-    let issuer = server.handler.security.issuer.as_ref().ok_or_else(Status::no_such_path)?;
-    let token = if call.dry_run { None } else { Some(issuer.issue(&ask)?) };
+    let issuer = server
+        .handler
+        .security
+        .issuer
+        .as_ref()
+        .ok_or_else(Status::no_such_path)?;
+    let token = if call.dry_run {
+        None
+    } else {
+        Some(issuer.issue(&ask)?)
+    };
     request.kind = "TokenRequest".to_owned();
     request.api_version = "authentication.k8s.io/v1".to_owned();
     request.metadata = Meta {
         name: place.name.clone(),
         namespace: place.namespace.clone(),
-        creation_timestamp: Some(server.handler.env.clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        creation_timestamp: Some(
+            server
+                .handler
+                .env
+                .clock
+                .wall()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
+        ),
     };
     request.spec.expiration_seconds = Some(seconds);
     if let Some(token) = token {
         request.spec.audiences = token.audiences;
         let expires = token.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        request.status = TokenStatus { token: token.token, expiration_timestamp: Some(expires) };
+        request.status = TokenStatus {
+            token: token.token,
+            expiration_timestamp: Some(expires),
+        };
     }
     let text = serde_json::to_vec(&request).map_err(Status::internal)?;
-    let object = Object::parse(text.into(), 0, &[]).map(Arc::new).map_err(Status::internal)?;
-    Ok(Outcome { object, did: Did::Created, warnings: Vec::new() })
+    let object = Object::parse(text.into(), 0, &[])
+        .map(Arc::new)
+        .map_err(Status::internal)?;
+    Ok(Outcome {
+        object,
+        did: Did::Created,
+        warnings: Vec::new(),
+    })
 }
 
 fn seconds(request: &TokenRequest) -> Result<i64, Status> {
@@ -111,7 +145,12 @@ fn seconds(request: &TokenRequest) -> Result<i64, Status> {
         _ => "may not specify a duration larger than 2^32 seconds",
     };
     let error = field::Error::invalid("spec.expirationSeconds", seconds, detail);
-    Err(Status::invalid("authentication.k8s.io", "TokenRequest", "", vec![error]))
+    Err(Status::invalid(
+        "authentication.k8s.io",
+        "TokenRequest",
+        "",
+        vec![error],
+    ))
 }
 
 /// Finds the object that the token is bound to, which must be the one that is meant.
@@ -126,7 +165,9 @@ fn bind(server: &Server, place: &Place, ask: &mut TokenAsk, bound: &BoundRef) ->
             return Err(Status::bad_request(message));
         }
     };
-    let object = reader.get(&gvr, namespace, &bound.name).ok_or_else(|| Status::not_found(&gvr, &bound.name))?;
+    let object = reader
+        .get(&gvr, namespace, &bound.name)
+        .ok_or_else(|| Status::not_found(&gvr, &bound.name))?;
     if !bound.uid.is_empty() && bound.uid != object.uid() {
         let why = format!(
             "the UID in the bound object reference ({}) does not match the UID in record. The object might have been \
@@ -144,10 +185,15 @@ fn bind(server: &Server, place: &Place, ask: &mut TokenAsk, bound: &BoundRef) ->
             )));
         }
         let node = text("spec.nodeName");
-        let uid = reader.get(&Gvr::new("", "v1", "nodes"), "", &node).map(|n| n.uid().to_owned());
+        let uid = reader
+            .get(&Gvr::new("", "v1", "nodes"), "", &node)
+            .map(|n| n.uid().to_owned());
         ask.node = (!node.is_empty()).then(|| (node.into_owned(), uid.unwrap_or_default()));
     }
-    ask.bound =
-        Some(Bound { kind: bound.kind.clone(), name: bound.name.clone(), uid: object.uid().to_owned() });
+    ask.bound = Some(Bound {
+        kind: bound.kind.clone(),
+        name: bound.name.clone(),
+        uid: object.uid().to_owned(),
+    });
     Ok(())
 }
