@@ -48,6 +48,8 @@ pub struct Flag {
     pub default: &'static str,
     /// The dotted path of the field of the component's configuration kind that says the same; empty: none.
     pub field: &'static str,
+    /// It is a field of the configuration file alone, under its `name`; the command line does not know it.
+    pub file_only: bool,
     /// What becomes of it.
     pub standing: Standing,
     /// What it does.
@@ -57,17 +59,25 @@ pub struct Flag {
 impl Flag {
     /// A flag that works.
     pub const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
-        Self { name, kind, default, field: "", standing: Standing::Works, help }
+        Self { name, kind, default, field: "", file_only: false, standing: Standing::Works, help }
     }
 
     /// A flag that is accepted and changes nothing.
     pub const fn ignored(name: &'static str, kind: Kind, why: &'static str) -> Self {
-        Self { name, kind, default: "", field: "", standing: Standing::Ignored(why), help: why }
+        Self { standing: Standing::Ignored(why), ..Self::new(name, kind, "", why) }
     }
 
     /// A flag that is an error to give.
     pub const fn refused(name: &'static str, kind: Kind, why: &'static str) -> Self {
-        Self { name, kind, default: "", field: "", standing: Standing::Refused(why), help: why }
+        Self { standing: Standing::Refused(why), ..Self::new(name, kind, "", why) }
+    }
+
+    /// The same as a field of the configuration file that no flag says; its name is the field's path.
+    #[must_use]
+    pub const fn file_only(mut self) -> Self {
+        self.field = self.name;
+        self.file_only = true;
+        self
     }
 
     /// The same flag, said also by a field of the configuration file.
@@ -75,6 +85,11 @@ impl Flag {
     pub const fn field(mut self, path: &'static str) -> Self {
         self.field = path;
         self
+    }
+
+    /// As it is written before people: `--name`, or the field's path.
+    fn title(&self) -> String {
+        if self.file_only { self.name.to_owned() } else { format!("--{}", self.name) }
     }
 }
 
@@ -101,7 +116,7 @@ pub enum FlagError {
         why: String,
     },
     /// The table refuses it.
-    #[error("--{0} is not supported: {1}")]
+    #[error("{0} is not supported: {1}")]
     Refused(String, &'static str),
     /// A field of the configuration file that no flag has.
     #[error("unknown field {0:?} in the configuration file")]
@@ -144,7 +159,7 @@ pub fn parse(tables: &[&'static [Flag]], args: &[String], fields: &[(String, Str
         }
         // pflag takes underscores for dashes.
         let name = name.replace('_', "-");
-        let flag = tables.iter().flat_map(|t| t.iter()).find(|f| f.name == name);
+        let flag = tables.iter().flat_map(|t| t.iter()).find(|f| f.name == name && !f.file_only);
         let flag = flag.ok_or_else(|| FlagError::Unknown(name.clone()))?;
         let value = match inline {
             Some(value) => value,
@@ -158,7 +173,7 @@ pub fn parse(tables: &[&'static [Flag]], args: &[String], fields: &[(String, Str
 
 fn help(tables: &[&'static [Flag]]) -> String {
     let mut flags: Vec<&Flag> = tables.iter().flat_map(|t| t.iter()).collect();
-    flags.retain(|f| f.standing == Standing::Works);
+    flags.retain(|f| f.standing == Standing::Works && !f.file_only);
     flags.sort_by_key(|f| f.name);
     let line = |f: &&Flag| {
         let default = if f.default.is_empty() { String::new() } else { format!(" (default {})", f.default) };
@@ -170,8 +185,8 @@ fn help(tables: &[&'static [Flag]]) -> String {
 impl Settings {
     fn set(&mut self, flag: &Flag, value: &str, given: bool) -> Result<(), FlagError> {
         match flag.standing {
-            Standing::Refused(why) => return Err(FlagError::Refused(flag.name.to_owned(), why)),
-            Standing::Ignored(why) => self.warnings.push(format!("--{} changes nothing: {why}", flag.name)),
+            Standing::Refused(why) => return Err(FlagError::Refused(flag.title(), why)),
+            Standing::Ignored(why) => self.warnings.push(format!("{} changes nothing: {why}", flag.title())),
             Standing::Works => {}
         }
         check(flag, value)?;

@@ -35,7 +35,7 @@ pub const KUBE_PROXY: &[Flag] = &[
     .field("mode"),
     Flag::new(
         "cluster-cidr",
-        List,
+        Text,
         "",
         "addresses of pods; traffic to Services from outside is masqueraded",
     )
