@@ -59,7 +59,11 @@ fn gather(all: &[Arc<Object>], role: &Object, selectors: &[MatchSelector]) -> Ve
     for selector in selectors.iter().filter_map(|s| s.selector().ok()) {
         let parts = all.iter().filter(|part| part.name() != role.name());
         for part in parts.filter(|part| selector.matches(|key| part.label(key))) {
-            let rules = part.view::<RoleView>().ok().and_then(|view| view.rules).unwrap_or_default();
+            let rules = part
+                .view::<RoleView>()
+                .ok()
+                .and_then(|view| view.rules)
+                .unwrap_or_default();
             for rule in rules {
                 if !wanted.iter().any(|held| same(held, &rule)) {
                     wanted.push(rule);
@@ -74,16 +78,29 @@ fn aggregate(role: Arc<Object>, all: &[Arc<Object>]) -> Option<Aggregated> {
     let view: RoleView = role.view().ok()?;
     let selectors = view.aggregation_rule?.cluster_role_selectors.unwrap_or_default();
     let wanted = gather(all, &role, &selectors);
-    Some(Aggregated { current: view.rules.unwrap_or_default(), wanted, role })
+    Some(Aggregated {
+        current: view.rules.unwrap_or_default(),
+        wanted,
+        role,
+    })
 }
 
 fn is_aggregated(role: &Object) -> bool {
-    api::scan::find(role.body(), "aggregationRule").ok().flatten().is_some()
+    api::scan::find(role.body(), "aggregationRule")
+        .ok()
+        .flatten()
+        .is_some()
 }
 
 /// A role may be part of any aggregated role, before the change or after it.
 fn aggregated(_: &Change, caches: &Caches) -> Vec<Key> {
-    caches.all(&CLUSTER_ROLES).all().iter().filter(|role| is_aggregated(role)).map(|role| role.key()).collect()
+    caches
+        .all(&CLUSTER_ROLES)
+        .all()
+        .iter()
+        .filter(|role| is_aggregated(role))
+        .map(|role| role.key())
+        .collect()
 }
 
 impl Controller for ClusterRoleAggregationController {
@@ -103,17 +120,42 @@ impl Controller for ClusterRoleAggregationController {
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Aggregated> {
         let roles = caches.all(&CLUSTER_ROLES);
-        aggregate(roles.get(key).filter(|role| role.deletion_timestamp().is_none())?, &roles.all())
+        aggregate(
+            roles
+                .get(key)
+                .filter(|role| role.deletion_timestamp().is_none())?,
+            &roles.all(),
+        )
     }
 
     fn reconcile(&self, observed: &Aggregated, _: &LastOutcome, _: Timestamp) -> Plan {
         let mut plan = Plan::nothing();
-        let Aggregated { role, current, wanted } = observed;
-        if current.len() == wanted.len() && wanted.iter().all(|rule| current.iter().any(|held| same(held, rule))) {
+        let Aggregated {
+            role,
+            current,
+            wanted,
+        } = observed;
+        if current.len() == wanted.len()
+            && wanted
+                .iter()
+                .all(|rule| current.iter().any(|held| same(held, rule)))
+        {
             return plan;
         }
-        let metadata = Version { resource_version: role.resource_version().to_string() };
-        plan.patch("aggregate", &CLUSTER_ROLES, &role.key(), "", Patch::Merge, &RulesPatch { metadata, rules: wanted });
+        let metadata = Version {
+            resource_version: role.resource_version().to_string(),
+        };
+        plan.patch(
+            "aggregate",
+            &CLUSTER_ROLES,
+            &role.key(),
+            "",
+            Patch::Merge,
+            &RulesPatch {
+                metadata,
+                rules: wanted,
+            },
+        );
         plan
     }
 }
@@ -132,7 +174,11 @@ mod tests {
 
     fn plan(role: &Arc<Object>, all: &[Arc<Object>]) -> Option<String> {
         let observed = aggregate(role.clone(), all)?;
-        let plan = ClusterRoleAggregationController.reconcile(&observed, &LastOutcome::default(), Timestamp::UNIX_EPOCH);
+        let plan = ClusterRoleAggregationController.reconcile(
+            &observed,
+            &LastOutcome::default(),
+            Timestamp::UNIX_EPOCH,
+        );
         match &plan.writes.first()?.write {
             Write::Patch(_, body) => Some(String::from_utf8(body.to_vec()).unwrap()),
             other => panic!("not a patch: {other:?}"),
@@ -151,9 +197,15 @@ mod tests {
             role("c", r#"{"to":"y"}"#, nodes),
         ];
         let patch = plan(&whole(nodes), &parts).unwrap();
-        assert_eq!(patch, format!(r#"{{"metadata":{{"resourceVersion":"7"}},{pods}}}"#));
+        assert_eq!(
+            patch,
+            format!(r#"{{"metadata":{{"resourceVersion":"7"}},{pods}}}"#)
+        );
         assert_eq!(plan(&whole(pods), &parts), None, "nothing to do");
-        assert_eq!(plan(&whole(pods), &[]).unwrap(), r#"{"metadata":{"resourceVersion":"7"},"rules":[]}"#);
+        assert_eq!(
+            plan(&whole(pods), &[]).unwrap(),
+            r#"{"metadata":{"resourceVersion":"7"},"rules":[]}"#
+        );
         assert_eq!(plan(&parts[0], &parts), None, "not an aggregated role");
     }
 }

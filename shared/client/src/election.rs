@@ -100,12 +100,16 @@ impl Candidate {
 
     /// Whether it holds the Lease as it was seen last.
     pub fn leads(&self) -> bool {
-        self.seen.as_ref().is_some_and(|(record, _)| record.holder_identity == self.config.identity)
+        self.seen
+            .as_ref()
+            .is_some_and(|(record, _)| record.holder_identity == self.config.identity)
     }
 
     /// Who leads, as was seen last.
     pub fn leader(&self) -> Option<&str> {
-        self.seen.as_ref().map(|(record, _)| record.holder_identity.as_str())
+        self.seen
+            .as_ref()
+            .map(|(record, _)| record.holder_identity.as_str())
     }
 
     /// Takes note of the Lease as it is.
@@ -125,7 +129,9 @@ impl Candidate {
             renew_time: Some(wall),
             lease_transitions: 0,
         };
-        let Some(lease) = lease else { return Step::Create(wanted) };
+        let Some(lease) = lease else {
+            return Step::Create(wanted);
+        };
         self.observe(lease.clone(), now);
         let changed = self.seen.as_ref().map_or(now, |(_, at)| *at);
         let valid = Duration::from_secs(u64::try_from(lease.lease_duration_seconds).unwrap_or(0));
@@ -179,11 +185,18 @@ impl Executor<'_> {
         match over {
             // With its resourceVersion: another candidate may have been quicker.
             Some(lease) => lease.write_metadata(&mut metadata),
-            None => serde_json::to_writer(&mut metadata, &Meta { name, namespace }).map_err(Status::internal)?,
+            None => {
+                serde_json::to_writer(&mut metadata, &Meta { name, namespace }).map_err(Status::internal)?
+            }
         }
         let metadata = String::from_utf8(metadata).map_err(Status::internal)?;
         let metadata = RawValue::from_string(metadata).map_err(Status::internal)?;
-        let lease = Lease { api_version: "coordination.k8s.io/v1", kind: "Lease", metadata, spec: &record };
+        let lease = Lease {
+            api_version: "coordination.k8s.io/v1",
+            kind: "Lease",
+            metadata,
+            spec: &record,
+        };
         let written = match over {
             Some(_) => self.client.update(&LEASES, &self.config().lease, &lease).await?,
             None => self.client.create(&LEASES, namespace, &lease).await?,
@@ -207,7 +220,9 @@ impl Executor<'_> {
 
     async fn attempt(&mut self) -> Result<bool, Status> {
         let held: Option<Arc<Object>> = self.client.find(&LEASES, &self.config().lease).await?;
-        let record = held.as_ref().map(|lease| lease.view::<LeaseView>().unwrap_or_default().spec);
+        let record = held
+            .as_ref()
+            .map(|lease| lease.view::<LeaseView>().unwrap_or_default().spec);
         let (now, wall) = (self.env.clock.now(), self.env.clock.wall());
         match self.candidate.step(record, now, wall) {
             Step::Create(record) => self.write(record, None).await?,
@@ -244,7 +259,12 @@ impl Executor<'_> {
         if !self.candidate.leads() {
             return;
         }
-        let held = self.client.find(&LEASES, &self.config().lease).await.ok().flatten();
+        let held = self
+            .client
+            .find(&LEASES, &self.config().lease)
+            .await
+            .ok()
+            .flatten();
         let Some(held) = held else { return };
         let old = held.view::<LeaseView>().unwrap_or_default().spec;
         if old.holder_identity != self.config().identity {
@@ -278,9 +298,19 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Waits until this candidate leads, then calls `lead` with a branch of the task tree of its own, and keeps leading.
 /// The branch is stopped before this returns; the Lease is given back after that, if it was not lost.
-pub async fn run(client: &Client, config: Config, env: &Env, recorder: Option<&Recorder>, lead: impl FnOnce(&Env)) -> Ended {
+pub async fn run(
+    client: &Client,
+    config: Config,
+    env: &Env,
+    recorder: Option<&Recorder>,
+    lead: impl FnOnce(&Env),
+) -> Ended {
     let (name, identity, release) = (config.lease.to_string(), config.identity.clone(), config.release);
-    let mut executor = Executor { client, env, candidate: Candidate::new(config) };
+    let mut executor = Executor {
+        client,
+        env,
+        candidate: Candidate::new(config),
+    };
     tokio::select! {
         biased;
         () = env.tasks.stopping() => return Ended::Stopped,
@@ -295,7 +325,12 @@ pub async fn run(client: &Client, config: Config, env: &Env, recorder: Option<&R
             name: executor.config().lease.name.clone(),
             ..crate::About::default()
         };
-        recorder.record(about, crate::Severity::Normal, "LeaderElection", format!("{identity} became leader"));
+        recorder.record(
+            about,
+            crate::Severity::Normal,
+            "LeaderElection",
+            format!("{identity} became leader"),
+        );
     }
     let branch = env.child();
     lead(&branch);

@@ -95,25 +95,43 @@ impl Reader<'_> {
     }
 
     /// Data in the file, or a file beside it.
-    fn pem(&self, what: &str, data: Option<&String>, file: Option<&PathBuf>) -> Result<String, KubeconfigError> {
+    fn pem(
+        &self,
+        what: &str,
+        data: Option<&String>,
+        file: Option<&PathBuf>,
+    ) -> Result<String, KubeconfigError> {
         if let Some(data) = data.filter(|data| !data.is_empty()) {
-            let bytes = STANDARD.decode(data.trim()).map_err(|e| self.broken(format!("{what}-data: {e}")))?;
+            let bytes = STANDARD
+                .decode(data.trim())
+                .map_err(|e| self.broken(format!("{what}-data: {e}")))?;
             return String::from_utf8(bytes).map_err(|e| self.broken(format!("{what}-data: {e}")));
         }
-        let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else { return Ok(String::new()) };
+        let Some(file) = file.filter(|file| !file.as_os_str().is_empty()) else {
+            return Ok(String::new());
+        };
         let file = self.beside(file);
         fs::read_to_string(&file).map_err(|e| KubeconfigError::File(file, e))
     }
 
     /// Relative paths are relative to the kubeconfig.
     fn beside(&self, file: &Path) -> PathBuf {
-        self.0.parent().map_or_else(|| file.to_owned(), |dir| dir.join(file))
+        self.0
+            .parent()
+            .map_or_else(|| file.to_owned(), |dir| dir.join(file))
     }
 
     fn leaf(&self, user: &UserBody) -> Result<Option<Leaf>, KubeconfigError> {
-        let certificate =
-            self.pem("client-certificate", user.client_certificate_data.as_ref(), user.client_certificate.as_ref())?;
-        let key = self.pem("client-key", user.client_key_data.as_ref(), user.client_key.as_ref())?;
+        let certificate = self.pem(
+            "client-certificate",
+            user.client_certificate_data.as_ref(),
+            user.client_certificate.as_ref(),
+        )?;
+        let key = self.pem(
+            "client-key",
+            user.client_key_data.as_ref(),
+            user.client_key.as_ref(),
+        )?;
         match (certificate.is_empty(), key.is_empty()) {
             (true, true) => Ok(None),
             (false, false) => Ok(Some(Leaf { certificate, key })),
@@ -123,11 +141,23 @@ impl Reader<'_> {
 
     fn endpoint(&self, cluster: ClusterBody, user: UserBody) -> Result<Endpoint, KubeconfigError> {
         for (is, what) in [
-            (cluster.insecure_skip_tls_verify, "insecure-skip-tls-verify is not supported: give the certificate-authority"),
+            (
+                cluster.insecure_skip_tls_verify,
+                "insecure-skip-tls-verify is not supported: give the certificate-authority",
+            ),
             (cluster.proxy_url.is_some(), "proxy-url is not supported"),
-            (user.exec.is_some(), "exec is not supported: give a certificate or a token"),
-            (user.auth_provider.is_some(), "auth-provider is not supported: give a certificate or a token"),
-            (user.username.is_some(), "username is not supported: give a certificate or a token"),
+            (
+                user.exec.is_some(),
+                "exec is not supported: give a certificate or a token",
+            ),
+            (
+                user.auth_provider.is_some(),
+                "auth-provider is not supported: give a certificate or a token",
+            ),
+            (
+                user.username.is_some(),
+                "username is not supported: give a certificate or a token",
+            ),
         ] {
             if is {
                 return Err(self.broken(what));
@@ -144,7 +174,13 @@ impl Reader<'_> {
             (Some(token), None) => Credential::Token(token),
             (None, None) => Credential::None,
         };
-        Ok(Endpoint { server: cluster.server, ca, server_name: cluster.tls_server_name, leaf, credential })
+        Ok(Endpoint {
+            server: cluster.server,
+            ca,
+            server_name: cluster.tls_server_name,
+            leaf,
+            credential,
+        })
     }
 }
 
@@ -160,11 +196,24 @@ pub fn read(path: &Path, context: Option<&str>) -> Result<Endpoint, KubeconfigEr
     }
     let context = file.contexts.into_iter().flatten().find(|c| c.name == wanted);
     let context = context.ok_or_else(|| missing("context", wanted))?.context;
-    let cluster = file.clusters.into_iter().flatten().find(|c| c.name == context.cluster);
-    let cluster = cluster.ok_or_else(|| missing("cluster", &context.cluster))?.cluster;
+    let cluster = file
+        .clusters
+        .into_iter()
+        .flatten()
+        .find(|c| c.name == context.cluster);
+    let cluster = cluster
+        .ok_or_else(|| missing("cluster", &context.cluster))?
+        .cluster;
     let user = match context.user.as_str() {
         "" => UserBody::default(),
-        name => file.users.into_iter().flatten().find(|u| u.name == name).ok_or_else(|| missing("user", name))?.user,
+        name => {
+            file.users
+                .into_iter()
+                .flatten()
+                .find(|u| u.name == name)
+                .ok_or_else(|| missing("user", name))?
+                .user
+        }
     };
     reader.endpoint(cluster, user)
 }
@@ -187,7 +236,12 @@ fn text(value: &str) -> Node {
 }
 
 fn map<const N: usize>(entries: [(&str, Node); N]) -> Node {
-    Node::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    Node::Map(
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// Puts a named entry into a list of the file, in place of one of the same name.
@@ -211,15 +265,24 @@ fn remove(file: &mut BTreeMap<String, Node>, list: &str, name: &str) {
 fn bodies(endpoint: &Endpoint) -> (Node, Node) {
     let mut cluster = BTreeMap::from([("server".to_owned(), text(&endpoint.server))]);
     if !endpoint.ca.is_empty() {
-        cluster.insert("certificate-authority-data".to_owned(), Node::Text(STANDARD.encode(&endpoint.ca)));
+        cluster.insert(
+            "certificate-authority-data".to_owned(),
+            Node::Text(STANDARD.encode(&endpoint.ca)),
+        );
     }
     if let Some(name) = &endpoint.server_name {
         cluster.insert("tls-server-name".to_owned(), text(name));
     }
     let mut user = BTreeMap::new();
     if let Some(leaf) = &endpoint.leaf {
-        user.insert("client-certificate-data".to_owned(), Node::Text(STANDARD.encode(&leaf.certificate)));
-        user.insert("client-key-data".to_owned(), Node::Text(STANDARD.encode(&leaf.key)));
+        user.insert(
+            "client-certificate-data".to_owned(),
+            Node::Text(STANDARD.encode(&leaf.certificate)),
+        );
+        user.insert(
+            "client-key-data".to_owned(),
+            Node::Text(STANDARD.encode(&leaf.key)),
+        );
     }
     match &endpoint.credential {
         Credential::None => {}
@@ -242,10 +305,15 @@ fn load(path: &Path) -> Result<BTreeMap<String, Node>, KubeconfigError> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
     }
-    match serde_saphyr::from_str(&text).map_err(|e| KubeconfigError::Broken(path.to_owned(), e.to_string()))? {
+    match serde_saphyr::from_str(&text)
+        .map_err(|e| KubeconfigError::Broken(path.to_owned(), e.to_string()))?
+    {
         Node::Map(map) => Ok(map),
         Node::Null => Ok(BTreeMap::new()),
-        _ => Err(KubeconfigError::Broken(path.to_owned(), "it is not a kubeconfig".to_owned())),
+        _ => Err(KubeconfigError::Broken(
+            path.to_owned(),
+            "it is not a kubeconfig".to_owned(),
+        )),
     }
 }
 
@@ -258,7 +326,13 @@ pub fn merge(path: &Path, name: &str, endpoint: &Endpoint) -> Result<(), Kubecon
     let (cluster, user) = bodies(endpoint);
     put(&mut file, "clusters", "cluster", name, cluster);
     put(&mut file, "users", "user", name, user);
-    put(&mut file, "contexts", "context", name, map([("cluster", text(name)), ("user", text(name))]));
+    put(
+        &mut file,
+        "contexts",
+        "context",
+        name,
+        map([("cluster", text(name)), ("user", text(name))]),
+    );
     file.insert("current-context".to_owned(), text(name));
     save(path, file)
 }
@@ -287,12 +361,21 @@ fn save(path: &Path, file: BTreeMap<String, Node>) -> Result<(), KubeconfigError
     }
     let mut draft = target.clone().into_os_string();
     draft.push(".new");
-    let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
-    out.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let mut out = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(failed)?;
+    out.set_permissions(fs::Permissions::from_mode(0o600))
+        .map_err(failed)?;
     if let Ok(old) = fs::metadata(&target) {
         std::os::unix::fs::fchown(&out, Some(old.uid()), Some(old.gid())).map_err(failed)?;
     }
-    out.write_all(yaml.as_bytes()).and_then(|()| out.sync_all()).map_err(failed)?;
+    out.write_all(yaml.as_bytes())
+        .and_then(|()| out.sync_all())
+        .map_err(failed)?;
     fs::rename(&draft, &target).map_err(failed)
 }
 
@@ -329,7 +412,10 @@ users:
             server: "https://127.0.0.1:6443".to_owned(),
             ca: "CA\n".repeat(400),
             server_name: None,
-            leaf: Some(Leaf { certificate: "CERT\n".to_owned(), key: "KEY\n".to_owned() }),
+            leaf: Some(Leaf {
+                certificate: "CERT\n".to_owned(),
+                key: "KEY\n".to_owned(),
+            }),
             credential: Credential::None,
         }
     }
@@ -350,11 +436,19 @@ users:
         let bot = load(&path).unwrap();
         withdraw(&path, "ferrokube").unwrap();
         let mut after = load(&path).unwrap();
-        assert_eq!(after.insert("current-context".to_owned(), text("work")), Some(text("")));
+        assert_eq!(
+            after.insert("current-context".to_owned(), text("work")),
+            Some(text(""))
+        );
         assert_eq!(after, before);
-        let Some(Node::List(users)) = bot.get("users") else { panic!("no users") };
+        let Some(Node::List(users)) = bot.get("users") else {
+            panic!("no users")
+        };
         assert_eq!(users.len(), 3);
-        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         assert_eq!(names, ["config"], "no draft is left");
     }
 
@@ -362,7 +456,11 @@ users:
     fn a_new_file_and_files_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/down/config");
-        let token = Endpoint { leaf: None, credential: Credential::Token("123".to_owned()), ..endpoint() };
+        let token = Endpoint {
+            leaf: None,
+            credential: Credential::Token("123".to_owned()),
+            ..endpoint()
+        };
         merge(&path, "ferrokube", &token).unwrap();
         assert!(matches!(read(&path, None).unwrap().credential, Credential::Token(token) if token == "123"));
         let beside = "current-context: a\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n\
@@ -374,7 +472,10 @@ users:
             fs::write(dir.path().join(name), name).unwrap();
         }
         let read_back = read(&path, Some("a")).unwrap();
-        assert_eq!((read_back.ca.as_str(), read_back.server_name.as_deref()), ("ca.crt", Some("k")));
+        assert_eq!(
+            (read_back.ca.as_str(), read_back.server_name.as_deref()),
+            ("ca.crt", Some("k"))
+        );
         assert_eq!(read_back.leaf.unwrap().certificate, "a.crt");
         assert!(matches!(read_back.credential, Credential::TokenFile(file) if file == dir.path().join("t")));
     }
@@ -394,6 +495,10 @@ users:
         assert!(!told("clusters: {", None).is_empty());
         fs::write(&path, "- a\n").unwrap();
         assert!(merge(&path, "x", &endpoint()).is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "- a\n", "a file that is no kubeconfig is left alone");
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "- a\n",
+            "a file that is no kubeconfig is left alone"
+        );
     }
 }

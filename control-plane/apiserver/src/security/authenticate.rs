@@ -13,15 +13,27 @@ pub struct Authenticators {
 }
 
 impl Authenticator for Authenticators {
-    fn authenticate(&self, parts: &Parts, client_cert: &[CertificateDer<'static>]) -> Result<Option<User>, Status> {
+    fn authenticate(
+        &self,
+        parts: &Parts,
+        client_cert: &[CertificateDer<'static>],
+    ) -> Result<Option<User>, Status> {
         // The TLS layer has checked the chain against the client CA, and the dates.
         if let Some(user) = client_cert.first().and_then(|leaf| certificate_user(leaf)) {
             return Ok(Some(user));
         }
-        let Some(header) = parts.headers.get(AUTHORIZATION) else { return Ok(None) };
-        let token = header.to_str().ok().and_then(|h| h.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some(header) = parts.headers.get(AUTHORIZATION) else {
+            return Ok(None);
+        };
+        let token = header
+            .to_str()
+            .ok()
+            .and_then(|h| h.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         // An empty token is none, as upstream.
-        let Some((_, token)) = token.filter(|(_, token)| !token.trim().is_empty()) else { return Ok(None) };
+        let Some((_, token)) = token.filter(|(_, token)| !token.trim().is_empty()) else {
+            return Ok(None);
+        };
         match self.token(token.trim(), &[]) {
             Ok(Some((user, _))) => Ok(Some(user)),
             Ok(None) => Err(Status::unauthorized()),
@@ -44,8 +56,16 @@ fn certificate_user(leaf: &CertificateDer<'_>) -> Option<User> {
     if name.is_empty() {
         return None;
     }
-    let groups = certificate.subject().iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned);
+    let groups = certificate
+        .subject()
+        .iter_organization()
+        .filter_map(|o| o.as_str().ok())
+        .map(str::to_owned);
     let mut groups: Vec<String> = groups.collect();
     groups.push("system:authenticated".to_owned());
-    Some(User { name: name.to_owned(), groups, ..User::default() })
+    Some(User {
+        name: name.to_owned(),
+        groups,
+        ..User::default()
+    })
 }

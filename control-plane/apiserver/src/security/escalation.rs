@@ -49,7 +49,10 @@ impl RoleView {
     }
 
     fn gathers(&self) -> bool {
-        let selectors = self.aggregation_rule.as_ref().and_then(|a| a.cluster_role_selectors.as_ref());
+        let selectors = self
+            .aggregation_rule
+            .as_ref()
+            .and_then(|a| a.cluster_role_selectors.as_ref());
         selectors.is_some_and(|selectors| !selectors.is_empty())
     }
 }
@@ -92,10 +95,13 @@ impl Escalation {
         let role = RoleView::of(Some(new));
         let refuse = |why: &str| Status::forbidden(&resource(attributes), new.name(), why);
         let rules = role.rules.as_deref().unwrap_or_default();
-        self.confirm(user, new.namespace(), rules).map_err(|why| refuse(&why))?;
+        self.confirm(user, new.namespace(), rules)
+            .map_err(|why| refuse(&why))?;
         let gathers = role.gathers() || RoleView::of(old).gathers();
         if gathers && self.confirm(user, "", &Rule::everything()).is_err() {
-            return Err(refuse("must have cluster-admin privileges to use the aggregationRule"));
+            return Err(refuse(
+                "must have cluster-admin privileges to use the aggregationRule",
+            ));
         }
         Ok(())
     }
@@ -109,7 +115,10 @@ impl Escalation {
             return Ok(());
         }
         let Some(rules) = self.rbac.rules_of(cluster, new.namespace(), name) else {
-            let gvr = Gvr { resource: roles.into(), ..resource(attributes) };
+            let gvr = Gvr {
+                resource: roles.into(),
+                ..resource(attributes)
+            };
             return Err(Status::not_found(&gvr, name));
         };
         self.confirm(&attributes.user, new.namespace(), &rules)
@@ -126,8 +135,15 @@ fn resource(attributes: &Attributes) -> Gvr {
 }
 
 impl Admission for Escalation {
-    fn admit(&self, attributes: &Attributes, old: Option<&Object>, new: Option<&Object>) -> Result<(), Status> {
-        let Some(new) = new.filter(|_| attributes.group == GROUP && !attributes.user.in_group("system:masters")) else {
+    fn admit(
+        &self,
+        attributes: &Attributes,
+        old: Option<&Object>,
+        new: Option<&Object>,
+    ) -> Result<(), Status> {
+        let Some(new) =
+            new.filter(|_| attributes.group == GROUP && !attributes.user.in_group("system:masters"))
+        else {
             return Ok(());
         };
         match attributes.resource.as_str() {

@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 /// The DER that stands before the point of a P-256 public key (SubjectPublicKeyInfo, RFC 5480).
 const SPKI_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
 /// Longer tokens are not looked at.
@@ -38,9 +38,11 @@ impl Key {
     /// From a PKCS#8 key, PEM.
     pub fn from_pem(pem: &str) -> Result<Self, String> {
         let random = SystemRandom::new();
-        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| format!("signing key: {e:?}"))?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &random)
-            .map_err(|e| format!("signing key: {e}"))?;
+        let der =
+            PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| format!("signing key: {e:?}"))?;
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &random)
+                .map_err(|e| format!("signing key: {e}"))?;
         let mut spki = SPKI_PREFIX.to_vec();
         spki.extend_from_slice(pair.public_key().as_ref());
         // Upstream's key id: the hash of the public key's DER.
@@ -61,10 +63,22 @@ impl Key {
 
     /// Signs `claims`.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, String> {
-        let header = Header { alg: "ES256".to_owned(), kid: self.id.clone() };
-        let part = |json: Result<Vec<u8>, serde_json::Error>| json.map(|j| BASE64.encode(j)).map_err(|e| e.to_string());
-        let text = format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(claims))?);
-        let signature = self.pair.sign(&self.random, text.as_bytes()).map_err(|e| e.to_string())?;
+        let header = Header {
+            alg: "ES256".to_owned(),
+            kid: self.id.clone(),
+        };
+        let part = |json: Result<Vec<u8>, serde_json::Error>| {
+            json.map(|j| BASE64.encode(j)).map_err(|e| e.to_string())
+        };
+        let text = format!(
+            "{}.{}",
+            part(serde_json::to_vec(&header))?,
+            part(serde_json::to_vec(claims))?
+        );
+        let signature = self
+            .pair
+            .sign(&self.random, text.as_bytes())
+            .map_err(|e| e.to_string())?;
         Ok(format!("{text}.{}", BASE64.encode(signature.as_ref())))
     }
 
@@ -80,7 +94,9 @@ impl Key {
             return None;
         }
         let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.pair.public_key().as_ref());
-        public.verify(text.as_bytes(), &BASE64.decode(signature).ok()?).ok()?;
+        public
+            .verify(text.as_bytes(), &BASE64.decode(signature).ok()?)
+            .ok()?;
         serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()
     }
 }
@@ -95,5 +111,7 @@ pub fn unverified_issuer(token: &str) -> Option<String> {
         return None;
     }
     let claims = token.split('.').nth(1)?;
-    serde_json::from_slice::<Issuer>(&BASE64.decode(claims).ok()?).ok().map(|i| i.iss)
+    serde_json::from_slice::<Issuer>(&BASE64.decode(claims).ok()?)
+        .ok()
+        .map(|i| i.iss)
 }

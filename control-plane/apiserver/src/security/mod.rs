@@ -43,7 +43,11 @@ impl User {
     /// A user by name and groups.
     pub fn new(name: &str, groups: &[&str]) -> Self {
         let groups = groups.iter().map(|&group| group.to_owned()).collect();
-        Self { name: name.to_owned(), groups, ..Self::default() }
+        Self {
+            name: name.to_owned(),
+            groups,
+            ..Self::default()
+        }
     }
 
     /// `system:anonymous`.
@@ -61,7 +65,11 @@ impl User {
 pub trait Authenticator: Send + Sync + 'static {
     /// The user of a request. `Ok(None)`: no credentials that it knows; `Err`: bad ones. `client_cert` is the chain of
     /// the TLS client, the leaf first; empty without one.
-    fn authenticate(&self, parts: &Parts, client_cert: &[CertificateDer<'static>]) -> Result<Option<User>, Status>;
+    fn authenticate(
+        &self,
+        parts: &Parts,
+        client_cert: &[CertificateDer<'static>],
+    ) -> Result<Option<User>, Status>;
 
     /// The user of a bearer token meant for one of `audiences` (empty: the API server's own), and the audiences that
     /// it is good for. `Err`: why not, for the `error` of a TokenReview.
@@ -117,12 +125,18 @@ pub struct Decision {
 impl Decision {
     /// Yes.
     pub fn allow(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Allow, reason: reason.into() }
+        Self {
+            verdict: Verdict::Allow,
+            reason: reason.into(),
+        }
     }
 
     /// Does not know.
     pub fn no_opinion(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::NoOpinion, reason: reason.into() }
+        Self {
+            verdict: Verdict::NoOpinion,
+            reason: reason.into(),
+        }
     }
 
     /// Whether it is a yes.
@@ -178,14 +192,22 @@ pub trait Authorizer: Send + Sync + 'static {
 
     /// What `user` may do in `namespace`.
     fn rules(&self, _user: &User, _namespace: &str) -> Rules {
-        Rules { incomplete: true, ..Rules::default() }
+        Rules {
+            incomplete: true,
+            ..Rules::default()
+        }
     }
 }
 
 /// Looks at a write after it is authorized and prepared, and may refuse it.
 pub trait Admission: Send + Sync + 'static {
     /// `old` is what is stored, `new` what would be (none for a delete), both in the stored version.
-    fn admit(&self, attributes: &Attributes, old: Option<&Object>, new: Option<&Object>) -> Result<(), Status>;
+    fn admit(
+        &self,
+        attributes: &Attributes,
+        old: Option<&Object>,
+        new: Option<&Object>,
+    ) -> Result<(), Status>;
 }
 
 /// The object a token is bound to.

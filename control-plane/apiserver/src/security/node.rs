@@ -100,10 +100,16 @@ impl Spec {
         let is = |n: Option<&Named>| n.is_some_and(|n| n.name == name);
         let volume = |v: &Volume| {
             v.secret.as_ref().is_some_and(|s| s.secret_name == name)
-                || v.projected.iter().flat_map(|p| &p.sources).any(|s| is(s.secret.as_ref()))
+                || v.projected
+                    .iter()
+                    .flat_map(|p| &p.sources)
+                    .any(|s| is(s.secret.as_ref()))
         };
         let container = |c: &Container| {
-            c.env.iter().filter_map(|e| e.value_from.as_ref()).any(|f| is(f.secret_key_ref.as_ref()))
+            c.env
+                .iter()
+                .filter_map(|e| e.value_from.as_ref())
+                .any(|f| is(f.secret_key_ref.as_ref()))
                 || c.env_from.iter().any(|f| is(f.secret_ref.as_ref()))
         };
         self.volumes.iter().any(volume)
@@ -115,10 +121,16 @@ impl Spec {
         let is = |n: Option<&Named>| n.is_some_and(|n| n.name == name);
         let volume = |v: &Volume| {
             is(v.config_map.as_ref())
-                || v.projected.iter().flat_map(|p| &p.sources).any(|s| is(s.config_map.as_ref()))
+                || v.projected
+                    .iter()
+                    .flat_map(|p| &p.sources)
+                    .any(|s| is(s.config_map.as_ref()))
         };
         let container = |c: &Container| {
-            c.env.iter().filter_map(|e| e.value_from.as_ref()).any(|f| is(f.config_map_key_ref.as_ref()))
+            c.env
+                .iter()
+                .filter_map(|e| e.value_from.as_ref())
+                .any(|f| is(f.config_map_key_ref.as_ref()))
                 || c.env_from.iter().any(|f| is(f.config_map_ref.as_ref()))
         };
         self.volumes.iter().any(volume) || self.containers().any(container)
@@ -136,7 +148,10 @@ impl NodeAuthorizer {
             let view = pod.view::<PodView>().ok()?;
             (view.spec.node_name == node && refers(&view.spec)).then_some(())
         };
-        self.reader.list(&PODS, namespace).iter().any(|pod| on_node(pod).is_some())
+        self.reader
+            .list(&PODS, namespace)
+            .iter()
+            .any(|pod| on_node(pod).is_some())
     }
 
     fn decide(&self, node: &str, attributes: &Attributes) -> Decision {
@@ -144,7 +159,9 @@ impl NodeAuthorizer {
         // A watch or list of one name reads that object.
         let reads = matches!(attributes.verb.as_str(), "get" | "list" | "watch");
         let related = match (attributes.resource.as_str(), attributes.subresource.as_str()) {
-            ("secrets", "") if reads && !name.is_empty() => self.any_pod(node, namespace, |s| s.refers_to_secret(name)),
+            ("secrets", "") if reads && !name.is_empty() => {
+                self.any_pod(node, namespace, |s| s.refers_to_secret(name))
+            }
             ("configmaps", "") if reads && !name.is_empty() => {
                 self.any_pod(node, namespace, |s| s.refers_to_config_map(name))
             }
@@ -158,14 +175,20 @@ impl NodeAuthorizer {
         if related {
             Decision::allow("")
         } else {
-            Decision::no_opinion(format!("no relationship found between node '{node}' and this object"))
+            Decision::no_opinion(format!(
+                "no relationship found between node '{node}' and this object"
+            ))
         }
     }
 }
 
 impl Authorizer for NodeAuthorizer {
     fn authorize(&self, attributes: &Attributes) -> Decision {
-        let node = attributes.user.name.strip_prefix("system:node:").filter(|_| attributes.user.in_group("system:nodes"));
+        let node = attributes
+            .user
+            .name
+            .strip_prefix("system:node:")
+            .filter(|_| attributes.user.in_group("system:nodes"));
         match node {
             Some(node) if attributes.is_resource => self.decide(node, attributes),
             _ => Decision::no_opinion(""),
@@ -174,7 +197,15 @@ impl Authorizer for NodeAuthorizer {
 
     fn rules(&self, user: &User, _: &str) -> Rules {
         let node = user.in_group("system:nodes");
-        let error = if node { "node authorizer does not support user rule resolution" } else { "" };
-        Rules { incomplete: node, error: error.to_owned(), ..Rules::default() }
+        let error = if node {
+            "node authorizer does not support user rule resolution"
+        } else {
+            ""
+        };
+        Rules {
+            incomplete: node,
+            error: error.to_owned(),
+            ..Rules::default()
+        }
     }
 }

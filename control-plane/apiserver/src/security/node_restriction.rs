@@ -76,9 +76,16 @@ fn taints(node: &Object) -> Option<String> {
 
 /// The labels that are new, other or gone.
 fn changed_labels(old: Option<&Object>, new: &Object) -> BTreeSet<String> {
-    let of = |object: &Object| object.labels().map(|(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeSet<_>>();
+    let of = |object: &Object| {
+        object
+            .labels()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect::<BTreeSet<_>>()
+    };
     let old = old.map(of).unwrap_or_default();
-    old.symmetric_difference(&of(new)).map(|(key, _)| key.clone()).collect()
+    old.symmetric_difference(&of(new))
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 fn below(domain: &str, of: &str) -> bool {
@@ -87,7 +94,9 @@ fn below(domain: &str, of: &str) -> bool {
 
 /// Whether a kubelet must leave the label alone. The first registration may set what is not expressly reserved.
 fn reserved(label: &str) -> bool {
-    let Some((domain, _)) = label.split_once('/') else { return false };
+    let Some((domain, _)) = label.split_once('/') else {
+        return false;
+    };
     if below(domain, "node-restriction.kubernetes.io") {
         return true;
     }
@@ -120,14 +129,20 @@ impl Call<'_> {
 
     fn node(&self) -> Result<(), Status> {
         let node = self.node;
-        let name = self.new.or(self.old).map_or(self.attributes.name.as_str(), Object::name);
+        let name = self
+            .new
+            .or(self.old)
+            .map_or(self.attributes.name.as_str(), Object::name);
         if name != node {
             return self.refuse(format!("node {node:?} is not allowed to modify node {name:?}"));
         }
         let Some(new) = self.new else {
             return Ok(());
         };
-        let modified: Vec<String> = changed_labels(self.old, new).into_iter().filter(|l| reserved(l)).collect();
+        let modified: Vec<String> = changed_labels(self.old, new)
+            .into_iter()
+            .filter(|l| reserved(l))
+            .collect();
         if !modified.is_empty() {
             let labels = modified.join(", ");
             let verb = if self.is_create() { "set" } else { "modify" };
@@ -153,16 +168,21 @@ impl Call<'_> {
     fn pod(&self) -> Result<(), Status> {
         let node = self.node;
         let bound_here = |pod: Option<&Object>| pod.is_some_and(|pod| node_of(pod).node_name == node);
-        match (self.attributes.subresource.as_str(), self.attributes.verb.as_str()) {
+        match (
+            self.attributes.subresource.as_str(),
+            self.attributes.verb.as_str(),
+        ) {
             ("", "create") => self.create_pod(),
             ("", "delete") if bound_here(self.old) => Ok(()),
-            ("", "delete") => {
-                self.refuse(format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
-            }
-            ("", verb) => self.refuse(format!("unexpected operation {verb:?}, node {node:?} can only create and delete mirror pods")),
-            ("status", _) if !bound_here(self.old) => {
-                self.refuse(format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"))
-            }
+            ("", "delete") => self.refuse(format!(
+                "node {node:?} can only delete pods with spec.nodeName set to itself"
+            )),
+            ("", verb) => self.refuse(format!(
+                "unexpected operation {verb:?}, node {node:?} can only create and delete mirror pods"
+            )),
+            ("status", _) if !bound_here(self.old) => self.refuse(format!(
+                "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
+            )),
             ("status", _) => match self.new {
                 Some(new) if !changed_labels(self.old, new).is_empty() => {
                     self.refuse(format!("node {node:?} cannot update labels through pod status"))
@@ -171,30 +191,38 @@ impl Call<'_> {
             },
             // The pod that is evicted is looked at when it is deleted.
             ("eviction", _) if self.old.is_none() || bound_here(self.old) => Ok(()),
-            ("eviction", _) => {
-                self.refuse(format!("node {node:?} can only evict pods with spec.nodeName set to itself"))
-            }
-            (other, _) => {
-                self.refuse(format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"))
-            }
+            ("eviction", _) => self.refuse(format!(
+                "node {node:?} can only evict pods with spec.nodeName set to itself"
+            )),
+            (other, _) => self.refuse(format!(
+                "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
+            )),
         }
     }
 
     fn create_pod(&self) -> Result<(), Status> {
-        let (node, Some(pod)) = (self.node, self.new) else { return Ok(()) };
+        let (node, Some(pod)) = (self.node, self.new) else {
+            return Ok(());
+        };
         if pod.annotation(MIRROR).is_none() {
-            let why = format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods");
+            let why =
+                format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods");
             return self.refuse(why);
         }
         let spec = node_of(pod);
         if spec.node_name != node {
-            return self.refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
+            return self.refuse(format!(
+                "node {node:?} can only create pods with spec.nodeName set to itself"
+            ));
         }
         let ours = |owner: &api::Owner| owner.kind == "Node" && owner.name == node;
         if pod.owners().len() > 1 || !pod.owners().iter().all(ours) {
-            return self.refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
+            return self.refuse(format!(
+                "node {node:?} can only create pods with an owner reference set to itself"
+            ));
         }
-        let refers = |what: &str| self.refuse(format!("node {node:?} can not create pods that reference {what}"));
+        let refers =
+            |what: &str| self.refuse(format!("node {node:?} can not create pods that reference {what}"));
         if !spec.service_account_name.is_empty() {
             return refers("a service account");
         }
@@ -217,12 +245,26 @@ impl Call<'_> {
 }
 
 impl Admission for NodeRestriction {
-    fn admit(&self, attributes: &Attributes, old: Option<&Object>, new: Option<&Object>) -> Result<(), Status> {
+    fn admit(
+        &self,
+        attributes: &Attributes,
+        old: Option<&Object>,
+        new: Option<&Object>,
+    ) -> Result<(), Status> {
         let user = &attributes.user;
-        let Some(node) = user.name.strip_prefix("system:node:").filter(|_| user.in_group("system:nodes")) else {
+        let Some(node) = user
+            .name
+            .strip_prefix("system:node:")
+            .filter(|_| user.in_group("system:nodes"))
+        else {
             return Ok(());
         };
-        let call = Call { node, attributes, old, new };
+        let call = Call {
+            node,
+            attributes,
+            old,
+            new,
+        };
         match (attributes.group.as_str(), attributes.resource.as_str()) {
             ("", "nodes") => call.node(),
             ("", "pods") => call.pod(),

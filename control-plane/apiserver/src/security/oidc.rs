@@ -53,7 +53,20 @@ pub fn documents(issuer: &str, server: &str, key: &Key) -> Result<Documents, Str
         id_token_signing_alg_values_supported: ["ES256"],
     };
     let (x, y) = key.coordinates();
-    let keys = Keys { keys: [WebKey { r#use: "sig", kty: "EC", kid: key.id(), crv: "P-256", alg: "ES256", x, y }] };
+    let keys = Keys {
+        keys: [WebKey {
+            r#use: "sig",
+            kty: "EC",
+            kid: key.id(),
+            crv: "P-256",
+            alg: "ES256",
+            x,
+            y,
+        }],
+    };
     let json = |result: Result<Vec<u8>, serde_json::Error>| result.map_err(|e| e.to_string());
-    Ok(Documents { configuration: json(serde_json::to_vec(&configuration))?, keys: json(serde_json::to_vec(&keys))? })
+    Ok(Documents {
+        configuration: json(serde_json::to_vec(&configuration))?,
+        keys: json(serde_json::to_vec(&keys))?,
+    })
 }

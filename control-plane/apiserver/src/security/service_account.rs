@@ -74,11 +74,22 @@ impl ServiceAccounts {
         random: Random,
     ) -> Result<Arc<Self>, String> {
         let key = Key::from_pem(key)?;
-        Ok(Arc::new(Self { key, issuer: issuer.to_owned(), audiences, reader, clock, random }))
+        Ok(Arc::new(Self {
+            key,
+            issuer: issuer.to_owned(),
+            audiences,
+            reader,
+            clock,
+            random,
+        }))
     }
 
     /// The user of `token` and the audiences it is good for. `Ok(None)`: no token of this issuer.
-    pub fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>, String> {
+    pub fn authenticate(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<(User, Vec<String>)>, String> {
         if jwt::unverified_issuer(token).as_deref() != Some(&self.issuer) {
             return Ok(None);
         }
@@ -90,11 +101,22 @@ impl ServiceAccounts {
         if claims.nbf > now.as_second() + 10 {
             return Err("[invalid bearer token, service account token is not valid yet]".to_owned());
         }
-        let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
-        let good: Vec<String> = claims.aud.iter().filter(|a| wanted.contains(a)).cloned().collect();
+        let wanted = if audiences.is_empty() {
+            &self.audiences
+        } else {
+            audiences
+        };
+        let good: Vec<String> = claims
+            .aud
+            .iter()
+            .filter(|a| wanted.contains(a))
+            .cloned()
+            .collect();
         if good.is_empty() {
             let (have, want) = (claims.aud.join(" "), wanted.join(" "));
-            return Err(format!("[invalid bearer token, token audiences [\"{have}\"] is invalid for the target audiences [\"{want}\"]]"));
+            return Err(format!(
+                "[invalid bearer token, token audiences [\"{have}\"] is invalid for the target audiences [\"{want}\"]]"
+            ));
         }
         self.check_bound(&claims.kubernetes, now)?;
         Ok(Some((user(&claims), good)))
@@ -104,9 +126,11 @@ impl ServiceAccounts {
     fn check_bound(&self, bound: &Private, now: Timestamp) -> Result<(), String> {
         let namespace = &bound.namespace;
         self.alive(&SERVICE_ACCOUNTS, namespace, &bound.serviceaccount, now)?;
-        for (gvr, namespace, named) in
-            [(&PODS, namespace.as_str(), &bound.pod), (&SECRETS, namespace, &bound.secret), (&NODES, "", &bound.node)]
-        {
+        for (gvr, namespace, named) in [
+            (&PODS, namespace.as_str(), &bound.pod),
+            (&SECRETS, namespace, &bound.secret),
+            (&NODES, "", &bound.node),
+        ] {
             // The node of a pod-bound token is told, not checked, as upstream.
             if let Some(named) = named
                 && (*gvr != NODES || bound.pod.is_none())
@@ -119,9 +143,17 @@ impl ServiceAccounts {
 
     fn alive(&self, gvr: &Gvr, namespace: &str, named: &Named, now: Timestamp) -> Result<(), String> {
         let gone = || Err("[invalid bearer token, service account token has been invalidated]".to_owned());
-        let Some(object) = self.reader.get(gvr, namespace, &named.name) else { return gone() };
-        let dead = object.deletion_timestamp().is_some_and(|at| now.duration_since(at) > LEEWAY);
-        if object.uid() != named.uid || dead { gone() } else { Ok(()) }
+        let Some(object) = self.reader.get(gvr, namespace, &named.name) else {
+            return gone();
+        };
+        let dead = object
+            .deletion_timestamp()
+            .is_some_and(|at| now.duration_since(at) > LEEWAY);
+        if object.uid() != named.uid || dead {
+            gone()
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -129,7 +161,10 @@ fn user(claims: &Claims) -> User {
     let bound = &claims.kubernetes;
     let mut extra = BTreeMap::new();
     let mut add = |key: &str, value: &str| {
-        extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value.to_owned()]);
+        extra.insert(
+            format!("authentication.kubernetes.io/{key}"),
+            vec![value.to_owned()],
+        );
     };
     add("credential-id", &format!("JTI={}", claims.jti));
     if let Some(pod) = &bound.pod {
@@ -140,20 +175,39 @@ fn user(claims: &Claims) -> User {
         add("node-name", &node.name);
         add("node-uid", &node.uid);
     }
-    let groups = ["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{}", bound.namespace), "system:authenticated".to_owned()];
-    User { name: claims.sub.clone(), uid: bound.serviceaccount.uid.clone(), groups: groups.into(), extra }
+    let groups = [
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{}", bound.namespace),
+        "system:authenticated".to_owned(),
+    ];
+    User {
+        name: claims.sub.clone(),
+        uid: bound.serviceaccount.uid.clone(),
+        groups: groups.into(),
+        extra,
+    }
 }
 
 impl TokenIssuer for ServiceAccounts {
     fn issue(&self, ask: &TokenAsk) -> Result<Token, Status> {
         let now = self.clock.wall().as_second();
         let expires = Timestamp::from_second(now.saturating_add(ask.seconds)).map_err(Status::internal)?;
-        let audiences = if ask.audiences.is_empty() { self.audiences.clone() } else { ask.audiences.clone() };
+        let audiences = if ask.audiences.is_empty() {
+            self.audiences.clone()
+        } else {
+            ask.audiences.clone()
+        };
         let bound = |kind: &str| {
             let bound = ask.bound.as_ref().filter(|b| b.kind == kind)?;
-            Some(Named { name: bound.name.clone(), uid: bound.uid.clone() })
+            Some(Named {
+                name: bound.name.clone(),
+                uid: bound.uid.clone(),
+            })
         };
-        let node = ask.node.as_ref().map(|(name, uid)| Named { name: name.clone(), uid: uid.clone() });
+        let node = ask.node.as_ref().map(|(name, uid)| Named {
+            name: name.clone(),
+            uid: uid.clone(),
+        });
         let claims = Claims {
             aud: audiences.clone(),
             exp: expires.as_second(),
@@ -165,12 +219,19 @@ impl TokenIssuer for ServiceAccounts {
                 node: bound("Node").or(node),
                 pod: bound("Pod"),
                 secret: bound("Secret"),
-                serviceaccount: Named { name: ask.service_account.clone(), uid: ask.uid.clone() },
+                serviceaccount: Named {
+                    name: ask.service_account.clone(),
+                    uid: ask.uid.clone(),
+                },
             },
             nbf: now,
             sub: format!("system:serviceaccount:{}:{}", ask.namespace, ask.service_account),
         };
         let token = self.key.sign(&claims).map_err(Status::internal)?;
-        Ok(Token { token, expires, audiences })
+        Ok(Token {
+            token,
+            expires,
+            audiences,
+        })
     }
 }

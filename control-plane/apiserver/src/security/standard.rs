@@ -25,23 +25,36 @@ pub struct Settings {
 impl Settings {
     /// The documents by which others verify the tokens; see [`oidc::documents`].
     pub fn documents(&self, server: &str) -> Result<oidc::Documents, String> {
-        oidc::documents(&self.issuer, server, &super::jwt::Key::from_pem(&self.signing_key)?)
+        oidc::documents(
+            &self.issuer,
+            server,
+            &super::jwt::Key::from_pem(&self.signing_key)?,
+        )
     }
 }
 
 /// All guards over what `reader` reads. Anonymous requests are `system:anonymous`, allowed what the bindings of
 /// `system:unauthenticated` allow.
 pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String> {
-    let Settings { signing_key, issuer, mut audiences, clock, random } = settings;
+    let Settings {
+        signing_key,
+        issuer,
+        mut audiences,
+        clock,
+        random,
+    } = settings;
     if audiences.is_empty() {
         audiences.push(issuer.clone());
     }
-    let service_accounts = ServiceAccounts::new(&signing_key, &issuer, audiences, reader.clone(), clock, random)?;
+    let service_accounts =
+        ServiceAccounts::new(&signing_key, &issuer, audiences, reader.clone(), clock, random)?;
     let rbac = Arc::new(Rbac::new(reader.clone()));
     let node = Arc::new(NodeAuthorizer::new(reader.clone()));
     let chain = Arc::new(Chain(vec![node, rbac.clone()]));
     Ok(Security {
-        authn: Arc::new(Authenticators { service_accounts: service_accounts.clone() }),
+        authn: Arc::new(Authenticators {
+            service_accounts: service_accounts.clone(),
+        }),
         authz: chain.clone(),
         issuer: Some(service_accounts),
         admission: vec![Arc::new(NodeRestriction), Escalation::new(rbac, chain)],

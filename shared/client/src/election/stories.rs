@@ -23,7 +23,11 @@ struct Way {
 
 impl Way {
     fn check(&self) -> Result<(), Status> {
-        if self.cut.load(Ordering::Relaxed) { Err(Status::unavailable("cut")) } else { Ok(()) }
+        if self.cut.load(Ordering::Relaxed) {
+            Err(Status::unavailable("cut"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -31,7 +35,12 @@ impl Transport for Way {
     fn get(&self, target: Target) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         async move {
             self.check()?;
-            self.board.lease.lock().unwrap().clone().ok_or_else(|| Status::not_found(&target.gvr, &target.name))
+            self.board
+                .lease
+                .lock()
+                .unwrap()
+                .clone()
+                .ok_or_else(|| Status::not_found(&target.gvr, &target.name))
         }
         .boxed()
     }
@@ -44,13 +53,20 @@ impl Transport for Way {
         unreachable!("an election watches nothing")
     }
 
-    fn write(&self, target: Target, write: Write, _: WriteOptions) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+    fn write(
+        &self,
+        target: Target,
+        write: Write,
+        _: WriteOptions,
+    ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         async move {
             self.check()?;
             let mut held = self.board.lease.lock().unwrap();
             let version = held.as_ref().map_or(0, |lease| lease.resource_version());
             let body = match write {
-                Write::Create(_) if held.is_some() => return Err(Status::already_exists(&target.gvr, &target.name)),
+                Write::Create(_) if held.is_some() => {
+                    return Err(Status::already_exists(&target.gvr, &target.name));
+                }
                 Write::Create(body) | Write::Update(body) => body,
                 other => panic!("an election does not {other:?}"),
             };
@@ -72,14 +88,27 @@ struct Runner {
 }
 
 /// Starts a candidate that tells when it leads and when it stops leading.
-fn candidate(board: &Arc<Board>, env: &Env, name: &'static str, tell: &mpsc::UnboundedSender<String>) -> Runner {
-    let way = Arc::new(Way { board: board.clone(), cut: AtomicBool::new(false) });
+fn candidate(
+    board: &Arc<Board>,
+    env: &Env,
+    name: &'static str,
+    tell: &mpsc::UnboundedSender<String>,
+) -> Runner {
+    let way = Arc::new(Way {
+        board: board.clone(),
+        cut: AtomicBool::new(false),
+    });
     let (client, env, tell) = (Client::new(way.clone(), name), env.child(), tell.clone());
-    let runner = Runner { way, env: env.clone() };
+    let runner = Runner {
+        way,
+        env: env.clone(),
+    };
     let tasks = env.tasks.clone();
     tasks.spawn_draining("candidate", async move {
         let say = tell.clone();
-        let ended = run(&client, Config::new("box", name), &env, None, |_| say.send(format!("{name} leads")).unwrap());
+        let ended = run(&client, Config::new("box", name), &env, None, |_| {
+            say.send(format!("{name} leads")).unwrap()
+        });
         let ended = ended.await;
         tell.send(format!("{name} {ended:?}")).unwrap();
     });
@@ -101,7 +130,10 @@ async fn one_leads_at_a_time() {
     let stopped = env.clock.now();
     assert_eq!((stopped - start).as_secs(), 60, "b did not lead meanwhile");
     assert_eq!(next().await, "b leads");
-    assert!(env.clock.now() - stopped < Duration::from_secs(5), "the lease was given back");
+    assert!(
+        env.clock.now() - stopped < Duration::from_secs(5),
+        "the lease was given back"
+    );
 
     let c = candidate(&board, &env, "c", &tell);
     env.clock.sleep(Duration::from_secs(30)).await;
@@ -112,10 +144,16 @@ async fn one_leads_at_a_time() {
     assert!(lost <= Duration::from_secs(12), "{lost:?}");
     assert_eq!(next().await, "c leads");
     let taken = env.clock.now() - cut;
-    assert!(taken > Duration::from_secs(12) && taken < Duration::from_secs(21), "{taken:?}");
+    assert!(
+        taken > Duration::from_secs(12) && taken < Duration::from_secs(21),
+        "{taken:?}"
+    );
     let lease = board.lease.lock().unwrap().clone().unwrap();
     let record = lease.view::<LeaseView>().unwrap().spec;
-    assert_eq!((record.holder_identity.as_str(), record.lease_transitions), ("c", 2));
+    assert_eq!(
+        (record.holder_identity.as_str(), record.lease_transitions),
+        ("c", 2)
+    );
     c.env.tasks.stop();
     assert_eq!(next().await, "c Stopped");
 }
@@ -141,11 +179,28 @@ async fn the_clock_that_counts_is_one_s_own() {
     assert_eq!(step(Some(record("b", 0)), 15), Step::Wait);
     assert_eq!(step(Some(record("b", 9)), 15), Step::Wait, "renewed");
     assert_eq!(step(Some(record("b", 9)), 29), Step::Wait);
-    let Step::Update(taken) = step(Some(record("b", 9)), 30) else { panic!("not taken") };
-    assert_eq!((taken.holder_identity.as_str(), taken.lease_transitions), ("a", 5));
-    assert!(matches!(step(Some(record("", 10)), 31), Step::Update(_)), "nobody's");
-    let Step::Update(own) = step(Some(record("a", 11)), 32) else { panic!("not renewed") };
-    assert_eq!((own.lease_transitions, own.acquire_time), (4, None), "a renewal is no transition");
+    let Step::Update(taken) = step(Some(record("b", 9)), 30) else {
+        panic!("not taken")
+    };
+    assert_eq!(
+        (taken.holder_identity.as_str(), taken.lease_transitions),
+        ("a", 5)
+    );
+    assert!(
+        matches!(step(Some(record("", 10)), 31), Step::Update(_)),
+        "nobody's"
+    );
+    let Step::Update(own) = step(Some(record("a", 11)), 32) else {
+        panic!("not renewed")
+    };
+    assert_eq!(
+        (own.lease_transitions, own.acquire_time),
+        (4, None),
+        "a renewal is no transition"
+    );
     let text = serde_json::to_string(&record("a", 1_893_456_000)).unwrap();
-    assert!(text.contains(r#""renewTime":"2030-01-01T00:00:00.000000Z""#), "{text}");
+    assert!(
+        text.contains(r#""renewTime":"2030-01-01T00:00:00.000000Z""#),
+        "{text}"
+    );
 }

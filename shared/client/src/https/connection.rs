@@ -86,7 +86,9 @@ impl Connection {
         let origin = endpoint.server.trim_end_matches('/').to_owned();
         let wrong = || ConnectError::Server(origin.clone());
         let uri: Uri = origin.parse().map_err(|_| wrong())?;
-        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return Err(wrong()) };
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return Err(wrong());
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let secure = match scheme {
             "https" => true,
@@ -98,11 +100,22 @@ impl Connection {
         let tls = if secure {
             let name = endpoint.server_name.unwrap_or_else(|| host.clone());
             let name = ServerName::try_from(name.clone()).map_err(|_| ConnectError::Name(name))?;
-            Some((RwLock::new(client_config(&endpoint.ca, endpoint.leaf.as_ref())?), name))
+            Some((
+                RwLock::new(client_config(&endpoint.ca, endpoint.leaf.as_ref())?),
+                name,
+            ))
         } else {
             None
         };
-        Ok(Self { origin, host, port, ca: endpoint.ca, tls, sender: Mutex::default(), env })
+        Ok(Self {
+            origin,
+            host,
+            port,
+            ca: endpoint.ca,
+            tls,
+            sender: Mutex::default(),
+            env,
+        })
     }
 
     /// The server's URL.
@@ -146,7 +159,10 @@ impl Connection {
     }
 
     fn unreachable(&self, error: &dyn std::error::Error) -> Status {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let cause = error
+            .source()
+            .map(|cause| format!(": {cause}"))
+            .unwrap_or_default();
         Status::unavailable(format!("{}: {error}{cause}", self.origin))
     }
 
@@ -177,15 +193,25 @@ impl Connection {
             None => self.handshake(stream).await,
             Some((config, name)) => {
                 let config = config.read().unwrap_or_else(PoisonError::into_inner).clone();
-                self.handshake(TlsConnector::from(config).connect(name.clone(), stream).await?).await
+                self.handshake(TlsConnector::from(config).connect(name.clone(), stream).await?)
+                    .await
             }
         }
     }
 
-    async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> io::Result<Sender> {
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+    ) -> io::Result<Sender> {
         let mut builder = Builder::new(Spawn(self.env.tasks.clone()));
-        builder.timer(TokioTimer::new()).keep_alive_interval(PING_AFTER).keep_alive_timeout(PING_LIMIT);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_LIMIT);
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
         self.env.tasks.spawn("http2 connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to the API server ended");
@@ -208,8 +234,19 @@ async fn resolve(host: &str) -> io::Result<IpAddr> {
     let listed = hosts.lines().filter_map(|line| {
         let mut words = line.split('#').next()?.split_whitespace();
         let address: IpAddr = words.next()?.parse().ok()?;
-        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
+        words
+            .any(|name| name.eq_ignore_ascii_case(host))
+            .then_some(address)
     });
-    let known = if host == "localhost" { Some(Ipv4Addr::LOCALHOST.into()) } else { listed.into_iter().next() };
-    known.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("host {host:?} is not in /etc/hosts")))
+    let known = if host == "localhost" {
+        Some(Ipv4Addr::LOCALHOST.into())
+    } else {
+        listed.into_iter().next()
+    };
+    known.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("host {host:?} is not in /etc/hosts"),
+        )
+    })
 }

@@ -15,7 +15,9 @@ pub struct TcpDial {
 impl TcpDial {
     /// With a way to find the address of a peer, such as a node's InternalIP and kubelet port.
     pub fn new(lookup: impl Fn(&Peer) -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
-        Self { lookup: Box::new(lookup) }
+        Self {
+            lookup: Box::new(lookup),
+        }
     }
 }
 
@@ -24,7 +26,12 @@ impl Dial for TcpDial {
         let found = (self.lookup)(peer);
         let peer = peer.clone();
         async move {
-            let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("no address of {peer:?} is known"));
+            let unknown = || {
+                io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("no address of {peer:?} is known"),
+                )
+            };
             let stream = TcpStream::connect(found.ok_or_else(unknown)?).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Duplex>)

@@ -84,7 +84,12 @@ impl HttpsTransport {
     pub fn new(endpoint: Endpoint, env: Env) -> Result<Arc<Self>, ConnectError> {
         let credential = endpoint.credential.clone();
         let connection = Connection::new(endpoint, env.clone())?;
-        Ok(Arc::new(Self { connection, credential, token: Mutex::default(), env }))
+        Ok(Arc::new(Self {
+            connection,
+            credential,
+            token: Mutex::default(),
+            env,
+        }))
     }
 
     /// Shows another certificate from now on; requests under way end on the old connection.
@@ -102,7 +107,12 @@ impl HttpsTransport {
         let now = self.env.clock.now();
         if held.text.is_none() || held.read.is_none_or(|read| now - read >= TOKEN_AGE) {
             match tokio::fs::read_to_string(path).await {
-                Ok(text) => *held = Token { text: Some(text.trim().to_owned()), read: Some(now) },
+                Ok(text) => {
+                    *held = Token {
+                        text: Some(text.trim().to_owned()),
+                        read: Some(now),
+                    }
+                }
                 Err(error) if held.text.is_none() => {
                     return Err(Status::unavailable(format!("{}: {error}", path.display())));
                 }
@@ -128,7 +138,11 @@ impl HttpsTransport {
         let mut tries = 0;
         loop {
             let request = self.authorized(ask).await?;
-            let answer = self.env.clock.timeout(ANSWER_LIMIT, self.connection.send(request)).await;
+            let answer = self
+                .env
+                .clock
+                .timeout(ANSWER_LIMIT, self.connection.send(request))
+                .await;
             let answer = answer.ok_or_else(|| Status::timeout("the API server did not answer in time"))??;
             if answer.status().is_success() {
                 return Ok(answer);
@@ -138,7 +152,10 @@ impl HttpsTransport {
                 self.token.lock().await.read = None;
             }
             let status = self.refusal(answer).await;
-            let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+            let wait = status
+                .details
+                .as_ref()
+                .map_or(0, |details| details.retry_after_seconds);
             if status.code != 429 || wait == 0 || tries == RETRIES {
                 return Err(status);
             }
@@ -154,15 +171,23 @@ impl HttpsTransport {
     }
 
     async fn body(&self, body: Incoming, limit: usize) -> Result<Bytes, Status> {
-        let collected = self.env.clock.timeout(ANSWER_LIMIT, Limited::new(body, limit).collect()).await;
+        let collected = self
+            .env
+            .clock
+            .timeout(ANSWER_LIMIT, Limited::new(body, limit).collect())
+            .await;
         let collected = collected.ok_or_else(|| Status::timeout("the API server did not answer in time"))?;
-        collected.map(http_body_util::Collected::to_bytes).map_err(|e| Status::timeout(e.to_string()))
+        collected
+            .map(http_body_util::Collected::to_bytes)
+            .map_err(|e| Status::timeout(e.to_string()))
     }
 
     async fn object(&self, ask: &wire::Ask) -> Result<Arc<Object>, Status> {
         let answer = self.send(ask).await?;
         let body = self.body(answer.into_body(), MAX_OBJECT).await?;
-        Object::parse_any(body, &[]).map(Arc::new).map_err(Status::internal)
+        Object::parse_any(body, &[])
+            .map(Arc::new)
+            .map_err(Status::internal)
     }
 }
 
@@ -188,7 +213,12 @@ impl Transport for HttpsTransport {
         .boxed()
     }
 
-    fn write(&self, target: Target, write: Write, options: WriteOptions) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+    fn write(
+        &self,
+        target: Target,
+        write: Write,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         async move {
             let ask = wire::write(&target, write, &options).map_err(Status::internal)?;
             self.object(&ask).await

@@ -17,7 +17,10 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
-use tokio::{io::{AsyncRead, AsyncWrite}, net::TcpListener};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_rustls::TlsAcceptor;
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
@@ -38,7 +41,9 @@ fn answer(code: u16, body: &str) -> Answer {
 }
 
 fn pod(name: &str, version: u32) -> String {
-    format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#)
+    format!(
+        r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}","resourceVersion":"{version}"}}}}"#
+    )
 }
 
 /// Pieces of a watch that split lines where they like.
@@ -52,13 +57,20 @@ fn watched() -> Answer {
     ]
     .join("\n")
         + "\n";
-    let pieces: Vec<_> = text.into_bytes().chunks(17).map(|c| Ok(Frame::data(Bytes::copy_from_slice(c)))).collect();
+    let pieces: Vec<_> = text
+        .into_bytes()
+        .chunks(17)
+        .map(|c| Ok(Frame::data(Bytes::copy_from_slice(c))))
+        .collect();
     Response::new(BodyExt::boxed(StreamBody::new(stream::iter(pieces))))
 }
 
 fn serve(seen: &Seen, method: &Method, path: &str, headers: &HeaderMap) -> Answer {
     if let Some(token) = headers.get("authorization") {
-        seen.tokens.lock().unwrap().push(token.to_str().unwrap().to_owned());
+        seen.tokens
+            .lock()
+            .unwrap()
+            .push(token.to_str().unwrap().to_owned());
     }
     match (method.as_str(), path) {
         ("GET", "/api/v1/namespaces/ns/pods/a") => answer(200, &pod("a", 5)),
@@ -103,7 +115,9 @@ async fn server(env: &Env, tls: Option<rustls::ServerConfig>) -> (SocketAddr, Ar
                 match acceptor {
                     None => speak(stream, seen).await,
                     Some(acceptor) => {
-                        let Ok(stream) = acceptor.accept(stream).await else { return };
+                        let Ok(stream) = acceptor.accept(stream).await else {
+                            return;
+                        };
                         let chain = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
                         seen.peers.lock().unwrap().push(chain);
                         speak(stream, seen).await;
@@ -127,22 +141,43 @@ fn client(endpoint: Endpoint, env: &Env) -> Client {
 async fn requests_and_answers() {
     let env = Env::system();
     let (address, seen) = server(&env, None).await;
-    let client = client(Endpoint { server: format!("http://{address}/"), ..Endpoint::default() }, &env);
+    let client = client(
+        Endpoint {
+            server: format!("http://{address}/"),
+            ..Endpoint::default()
+        },
+        &env,
+    );
     let pod = client.get(&PODS, &key("a")).await.unwrap();
     assert_eq!((pod.name(), pod.resource_version()), ("a", 5));
     let missing = client.get(&PODS, &key("x")).await.unwrap_err();
-    assert_eq!((missing.code, missing.reason.as_str(), missing.message.as_str()), (404, "NotFound", r#"pods "x" not found"#));
+    assert_eq!(
+        (missing.code, missing.reason.as_str(), missing.message.as_str()),
+        (404, "NotFound", r#"pods "x" not found"#)
+    );
     let odd = client.get(&PODS, &key("proxy")).await.unwrap_err();
     assert_eq!((odd.code, odd.message.as_str()), (502, "no gateway"));
-    assert_eq!(client.get(&PODS, &key("busy")).await.unwrap().name(), "busy", "asked again when the server has time");
-    let params = WatchParams { resource_version: 4, bookmarks: true, ..WatchParams::default() };
+    assert_eq!(
+        client.get(&PODS, &key("busy")).await.unwrap().name(),
+        "busy",
+        "asked again when the server has time"
+    );
+    let params = WatchParams {
+        resource_version: 4,
+        bookmarks: true,
+        ..WatchParams::default()
+    };
     let events: Vec<_> = client.watch(&PODS, "ns", params).await.unwrap().collect().await;
     assert!(matches!(&events[0], Ok(WatchEvent::Added(pod)) if pod.resource_version() == 5));
     assert!(matches!(&events[1], Ok(WatchEvent::Deleted(pod)) if pod.resource_version() == 6));
     assert!(matches!(&events[2], Ok(WatchEvent::Bookmark(9))));
     assert!(matches!(&events[3], Err(status) if status.code == 410 && status.message == "too old"));
     assert_eq!(events.len(), 4);
-    assert_eq!(seen.connections.load(Ordering::Relaxed), 1, "one connection serves all");
+    assert_eq!(
+        seen.connections.load(Ordering::Relaxed),
+        1,
+        "one connection serves all"
+    );
     env.tasks.drain(Duration::from_secs(5)).await;
 }
 
@@ -151,9 +186,18 @@ async fn a_server_that_comes_back_is_found_again() {
     let env = Env::system();
     let first = env.child();
     let (address, _) = server(&first, None).await;
-    let client = client(Endpoint { server: format!("http://{address}"), ..Endpoint::default() }, &env);
+    let client = client(
+        Endpoint {
+            server: format!("http://{address}"),
+            ..Endpoint::default()
+        },
+        &env,
+    );
     client.get(&PODS, &key("a")).await.unwrap();
-    assert!(first.tasks.drain(Duration::from_secs(5)).await, "the server stops");
+    assert!(
+        first.tasks.drain(Duration::from_secs(5)).await,
+        "the server stops"
+    );
     let gone = client.get(&PODS, &key("a")).await.unwrap_err();
     assert!([503, 504].contains(&gone.code), "{gone:?}");
     let listener = TcpListener::bind(address).await.unwrap();
@@ -173,11 +217,16 @@ async fn certificates_and_tokens() {
     let dir = tempfile::tempdir().unwrap();
     let now = env.clock.wall();
     let authority = Authority::open(dir.path(), now).unwrap();
-    let purpose = Purpose::server("kube-apiserver", vec!["kubernetes".to_owned(), "127.0.0.1".to_owned()]);
+    let purpose = Purpose::server(
+        "kube-apiserver",
+        vec!["kubernetes".to_owned(), "127.0.0.1".to_owned()],
+    );
     let shown = Rotating::open(&authority, "server", purpose, now).unwrap();
     let config = server_config(shown, authority.certificate()).unwrap();
     let (address, seen) = server(&env, Some(config)).await;
-    let leaf: Leaf = authority.leaf("ann", &Purpose::client("ann", &["dev"]), now).unwrap();
+    let leaf: Leaf = authority
+        .leaf("ann", &Purpose::client("ann", &["dev"]), now)
+        .unwrap();
     let file = dir.path().join("token");
     std::fs::write(&file, "first\n").unwrap();
     let endpoint = Endpoint {
@@ -187,7 +236,10 @@ async fn certificates_and_tokens() {
         credential: Credential::TokenFile(file.clone()),
         server_name: None,
     };
-    client(endpoint.clone(), &env).get(&PODS, &key("a")).await.unwrap();
+    client(endpoint.clone(), &env)
+        .get(&PODS, &key("a"))
+        .await
+        .unwrap();
     let named = Endpoint {
         leaf: None,
         credential: Credential::Token("other".to_owned()),
@@ -198,12 +250,18 @@ async fn certificates_and_tokens() {
     assert_eq!(*seen.peers.lock().unwrap(), [1, 0], "a certificate, then none");
     assert_eq!(*seen.tokens.lock().unwrap(), ["Bearer first", "Bearer other"]);
 
-    let stranger = Endpoint { server_name: Some("elsewhere".to_owned()), ..named };
+    let stranger = Endpoint {
+        server_name: Some("elsewhere".to_owned()),
+        ..named
+    };
     let refused = client(stranger, &env).get(&PODS, &key("a")).await.unwrap_err();
     assert_eq!(refused.code, 503, "{refused:?}");
     let other_dir = tempfile::tempdir().unwrap();
     let other = Authority::open(other_dir.path(), now).unwrap();
-    let untrusted = Endpoint { ca: other.certificate().to_owned(), ..endpoint };
+    let untrusted = Endpoint {
+        ca: other.certificate().to_owned(),
+        ..endpoint
+    };
     let refused = client(untrusted, &env).get(&PODS, &key("a")).await.unwrap_err();
     assert!(refused.message.contains("certificate"), "{refused:?}");
     env.tasks.drain(Duration::from_secs(5)).await;
@@ -213,10 +271,22 @@ async fn certificates_and_tokens() {
 async fn wrong_settings_are_told() {
     let env = Env::system();
     let told = |server: &str| {
-        let endpoint = Endpoint { server: server.to_owned(), ..Endpoint::default() };
-        HttpsTransport::new(endpoint, env.clone()).map(|_| ()).unwrap_err().to_string()
+        let endpoint = Endpoint {
+            server: server.to_owned(),
+            ..Endpoint::default()
+        };
+        HttpsTransport::new(endpoint, env.clone())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
     };
-    assert_eq!(told("10.0.0.1:6443"), r#"server "10.0.0.1:6443" is not a URL such as https://10.0.0.1:6443"#);
-    assert_eq!(told("http://10.0.0.1"), r#"server "http://10.0.0.1": http is for loopback addresses only"#);
+    assert_eq!(
+        told("10.0.0.1:6443"),
+        r#"server "10.0.0.1:6443" is not a URL such as https://10.0.0.1:6443"#
+    );
+    assert_eq!(
+        told("http://10.0.0.1"),
+        r#"server "http://10.0.0.1": http is for loopback addresses only"#
+    );
     assert!(told("ftp://10.0.0.1").contains("is not a URL"));
 }

@@ -23,7 +23,12 @@ pub(super) fn events<B>(body: B) -> WatchStream
 where
     B: Body<Data = Bytes, Error: std::fmt::Display> + Send + Unpin + 'static,
 {
-    let state = State { body, partial: BytesMut::new(), lines: VecDeque::new(), done: false };
+    let state = State {
+        body,
+        partial: BytesMut::new(),
+        lines: VecDeque::new(),
+        done: false,
+    };
     stream::unfold(state, |mut state| async move {
         if state.done {
             return None;
@@ -48,7 +53,9 @@ where
             if let Some(line) = self.lines.pop_front() {
                 return Ok(Some(line));
             }
-            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            let Some(frame) = self.body.frame().await else {
+                return Ok(None);
+            };
             let frame = frame.map_err(|error| Status::unavailable(format!("the watch broke: {error}")))?;
             if let Ok(data) = frame.into_data() {
                 self.take(&data)?;
@@ -76,13 +83,17 @@ where
 fn parse(line: &Bytes) -> Result<WatchEvent, Status> {
     let broken = |what: &str| Status::internal(format!("the watch told an event without {what}"));
     let kind = scan::scalar(line, "type").map_err(Status::internal)?;
-    let range = scan::find(line, "object").map_err(Status::internal)?.ok_or_else(|| broken("object"))?;
+    let range = scan::find(line, "object")
+        .map_err(Status::internal)?
+        .ok_or_else(|| broken("object"))?;
     let body = line.slice(range);
     if kind == "ERROR" {
         return Err(serde_json::from_slice::<Status>(&body).unwrap_or_else(Status::internal));
     }
     // A copy: an object that is kept must not keep the line.
-    let object = Object::parse_any(Bytes::copy_from_slice(&body), &[]).map(Arc::new).map_err(Status::internal)?;
+    let object = Object::parse_any(Bytes::copy_from_slice(&body), &[])
+        .map(Arc::new)
+        .map_err(Status::internal)?;
     match &*kind {
         "ADDED" => Ok(WatchEvent::Added(object)),
         "MODIFIED" => Ok(WatchEvent::Modified(object)),

@@ -22,7 +22,12 @@ pub(super) struct Ask {
 
 impl Ask {
     fn read(target: &Target, query: Query) -> Self {
-        Self { method: Method::GET, path: query.after(&target.path()), content_type: "", body: Bytes::new() }
+        Self {
+            method: Method::GET,
+            path: query.after(&target.path()),
+            content_type: "",
+            body: Bytes::new(),
+        }
     }
 
     pub fn request(&self, origin: &str) -> Result<Request<Full<Bytes>>, http::Error> {
@@ -30,7 +35,10 @@ impl Ask {
             .method(self.method.clone())
             .uri(format!("{origin}{}", self.path))
             .header(header::ACCEPT, JSON)
-            .header(header::USER_AGENT, concat!("ferrokube/", env!("CARGO_PKG_VERSION")));
+            .header(
+                header::USER_AGENT,
+                concat!("ferrokube/", env!("CARGO_PKG_VERSION")),
+            );
         if !self.content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, self.content_type);
         }
@@ -74,8 +82,15 @@ pub(super) fn get(target: &Target) -> Ask {
 }
 
 pub(super) fn list(target: &Target, params: &ListParams) -> Ask {
-    let limit = if params.limit == 0 { String::new() } else { params.limit.to_string() };
-    let version = params.resource_version.map(|version| version.to_string()).unwrap_or_default();
+    let limit = if params.limit == 0 {
+        String::new()
+    } else {
+        params.limit.to_string()
+    };
+    let version = params
+        .resource_version
+        .map(|version| version.to_string())
+        .unwrap_or_default();
     let query = Query::default()
         .with("labelSelector", &params.label_selector)
         .with("fieldSelector", &params.field_selector)
@@ -126,7 +141,12 @@ pub(super) fn write(target: &Target, write: Write, options: &WriteOptions) -> Re
             .with("dryRun", if options.dry_run { "All" } else { "" })
             .with("force", if options.force { "true" } else { "" })
     };
-    let ask = |method, content_type, body| Ask { method, path: query().after(&target.path()), content_type, body };
+    let ask = |method, content_type, body| Ask {
+        method,
+        path: query().after(&target.path()),
+        content_type,
+        body,
+    };
     Ok(match write {
         Write::Create(body) => ask(Method::POST, JSON, body),
         Write::Update(body) => ask(Method::PUT, JSON, body),
@@ -146,13 +166,20 @@ pub(super) fn write(target: &Target, write: Write, options: &WriteOptions) -> Re
                 kind: "DeleteOptions",
                 api_version: "v1",
                 grace_period_seconds: delete.grace_period_seconds,
-                preconditions: conditional
-                    .then_some(Preconditions { uid: delete.uid.as_deref(), resource_version: version }),
+                preconditions: conditional.then_some(Preconditions {
+                    uid: delete.uid.as_deref(),
+                    resource_version: version,
+                }),
                 propagation_policy: delete.propagation_policy,
                 dry_run: options.dry_run.then_some(["All"]),
             };
             let body = serde_json::to_vec(&body)?.into();
-            Ask { method: Method::DELETE, path: Query::default().after(&target.path()), content_type: JSON, body }
+            Ask {
+                method: Method::DELETE,
+                path: Query::default().after(&target.path()),
+                content_type: JSON,
+                body,
+            }
         }
     })
 }
@@ -160,17 +187,28 @@ pub(super) fn write(target: &Target, write: Write, options: &WriteOptions) -> Re
 /// The `Status` that an answer is, or that its code stands for.
 pub(super) fn status(head: &response::Parts, body: &Bytes) -> Status {
     let told = scan::scalar(body, "kind").is_ok_and(|kind| kind == "Status");
-    let mut status: Status = if told { serde_json::from_slice(body).unwrap_or_default() } else { Status::default() };
+    let mut status: Status = if told {
+        serde_json::from_slice(body).unwrap_or_default()
+    } else {
+        Status::default()
+    };
     status.code = head.status.as_u16();
     if status.message.is_empty() {
         let text = String::from_utf8_lossy(&body[..body.len().min(2048)]);
         let name = head.status.canonical_reason().unwrap_or("unknown");
-        status.message = if text.trim().is_empty() { format!("the server said {name}") } else { text.trim().to_owned() };
+        status.message = if text.trim().is_empty() {
+            format!("the server said {name}")
+        } else {
+            text.trim().to_owned()
+        };
     }
     if status.reason.is_empty() {
         status.reason = reason(status.code).to_owned();
     }
-    let after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let after = head
+        .headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     if let Some(seconds) = after {
         status.details.get_or_insert_default().retry_after_seconds = seconds;
     }
@@ -209,7 +247,9 @@ pub(super) fn items(body: &Bytes) -> Result<List, ObjectError> {
         resource_version: scalar("metadata.resourceVersion")?.parse().unwrap_or(0),
         continue_token: scalar("metadata.continue")?.into_owned(),
     };
-    let Some(items) = scan::find(body, "items")? else { return Ok(list) };
+    let Some(items) = scan::find(body, "items")? else {
+        return Ok(list);
+    };
     for range in scan::elements(body, items.start)? {
         let item = body.slice(range);
         let item = if scan::find(&item, "kind")?.is_some() {
@@ -237,7 +277,10 @@ mod tests {
         assert_eq!(get(&one).path, "/api/v1/namespaces/ns/pods/a/status");
         let roles = Gvr::new("rbac.authorization.k8s.io", "v1", "clusterroles");
         let odd = Target::object(&roles, &Key::cluster("system:a b%"));
-        assert_eq!(get(&odd).path, "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:a%20b%25");
+        assert_eq!(
+            get(&odd).path,
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:a%20b%25"
+        );
         let params = ListParams {
             label_selector: "a=b,c in (d)".to_owned(),
             limit: 5,
@@ -245,15 +288,34 @@ mod tests {
             ..ListParams::default()
         };
         let asked = list(&Target::collection(&pods, ""), &params);
-        assert_eq!(asked.path, "/api/v1/pods?labelSelector=a%3Db%2Cc%20in%20%28d%29&limit=5&resourceVersion=0");
-        let params = WatchParams { resource_version: 7, bookmarks: true, ..WatchParams::default() };
+        assert_eq!(
+            asked.path,
+            "/api/v1/pods?labelSelector=a%3Db%2Cc%20in%20%28d%29&limit=5&resourceVersion=0"
+        );
+        let params = WatchParams {
+            resource_version: 7,
+            bookmarks: true,
+            ..WatchParams::default()
+        };
         let asked = watch(&Target::collection(&pods, "ns"), &params);
-        assert_eq!(asked.path, "/api/v1/namespaces/ns/pods?watch=true&resourceVersion=7&allowWatchBookmarks=true");
-        let delete = DeleteOptions { uid: Some("u".to_owned()), resource_version: Some(3), ..DeleteOptions::default() };
+        assert_eq!(
+            asked.path,
+            "/api/v1/namespaces/ns/pods?watch=true&resourceVersion=7&allowWatchBookmarks=true"
+        );
+        let delete = DeleteOptions {
+            uid: Some("u".to_owned()),
+            resource_version: Some(3),
+            ..DeleteOptions::default()
+        };
         let asked = super::write(&one, Write::Delete(delete), &WriteOptions::default()).unwrap();
-        let body = r#"{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{"uid":"u","resourceVersion":"3"}}"#;
+        let body =
+            r#"{"kind":"DeleteOptions","apiVersion":"v1","preconditions":{"uid":"u","resourceVersion":"3"}}"#;
         assert_eq!((asked.method, asked.body), (Method::DELETE, Bytes::from(body)));
-        let options = WriteOptions { field_manager: "me".to_owned(), dry_run: true, force: false };
+        let options = WriteOptions {
+            field_manager: "me".to_owned(),
+            dry_run: true,
+            force: false,
+        };
         let asked = super::write(&one, Write::Patch(Patch::Merge, Bytes::new()), &options).unwrap();
         assert_eq!(asked.content_type, "application/merge-patch+json");
         assert!(asked.path.ends_with("?fieldManager=me&dryRun=All"));
@@ -267,7 +329,14 @@ mod tests {
         );
         let list = items(&body).unwrap();
         assert_eq!((list.resource_version, list.continue_token.as_str()), (9, "x"));
-        let told: Vec<_> = list.items.iter().map(|o| (o.api_version(), o.kind(), o.name(), o.resource_version())).collect();
-        assert_eq!(told, [("v1", "Pod", "a", 4), ("v1", "Pod", "", 0), ("v1", "Pod", "c", 0)]);
+        let told: Vec<_> = list
+            .items
+            .iter()
+            .map(|o| (o.api_version(), o.kind(), o.name(), o.resource_version()))
+            .collect();
+        assert_eq!(
+            told,
+            [("v1", "Pod", "a", 4), ("v1", "Pod", "", 0), ("v1", "Pod", "c", 0)]
+        );
     }
 }

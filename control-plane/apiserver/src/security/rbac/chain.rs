@@ -1,6 +1,6 @@
 //! The authorizers in turn.
 
-use crate::security::{Attributes, Authorizer, Decision, ResourceRule, PathRule, Rules, User, Verdict};
+use crate::security::{Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User, Verdict};
 use std::sync::Arc;
 
 /// Authorizers in turn: the first that allows or denies decides. `system:masters` may do everything.
@@ -28,8 +28,16 @@ impl Authorizer for Chain {
         let mut all = Rules::default();
         if user.in_group("system:masters") {
             let any = || vec!["*".to_owned()];
-            all.resources.push(ResourceRule { verbs: any(), api_groups: any(), resources: any(), resource_names: vec![] });
-            all.paths.push(PathRule { verbs: any(), paths: any() });
+            all.resources.push(ResourceRule {
+                verbs: any(),
+                api_groups: any(),
+                resources: any(),
+                resource_names: vec![],
+            });
+            all.paths.push(PathRule {
+                verbs: any(),
+                paths: any(),
+            });
         }
         for authorizer in &self.0 {
             let rules = authorizer.rules(user, namespace);

@@ -23,8 +23,17 @@ impl Rule {
     pub fn everything() -> [Self; 2] {
         let any = || vec!["*".to_owned()];
         [
-            Self { verbs: any(), api_groups: any(), resources: any(), ..Self::default() },
-            Self { verbs: any(), paths: any(), ..Self::default() },
+            Self {
+                verbs: any(),
+                api_groups: any(),
+                resources: any(),
+                ..Self::default()
+            },
+            Self {
+                verbs: any(),
+                paths: any(),
+                ..Self::default()
+            },
         ]
     }
 
@@ -48,7 +57,11 @@ impl Rule {
         let one = |value: &String| vec![value.clone()];
         for verb in &self.verbs {
             for path in &self.paths {
-                parts.push(Self { verbs: one(verb), paths: one(path), ..Self::default() });
+                parts.push(Self {
+                    verbs: one(verb),
+                    paths: one(path),
+                    ..Self::default()
+                });
             }
             for group in &self.api_groups {
                 for resource in &self.resources {
@@ -61,7 +74,10 @@ impl Rule {
                     if self.resource_names.is_empty() {
                         parts.push(whole.clone());
                     }
-                    let named = |name| Self { resource_names: one(name), ..whole.clone() };
+                    let named = |name| Self {
+                        resource_names: one(name),
+                        ..whole.clone()
+                    };
                     parts.extend(self.resource_names.iter().map(named));
                 }
             }
@@ -74,15 +90,25 @@ impl Rule {
         let within = |mine: &[String], theirs: &[String]| theirs.iter().all(|value| listed(mine, value));
         let resource = |wanted: &String| {
             let (resource, sub) = wanted.split_once('/').unwrap_or((wanted, ""));
-            self.resources.iter().any(|r| r == wanted || resource_matches(r, resource, sub))
+            self.resources
+                .iter()
+                .any(|r| r == wanted || resource_matches(r, resource, sub))
         };
         let names = self.resource_names.is_empty()
-            || (!part.resource_names.is_empty() && part.resource_names.iter().all(|n| self.resource_names.contains(n)));
+            || (!part.resource_names.is_empty()
+                && part
+                    .resource_names
+                    .iter()
+                    .all(|n| self.resource_names.contains(n)));
         within(&self.verbs, &part.verbs)
             && within(&self.api_groups, &part.api_groups)
             && part.resources.iter().all(resource)
             && names
-            && part.paths.iter().all(|path| self.paths.iter().any(|mine| mine == path || path_matches(mine, path)))
+            && part.paths.iter().all(|path| {
+                self.paths
+                    .iter()
+                    .any(|mine| mine == path || path_matches(mine, path))
+            })
     }
 
     fn told(&self) -> String {
@@ -93,14 +119,23 @@ impl Rule {
             ("ResourceNames", &self.resource_names),
             ("Verbs", &self.verbs),
         ];
-        let told = lists.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name}:{}", quoted(list)));
+        let told = lists
+            .iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(name, list)| format!("{name}:{}", quoted(list)));
         format!("{{{}}}", told.collect::<Vec<_>>().join(", "))
     }
 }
 
 /// A list as Go prints it.
 pub(crate) fn quoted(list: &[String]) -> String {
-    format!("[{}]", list.iter().map(|v| format!("{v:?}")).collect::<Vec<_>>().join(" "))
+    format!(
+        "[{}]",
+        list.iter()
+            .map(|v| format!("{v:?}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    )
 }
 
 fn listed(list: &[String], value: &str) -> bool {
@@ -126,7 +161,11 @@ fn path_matches(rule: &str, path: &str) -> bool {
 /// What of `wanted` is not covered by `held`, in parts of one verb on one thing.
 pub(crate) fn uncovered(held: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
     let covered = |part: &Rule| held.iter().any(|rule| rule.covers(part));
-    wanted.iter().flat_map(Rule::parts).filter(|part| !covered(part)).collect()
+    wanted
+        .iter()
+        .flat_map(Rule::parts)
+        .filter(|part| !covered(part))
+        .collect()
 }
 
 /// Parts told to a person: those that differ in their verb alone in one line, the lines in order.
@@ -134,9 +173,17 @@ pub(crate) fn tell(parts: Vec<Rule>) -> String {
     let mut rules: Vec<Rule> = Vec::new();
     for mut part in parts {
         let same = |rule: &&mut Rule| {
-            (&rule.api_groups, &rule.resources, &rule.resource_names, &rule.paths)
-                == (&part.api_groups, &part.resources, &part.resource_names, &part.paths)
-                && part.paths.is_empty()
+            (
+                &rule.api_groups,
+                &rule.resources,
+                &rule.resource_names,
+                &rule.paths,
+            ) == (
+                &part.api_groups,
+                &part.resources,
+                &part.resource_names,
+                &part.paths,
+            ) && part.paths.is_empty()
         };
         match rules.iter_mut().find(same) {
             Some(rule) => rule.verbs.append(&mut part.verbs),

@@ -1,6 +1,8 @@
 //! Nobody grants what they do not hold.
 
-use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, binding, create, guarded, merge, role};
+use super::{
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, binding, create, guarded, merge, role,
+};
 use api::{Gvr, Key};
 
 const PODS_GET: &str = r#"[{"verbs":["get"],"apiGroups":[""],"resources":["pods"]}]"#;
@@ -13,57 +15,118 @@ async fn roles_and_bindings() {
     let rules = r#"[{"verbs":["*"],"apiGroups":["rbac.authorization.k8s.io"],"resources":["roles","rolebindings","clusterroles","clusterrolebindings"]},
         {"verbs":["get","watch"],"apiGroups":[""],"resources":["pods"]}]"#
         .replace(r#"["*"],"apiGroups":["rbac"#, r#"["create","update","patch","get"],"apiGroups":["rbac"#);
-    guarded.create(&CLUSTER_ROLES, "", &role("ClusterRole", "writer", &rules)).await;
-    guarded.create(&CLUSTER_ROLES, "", &role("ClusterRole", "secret-reader", SECRETS)).await;
     guarded
-        .create(&CLUSTER_ROLE_BINDINGS, "", &binding("ClusterRoleBinding", "w", "ClusterRole/writer", "User:ann"))
+        .create(&CLUSTER_ROLES, "", &role("ClusterRole", "writer", &rules))
+        .await;
+    guarded
+        .create(&CLUSTER_ROLES, "", &role("ClusterRole", "secret-reader", SECRETS))
+        .await;
+    guarded
+        .create(
+            &CLUSTER_ROLE_BINDINGS,
+            "",
+            &binding("ClusterRoleBinding", "w", "ClusterRole/writer", "User:ann"),
+        )
         .await;
     let ann = guarded.client("ann", &["dev", "system:authenticated"]);
     let refused = |who: &str| format!(r#"user "ann" (groups=["dev" "system:authenticated"]) {HELD}{who}"#);
 
-    create(&ann, &ROLES, "default", &role("Role", "ok", PODS_GET)).await.unwrap();
-    let status = create(&ann, &ROLES, "default", &role("Role", "no", SECRETS)).await.unwrap_err();
+    create(&ann, &ROLES, "default", &role("Role", "ok", PODS_GET))
+        .await
+        .unwrap();
+    let status = create(&ann, &ROLES, "default", &role("Role", "no", SECRETS))
+        .await
+        .unwrap_err();
     let line = "\n{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}";
-    let words = format!(r#"roles.rbac.authorization.k8s.io "no" is forbidden: {}"#, refused(line));
+    let words = format!(
+        r#"roles.rbac.authorization.k8s.io "no" is forbidden: {}"#,
+        refused(line)
+    );
     assert_eq!((status.code, status.message), (403, words));
     let wide = r#"{"rules":[{"verbs":["*"],"apiGroups":[""],"resources":["pods"]}]}"#;
-    let status = merge(&ann, &ROLES, &Key::new("default", "ok"), "", wide).await.unwrap_err();
-    assert!(status.message.ends_with("\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"*\"]}"), "{}", status.message);
+    let status = merge(&ann, &ROLES, &Key::new("default", "ok"), "", wide)
+        .await
+        .unwrap_err();
+    assert!(
+        status
+            .message
+            .ends_with("\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"*\"]}"),
+        "{}",
+        status.message
+    );
 
     let bind = |to: &str| binding("RoleBinding", "b", to, "User:bob");
-    let status = create(&ann, &ROLE_BINDINGS, "default", &bind("ClusterRole/secret-reader")).await.unwrap_err();
+    let status = create(
+        &ann,
+        &ROLE_BINDINGS,
+        "default",
+        &bind("ClusterRole/secret-reader"),
+    )
+    .await
+    .unwrap_err();
     assert!(status.message.contains(&refused(line)), "{}", status.message);
-    let status = create(&ann, &ROLE_BINDINGS, "default", &bind("ClusterRole/none")).await.unwrap_err();
-    assert_eq!(status.message, r#"clusterroles.rbac.authorization.k8s.io "none" not found"#);
-    create(&ann, &ROLE_BINDINGS, "default", &bind("Role/ok")).await.unwrap();
+    let status = create(&ann, &ROLE_BINDINGS, "default", &bind("ClusterRole/none"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        status.message,
+        r#"clusterroles.rbac.authorization.k8s.io "none" not found"#
+    );
+    create(&ann, &ROLE_BINDINGS, "default", &bind("Role/ok"))
+        .await
+        .unwrap();
 
     let gathering = role("ClusterRole", "g", "[]").replace(
         r#""rules""#,
         r#""aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"a":"b"}}]},"rules""#,
     );
     let status = create(&ann, &CLUSTER_ROLES, "", &gathering).await.unwrap_err();
-    assert!(status.message.ends_with("must have cluster-admin privileges to use the aggregationRule"), "{}", status.message);
+    assert!(
+        status
+            .message
+            .ends_with("must have cluster-admin privileges to use the aggregationRule"),
+        "{}",
+        status.message
+    );
 
     // Whoever may bind a role need not hold its rules.
     let may = r#"[{"verbs":["bind"],"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterroles"],"resourceNames":["secret-reader"]},
         {"verbs":["escalate"],"apiGroups":["rbac.authorization.k8s.io"],"resources":["roles"]}]"#;
-    guarded.create(&CLUSTER_ROLES, "", &role("ClusterRole", "binder", may)).await;
     guarded
-        .create(&CLUSTER_ROLE_BINDINGS, "", &binding("ClusterRoleBinding", "x", "ClusterRole/binder", "Group:dev"))
+        .create(&CLUSTER_ROLES, "", &role("ClusterRole", "binder", may))
+        .await;
+    guarded
+        .create(
+            &CLUSTER_ROLE_BINDINGS,
+            "",
+            &binding("ClusterRoleBinding", "x", "ClusterRole/binder", "Group:dev"),
+        )
         .await;
     let second = binding("RoleBinding", "c", "ClusterRole/secret-reader", "User:bob");
     create(&ann, &ROLE_BINDINGS, "default", &second).await.unwrap();
-    create(&ann, &ROLES, "default", &role("Role", "no", SECRETS)).await.unwrap();
+    create(&ann, &ROLES, "default", &role("Role", "no", SECRETS))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_administrator_by_binding_grants_all() {
     let guarded = guarded().await;
     let ops = guarded.client("ops", &["kubeadm:cluster-admins"]);
-    let everything = r#"[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]},{"verbs":["*"],"nonResourceURLs":["*"]}]"#;
-    create(&ops, &CLUSTER_ROLES, "", &role("ClusterRole", "all", everything)).await.unwrap();
-    let to = binding("ClusterRoleBinding", "all", "ClusterRole/cluster-admin", "User:eve");
+    let everything =
+        r#"[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]},{"verbs":["*"],"nonResourceURLs":["*"]}]"#;
+    create(&ops, &CLUSTER_ROLES, "", &role("ClusterRole", "all", everything))
+        .await
+        .unwrap();
+    let to = binding(
+        "ClusterRoleBinding",
+        "all",
+        "ClusterRole/cluster-admin",
+        "User:eve",
+    );
     create(&ops, &CLUSTER_ROLE_BINDINGS, "", &to).await.unwrap();
     let eve = guarded.client("eve", &[]);
-    eve.list(&Gvr::new("", "v1", "secrets"), "", client::ListParams::default()).await.unwrap();
+    eve.list(&Gvr::new("", "v1", "secrets"), "", client::ListParams::default())
+        .await
+        .unwrap();
 }

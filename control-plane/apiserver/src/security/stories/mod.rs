@@ -35,7 +35,10 @@ impl Dial for NoNodes {
 /// A new signing key, PEM.
 pub fn key() -> String {
     let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
+    format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    )
 }
 
 /// A server with its guards.
@@ -70,7 +73,12 @@ pub async fn guarded() -> Guarded {
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();
     let security = made.lock().unwrap().take().unwrap();
-    Guarded { server, security, env, key }
+    Guarded {
+        server,
+        security,
+        env,
+        key,
+    }
 }
 
 pub fn settings(env: &Env, key: &str) -> Settings {
@@ -102,10 +110,21 @@ impl Guarded {
 }
 
 pub async fn create(client: &Client, gvr: &Gvr, namespace: &str, body: &str) -> Result<Arc<Object>, Status> {
-    client.write(Target::collection(gvr, namespace), Write::Create(body.to_owned().into())).await
+    client
+        .write(
+            Target::collection(gvr, namespace),
+            Write::Create(body.to_owned().into()),
+        )
+        .await
 }
 
-pub async fn merge(client: &Client, gvr: &Gvr, key: &Key, sub: &'static str, patch: &str) -> Result<Arc<Object>, Status> {
+pub async fn merge(
+    client: &Client,
+    gvr: &Gvr,
+    key: &Key,
+    sub: &'static str,
+    patch: &str,
+) -> Result<Arc<Object>, Status> {
     let write = Write::Patch(Patch::Merge, patch.to_owned().into());
     client.write(Target::object(gvr, key).sub(sub), write).await
 }
@@ -117,7 +136,12 @@ pub fn attributes(user: &User, what: &str) -> Attributes {
     let (verb, on) = (words.next().unwrap().to_owned(), words.next().unwrap());
     let user = Arc::new(user.clone());
     if on.starts_with('/') {
-        return Attributes { user, verb, path: on.to_owned(), ..Attributes::default() };
+        return Attributes {
+            user,
+            verb,
+            path: on.to_owned(),
+            ..Attributes::default()
+        };
     }
     let (group, resource) = on.split_once('/').unwrap();
     let (resource, subresource) = resource.split_once(':').unwrap_or((resource, ""));
@@ -126,7 +150,11 @@ pub fn attributes(user: &User, what: &str) -> Attributes {
     Attributes {
         user,
         verb,
-        group: if group == "core" { String::new() } else { group.to_owned() },
+        group: if group == "core" {
+            String::new()
+        } else {
+            group.to_owned()
+        },
         version: "v1".to_owned(),
         resource: resource.to_owned(),
         subresource: subresource.to_owned(),
@@ -153,8 +181,12 @@ pub fn binding(kind: &str, name: &str, to: &str, subject: &str) -> String {
     let (role_kind, role) = to.split_once('/').unwrap();
     let (subject_kind, subject) = subject.split_once(':').unwrap();
     let subject = match subject.split_once('/') {
-        Some((namespace, name)) => format!(r#"{{"kind":"{subject_kind}","name":"{name}","namespace":"{namespace}"}}"#),
-        None => format!(r#"{{"apiGroup":"rbac.authorization.k8s.io","kind":"{subject_kind}","name":"{subject}"}}"#),
+        Some((namespace, name)) => {
+            format!(r#"{{"kind":"{subject_kind}","name":"{name}","namespace":"{namespace}"}}"#)
+        }
+        None => format!(
+            r#"{{"apiGroup":"rbac.authorization.k8s.io","kind":"{subject_kind}","name":"{subject}"}}"#
+        ),
     };
     format!(
         r#"{{"apiVersion":"{RBAC}","kind":"{kind}","metadata":{{"name":"{name}"}},

@@ -66,15 +66,33 @@ async fn a_kubelet_reads_what_its_pods_refer_to() {
         ("delete core/nodes /n1", false),
         ("list apps/deployments", false),
     ] {
-        assert_eq!(guarded.asks(&kubelet, what), allowed, "the kubelet wants to {what}");
+        assert_eq!(
+            guarded.asks(&kubelet, what),
+            allowed,
+            "the kubelet wants to {what}"
+        );
     }
     let stranger = User::new("system:node:n1", &["system:authenticated"]);
-    assert!(!guarded.asks(&stranger, "get core/secrets default/a-env"), "the name without the group is nothing");
-    guarded.admin().delete(&PODS, &Key::new("default", "a"), DeleteOptions {
-        grace_period_seconds: Some(0),
-        ..DeleteOptions::default()
-    }).await.unwrap();
-    assert!(!guarded.asks(&kubelet, "get core/secrets default/a-env"), "the pod is gone");
+    assert!(
+        !guarded.asks(&stranger, "get core/secrets default/a-env"),
+        "the name without the group is nothing"
+    );
+    guarded
+        .admin()
+        .delete(
+            &PODS,
+            &Key::new("default", "a"),
+            DeleteOptions {
+                grace_period_seconds: Some(0),
+                ..DeleteOptions::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert!(
+        !guarded.asks(&kubelet, "get core/secrets default/a-env"),
+        "the pod is gone"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,17 +101,35 @@ async fn a_kubelet_writes_what_is_its_own() {
     pods(&guarded).await;
     let kubelet = guarded.client("system:node:n1", &["system:nodes", "system:authenticated"]);
     let phase = r#"{"status":{"phase":"Running"}}"#;
-    merge(&kubelet, &PODS, &Key::new("default", "a"), "status", phase).await.unwrap();
-    let other = merge(&kubelet, &PODS, &Key::new("default", "b"), "status", phase).await.unwrap_err();
+    merge(&kubelet, &PODS, &Key::new("default", "a"), "status", phase)
+        .await
+        .unwrap();
+    let other = merge(&kubelet, &PODS, &Key::new("default", "b"), "status", phase)
+        .await
+        .unwrap_err();
     assert!(
-        other.message.ends_with(r#"node "n1" can only update pod status for pods with spec.nodeName set to itself"#),
+        other
+            .message
+            .ends_with(r#"node "n1" can only update pod status for pods with spec.nodeName set to itself"#),
         "{}",
         other.message
     );
     let key = Key::cluster("n1");
-    merge(&kubelet, &NODES, &key, "", r#"{"metadata":{"labels":{"kubernetes.io/os":"linux","mine":"x"}}}"#).await.unwrap();
+    merge(
+        &kubelet,
+        &NODES,
+        &key,
+        "",
+        r#"{"metadata":{"labels":{"kubernetes.io/os":"linux","mine":"x"}}}"#,
+    )
+    .await
+    .unwrap();
     for (node, patch, why) in [
-        ("n2", r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"node "n1" is not allowed to modify node "n2""#),
+        (
+            "n2",
+            r#"{"metadata":{"labels":{"a":"b"}}}"#,
+            r#"node "n1" is not allowed to modify node "n2""#,
+        ),
         (
             "n1",
             r#"{"metadata":{"labels":{"node-restriction.kubernetes.io/a":"b"}}}"#,
@@ -105,13 +141,32 @@ async fn a_kubelet_writes_what_is_its_own() {
             r#"node "n1" is not allowed to modify taints"#,
         ),
     ] {
-        let status = merge(&kubelet, &NODES, &Key::cluster(node), "", patch).await.unwrap_err();
-        assert_eq!((status.code, status.message.ends_with(why)), (403, true), "{}", status.message);
+        let status = merge(&kubelet, &NODES, &Key::cluster(node), "", patch)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (status.code, status.message.ends_with(why)),
+            (403, true),
+            "{}",
+            status.message
+        );
     }
-    let own = create(&kubelet, &PODS, "default", &pod("c", "n1")).await.unwrap_err();
-    assert!(own.message.ends_with(r#"node "n1" can only create mirror pods"#), "{}", own.message);
-    let lease = |name: &str| format!(r#"{{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"name":"{name}"}}}}"#);
-    create(&kubelet, &LEASES, "kube-node-lease", &lease("n1")).await.unwrap();
-    let status = create(&kubelet, &LEASES, "kube-node-lease", &lease("n2")).await.unwrap_err();
+    let own = create(&kubelet, &PODS, "default", &pod("c", "n1"))
+        .await
+        .unwrap_err();
+    assert!(
+        own.message.ends_with(r#"node "n1" can only create mirror pods"#),
+        "{}",
+        own.message
+    );
+    let lease = |name: &str| {
+        format!(r#"{{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"name":"{name}"}}}}"#)
+    };
+    create(&kubelet, &LEASES, "kube-node-lease", &lease("n1"))
+        .await
+        .unwrap();
+    let status = create(&kubelet, &LEASES, "kube-node-lease", &lease("n2"))
+        .await
+        .unwrap_err();
     assert_eq!(status.code, 403, "{}", status.message);
 }

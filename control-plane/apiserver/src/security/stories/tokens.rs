@@ -30,11 +30,23 @@ fn ask(account: &Object) -> TokenAsk {
 }
 
 fn issue(guarded: &Guarded, ask: &TokenAsk) -> String {
-    guarded.security.issuer.as_ref().unwrap().issue(ask).unwrap().token
+    guarded
+        .security
+        .issuer
+        .as_ref()
+        .unwrap()
+        .issue(ask)
+        .unwrap()
+        .token
 }
 
 fn parts(header: &str) -> Parts {
-    Request::builder().header("authorization", header).body(()).unwrap().into_parts().0
+    Request::builder()
+        .header("authorization", header)
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0
 }
 
 /// What the server says to a request with the token: the user, `nobody`, or the code of the refusal.
@@ -59,15 +71,33 @@ async fn a_token_names_its_account_until_it_expires() {
     let token = issue(&guarded, &ask);
     let (user, audiences) = guarded.security.authn.token(&token, &[]).unwrap().unwrap();
     assert_eq!((user.name.as_str(), user.uid.as_str()), (ROBOT, ask.uid.as_str()));
-    assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"]);
+    assert_eq!(
+        user.groups,
+        [
+            "system:serviceaccounts",
+            "system:serviceaccounts:default",
+            "system:authenticated"
+        ]
+    );
     assert_eq!(audiences, [ISSUER]);
     assert!(user.extra["authentication.kubernetes.io/credential-id"][0].starts_with("JTI="));
-    assert_eq!(told(&guarded, &format!("bearer {token}")), ROBOT, "the scheme's case does not matter");
+    assert_eq!(
+        told(&guarded, &format!("bearer {token}")),
+        ROBOT,
+        "the scheme's case does not matter"
+    );
     guarded.env.clock.sleep(Duration::from_secs(599)).await;
     assert_eq!(bearer(&guarded, &token), ROBOT);
     guarded.env.clock.sleep(Duration::from_secs(1)).await;
     assert_eq!(bearer(&guarded, &token), "401");
-    assert!(guarded.security.authn.token(&token, &[]).unwrap_err().contains("expired"));
+    assert!(
+        guarded
+            .security
+            .authn
+            .token(&token, &[])
+            .unwrap_err()
+            .contains("expired")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,37 +108,80 @@ async fn bad_tokens() {
     let mint = |issuer: &str, key: &str| {
         let s = settings(&guarded.env, key);
         let reader = guarded.server.reader();
-        let other = ServiceAccounts::new(key, issuer, vec![ISSUER.to_owned()], reader, s.clock, s.random).unwrap();
-        crate::security::TokenIssuer::issue(&*other, &asked).unwrap().token
+        let other =
+            ServiceAccounts::new(key, issuer, vec![ISSUER.to_owned()], reader, s.clock, s.random).unwrap();
+        crate::security::TokenIssuer::issue(&*other, &asked)
+            .unwrap()
+            .token
     };
     let claims = good.split('.').nth(1).unwrap();
     let forged = |header: &str, signature: &str| format!("{}.{claims}.{signature}", BASE64.encode(header));
     let kid = SigningKey::from_pem(&guarded.key).unwrap().id().to_owned();
     let signature = good.rsplit('.').next().unwrap();
-    let other_claims = BASE64.encode(format!(r#"{{"iss":"{ISSUER}","sub":"system:serviceaccount:kube-system:root"}}"#));
+    let other_claims = BASE64.encode(format!(
+        r#"{{"iss":"{ISSUER}","sub":"system:serviceaccount:kube-system:root"}}"#
+    ));
     for (what, token) in [
-        ("another audience", issue(&guarded, &TokenAsk { audiences: vec!["vault".to_owned()], ..asked.clone() })),
+        (
+            "another audience",
+            issue(
+                &guarded,
+                &TokenAsk {
+                    audiences: vec!["vault".to_owned()],
+                    ..asked.clone()
+                },
+            ),
+        ),
         ("another issuer", mint("https://elsewhere", &guarded.key)),
         ("another key", mint(ISSUER, &key())),
-        ("alg none", forged(&format!(r#"{{"alg":"none","kid":"{kid}"}}"#), "")),
-        ("alg HS256", forged(&format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), signature)),
+        (
+            "alg none",
+            forged(&format!(r#"{{"alg":"none","kid":"{kid}"}}"#), ""),
+        ),
+        (
+            "alg HS256",
+            forged(&format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), signature),
+        ),
         ("no key id", forged(r#"{"alg":"ES256"}"#, signature)),
-        ("other claims", format!("{}.{other_claims}.{signature}", good.split('.').next().unwrap())),
+        (
+            "other claims",
+            format!("{}.{other_claims}.{signature}", good.split('.').next().unwrap()),
+        ),
         ("truncated", good[..good.len() - 4].to_owned()),
         ("without signature", good[..good.rfind('.').unwrap()].to_owned()),
         ("a fourth part", format!("{good}.{signature}")),
         ("enormous", format!("{good}{}", "A".repeat(1 << 20))),
         ("no token at all", "gibberish".to_owned()),
         ("dots", "..".to_owned()),
-        ("another account's UID", issue(&guarded, &TokenAsk { uid: "x".to_owned(), ..asked.clone() })),
+        (
+            "another account's UID",
+            issue(
+                &guarded,
+                &TokenAsk {
+                    uid: "x".to_owned(),
+                    ..asked.clone()
+                },
+            ),
+        ),
     ] {
         assert_eq!(bearer(&guarded, &token), "401", "{what}");
     }
     assert_eq!(bearer(&guarded, &good), ROBOT);
     assert_eq!(told(&guarded, "Bearer "), "nobody");
     assert_eq!(told(&guarded, "Basic cm9vdDpyb290"), "nobody");
-    let vault = issue(&guarded, &TokenAsk { audiences: vec!["vault".to_owned(), "x".to_owned()], ..asked });
-    let (_, audiences) = guarded.security.authn.token(&vault, &["vault".to_owned()]).unwrap().unwrap();
+    let vault = issue(
+        &guarded,
+        &TokenAsk {
+            audiences: vec!["vault".to_owned(), "x".to_owned()],
+            ..asked
+        },
+    );
+    let (_, audiences) = guarded
+        .security
+        .authn
+        .token(&vault, &["vault".to_owned()])
+        .unwrap()
+        .unwrap();
     assert_eq!(audiences, ["vault"]);
 }
 
@@ -120,24 +193,54 @@ async fn a_token_dies_with_what_it_is_bound_to() {
         "spec":{"serviceAccountName":"robot","containers":[{"name":"c","image":"i"}]}}"#;
     let pod = guarded.create(&PODS, "default", body).await;
     let plain = ask(&account_object);
-    let bound = Bound { kind: "Pod".to_owned(), name: "p".to_owned(), uid: pod.uid().to_owned() };
+    let bound = Bound {
+        kind: "Pod".to_owned(),
+        name: "p".to_owned(),
+        uid: pod.uid().to_owned(),
+    };
     let node = Some(("n1".to_owned(), "u1".to_owned()));
-    let token = issue(&guarded, &TokenAsk { bound: Some(bound), node, ..plain.clone() });
+    let token = issue(
+        &guarded,
+        &TokenAsk {
+            bound: Some(bound),
+            node,
+            ..plain.clone()
+        },
+    );
     let (user, _) = guarded.security.authn.token(&token, &[]).unwrap().unwrap();
     assert_eq!(user.extra["authentication.kubernetes.io/pod-name"], ["p"]);
     assert_eq!(user.extra["authentication.kubernetes.io/node-name"], ["n1"]);
-    let now = || DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
-    guarded.admin().delete(&PODS, &Key::new("default", "p"), now()).await.unwrap();
+    let now = || DeleteOptions {
+        grace_period_seconds: Some(0),
+        ..DeleteOptions::default()
+    };
+    guarded
+        .admin()
+        .delete(&PODS, &Key::new("default", "p"), now())
+        .await
+        .unwrap();
     assert_eq!(bearer(&guarded, &token), "401", "the pod is gone");
     guarded.create(&PODS, "default", body).await;
-    assert_eq!(bearer(&guarded, &token), "401", "a pod of the same name is another pod");
+    assert_eq!(
+        bearer(&guarded, &token),
+        "401",
+        "a pod of the same name is another pod"
+    );
 
     let token = issue(&guarded, &plain);
-    guarded.admin().delete(&SERVICE_ACCOUNTS, &Key::new("default", "robot"), now()).await.unwrap();
+    guarded
+        .admin()
+        .delete(&SERVICE_ACCOUNTS, &Key::new("default", "robot"), now())
+        .await
+        .unwrap();
     assert_eq!(bearer(&guarded, &token), "401", "the account is gone");
     let again = account(&guarded).await;
     assert_ne!(again.uid(), account_object.uid());
-    assert_eq!(bearer(&guarded, &token), "401", "an account of the same name is another account");
+    assert_eq!(
+        bearer(&guarded, &token),
+        "401",
+        "an account of the same name is another account"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +249,12 @@ async fn certificates_name_users_and_groups() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::open(dir.path(), guarded.env.clock.wall()).unwrap();
     let chain = |name: &str, purpose: &Purpose| -> Vec<CertificateDer<'static>> {
-        authority.leaf(name, purpose, guarded.env.clock.wall()).unwrap().der().unwrap().0
+        authority
+            .leaf(name, purpose, guarded.env.clock.wall())
+            .unwrap()
+            .der()
+            .unwrap()
+            .0
     };
     let who = |chain: &[CertificateDer<'static>]| {
         let (parts, ()) = Request::new(()).into_parts();
@@ -154,7 +262,11 @@ async fn certificates_name_users_and_groups() {
     };
     let ann = who(&chain("a", &Purpose::client("ann", &["dev"])));
     assert_eq!(ann, Some(User::new("ann", &["dev", "system:authenticated"])));
-    assert_eq!(who(&chain("b", &Purpose::client("", &["system:masters"]))), None, "no common name, nobody");
+    assert_eq!(
+        who(&chain("b", &Purpose::client("", &["system:masters"]))),
+        None,
+        "no common name, nobody"
+    );
     assert_eq!(who(&[CertificateDer::from(vec![1, 2, 3])]), None);
     assert_eq!(who(&[]), None);
 }
@@ -165,7 +277,12 @@ fn others_verify_with_the_published_key() {
     let signing = SigningKey::from_pem(&pem).unwrap();
     let documents = oidc::documents(ISSUER, "https://10.0.0.1:6443", &signing).unwrap();
     let configuration = String::from_utf8(documents.configuration).unwrap();
-    assert!(configuration.starts_with(&format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"https://10.0.0.1:6443/openid/v1/jwks""#)));
+    assert!(configuration.starts_with(&format!(
+        r#"{{"issuer":"{ISSUER}","jwks_uri":"https://10.0.0.1:6443/openid/v1/jwks""#
+    )));
     let keys = String::from_utf8(documents.keys).unwrap();
-    assert!(keys.contains(signing.id()) && keys.contains(r#""crv":"P-256""#), "{keys}");
+    assert!(
+        keys.contains(signing.id()) && keys.contains(r#""crv":"P-256""#),
+        "{keys}"
+    );
 }

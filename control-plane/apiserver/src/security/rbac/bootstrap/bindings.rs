@@ -24,7 +24,11 @@ pub(super) struct LocalBinding {
 }
 
 const fn same(role: &'static str, subjects: &'static [&'static str]) -> BindingRow {
-    BindingRow { name: role, role, subjects }
+    BindingRow {
+        name: role,
+        role,
+        subjects,
+    }
 }
 
 const EVERYBODY: &[&str] = &["Group:system:authenticated", "Group:system:unauthenticated"];
@@ -33,22 +37,36 @@ const KNOWN: &[&str] = &["Group:system:authenticated"];
 /// Cluster-wide bindings. `system:node` has no subjects: the Node authorizer stands for it.
 pub(super) const BINDINGS: &[BindingRow] = &[
     same("cluster-admin", &["Group:system:masters"]),
-    BindingRow { name: "kubeadm:cluster-admins", role: "cluster-admin", subjects: &["Group:kubeadm:cluster-admins"] },
+    BindingRow {
+        name: "kubeadm:cluster-admins",
+        role: "cluster-admin",
+        subjects: &["Group:kubeadm:cluster-admins"],
+    },
     same("system:monitoring", &["Group:system:monitoring"]),
     same("system:discovery", KNOWN),
     same("system:basic-user", KNOWN),
     same("system:public-info-viewer", EVERYBODY),
     same("system:node-proxier", &["User:system:kube-proxy"]),
-    same("system:kube-controller-manager", &["User:system:kube-controller-manager"]),
+    same(
+        "system:kube-controller-manager",
+        &["User:system:kube-controller-manager"],
+    ),
     same("system:kube-dns", &["ServiceAccount:kube-dns"]),
     same("system:kube-scheduler", &["User:system:kube-scheduler"]),
     same("system:volume-scheduler", &["User:system:kube-scheduler"]),
     same("system:node", &[]),
-    same("system:service-account-issuer-discovery", &["Group:system:serviceaccounts"]),
+    same(
+        "system:service-account-issuer-discovery",
+        &["Group:system:serviceaccounts"],
+    ),
 ];
 
 const fn local(namespace: &'static str, name: &'static str, rules: &'static [Allow]) -> LocalRole {
-    LocalRole { namespace, name, rules }
+    LocalRole {
+        namespace,
+        name,
+        rules,
+    }
 }
 
 /// Roles in namespaces.
@@ -56,11 +74,28 @@ pub(super) const LOCAL_ROLES: &[LocalRole] = &[
     local(
         "kube-system",
         "extension-apiserver-authentication-reader",
-        &[may_named("get list watch", "core", "configmaps", "extension-apiserver-authentication")],
+        &[may_named(
+            "get list watch",
+            "core",
+            "configmaps",
+            "extension-apiserver-authentication",
+        )],
     ),
-    local("kube-system", "system:controller:bootstrap-signer", &[may("get list watch", "core", "secrets")]),
-    local("kube-system", "system:controller:token-cleaner", &[may("delete get list watch", "core", "secrets"), EVENTS]),
-    local("kube-system", "system:controller:cloud-provider", &[may("create get list update watch", "core", "configmaps")]),
+    local(
+        "kube-system",
+        "system:controller:bootstrap-signer",
+        &[may("get list watch", "core", "secrets")],
+    ),
+    local(
+        "kube-system",
+        "system:controller:token-cleaner",
+        &[may("delete get list watch", "core", "secrets"), EVENTS],
+    ),
+    local(
+        "kube-system",
+        "system:controller:cloud-provider",
+        &[may("create get list update watch", "core", "configmaps")],
+    ),
     local(
         "kube-system",
         "system::leader-locking-kube-controller-manager",
@@ -72,7 +107,10 @@ pub(super) const LOCAL_ROLES: &[LocalRole] = &[
     local(
         "kube-system",
         "system::leader-locking-kube-scheduler",
-        &[may("watch", "core", "configmaps"), may_named("get update", "core", "configmaps", "kube-scheduler")],
+        &[
+            may("watch", "core", "configmaps"),
+            may_named("get update", "core", "configmaps", "kube-scheduler"),
+        ],
     ),
     local(
         "kube-public",
@@ -96,17 +134,41 @@ pub(super) const LOCAL_BINDINGS: &[LocalBinding] = &[
         BindingRow {
             name: "system::extension-apiserver-authentication-reader",
             role: "extension-apiserver-authentication-reader",
-            subjects: &["User:system:kube-controller-manager", "User:system:kube-scheduler"],
+            subjects: &[
+                "User:system:kube-controller-manager",
+                "User:system:kube-scheduler",
+            ],
         },
     ),
-    in_namespace("kube-system", same("system:controller:bootstrap-signer", &["ServiceAccount:bootstrap-signer"])),
-    in_namespace("kube-system", same("system:controller:token-cleaner", &["ServiceAccount:token-cleaner"])),
-    in_namespace("kube-system", same("system:controller:cloud-provider", &["ServiceAccount:cloud-provider"])),
+    in_namespace(
+        "kube-system",
+        same(
+            "system:controller:bootstrap-signer",
+            &["ServiceAccount:bootstrap-signer"],
+        ),
+    ),
+    in_namespace(
+        "kube-system",
+        same(
+            "system:controller:token-cleaner",
+            &["ServiceAccount:token-cleaner"],
+        ),
+    ),
+    in_namespace(
+        "kube-system",
+        same(
+            "system:controller:cloud-provider",
+            &["ServiceAccount:cloud-provider"],
+        ),
+    ),
     in_namespace(
         "kube-system",
         same(
             "system::leader-locking-kube-controller-manager",
-            &["User:system:kube-controller-manager", "ServiceAccount:kube-controller-manager"],
+            &[
+                "User:system:kube-controller-manager",
+                "ServiceAccount:kube-controller-manager",
+            ],
         ),
     ),
     in_namespace(
@@ -116,5 +178,11 @@ pub(super) const LOCAL_BINDINGS: &[LocalBinding] = &[
             &["User:system:kube-scheduler", "ServiceAccount:kube-scheduler"],
         ),
     ),
-    in_namespace("kube-public", same("system:controller:bootstrap-signer", &["ServiceAccount:bootstrap-signer"])),
+    in_namespace(
+        "kube-public",
+        same(
+            "system:controller:bootstrap-signer",
+            &["ServiceAccount:bootstrap-signer"],
+        ),
+    ),
 ];

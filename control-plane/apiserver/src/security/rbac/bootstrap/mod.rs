@@ -35,14 +35,25 @@ pub fn node_rules(attributes: &Attributes) -> Decision {
 pub async fn reconcile(client: &Client) -> Result<usize, Status> {
     let wanted = objects::all();
     let mut held: HashMap<(&Gvr, Key), Arc<Object>> = HashMap::new();
-    let lists = objects::COLLECTIONS.iter().map(|&gvr| async move {
-        (gvr, client.list(gvr, "", ListParams::default()).await)
-    });
+    let lists = objects::COLLECTIONS
+        .iter()
+        .map(|&gvr| async move { (gvr, client.list(gvr, "", ListParams::default()).await) });
     for (gvr, list) in future::join_all(lists).await {
-        held.extend(list?.items.into_iter().map(|object| ((gvr, object.key()), object)));
+        held.extend(
+            list?
+                .items
+                .into_iter()
+                .map(|object| ((gvr, object.key()), object)),
+        );
     }
     // All at once: the store commits them together.
-    let writes = wanted.iter().map(|wanted| write(client, wanted, held.get(&(wanted.gvr, wanted.key())).map(|o| &**o)));
+    let writes = wanted.iter().map(|wanted| {
+        write(
+            client,
+            wanted,
+            held.get(&(wanted.gvr, wanted.key())).map(|o| &**o),
+        )
+    });
     let written = future::try_join_all(writes).await?;
     Ok(written.into_iter().filter(|written| *written).count())
 }
@@ -61,12 +72,21 @@ async fn write(client: &Client, wanted: &Wanted, held: Option<&Object>) -> Resul
     let key = wanted.key();
     if wanted.of_other_role(held) {
         // A roleRef cannot be changed in place.
-        client.delete(wanted.gvr, &key, client::DeleteOptions::default()).await?;
+        client
+            .delete(wanted.gvr, &key, client::DeleteOptions::default())
+            .await?;
         client.create(wanted.gvr, wanted.namespace(), wanted).await?;
         return Ok(true);
     }
-    let Some(patch) = wanted.completion(held) else { return Ok(false) };
+    let Some(patch) = wanted.completion(held) else {
+        return Ok(false);
+    };
     let body = serde_json::to_vec(&patch).map_err(Status::internal)?;
-    client.write(Target::object(wanted.gvr, &key), Write::Patch(Patch::Merge, body.into())).await?;
+    client
+        .write(
+            Target::object(wanted.gvr, &key),
+            Write::Patch(Patch::Merge, body.into()),
+        )
+        .await?;
     Ok(true)
 }

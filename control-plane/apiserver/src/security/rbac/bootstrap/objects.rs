@@ -5,7 +5,9 @@ use super::{
     bindings::{BINDINGS, BindingRow, LOCAL_BINDINGS, LOCAL_ROLES},
     roles::{Allow, CONTROLLERS, ROLES, RoleRow},
 };
-use crate::security::rbac::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES as LOCAL, Rule, uncovered};
+use crate::security::rbac::{
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES as LOCAL, Rule, uncovered,
+};
 use api::{Gvr, Key, Object};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -106,15 +108,27 @@ struct PatchMeta {
 }
 
 fn words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(|word| if word == "core" { "" } else { word }.to_owned()).collect()
+    text.split_whitespace()
+        .map(|word| if word == "core" { "" } else { word }.to_owned())
+        .collect()
 }
 
 /// The rules of rows.
 pub(super) fn rules(rows: &[Allow]) -> Vec<Rule> {
     let rule = |row: &Allow| {
         let on = words(row.on);
-        let (resources, paths) = if row.groups.is_empty() { (Vec::new(), on) } else { (on, Vec::new()) };
-        Rule { verbs: words(row.verbs), api_groups: words(row.groups), resources, resource_names: words(row.names), paths }
+        let (resources, paths) = if row.groups.is_empty() {
+            (Vec::new(), on)
+        } else {
+            (on, Vec::new())
+        };
+        Rule {
+            verbs: words(row.verbs),
+            api_groups: words(row.groups),
+            resources,
+            resource_names: words(row.names),
+            paths,
+        }
     };
     rows.iter().map(rule).collect()
 }
@@ -130,7 +144,11 @@ fn gathered(whole: &str) -> Vec<Rule> {
     let mut parts: Vec<&RoleRow> = ROLES.iter().filter(|row| row.part_of == whole).collect();
     parts.sort_by_key(|row| row.name);
     for row in parts {
-        let rules = if row.gathers { gathered(row.name) } else { rules(row.rules) };
+        let rules = if row.gathers {
+            gathered(row.name)
+        } else {
+            rules(row.rules)
+        };
         for rule in rules {
             if !all.contains(&rule) {
                 all.push(rule);
@@ -148,7 +166,12 @@ impl Wanted {
             gvr,
             api_version: "rbac.authorization.k8s.io/v1",
             kind,
-            metadata: Meta { name, namespace, labels, annotations },
+            metadata: Meta {
+                name,
+                namespace,
+                labels,
+                annotations,
+            },
             aggregation_rule: None,
             rules: None,
             role_ref: None,
@@ -163,7 +186,9 @@ impl Wanted {
         }
         if row.gathers {
             let match_labels = BTreeMap::from([(part_label(row.name), "true")]);
-            role.aggregation_rule = Some(Aggregation { cluster_role_selectors: [Selector { match_labels }] });
+            role.aggregation_rule = Some(Aggregation {
+                cluster_role_selectors: [Selector { match_labels }],
+            });
             role.rules = Some(gathered(row.name));
         } else {
             role.rules = Some(rules(row.rules));
@@ -178,7 +203,11 @@ impl Wanted {
         };
         let mut binding = Self::new(gvr, kind, row.name.to_owned(), namespace);
         binding.role_ref = Some(RoleRef::to(role_kind, row.role.to_owned()));
-        binding.subjects = row.subjects.iter().map(|subject| Subject::parse(subject)).collect();
+        binding.subjects = row
+            .subjects
+            .iter()
+            .map(|subject| Subject::parse(subject))
+            .collect();
         binding
     }
 
@@ -187,8 +216,10 @@ impl Wanted {
         let name = format!("system:controller:{}", row.name);
         let mut binding = Self::new(&CLUSTER_ROLE_BINDINGS, "ClusterRoleBinding", name.clone(), "");
         binding.role_ref = Some(RoleRef::to("ClusterRole", name));
-        binding.subjects =
-            vec![Subject::new("ServiceAccount", row.name), Subject::new("User", "system:kube-controller-manager")];
+        binding.subjects = vec![
+            Subject::new("ServiceAccount", row.name),
+            Subject::new("User", "system:kube-controller-manager"),
+        ];
         binding
     }
 
@@ -205,17 +236,31 @@ impl Wanted {
     /// Whether what is stored binds another role.
     pub fn of_other_role(&self, held: &Object) -> bool {
         let stored: Stored = held.view().unwrap_or_default();
-        self.role_ref.as_ref().is_some_and(|role| *role != stored.role_ref)
+        self.role_ref
+            .as_ref()
+            .is_some_and(|role| *role != stored.role_ref)
     }
 
     /// What has to be added to what is stored; `None`: nothing.
     pub fn completion(&self, held: &Object) -> Option<Completion> {
         let stored: Stored = held.view().unwrap_or_default();
-        let labels = self.metadata.labels.iter().filter(|(key, value)| held.label(key) != Some(*value));
-        let labels: BTreeMap<String, &'static str> = labels.map(|(key, value)| (key.clone(), *value)).collect();
-        let aggregation_rule = self.aggregation_rule.clone().filter(|_| stored.aggregation_rule.is_none());
+        let labels = self
+            .metadata
+            .labels
+            .iter()
+            .filter(|(key, value)| held.label(key) != Some(*value));
+        let labels: BTreeMap<String, &'static str> =
+            labels.map(|(key, value)| (key.clone(), *value)).collect();
+        let aggregation_rule = self
+            .aggregation_rule
+            .clone()
+            .filter(|_| stored.aggregation_rule.is_none());
         // The rules of a gathering role are its controller's.
-        let wanted = self.rules.as_deref().filter(|_| self.aggregation_rule.is_none()).unwrap_or_default();
+        let wanted = self
+            .rules
+            .as_deref()
+            .filter(|_| self.aggregation_rule.is_none())
+            .unwrap_or_default();
         let mut have = stored.rules.unwrap_or_default();
         let missing = uncovered(&have, wanted);
         let rules = (!missing.is_empty()).then(|| {
@@ -233,14 +278,26 @@ impl Wanted {
         if labels.is_empty() && aggregation_rule.is_none() && rules.is_none() && subjects.is_none() {
             return None;
         }
-        let metadata = PatchMeta { resource_version: held.resource_version().to_string(), labels };
-        Some(Completion { metadata, aggregation_rule, rules, subjects })
+        let metadata = PatchMeta {
+            resource_version: held.resource_version().to_string(),
+            labels,
+        };
+        Some(Completion {
+            metadata,
+            aggregation_rule,
+            rules,
+            subjects,
+        })
     }
 }
 
 impl RoleRef {
     fn to(kind: &str, name: String) -> Self {
-        Self { api_group: GROUP.to_owned(), kind: kind.to_owned(), name }
+        Self {
+            api_group: GROUP.to_owned(),
+            kind: kind.to_owned(),
+            name,
+        }
     }
 }
 
@@ -265,7 +322,11 @@ impl Subject {
 /// Everything, roles before bindings.
 pub(super) fn all() -> Vec<Wanted> {
     let mut all: Vec<Wanted> = ROLES.iter().map(|row| Wanted::cluster_role(row, "")).collect();
-    all.extend(CONTROLLERS.iter().map(|row| Wanted::cluster_role(row, "system:controller:")));
+    all.extend(
+        CONTROLLERS
+            .iter()
+            .map(|row| Wanted::cluster_role(row, "system:controller:")),
+    );
     for row in LOCAL_ROLES {
         let mut role = Wanted::new(&LOCAL, "Role", row.name.to_owned(), row.namespace);
         role.rules = Some(rules(row.rules));
@@ -273,6 +334,10 @@ pub(super) fn all() -> Vec<Wanted> {
     }
     all.extend(BINDINGS.iter().map(|row| Wanted::binding(row, "")));
     all.extend(CONTROLLERS.iter().map(Wanted::controller_binding));
-    all.extend(LOCAL_BINDINGS.iter().map(|row| Wanted::binding(&row.binding, row.namespace)));
+    all.extend(
+        LOCAL_BINDINGS
+            .iter()
+            .map(|row| Wanted::binding(&row.binding, row.namespace)),
+    );
     all
 }

@@ -20,11 +20,26 @@ pub(super) struct RoleRow {
 }
 
 pub(super) const fn may(verbs: &'static str, groups: &'static str, on: &'static str) -> Allow {
-    Allow { verbs, groups, on, names: "" }
+    Allow {
+        verbs,
+        groups,
+        on,
+        names: "",
+    }
 }
 
-pub(super) const fn may_named(verbs: &'static str, groups: &'static str, on: &'static str, names: &'static str) -> Allow {
-    Allow { verbs, groups, on, names }
+pub(super) const fn may_named(
+    verbs: &'static str,
+    groups: &'static str,
+    on: &'static str,
+    names: &'static str,
+) -> Allow {
+    Allow {
+        verbs,
+        groups,
+        on,
+        names,
+    }
 }
 
 const fn may_get(paths: &'static str) -> Allow {
@@ -32,15 +47,30 @@ const fn may_get(paths: &'static str) -> Allow {
 }
 
 const fn role(name: &'static str, rules: &'static [Allow]) -> RoleRow {
-    RoleRow { name, rules, part_of: "", gathers: false }
+    RoleRow {
+        name,
+        rules,
+        part_of: "",
+        gathers: false,
+    }
 }
 
 const fn part(name: &'static str, part_of: &'static str, rules: &'static [Allow]) -> RoleRow {
-    RoleRow { name, rules, part_of, gathers: false }
+    RoleRow {
+        name,
+        rules,
+        part_of,
+        gathers: false,
+    }
 }
 
 const fn whole(name: &'static str, part_of: &'static str) -> RoleRow {
-    RoleRow { name, rules: &[], part_of, gathers: true }
+    RoleRow {
+        name,
+        rules: &[],
+        part_of,
+        gathers: true,
+    }
 }
 
 const READ: &str = "get list watch";
@@ -55,7 +85,11 @@ const CERTIFICATES: &str = "certificates.k8s.io";
 /// What every node may do; the Node authorizer narrows it to what concerns the node.
 pub(super) const NODE: &[Allow] = &[
     ASK_TOKEN,
-    may("create", "authorization.k8s.io", "localsubjectaccessreviews subjectaccessreviews"),
+    may(
+        "create",
+        "authorization.k8s.io",
+        "localsubjectaccessreviews subjectaccessreviews",
+    ),
     may(READ, "core", "services"),
     may("create get list watch", "core", "nodes"),
     may("patch update", "core", "nodes/status"),
@@ -69,7 +103,11 @@ pub(super) const NODE: &[Allow] = &[
     may(READ, "core", "configmaps secrets"),
     may("get", "core", "persistentvolumeclaims persistentvolumes"),
     may("get", "core", "endpoints"),
-    may("create get list watch", CERTIFICATES, "certificatesigningrequests"),
+    may(
+        "create get list watch",
+        CERTIFICATES,
+        "certificatesigningrequests",
+    ),
     may("create delete get patch update", "coordination.k8s.io", "leases"),
     may("get", "storage.k8s.io", "volumeattachments"),
     may("create", "core", "serviceaccounts/token"),
@@ -83,9 +121,17 @@ pub(super) const NODE: &[Allow] = &[
 ];
 
 const EDIT: &[Allow] = &[
-    may(READ, "core", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
+    may(
+        READ,
+        "core",
+        "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy",
+    ),
     may("impersonate", "core", "serviceaccounts"),
-    may(WRITE, "core", "pods pods/attach pods/exec pods/portforward pods/proxy"),
+    may(
+        WRITE,
+        "core",
+        "pods pods/attach pods/exec pods/portforward pods/proxy",
+    ),
     may("create", "core", "pods/eviction"),
     may(
         WRITE,
@@ -134,7 +180,11 @@ const VIEW: &[Allow] = &[
         "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets \
          replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
     ),
-    may(READ, "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status"),
+    may(
+        READ,
+        "autoscaling",
+        "horizontalpodautoscalers horizontalpodautoscalers/status",
+    ),
     may(READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
     may(
         READ,
@@ -143,7 +193,11 @@ const VIEW: &[Allow] = &[
          networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
     ),
     may(READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
-    may(READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
+    may(
+        READ,
+        "networking.k8s.io",
+        "ingresses ingresses/status networkpolicies",
+    ),
 ];
 
 const SCHEDULER: &[Allow] = &[
@@ -170,7 +224,12 @@ const SCHEDULER: &[Allow] = &[
 const CONTROLLER_MANAGER: &[Allow] = &[
     EVENTS,
     may("create", "coordination.k8s.io", "leases"),
-    may_named("get update", "coordination.k8s.io", "leases", "kube-controller-manager"),
+    may_named(
+        "get update",
+        "coordination.k8s.io",
+        "leases",
+        "kube-controller-manager",
+    ),
     may("create", "core", "secrets serviceaccounts"),
     may("delete", "core", "secrets"),
     may("get", "core", "configmaps namespaces secrets serviceaccounts"),
@@ -184,16 +243,33 @@ const CONTROLLER_MANAGER: &[Allow] = &[
 /// The cluster roles of people, of boxes, and of whoever asks.
 pub(super) const ROLES: &[RoleRow] = &[
     role("cluster-admin", &[may("*", "*", "*"), may("*", "", "*")]),
-    role("system:discovery", &[may_get("/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/")]),
-    role("system:monitoring", &[may_get("/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*")]),
+    role(
+        "system:discovery",
+        &[may_get(
+            "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",
+        )],
+    ),
+    role(
+        "system:monitoring",
+        &[may_get(
+            "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*",
+        )],
+    ),
     role(
         "system:basic-user",
         &[
-            may("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
+            may(
+                "create",
+                "authorization.k8s.io",
+                "selfsubjectaccessreviews selfsubjectrulesreviews",
+            ),
             may("create", "authentication.k8s.io", "selfsubjectreviews"),
         ],
     ),
-    role("system:public-info-viewer", &[may_get("/healthz /livez /readyz /version /version/")]),
+    role(
+        "system:public-info-viewer",
+        &[may_get("/healthz /livez /readyz /version /version/")],
+    ),
     whole("admin", ""),
     whole("edit", "admin"),
     whole("view", "edit"),
@@ -210,7 +286,11 @@ pub(super) const ROLES: &[RoleRow] = &[
     role("system:node", NODE),
     role(
         "system:node-problem-detector",
-        &[may("get", "core", "nodes"), may("patch", "core", "nodes/status"), EVENTS],
+        &[
+            may("get", "core", "nodes"),
+            may("patch", "core", "nodes/status"),
+            EVENTS,
+        ],
     ),
     role(
         "system:kubelet-api-admin",
@@ -225,14 +305,27 @@ pub(super) const ROLES: &[RoleRow] = &[
             ),
         ],
     ),
-    role("system:node-bootstrapper", &[may("create get list watch", CERTIFICATES, "certificatesigningrequests")]),
+    role(
+        "system:node-bootstrapper",
+        &[may(
+            "create get list watch",
+            CERTIFICATES,
+            "certificatesigningrequests",
+        )],
+    ),
     role("system:auth-delegator", &[ASK_TOKEN, ASK_ACCESS]),
-    role("system:kube-aggregator", &[may(READ, "core", "endpoints services")]),
+    role(
+        "system:kube-aggregator",
+        &[may(READ, "core", "endpoints services")],
+    ),
     role("system:kube-controller-manager", CONTROLLER_MANAGER),
     role("system:kube-scheduler", SCHEDULER),
     role(
         "system:kube-dns",
-        &[may(LISTEN, "core", "endpoints namespaces pods services"), may(LISTEN, "discovery.k8s.io", "endpointslices")],
+        &[
+            may(LISTEN, "core", "endpoints namespaces pods services"),
+            may(LISTEN, "discovery.k8s.io", "endpointslices"),
+        ],
     ),
     role(
         "system:persistent-volume-provisioner",
@@ -246,11 +339,19 @@ pub(super) const ROLES: &[RoleRow] = &[
     ),
     role(
         "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-        &[may("create", CERTIFICATES, "certificatesigningrequests/nodeclient")],
+        &[may(
+            "create",
+            CERTIFICATES,
+            "certificatesigningrequests/nodeclient",
+        )],
     ),
     role(
         "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
-        &[may("create", CERTIFICATES, "certificatesigningrequests/selfnodeclient")],
+        &[may(
+            "create",
+            CERTIFICATES,
+            "certificatesigningrequests/selfnodeclient",
+        )],
     ),
     role(
         "system:volume-scheduler",
@@ -262,21 +363,46 @@ pub(super) const ROLES: &[RoleRow] = &[
     ),
     role(
         "system:certificates.k8s.io:kubelet-serving-approver",
-        &[may_named("approve", CERTIFICATES, "signers", "kubernetes.io/kubelet-serving")],
+        &[may_named(
+            "approve",
+            CERTIFICATES,
+            "signers",
+            "kubernetes.io/kubelet-serving",
+        )],
     ),
     role(
         "system:certificates.k8s.io:kube-apiserver-client-approver",
-        &[may_named("approve", CERTIFICATES, "signers", "kubernetes.io/kube-apiserver-client")],
+        &[may_named(
+            "approve",
+            CERTIFICATES,
+            "signers",
+            "kubernetes.io/kube-apiserver-client",
+        )],
     ),
     role(
         "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver",
-        &[may_named("approve", CERTIFICATES, "signers", "kubernetes.io/kube-apiserver-client-kubelet")],
+        &[may_named(
+            "approve",
+            CERTIFICATES,
+            "signers",
+            "kubernetes.io/kube-apiserver-client-kubelet",
+        )],
     ),
     role(
         "system:certificates.k8s.io:legacy-unknown-approver",
-        &[may_named("approve", CERTIFICATES, "signers", "kubernetes.io/legacy-unknown")],
+        &[may_named(
+            "approve",
+            CERTIFICATES,
+            "signers",
+            "kubernetes.io/legacy-unknown",
+        )],
     ),
-    role("system:service-account-issuer-discovery", &[may_get("/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/")]),
+    role(
+        "system:service-account-issuer-discovery",
+        &[may_get(
+            "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
+        )],
+    ),
     role(
         "system:node-proxier",
         &[
@@ -293,14 +419,25 @@ const WRITE_STATUS_OF_NODES: Allow = may("patch update", "core", "nodes/status")
 
 /// The roles of the controllers, named `system:controller:…`; each is bound to the service account of that name.
 pub(super) const CONTROLLERS: &[RoleRow] = &[
-    role("clusterrole-aggregation-controller", &[may("escalate get list patch update watch", "rbac.authorization.k8s.io", "clusterroles")]),
+    role(
+        "clusterrole-aggregation-controller",
+        &[may(
+            "escalate get list patch update watch",
+            "rbac.authorization.k8s.io",
+            "clusterroles",
+        )],
+    ),
     role(
         "deployment-controller",
         &[
             may("get list update watch", "apps extensions", "deployments"),
             may("update", "apps extensions", "deployments/status"),
             may("update", "apps extensions", "deployments/finalizers"),
-            may("create delete get list patch update watch", "apps extensions", "replicasets"),
+            may(
+                "create delete get list patch update watch",
+                "apps extensions",
+                "replicasets",
+            ),
             may("get list update watch", "core", "pods"),
             EVENTS,
         ],
@@ -329,11 +466,18 @@ pub(super) const CONTROLLERS: &[RoleRow] = &[
         &[
             may(READ, "core", "nodes pods services"),
             may("update", "core", "services/finalizers"),
-            may("create delete get list update watch", "discovery.k8s.io", "endpointslices"),
+            may(
+                "create delete get list update watch",
+                "discovery.k8s.io",
+                "endpointslices",
+            ),
             EVENTS,
         ],
     ),
-    role("generic-garbage-collector", &[may("delete get list patch update watch", "*", "*"), EVENTS]),
+    role(
+        "generic-garbage-collector",
+        &[may("delete get list patch update watch", "*", "*"), EVENTS],
+    ),
     role(
         "namespace-controller",
         &[
@@ -353,14 +497,29 @@ pub(super) const CONTROLLERS: &[RoleRow] = &[
             EVENTS,
         ],
     ),
-    role("root-ca-cert-publisher", &[may("create update", "core", "configmaps"), EVENTS]),
-    role("service-account-controller", &[may("create", "core", "serviceaccounts"), EVENTS]),
+    role(
+        "root-ca-cert-publisher",
+        &[may("create update", "core", "configmaps"), EVENTS],
+    ),
+    role(
+        "service-account-controller",
+        &[may("create", "core", "serviceaccounts"), EVENTS],
+    ),
     role(
         "pod-garbage-collector",
-        &[may("delete list watch", "core", "pods"), may("get list", "core", "nodes"), may("patch", "core", "pods/status")],
+        &[
+            may("delete list watch", "core", "pods"),
+            may("get list", "core", "nodes"),
+            may("patch", "core", "pods/status"),
+        ],
     ),
     role(
         "taint-eviction-controller",
-        &[may(READ, "core", "nodes"), may("delete get list watch", "core", "pods"), may("patch", "core", "pods/status"), EVENTS],
+        &[
+            may(READ, "core", "nodes"),
+            may("delete get list watch", "core", "pods"),
+            may("patch", "core", "pods/status"),
+            EVENTS,
+        ],
     ),
 ];
