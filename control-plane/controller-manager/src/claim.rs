@@ -17,25 +17,25 @@ pub(crate) fn concerns(child: &Object, owner: &Object, selector: &LabelSelector)
 }
 
 /// Pods: plans adoptions and releases and returns the pods that are the owner's own by now.
-pub(crate) fn claim<'a, T>(
+pub(crate) fn claim<'a, T, S: AsRef<Seen<T>>>(
     plan: &mut Plan,
     owner: &Arc<Object>,
     selector: &LabelSelector,
-    children: &'a [Seen<T>],
+    children: &'a [S],
 ) -> Vec<&'a Seen<T>> {
     claim_of(&PODS, plan, owner, selector, children)
 }
 
 /// The same for children of any resource.
-pub(crate) fn claim_of<'a, T>(
+pub(crate) fn claim_of<'a, T, S: AsRef<Seen<T>>>(
     gvr: &Gvr,
     plan: &mut Plan,
     owner: &Arc<Object>,
     selector: &LabelSelector,
-    children: &'a [Seen<T>],
+    children: &'a [S],
 ) -> Vec<&'a Seen<T>> {
     let mut own = Vec::new();
-    for child in children {
+    for child in children.iter().map(AsRef::as_ref) {
         let matches = selector.matches(|key| child.object.label(key));
         match (child.object.controller().is_some(), matches) {
             (true, true) => own.push(child),

@@ -7,6 +7,7 @@ mod aggregation;
 mod claim;
 mod deployment;
 mod endpoints;
+mod memo;
 pub mod gc;
 mod namespace;
 mod node;
@@ -50,7 +51,7 @@ pub struct Config {
 pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runtime {
     let runtime = Runtime::new(client.clone(), records, env.clone());
     runtime.start(DeploymentController);
-    runtime.start(ReplicaSetController);
+    runtime.start(ReplicaSetController::default());
     runtime.start(EndpointSliceController);
     runtime.start(EndpointsController);
     runtime.start(ClusterRoleAggregationController);

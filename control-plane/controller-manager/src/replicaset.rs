@@ -2,6 +2,7 @@
 
 use crate::{
     claim,
+    memo::Memo,
     views::{Condition, Meta, PODS, Pod, REPLICA_SETS, ReplicaSet, ReplicaSetStatus, Seen, controller_ref, see, seconds},
 };
 use api::{Gvr, Key, decision::{Reason, Verdict}};
@@ -10,20 +11,22 @@ use jiff::Timestamp;
 use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key, owner_key};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 /// At most so many pods are created or deleted by one plan.
 const BURST: usize = 500;
 
 /// The ReplicaSet controller.
-#[derive(Debug)]
-pub struct ReplicaSetController;
+#[derive(Debug, Default)]
+pub struct ReplicaSetController {
+    pods: Memo<Pod>,
+}
 
 /// A ReplicaSet and the pods that are or could be its own.
 #[derive(Debug)]
 pub struct Observed {
     set: Seen<ReplicaSet>,
-    pods: Vec<Seen<Pod>>,
+    pods: Vec<Arc<Seen<Pod>>>,
 }
 
 impl Controller for ReplicaSetController {
@@ -46,7 +49,7 @@ impl Controller for ReplicaSetController {
         let selector = set.view.spec.selector.selector().ok()?;
         let concerns = |pod: &api::Object| claim::concerns(pod, &set.object, &selector);
         let pods = caches.all(&PODS).in_namespace(&key.namespace).into_iter().filter(|pod| concerns(pod));
-        let pods = pods.filter_map(see).collect();
+        let pods = pods.filter_map(|pod| self.pods.see(pod)).collect();
         Some(Observed { set, pods })
     }
 

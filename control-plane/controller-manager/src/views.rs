@@ -25,6 +25,12 @@ pub(crate) struct Seen<T> {
     pub view: T,
 }
 
+impl<T> AsRef<Seen<T>> for Seen<T> {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// Decodes a view.
 pub(crate) fn see<T: for<'a> Deserialize<'a>>(object: Arc<Object>) -> Option<Seen<T>> {
     match object.view() {

@@ -2,12 +2,12 @@
 
 use super::{NOT_READY, Node, Taint, UNREACHABLE};
 use crate::views::{Condition, LEASES, NODES, PODS, Pod, Seen, see, seconds};
-use api::{Gvr, Key, decision::{Reason, Verdict}};
+use api::{Gvr, Key, Object, decision::{Reason, Verdict}};
 use client::{Caches, Change, Patch};
 use jiff::{SignedDuration, Timestamp};
 use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Upstream's `--node-monitor-grace-period`.
 const GRACE: SignedDuration = SignedDuration::from_secs(50);
@@ -35,12 +35,12 @@ struct LeaseSpec {
     renew_time: Option<Timestamp>,
 }
 
-/// A node, when it was last heard of, and its ready pods.
+/// A node, when it was last heard of, and all pods, to be looked at when it is not ready.
 #[derive(Debug)]
 pub struct Observed {
     node: Seen<Node>,
     renewed: Option<Timestamp>,
-    pods: Vec<Seen<Pod>>,
+    pods: Vec<Arc<Object>>,
 }
 
 impl Controller for NodeLifecycleController {
@@ -61,8 +61,7 @@ impl Controller for NodeLifecycleController {
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Observed> {
         let node: Seen<Node> = see(caches.all(&NODES).get(key)?)?;
         let lease = caches.all(&LEASES).get(&Key::new(LEASE_NAMESPACE, &key.name)).and_then(see::<Lease>);
-        let pods = caches.all(&PODS).all().into_iter().filter_map(see::<Pod>);
-        let pods = pods.filter(|p| p.view.spec.node_name == key.name && p.is_ready()).collect();
+        let pods = caches.all(&PODS).all();
         Some(Observed { node, renewed: lease.and_then(|l| l.view.spec.renew_time), pods })
     }
 
@@ -87,8 +86,9 @@ impl Controller for NodeLifecycleController {
         let ready = if lost { Some("Unknown") } else { ready };
         taint(&mut plan, node, ready, now);
         if ready != Some("True") {
-            for pod in &observed.pods {
-                mark_not_ready(&mut plan, pod, now);
+            let on_node = |p: &Seen<Pod>| p.view.spec.node_name == node.object.name() && p.is_ready();
+            for pod in observed.pods.iter().cloned().filter_map(see::<Pod>).filter(on_node) {
+                mark_not_ready(&mut plan, &pod, now);
             }
         }
         plan
