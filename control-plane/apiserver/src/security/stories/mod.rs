@@ -4,6 +4,7 @@ mod escalation;
 mod node;
 mod rbac;
 mod tokens;
+mod wire;
 
 use super::{Attributes, Security, Settings, User, standard};
 use crate::{Config, Reader, Server};
