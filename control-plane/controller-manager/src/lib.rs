@@ -13,6 +13,8 @@ mod namespace;
 mod node;
 mod publish;
 mod replicaset;
+#[cfg(test)]
+mod stories;
 mod views;
 
 pub use aggregation::ClusterRoleAggregationController;
