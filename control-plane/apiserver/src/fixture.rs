@@ -7,7 +7,10 @@ use crate::{
     },
     splice,
 };
-use api::{Object, Status};
+use api::{
+    Gvr, Key, Object, Status,
+    decision::{Reason, Record, Verdict},
+};
 use client::{Client, Dial, Duplex, Peer};
 use component::Env;
 use etcd::Store;
@@ -182,6 +185,7 @@ impl Authorizer for Guards {
     fn authorize(&self, attributes: &Attributes) -> Decision {
         match attributes.user.name.as_str() {
             "nobody" | "system:anonymous" => Decision::no_opinion(""),
+            "half" if attributes.name == "b" => Decision::no_opinion(""),
             _ => Decision::allow("test"),
         }
     }
@@ -202,6 +206,25 @@ impl TokenIssuer for Guards {
             audiences: vec!["api".to_owned()],
         })
     }
+}
+
+/// Two decisions, of which `half` may see one.
+fn records() -> Vec<Record> {
+    let of = |name| {
+        let (gvr, key) = (Gvr::new("test.io", "v1", "widgets"), Key::new("default", name));
+        let mut record = Record::new(
+            jiff::Timestamp::UNIX_EPOCH,
+            "scheduler",
+            &gvr,
+            &key,
+            Verdict::Blocked,
+        );
+        record
+            .reasons
+            .push(Reason::new("InsufficientResource").with("resource", "cpu"));
+        record
+    };
+    vec![of("a"), of("b")]
 }
 
 /// There are no nodes.
@@ -262,7 +285,7 @@ pub async fn start(
         kubelet_tls: None,
         service_cidr: "10.96.0.0/12".to_owned(),
         advertise: ([127, 0, 0, 1].into(), 6443),
-        records: None,
+        records: Some(Arc::new(records)),
         oidc: None,
     };
     let server = Server::start(config, env.clone()).await.unwrap();

@@ -8,9 +8,9 @@
 mod allocate;
 mod bootstrap;
 mod cache;
+mod delegated;
 #[cfg(test)]
 mod fixture;
-mod delegated;
 mod handler;
 mod http;
 mod local;

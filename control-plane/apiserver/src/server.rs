@@ -9,7 +9,7 @@ use crate::{
 };
 use api::{Gvr, Object, Status, decision::Record};
 use client::{Dial, Transport};
-use component::{Env, State};
+use component::Env;
 use etcd::Store;
 use resources::{Row, VirtualResource};
 use std::{net::IpAddr, sync::Arc};
@@ -136,7 +136,6 @@ impl Server {
         }
         let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
         let documents = crate::http::Documents::new(&config.rows);
-        env.ready.set("kube-apiserver", State::Ready);
         let handler = Handler {
             store: config.store,
             feed,

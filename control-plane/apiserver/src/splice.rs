@@ -79,7 +79,6 @@ fn insert(json: &[u8], object: usize, members: &[Member], name: &str, value: &[u
 }
 
 /// Text as a JSON string.
-#[cfg(test)]
 pub fn quoted(text: &str) -> Vec<u8> {
     serde_json::to_vec(text).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! From a body as a client sent it to the stored form.
 
 use super::Place;
+use crate::splice;
 use api::{Object, Status};
 use bytes::Bytes;
 
@@ -44,9 +45,16 @@ impl Incoming {
     pub fn decode(place: &Place, validation: Validation, body: &[u8]) -> Result<Self, Status> {
         check_kind(place, body)?;
         let warnings = check_fields(place, validation, body)?;
-        let text = match place.served().to_hub {
+        let (served, row) = (place.served(), place.row());
+        let text = match served.to_hub {
             Some(to_hub) => to_hub(body)?,
-            None => body.to_vec(),
+            None if (place.group(), served.name) == (row.group, row.hub) => body.to_vec(),
+            // The identity but for the name of the version.
+            None => {
+                let version = splice::quoted(&row.gvk().api_version());
+                splice::set(body, "apiVersion", Some(&version))
+                    .map_err(|e| unusable(place, &e.to_string()))?
+            }
         };
         let object = Object::parse_any(Bytes::from(text), place.row().fields)
             .map_err(|e| unusable(place, &e.to_string()))?;

@@ -136,7 +136,7 @@ impl Handler {
                 Some(seconds.as_bytes()),
             )
             .map_err(broken)?;
-            if old.generation() > 0 {
+            if old.generation() > 0 && old.deletion_timestamp().is_none() {
                 let next = (old.generation() + 1).to_string();
                 body = splice::set(&body, "metadata.generation", Some(next.as_bytes())).map_err(broken)?;
             }

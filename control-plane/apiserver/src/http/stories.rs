@@ -426,3 +426,26 @@ async fn exec_and_logs_are_passed_to_the_kubelet() {
     stream.read_exact(&mut read).await.unwrap();
     assert_eq!(String::from_utf8(read).unwrap(), expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn decisions_are_read_by_who_may_read_the_object() {
+    let (server, _env) = fixture::server().await;
+    let mut http = Http::new(&server).await;
+    let url = "/apis/insight.ferrokube.io/v1alpha1/namespaces/default/decisions";
+    let all = http.get(url).await;
+    let expected =
+        r#"{"kind":"Decision","at":"1970-01-01T00:00:00Z","actor":"scheduler","resource":"widgets.test.io","#;
+    assert_eq!(all.text.matches(expected).count(), 2, "{}", all.text);
+    let one = http.get(&format!("{url}?fieldSelector=name=b")).await;
+    assert!(!one.text.contains(r#""name":"a""#) && one.text.contains(r#""name":"b""#));
+    let half = http
+        .ask("GET", url, &[("authorization", "Bearer half")], "")
+        .await;
+    assert!(
+        half.text.contains(r#""name":"a""#) && !half.text.contains(r#""name":"b""#),
+        "{}",
+        half.text
+    );
+    let bad = http.get(&format!("{url}?fieldSelector=color=red")).await;
+    assert_eq!(bad.code, 400);
+}
