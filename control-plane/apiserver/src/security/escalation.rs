@@ -134,6 +134,26 @@ fn resource(attributes: &Attributes) -> Gvr {
     }
 }
 
+/// Whether only what garbage collection writes (owners, finalizers) is changed. Stored objects are canonical: what is
+/// equal is equal text.
+fn only_collected(old: Option<&Object>, new: &Object) -> bool {
+    let Some(old) = old else { return false };
+    let part = |object: &Object, path: &str| {
+        let range = api::scan::find(object.body(), path).ok().flatten();
+        range.map(|range| object.body().slice(range))
+    };
+    [
+        "rules",
+        "aggregationRule",
+        "roleRef",
+        "subjects",
+        "metadata.labels",
+        "metadata.annotations",
+    ]
+    .iter()
+    .all(|path| part(old, path) == part(new, path))
+}
+
 impl Admission for Escalation {
     fn admit(
         &self,
@@ -146,6 +166,9 @@ impl Admission for Escalation {
         else {
             return Ok(());
         };
+        if only_collected(old, new) {
+            return Ok(());
+        }
         match attributes.resource.as_str() {
             "roles" | "clusterroles" => self.admit_role(attributes, old, new),
             "rolebindings" | "clusterrolebindings" => self.admit_binding(attributes, new),

@@ -89,6 +89,13 @@ async fn roles_and_bindings() {
         status.message
     );
 
+    let key = Key::cluster("secret-reader");
+    let finalizer = r#"{"metadata":{"finalizers":["a.io/b"]}}"#;
+    merge(&ann, &CLUSTER_ROLES, &key, "", finalizer).await.unwrap();
+    let label = r#"{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-edit":"true"}}}"#;
+    let status = merge(&ann, &CLUSTER_ROLES, &key, "", label).await.unwrap_err();
+    assert!(status.message.contains(&refused(line)), "{}", status.message);
+
     // Whoever may bind a role need not hold its rules.
     let may = r#"[{"verbs":["bind"],"apiGroups":["rbac.authorization.k8s.io"],"resources":["clusterroles"],"resourceNames":["secret-reader"]},
         {"verbs":["escalate"],"apiGroups":["rbac.authorization.k8s.io"],"resources":["roles"]}]"#;
