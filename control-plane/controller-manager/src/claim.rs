@@ -63,8 +63,18 @@ struct AdoptionMeta {
 }
 
 fn adopt(gvr: &Gvr, plan: &mut Plan, owner: &Object, child: &Object) {
-    let metadata = AdoptionMeta { uid: child.uid().to_owned(), owner_references: vec![controller_ref(owner)] };
-    plan.patch("adopt", gvr, &child.key(), "", Patch::Strategic, &Adoption { metadata });
+    let metadata = AdoptionMeta {
+        uid: child.uid().to_owned(),
+        owner_references: vec![controller_ref(owner)],
+    };
+    plan.patch(
+        "adopt",
+        gvr,
+        &child.key(),
+        "",
+        Patch::Strategic,
+        &Adoption { metadata },
+    );
 }
 
 #[derive(Serialize)]
@@ -87,7 +97,20 @@ struct ReleaseOwner {
 }
 
 fn release(gvr: &Gvr, plan: &mut Plan, owner: &Object, child: &Object) {
-    let gone = ReleaseOwner { patch: "delete", uid: owner.uid().to_owned() };
-    let metadata = ReleaseMeta { uid: child.uid().to_owned(), owner_references: [gone] };
-    plan.patch("release", gvr, &child.key(), "", Patch::Strategic, &Release { metadata });
+    let gone = ReleaseOwner {
+        patch: "delete",
+        uid: owner.uid().to_owned(),
+    };
+    let metadata = ReleaseMeta {
+        uid: child.uid().to_owned(),
+        owner_references: [gone],
+    };
+    plan.patch(
+        "release",
+        gvr,
+        &child.key(),
+        "",
+        Patch::Strategic,
+        &Release { metadata },
+    );
 }

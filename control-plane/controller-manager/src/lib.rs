@@ -7,8 +7,8 @@ mod aggregation;
 mod claim;
 mod deployment;
 mod endpoints;
-mod memo;
 pub mod gc;
+mod memo;
 mod namespace;
 mod node;
 mod publish;
@@ -58,13 +58,27 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     runtime.start(EndpointsController);
     runtime.start(ClusterRoleAggregationController);
     runtime.start(ServiceAccountController);
-    runtime.start(RootCaController { certificate: config.root_ca });
+    runtime.start(RootCaController {
+        certificate: config.root_ca,
+    });
     let (base, prefix) = config.cluster_cidr;
-    runtime.start(NodeIpamController { base, prefix, node_prefix: config.node_cidr_prefix });
-    runtime.start(NodeLifecycleController { since: env.clock.wall() });
+    runtime.start(NodeIpamController {
+        base,
+        prefix,
+        node_prefix: config.node_cidr_prefix,
+    });
+    runtime.start(NodeLifecycleController {
+        since: env.clock.wall(),
+    });
     runtime.start(TaintEvictionController);
-    let namespaced = config.resources.iter().filter(|(_, namespaced)| *namespaced).map(|(gvr, _)| gvr.clone());
-    runtime.start(NamespaceController { resources: namespaced.collect() });
+    let namespaced = config
+        .resources
+        .iter()
+        .filter(|(_, namespaced)| *namespaced)
+        .map(|(gvr, _)| gvr.clone());
+    runtime.start(NamespaceController {
+        resources: namespaced.collect(),
+    });
     let resources = config.resources.into_iter().map(|(gvr, _)| gvr).collect();
     gc::start(client, runtime.caches(), resources, config.kinds, env);
     env.ready.set(NAME, State::Ready);

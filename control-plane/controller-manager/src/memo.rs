@@ -23,7 +23,10 @@ const LEAST: usize = 64;
 
 impl<T> Default for Memo<T> {
     fn default() -> Self {
-        Self(Mutex::new(State { seen: BTreeMap::new(), limit: LEAST }))
+        Self(Mutex::new(State {
+            seen: BTreeMap::new(),
+            limit: LEAST,
+        }))
     }
 }
 
@@ -31,7 +34,11 @@ impl<T: for<'a> Deserialize<'a>> Memo<T> {
     /// The view of an object; none if it does not decode.
     pub fn see(&self, object: Arc<Object>) -> Option<Arc<Seen<T>>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = state.seen.get(object.uid()).filter(|seen| Arc::ptr_eq(&seen.object, &object)) {
+        if let Some(known) = state
+            .seen
+            .get(object.uid())
+            .filter(|seen| Arc::ptr_eq(&seen.object, &object))
+        {
             return Some(known.clone());
         }
         let seen: Arc<Seen<T>> = Arc::new(see(object)?);

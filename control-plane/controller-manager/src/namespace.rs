@@ -1,7 +1,10 @@
 //! Namespace: empties a namespace that is being deleted, then lets it go (upstream `pkg/controller/namespace`).
 
-use crate::views::{Condition, NAMESPACES, PODS, Seen, see, seconds};
-use api::{Gvr, Key, decision::{Reason, Verdict}};
+use crate::views::{Condition, NAMESPACES, PODS, Seen, seconds, see};
+use api::{
+    Gvr, Key,
+    decision::{Reason, Verdict},
+};
 use client::{Caches, Change, DeleteOptions, Target, Write};
 use jiff::Timestamp;
 use reconcile::{Controller, LastOutcome, Plan, PlannedWrite, Watch, own_key};
@@ -54,7 +57,11 @@ impl Controller for NamespaceController {
 
     fn watches(&self) -> Vec<Watch> {
         let mut watches = vec![Watch::all(NAMESPACES, own_key)];
-        watches.extend(self.resources.iter().map(|gvr| Watch::all(gvr.clone(), namespace_keys)));
+        watches.extend(
+            self.resources
+                .iter()
+                .map(|gvr| Watch::all(gvr.clone(), namespace_keys)),
+        );
         watches
     }
 
@@ -67,7 +74,10 @@ impl Controller for NamespaceController {
             (gvr.clone(), objects.len(), finalizing)
         });
         let left = left.collect();
-        Some(Observed { namespace: see(object)?, left })
+        Some(Observed {
+            namespace: see(object)?,
+            left,
+        })
     }
 
     fn reconcile(&self, observed: &Observed, last: &LastOutcome, now: Timestamp) -> Plan {
@@ -91,24 +101,47 @@ impl Controller for NamespaceController {
                 continue;
             }
             let target = Target::collection(gvr, namespace.object.name());
-            let options = DeleteOptions { propagation_policy: Some("Background"), ..DeleteOptions::default() };
+            let options = DeleteOptions {
+                propagation_policy: Some("Background"),
+                ..DeleteOptions::default()
+            };
             let write = Write::Delete(options);
-            plan.writes.push(PlannedWrite { target, write, label: "empty", done: None, refused: None });
+            plan.writes.push(PlannedWrite {
+                target,
+                write,
+                label: "empty",
+                done: None,
+                refused: None,
+            });
         }
-        if plan.writes.iter().all(|w| observed.left.iter().any(|(g, n, f)| *g == w.target.gvr && n == f)) && emptied {
+        if plan
+            .writes
+            .iter()
+            .all(|w| observed.left.iter().any(|(g, n, f)| *g == w.target.gvr && n == f))
+            && emptied
+        {
             // Only finalizers of others are in the way: their removal is an event.
             plan.writes.clear();
         }
         status(&mut plan, observed, now);
-        plan.again_after(std::time::Duration::from_millis(if total == 0 { 1 } else { 1000 }));
+        plan.again_after(std::time::Duration::from_millis(if total == 0 {
+            1
+        } else {
+            1000
+        }));
         plan
     }
 }
 
 fn namespace_keys(change: &Change, caches: &Caches) -> Vec<Key> {
-    let Change::Deleted { old } = change else { return Vec::new() };
+    let Change::Deleted { old } = change else {
+        return Vec::new();
+    };
     let key = Key::cluster(old.namespace());
-    let going = caches.all(&NAMESPACES).get(&key).is_some_and(|n| n.deletion_timestamp().is_some());
+    let going = caches
+        .all(&NAMESPACES)
+        .get(&key)
+        .is_some_and(|n| n.deletion_timestamp().is_some());
     if going { vec![key] } else { Vec::new() }
 }
 
@@ -128,14 +161,30 @@ struct FinalizeMeta<'a> {
 }
 
 fn finalize(plan: &mut Plan, namespace: &Seen<Namespace>) {
-    let others = namespace.view.spec.finalizers.iter().filter(|f| *f != "kubernetes").cloned().collect();
+    let others = namespace
+        .view
+        .spec
+        .finalizers
+        .iter()
+        .filter(|f| *f != "kubernetes")
+        .cloned()
+        .collect();
     let body = Finalize {
         api_version: "v1",
         kind: "Namespace",
-        metadata: FinalizeMeta { name: namespace.object.name(), uid: namespace.object.uid() },
+        metadata: FinalizeMeta {
+            name: namespace.object.name(),
+            uid: namespace.object.uid(),
+        },
         spec: Spec { finalizers: others },
     };
-    plan.update("finalize", &NAMESPACES, &namespace.object.key(), "finalize", &body);
+    plan.update(
+        "finalize",
+        &NAMESPACES,
+        &namespace.object.key(),
+        "finalize",
+        &body,
+    );
     plan.because(Verdict::Done, Reason::new("NamespaceEmpty"));
 }
 
@@ -153,31 +202,72 @@ fn status(plan: &mut Plan, observed: &Observed, now: Timestamp) {
         .collect();
     let finalizing: usize = observed.left.iter().map(|(_, _, f)| f).sum();
     let old = &observed.namespace.view.status;
-    let mut new = Status { phase: "Terminating".to_owned(), conditions: old.conditions.clone() };
+    let mut new = Status {
+        phase: "Terminating".to_owned(),
+        conditions: old.conditions.clone(),
+    };
     let remaining = if left.is_empty() {
-        ("False", "ContentRemoved", "All content successfully removed".to_owned())
+        (
+            "False",
+            "ContentRemoved",
+            "All content successfully removed".to_owned(),
+        )
     } else {
-        ("True", "SomeResourcesRemain", format!("Some resources are remaining: {}", left.join(", ")))
+        (
+            "True",
+            "SomeResourcesRemain",
+            format!("Some resources are remaining: {}", left.join(", ")),
+        )
     };
     set(&mut new.conditions, "NamespaceContentRemaining", remaining, now);
     let finalizers = if finalizing == 0 {
-        ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
+        (
+            "False",
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished".to_owned(),
+        )
     } else {
-        ("True", "SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {finalizing}"))
+        (
+            "True",
+            "SomeFinalizersRemain",
+            format!("Some content in the namespace has finalizers remaining: {finalizing}"),
+        )
     };
-    set(&mut new.conditions, "NamespaceFinalizersRemaining", finalizers, now);
+    set(
+        &mut new.conditions,
+        "NamespaceFinalizersRemaining",
+        finalizers,
+        now,
+    );
     if new != *old {
         let patch = StatusPatch { status: new };
-        plan.patch("status", &NAMESPACES, &observed.namespace.object.key(), "status", client::Patch::Merge, &patch);
+        plan.patch(
+            "status",
+            &NAMESPACES,
+            &observed.namespace.object.key(),
+            "status",
+            client::Patch::Merge,
+            &patch,
+        );
     }
     if !left.is_empty() {
-        plan.because(Verdict::Blocked, Reason::new("ContentRemaining").with("resources", left.join(", ")));
+        plan.because(
+            Verdict::Blocked,
+            Reason::new("ContentRemaining").with("resources", left.join(", ")),
+        );
     }
 }
 
-fn set(conditions: &mut Vec<Condition>, kind: &str, (status, reason, message): (&str, &str, String), now: Timestamp) {
+fn set(
+    conditions: &mut Vec<Condition>,
+    kind: &str,
+    (status, reason, message): (&str, &str, String),
+    now: Timestamp,
+) {
     let old = conditions.iter().find(|c| c.r#type == kind);
-    let since = old.filter(|c| c.status == status).and_then(|c| c.last_transition_time);
+    let since = old
+        .filter(|c| c.status == status)
+        .and_then(|c| c.last_transition_time);
     let new = Condition {
         r#type: kind.to_owned(),
         status: status.to_owned(),

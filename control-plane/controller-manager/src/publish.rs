@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, sync::Arc};
 const ROOT_CA: &str = "kube-root-ca.crt";
 
 fn live_namespace(caches: &Caches, key: &Key) -> Option<Arc<Object>> {
-    caches.all(&NAMESPACES).get(key).filter(|n| n.deletion_timestamp().is_none())
+    caches
+        .all(&NAMESPACES)
+        .get(key)
+        .filter(|n| n.deletion_timestamp().is_none())
 }
 
 fn namespace_key(change: &Change, _: &Caches) -> Vec<Key> {
@@ -53,12 +56,18 @@ impl Controller for ServiceAccountController {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        vec![Watch::all(NAMESPACES, namespace_key), Watch::all(SERVICE_ACCOUNTS, key_of_namespace)]
+        vec![
+            Watch::all(NAMESPACES, namespace_key),
+            Watch::all(SERVICE_ACCOUNTS, key_of_namespace),
+        ]
     }
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<String> {
         live_namespace(caches, key)?;
-        let there = caches.all(&SERVICE_ACCOUNTS).get(&Key::new(&key.name, "default")).is_some();
+        let there = caches
+            .all(&SERVICE_ACCOUNTS)
+            .get(&Key::new(&key.name, "default"))
+            .is_some();
         (!there).then(|| key.name.clone())
     }
 
@@ -67,8 +76,17 @@ impl Controller for ServiceAccountController {
         if last.refused("create").is_some_and(api::Status::is_already_exists) {
             return plan;
         }
-        let metadata = Meta { name: "default".to_owned(), namespace: namespace.clone(), ..Meta::default() };
-        let account = Named { api_version: "v1", kind: "ServiceAccount", metadata, rest: Nothing {} };
+        let metadata = Meta {
+            name: "default".to_owned(),
+            namespace: namespace.clone(),
+            ..Meta::default()
+        };
+        let account = Named {
+            api_version: "v1",
+            kind: "ServiceAccount",
+            metadata,
+            rest: Nothing {},
+        };
         plan.create("create", &SERVICE_ACCOUNTS, namespace, &account);
         plan
     }
@@ -111,19 +129,27 @@ impl Controller for RootCaController {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        vec![Watch::all(NAMESPACES, namespace_key), Watch::all(CONFIG_MAPS, root_ca_key)]
+        vec![
+            Watch::all(NAMESPACES, namespace_key),
+            Watch::all(CONFIG_MAPS, root_ca_key),
+        ]
     }
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Published> {
         live_namespace(caches, key)?;
         let map = caches.all(&CONFIG_MAPS).get(&Key::new(&key.name, ROOT_CA));
         let current = map.map(|object| object.view::<ConfigMap>().ok().and_then(|m| m.data));
-        Some(Published { namespace: key.name.clone(), current })
+        Some(Published {
+            namespace: key.name.clone(),
+            current,
+        })
     }
 
     fn reconcile(&self, observed: &Published, _: &LastOutcome, _: Timestamp) -> Plan {
         let mut plan = Plan::nothing();
-        let rest = Data { data: BTreeMap::from([("ca.crt", self.certificate.as_str())]) };
+        let rest = Data {
+            data: BTreeMap::from([("ca.crt", self.certificate.as_str())]),
+        };
         let key = Key::new(&observed.namespace, ROOT_CA);
         match &observed.current {
             None => {
@@ -136,14 +162,25 @@ impl Controller for RootCaController {
                     annotations: BTreeMap::from([("kubernetes.io/description".to_owned(), about.to_owned())]),
                     ..Meta::default()
                 };
-                let map = Named { api_version: "v1", kind: "ConfigMap", metadata, rest };
+                let map = Named {
+                    api_version: "v1",
+                    kind: "ConfigMap",
+                    metadata,
+                    rest,
+                };
                 plan.create("create", &CONFIG_MAPS, &observed.namespace, &map);
             }
             Some(data) => {
-                let right = data.as_ref().is_some_and(|d| d.len() == 1 && d.get("ca.crt") == Some(&self.certificate));
+                let right = data
+                    .as_ref()
+                    .is_some_and(|d| d.len() == 1 && d.get("ca.crt") == Some(&self.certificate));
                 if !right {
                     // `data` as a whole is replaced: a JSON patch, for a merge would leave strangers in it.
-                    let patch = [Replace { op: "add", path: "/data", value: rest.data }];
+                    let patch = [Replace {
+                        op: "add",
+                        path: "/data",
+                        value: rest.data,
+                    }];
                     plan.patch("update", &CONFIG_MAPS, &key, "", Patch::Json, &patch);
                 }
             }
@@ -160,5 +197,9 @@ struct Replace<'a> {
 }
 
 fn root_ca_key(change: &Change, caches: &Caches) -> Vec<Key> {
-    if change.object().name() == ROOT_CA { key_of_namespace(change, caches) } else { Vec::new() }
+    if change.object().name() == ROOT_CA {
+        key_of_namespace(change, caches)
+    } else {
+        Vec::new()
+    }
 }

@@ -3,9 +3,15 @@
 use crate::{
     claim,
     memo::Memo,
-    views::{Condition, Meta, PODS, Pod, REPLICA_SETS, ReplicaSet, ReplicaSetStatus, Seen, controller_ref, see, seconds},
+    views::{
+        Condition, Meta, PODS, Pod, REPLICA_SETS, ReplicaSet, ReplicaSetStatus, Seen, controller_ref,
+        seconds, see,
+    },
 };
-use api::{Gvr, Key, decision::{Reason, Verdict}};
+use api::{
+    Gvr, Key,
+    decision::{Reason, Verdict},
+};
 use client::{Caches, Change};
 use jiff::Timestamp;
 use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key, owner_key};
@@ -48,14 +54,20 @@ impl Controller for ReplicaSetController {
         let set: Seen<ReplicaSet> = see(caches.all(&REPLICA_SETS).get(key)?)?;
         let selector = set.view.spec.selector.selector().ok()?;
         let concerns = |pod: &api::Object| claim::concerns(pod, &set.object, &selector);
-        let pods = caches.all(&PODS).in_namespace(&key.namespace).into_iter().filter(|pod| concerns(pod));
+        let pods = caches
+            .all(&PODS)
+            .in_namespace(&key.namespace)
+            .into_iter()
+            .filter(|pod| concerns(pod));
         let pods = pods.filter_map(|pod| self.pods.see(pod)).collect();
         Some(Observed { set, pods })
     }
 
     fn reconcile(&self, observed: &Observed, last: &LastOutcome, now: Timestamp) -> Plan {
         let mut plan = Plan::nothing();
-        let Ok(selector) = observed.set.view.spec.selector.selector() else { return plan };
+        let Ok(selector) = observed.set.view.spec.selector.selector() else {
+            return plan;
+        };
         let own = claim::claim(&mut plan, &observed.set.object, &selector, &observed.pods);
         let active: Vec<&Seen<Pod>> = own.into_iter().filter(|pod| pod.is_active()).collect();
         let wished = usize::try_from(observed.set.view.spec.replicas).unwrap_or(0);
@@ -109,7 +121,11 @@ fn create(plan: &mut Plan, observed: &Observed, missing: usize) {
     let template = &set.view.spec.template;
     // Room for the random suffix in 63 characters, as upstream's `getPodsPrefix`.
     let prefix = format!("{}-", set.object.name());
-    let prefix = if prefix.len() <= 57 { prefix } else { set.object.name().to_owned() };
+    let prefix = if prefix.len() <= 57 {
+        prefix
+    } else {
+        set.object.name().to_owned()
+    };
     let pod = NewPod {
         api_version: "v1",
         kind: "Pod",
@@ -128,8 +144,16 @@ fn create(plan: &mut Plan, observed: &Observed, missing: usize) {
     for _ in 0..missing.min(BURST) {
         plan.create("create-pod", &PODS, set.object.namespace(), &pod);
         plan.noting(
-            Some(Note::normal(about.clone(), "SuccessfulCreate", "Created pod: {name}")),
-            Some(Note::warning(about.clone(), "FailedCreate", "Error creating: {error}")),
+            Some(Note::normal(
+                about.clone(),
+                "SuccessfulCreate",
+                "Created pod: {name}",
+            )),
+            Some(Note::warning(
+                about.clone(),
+                "FailedCreate",
+                "Error creating: {error}",
+            )),
         );
     }
     plan.because(Verdict::Done, Reason::new("TooFewPods").with("missing", missing));
@@ -142,14 +166,32 @@ fn delete(plan: &mut Plan, observed: &Observed, active: &[&Seen<Pod>], excess: u
     for pod in ranked.into_iter().take(excess.min(BURST)) {
         plan.delete("delete-pod", &PODS, &pod.object);
         plan.noting(
-            Some(Note::normal(about.clone(), "SuccessfulDelete", format!("Deleted pod: {}", pod.object.name()))),
-            Some(Note::warning(about.clone(), "FailedDelete", "Error deleting: {error}")),
+            Some(Note::normal(
+                about.clone(),
+                "SuccessfulDelete",
+                format!("Deleted pod: {}", pod.object.name()),
+            )),
+            Some(Note::warning(
+                about.clone(),
+                "FailedDelete",
+                "Error deleting: {error}",
+            )),
         );
     }
     plan.because(Verdict::Done, Reason::new("TooManyPods").with("excess", excess));
 }
 
-type Rank = (bool, u8, bool, i64, Reverse<usize>, i64, Reverse<i32>, i64, String);
+type Rank = (
+    bool,
+    u8,
+    bool,
+    i64,
+    Reverse<usize>,
+    i64,
+    Reverse<i32>,
+    i64,
+    String,
+);
 
 /// The order in which pods go (upstream `ActivePodsWithRanks`): unassigned, pending, not ready, cheap to delete, on
 /// crowded nodes, ready for less time (in powers of ten), restarted more, younger.
@@ -160,12 +202,26 @@ fn rank(pod: &Seen<Pod>, active: &[&Seen<Pod>], now: Timestamp) -> Rank {
         _ => 2,
     };
     let node = &pod.view.spec.node_name;
-    let neighbours = active.iter().filter(|p| !node.is_empty() && p.view.spec.node_name == *node).count();
-    let cost = pod.view.metadata.annotations.get("controller.kubernetes.io/pod-deletion-cost");
+    let neighbours = active
+        .iter()
+        .filter(|p| !node.is_empty() && p.view.spec.node_name == *node)
+        .count();
+    let cost = pod
+        .view
+        .metadata
+        .annotations
+        .get("controller.kubernetes.io/pod-deletion-cost");
     let cost: i64 = cost.and_then(|c| c.parse().ok()).unwrap_or(0);
     let age = |t: Option<Timestamp>| t.map_or(0, |t| (now.as_second() - t.as_second()).max(0));
     let magnitude = |seconds: i64| i64::from(seconds.max(1).ilog10());
-    let restarts = pod.view.status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0);
+    let restarts = pod
+        .view
+        .status
+        .container_statuses
+        .iter()
+        .map(|c| c.restart_count)
+        .max()
+        .unwrap_or(0);
     (
         !node.is_empty(),
         phase,
@@ -190,11 +246,19 @@ struct StatusPatch<'a> {
     status: &'a ReplicaSetStatus,
 }
 
-fn status(plan: &mut Plan, observed: &Observed, active: &[&Seen<Pod>], failure: Option<(bool, String)>, now: Timestamp) {
+fn status(
+    plan: &mut Plan,
+    observed: &Observed,
+    active: &[&Seen<Pod>],
+    failure: Option<(bool, String)>,
+    now: Timestamp,
+) {
     let set = &observed.set;
     let min_ready = set.view.spec.min_ready_seconds;
     let template = &set.view.spec.template.metadata.labels;
-    let count = |f: &dyn Fn(&Seen<Pod>) -> bool| i32::try_from(active.iter().filter(|p| f(p)).count()).unwrap_or(i32::MAX);
+    let count = |f: &dyn Fn(&Seen<Pod>) -> bool| {
+        i32::try_from(active.iter().filter(|p| f(p)).count()).unwrap_or(i32::MAX)
+    };
     let new = ReplicaSetStatus {
         replicas: count(&|_| true),
         fully_labeled_replicas: count(&|p| template.iter().all(|(k, v)| p.object.label(k) == Some(v))),
@@ -207,19 +271,41 @@ fn status(plan: &mut Plan, observed: &Observed, active: &[&Seen<Pod>], failure: 
         plan.again_after(Duration::from_secs(min_ready.unsigned_abs().max(1)));
     }
     if new != set.view.status {
-        let patch = StatusPatch { metadata: UidMeta { uid: set.object.uid() }, status: &new };
-        plan.patch("status", &REPLICA_SETS, &set.object.key(), "status", client::Patch::Merge, &patch);
+        let patch = StatusPatch {
+            metadata: UidMeta {
+                uid: set.object.uid(),
+            },
+            status: &new,
+        };
+        plan.patch(
+            "status",
+            &REPLICA_SETS,
+            &set.object.key(),
+            "status",
+            client::Patch::Merge,
+            &patch,
+        );
     }
 }
 
 /// ReplicaFailure is set by a refusal and goes when there is nothing left to make or a plan went through.
-fn conditions(old: &[Condition], failure: Option<(bool, String)>, plan: &Plan, now: Timestamp) -> Vec<Condition> {
+fn conditions(
+    old: &[Condition],
+    failure: Option<(bool, String)>,
+    plan: &Plan,
+    now: Timestamp,
+) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = old.to_vec();
-    let pending = plan.writes.iter().any(|w| matches!(w.label, "create-pod" | "delete-pod"));
+    let pending = plan
+        .writes
+        .iter()
+        .any(|w| matches!(w.label, "create-pod" | "delete-pod"));
     match failure {
         Some((create, message)) => {
             let reason = if create { "FailedCreate" } else { "FailedDelete" };
-            let known = conditions.iter().any(|c| c.r#type == "ReplicaFailure" && c.reason == reason);
+            let known = conditions
+                .iter()
+                .any(|c| c.r#type == "ReplicaFailure" && c.reason == reason);
             if !known {
                 conditions.retain(|c| c.r#type != "ReplicaFailure");
                 conditions.push(Condition {
@@ -237,4 +323,3 @@ fn conditions(old: &[Condition], failure: Option<(bool, String)>, plan: &Plan, n
     }
     conditions
 }
-

@@ -201,13 +201,18 @@ impl Seen<Pod> {
 
     /// Since when it is ready.
     pub fn ready_since(&self) -> Option<Timestamp> {
-        self.ready_condition().filter(|c| c.status == "True").and_then(|c| c.last_transition_time)
+        self.ready_condition()
+            .filter(|c| c.status == "True")
+            .and_then(|c| c.last_transition_time)
     }
 
     /// Ready for at least `min_ready` seconds.
     pub fn is_available(&self, min_ready: i64, now: Timestamp) -> bool {
         self.is_ready()
-            && (min_ready == 0 || self.ready_since().is_some_and(|t| t.as_second() + min_ready <= now.as_second()))
+            && (min_ready == 0
+                || self
+                    .ready_since()
+                    .is_some_and(|t| t.as_second() + min_ready <= now.as_second()))
     }
 }
 
@@ -306,7 +311,11 @@ impl IntOrPercent {
             Self::Text(text) => {
                 let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
                 let product = percent * i64::from(total);
-                let share = if round_up { product.div_euclid(100) + i64::from(product % 100 != 0) } else { product / 100 };
+                let share = if round_up {
+                    product.div_euclid(100) + i64::from(product % 100 != 0)
+                } else {
+                    product / 100
+                };
                 i32::try_from(share).unwrap_or(i32::MAX)
             }
         }

@@ -4,7 +4,10 @@ use crate::{
     schedule::Diagnosis,
     views::{PODS, Pod},
 };
-use api::{Key, Status, decision::{Reason, Record, Ring, Verdict}};
+use api::{
+    Key, Status,
+    decision::{Reason, Record, Ring, Verdict},
+};
 use client::{About, Client, Patch, Recorder, Severity, Target, Write};
 use component::Env;
 use serde::Serialize;
@@ -52,13 +55,28 @@ struct BindingTarget<'a> {
 impl Binder {
     pub fn new(client: &Client, scheduler_name: &str, records: Ring, env: &Env) -> Self {
         // Events of the default scheduler carry its name, whatever profiles are called.
-        let host = if scheduler_name == "default-scheduler" { "" } else { scheduler_name };
+        let host = if scheduler_name == "default-scheduler" {
+            ""
+        } else {
+            scheduler_name
+        };
         let recorder = Recorder::start(client, "default-scheduler", host, env);
-        Self { client: client.clone(), recorder, records, env: env.clone() }
+        Self {
+            client: client.clone(),
+            recorder,
+            records,
+            env: env.clone(),
+        }
     }
 
     fn record(&self, pod: &Pod, verdict: Verdict, reasons: Vec<Reason>, unblock: &str) {
-        let mut record = Record::new(self.env.clock.wall(), crate::NAME, &PODS, &pod.object.key(), verdict);
+        let mut record = Record::new(
+            self.env.clock.wall(),
+            crate::NAME,
+            &PODS,
+            &pod.object.key(),
+            verdict,
+        );
         record.resource_version = pod.object.resource_version();
         record.reasons = reasons;
         record.unblock = unblock.to_owned();
@@ -73,14 +91,31 @@ impl Binder {
                 Ok(()) => {
                     let key = pod.object.key();
                     let message = format!("Successfully assigned {key} to {node}");
-                    binder.recorder.record(About::object(&pod.object), Severity::Normal, "Scheduled", message);
-                    binder.record(&pod, Verdict::Done, vec![Reason::new("Scheduled").with("node", &node)], "");
+                    binder.recorder.record(
+                        About::object(&pod.object),
+                        Severity::Normal,
+                        "Scheduled",
+                        message,
+                    );
+                    binder.record(
+                        &pod,
+                        Verdict::Done,
+                        vec![Reason::new("Scheduled").with("node", &node)],
+                        "",
+                    );
                     true
                 }
                 Err(status) => {
                     let message = format!("binding rejected: {status}");
-                    binder.recorder.record(About::object(&pod.object), Severity::Warning, "FailedScheduling", message);
-                    let reason = Reason::new("BindingRejected").with("node", &node).with("message", &status.message);
+                    binder.recorder.record(
+                        About::object(&pod.object),
+                        Severity::Warning,
+                        "FailedScheduling",
+                        message,
+                    );
+                    let reason = Reason::new("BindingRejected")
+                        .with("node", &node)
+                        .with("message", &status.message);
                     binder.record(&pod, Verdict::Failed, vec![reason], "");
                     false
                 }
@@ -95,49 +130,80 @@ impl Binder {
         let binding = Binding {
             api_version: "v1",
             kind: "Binding",
-            metadata: BindingMeta { name: object.name(), namespace: object.namespace(), uid: object.uid() },
-            target: BindingTarget { kind: "Node", name: node },
+            metadata: BindingMeta {
+                name: object.name(),
+                namespace: object.namespace(),
+                uid: object.uid(),
+            },
+            target: BindingTarget {
+                kind: "Node",
+                name: node,
+            },
         };
         let body = serde_json::to_vec(&binding).map_err(Status::internal)?;
         let target = Target::object(&PODS, &object.key()).sub("binding");
-        self.client.write(target, Write::Create(body.into())).await.map(drop)
+        self.client
+            .write(target, Write::Create(body.into()))
+            .await
+            .map(drop)
     }
 
     /// Says that no node does, and why.
     pub fn refuse(&self, pod: Arc<Pod>, diagnosis: &Diagnosis) {
         let message = diagnosis.message();
         let about = About::object(&pod.object);
-        self.recorder.record(about, Severity::Warning, "FailedScheduling", message.clone());
+        self.recorder
+            .record(about, Severity::Warning, "FailedScheduling", message.clone());
         let mut reasons = Vec::new();
         for (node, rejections) in &diagnosis.rejections {
             for rejection in rejections {
-                reasons.push(Reason { cause: format!("nodes {node}"), ..rejection.reason.clone() });
+                reasons.push(Reason {
+                    cause: format!("nodes {node}"),
+                    ..rejection.reason.clone()
+                });
             }
         }
         self.record(&pod, Verdict::Blocked, reasons, "a node that takes the pod");
         let current = pod.status.conditions.iter().find(|c| c.r#type == "PodScheduled");
-        let told = current.is_some_and(|c| c.status == "False" && c.reason == "Unschedulable" && c.message == message);
+        let told = current
+            .is_some_and(|c| c.status == "False" && c.reason == "Unschedulable" && c.message == message);
         if !told {
             let binder = self.clone();
-            self.env.tasks.spawn("unschedulable", async move { binder.write_condition(&pod, message).await });
+            self.env.tasks.spawn("unschedulable", async move {
+                binder.write_condition(&pod, message).await
+            });
         }
     }
 
     async fn write_condition(&self, pod: &Pod, message: String) {
-        let since = pod.status.conditions.iter().find(|c| c.r#type == "PodScheduled").is_none_or(|c| c.status != "False");
+        let since = pod
+            .status
+            .conditions
+            .iter()
+            .find(|c| c.r#type == "PodScheduled")
+            .is_none_or(|c| c.status != "False");
         let condition = Condition {
             r#type: "PodScheduled",
             status: "False",
             reason: "Unschedulable",
             message,
-            last_transition_time: since.then(|| self.env.clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            last_transition_time: since
+                .then(|| self.env.clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         };
         let patch = ConditionPatch {
-            metadata: UidMeta { uid: pod.object.uid() },
-            status: ConditionStatus { conditions: [condition] },
+            metadata: UidMeta {
+                uid: pod.object.uid(),
+            },
+            status: ConditionStatus {
+                conditions: [condition],
+            },
         };
         let key: Key = pod.object.key();
-        if let Err(error) = self.client.patch(&PODS, &key, "status", Patch::Strategic, &patch).await {
+        if let Err(error) = self
+            .client
+            .patch(&PODS, &key, "status", Patch::Strategic, &patch)
+            .await
+        {
             tracing::debug!(pod = %key, %error, "condition not written");
         }
     }

@@ -35,7 +35,9 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { scheduler_name: "default-scheduler".to_owned() }
+        Self {
+            scheduler_name: "default-scheduler".to_owned(),
+        }
     }
 }
 
@@ -176,6 +178,10 @@ impl Scheduler {
 
 /// Whether a change of a node could let a pod on it: a heartbeat does not.
 fn matters(old: &Object, new: &Object) -> bool {
-    let view = |o: &Object| o.view::<NodeView>().map(|v| (v.spec, v.status)).unwrap_or_default();
+    let view = |o: &Object| {
+        o.view::<NodeView>()
+            .map(|v| (v.spec, v.status))
+            .unwrap_or_default()
+    };
     !old.labels().eq(new.labels()) || view(old) != view(new)
 }

@@ -14,6 +14,8 @@ struct Entry {
     pod: Arc<Pod>,
     order: (Reverse<i32>, u64),
     attempts: u32,
+    /// When it was tried last: from then on the back-off counts.
+    tried: Instant,
     place: Place,
 }
 
@@ -55,20 +57,33 @@ impl Queue {
                 self.counter += 1;
                 let order = (Reverse(pod.spec.priority), self.counter);
                 self.active.insert((order.0, order.1, uid.clone()));
-                self.entries.insert(uid, Entry { pod, order, attempts: 0, place: Place::Active });
+                self.entries.insert(
+                    uid,
+                    Entry {
+                        pod,
+                        order,
+                        attempts: 0,
+                        tried: now,
+                        place: Place::Active,
+                    },
+                );
             }
         }
     }
 
     /// Takes a pod out for good.
     pub fn remove(&mut self, uid: &str) {
-        let Some(entry) = self.entries.remove(uid) else { return };
+        let Some(entry) = self.entries.remove(uid) else {
+            return;
+        };
         self.unplace(uid, &entry);
     }
 
     fn unplace(&mut self, uid: &str, entry: &Entry) {
         match entry.place {
-            Place::Active => self.active.remove(&(entry.order.0, entry.order.1, uid.to_owned())),
+            Place::Active => self
+                .active
+                .remove(&(entry.order.0, entry.order.1, uid.to_owned())),
             Place::Backoff(at) => self.backoff.remove(&(at, uid.to_owned())),
             Place::Waiting => false,
         };
@@ -87,21 +102,28 @@ impl Queue {
         let entry = self.entries.get_mut(&uid)?;
         entry.place = Place::Waiting;
         entry.attempts += 1;
+        entry.tried = now;
         Some(entry.pod.clone())
     }
 
     /// The cluster changed: what waits is tried again after its back-off.
     pub fn wake_all(&mut self, now: Instant) {
-        let waiting: Vec<String> =
-            self.entries.iter().filter(|(_, e)| e.place == Place::Waiting).map(|(uid, _)| uid.clone()).collect();
+        let waiting: Vec<String> = self
+            .entries
+            .iter()
+            .filter(|(_, e)| e.place == Place::Waiting)
+            .map(|(uid, _)| uid.clone())
+            .collect();
         waiting.iter().for_each(|uid| self.wake(uid, now));
     }
 
     /// One pod is tried again after its back-off.
     pub fn wake(&mut self, uid: &str, now: Instant) {
-        let Some(entry) = self.entries.get_mut(uid) else { return };
+        let Some(entry) = self.entries.get_mut(uid) else {
+            return;
+        };
         if entry.place == Place::Waiting {
-            let at = now + delay(entry.attempts);
+            let at = (entry.tried + delay(entry.attempts)).max(now);
             entry.place = Place::Backoff(at);
             self.backoff.insert((at, uid.to_owned()));
         }
@@ -110,5 +132,51 @@ impl Queue {
     /// When the next back-off ends.
     pub fn next_wake(&self) -> Option<Instant> {
         self.backoff.first().map(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::Object;
+    use component::Clock;
+
+    fn pod(name: &str, priority: i32) -> Arc<Pod> {
+        let text = format!(
+            r#"{{"kind":"Pod","metadata":{{"name":"{name}","namespace":"d","uid":"{name}"}},"spec":{{"priority":{priority}}}}}"#
+        );
+        Arc::new(Pod::new(Arc::new(Object::parse(text.into(), 1, &[]).unwrap())).unwrap())
+    }
+
+    fn next(queue: &mut Queue, now: Instant) -> Option<String> {
+        queue.pop(now).map(|pod| pod.object.name().to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_important_come_first_and_equals_in_their_order() {
+        let (mut queue, now) = (Queue::default(), Clock::system().now());
+        for (name, priority) in [("a", 0), ("b", 5), ("c", 0)] {
+            queue.add(pod(name, priority), now);
+        }
+        let order: Vec<String> = std::iter::from_fn(|| next(&mut queue, now)).collect();
+        assert_eq!(order, ["b", "a", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_back_off_counts_from_the_last_attempt() {
+        let (mut queue, start) = (Queue::default(), Clock::system().now());
+        let after = |seconds: u64| start + Duration::from_secs(seconds);
+        queue.add(pod("a", 0), start);
+        assert!(next(&mut queue, start).is_some());
+        // Nothing changed: it is not tried again by itself.
+        assert!(next(&mut queue, after(100)).is_none());
+        // It waited longer than its back-off: the change lets it go at once.
+        queue.wake_all(after(100));
+        assert!(next(&mut queue, after(100)).is_some());
+        // The second attempt was just now: two seconds.
+        queue.wake_all(after(100));
+        assert_eq!(queue.next_wake(), Some(after(102)));
+        assert!(next(&mut queue, after(101)).is_none());
+        assert!(next(&mut queue, after(102)).is_some());
     }
 }

@@ -32,8 +32,15 @@ pub(crate) fn schedule(pod: &Pod, snapshot: &Snapshot, salt: u64) -> Result<Stri
     }
     if feasible.is_empty() {
         let nodes = rejections.len();
-        let no_victims = rejections.iter().filter(|(_, r)| r.iter().all(|r| r.preemptible)).count();
-        return Err(Diagnosis { nodes, rejections, no_victims });
+        let no_victims = rejections
+            .iter()
+            .filter(|(_, r)| r.iter().all(|r| r.preemptible))
+            .count();
+        return Err(Diagnosis {
+            nodes,
+            rejections,
+            no_victims,
+        });
     }
     if let [(only, _)] = feasible.as_slice() {
         return Ok((*only).to_owned());
@@ -57,7 +64,9 @@ fn reject(pod: &Pod, node: &Node, snapshot: &Snapshot) -> Vec<Rejection> {
         if let Some(filter) = plugin.filter {
             filter(pod, node, snapshot, &mut found);
             if !found.is_empty() {
-                found.iter_mut().for_each(|r| r.reason.params.push(("plugin", plugin.name.to_owned())));
+                found
+                    .iter_mut()
+                    .for_each(|r| r.reason.params.push(("plugin", plugin.name.to_owned())));
                 break;
             }
         }
@@ -66,7 +75,10 @@ fn reject(pod: &Pod, node: &Node, snapshot: &Snapshot) -> Vec<Rejection> {
 }
 
 fn score(pod: &Pod, node: &Node, snapshot: &Snapshot) -> i64 {
-    PLUGINS.iter().filter_map(|p| p.score.map(|score| score(pod, node, snapshot) * p.weight)).sum()
+    PLUGINS
+        .iter()
+        .filter_map(|p| p.score.map(|score| score(pod, node, snapshot) * p.weight))
+        .sum()
 }
 
 impl Diagnosis {
@@ -77,17 +89,28 @@ impl Diagnosis {
         }
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, found) in &self.rejections {
-            found.iter().for_each(|r| *counts.entry(&r.message).or_default() += 1);
+            found
+                .iter()
+                .for_each(|r| *counts.entry(&r.message).or_default() += 1);
         }
-        let mut reasons: Vec<String> = counts.into_iter().map(|(text, n)| format!("{n} {text}")).collect();
+        let mut reasons: Vec<String> = counts
+            .into_iter()
+            .map(|(text, n)| format!("{n} {text}"))
+            .collect();
         reasons.sort();
         let all = self.nodes;
         let mut preemption = Vec::new();
         if self.no_victims > 0 {
-            preemption.push(format!("{} No preemption victims found for incoming pod", self.no_victims));
+            preemption.push(format!(
+                "{} No preemption victims found for incoming pod",
+                self.no_victims
+            ));
         }
         if all > self.no_victims {
-            preemption.push(format!("{} Preemption is not helpful for scheduling", all - self.no_victims));
+            preemption.push(format!(
+                "{} Preemption is not helpful for scheduling",
+                all - self.no_victims
+            ));
         }
         preemption.sort();
         format!(
@@ -162,13 +185,20 @@ mod tests {
         assert_eq!(schedule(&pod("p", ""), &nodes, 0).unwrap(), "c");
         let tolerates = r#","tolerations":[{"key":"k","operator":"Exists"}],"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"disk","operator":"DoesNotExist"}]}]}}}"#;
         assert_eq!(schedule(&pod("p", tolerates), &nodes, 0).unwrap(), "a");
-        assert_eq!(schedule(&pod("p", ""), &Snapshot::default(), 0).unwrap_err().message(), "no nodes available to schedule pods");
+        assert_eq!(
+            schedule(&pod("p", ""), &Snapshot::default(), 0)
+                .unwrap_err()
+                .message(),
+            "no nodes available to schedule pods"
+        );
     }
 
     #[test]
     fn host_ports_clash_by_address_and_protocol() {
         let port = |ip: &str, protocol: &str| {
-            format!(r#","initContainers":[{{"restartPolicy":"Always","ports":[{{"hostPort":80,"protocol":"{protocol}","hostIP":"{ip}"}}]}}]"#)
+            format!(
+                r#","initContainers":[{{"restartPolicy":"Always","ports":[{{"hostPort":80,"protocol":"{protocol}","hostIP":"{ip}"}}]}}]"#
+            )
         };
         let mut nodes = snapshot(&[node("a", "4", "", "")]);
         nodes.set_pod("a", pod("held", &port("127.0.0.1", "TCP")));
@@ -180,9 +210,15 @@ mod tests {
     #[test]
     fn hard_spread_constraints_hold() {
         let spread = r#","topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"kubernetes.io/hostname","whenUnsatisfiable":"DoNotSchedule","labelSelector":{"matchLabels":{"app":"web"}}}]"#;
-        let mut nodes = snapshot(&[node("a", "4", "", ""), node("b", "1", r#""unschedulable":true"#, "")]);
+        let mut nodes = snapshot(&[
+            node("a", "4", "", ""),
+            node("b", "1", r#""unschedulable":true"#, ""),
+        ]);
         nodes.set_pod("a", pod("one", spread));
         let message = schedule(&pod("two", spread), &nodes, 0).unwrap_err().message();
-        assert!(message.contains("1 node(s) didn't match pod topology spread constraints"), "{message}");
+        assert!(
+            message.contains("1 node(s) didn't match pod topology spread constraints"),
+            "{message}"
+        );
     }
 }

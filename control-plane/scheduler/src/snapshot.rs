@@ -64,14 +64,25 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// The nodes that exist.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
-        self.nodes.iter().filter(|(_, n)| n.object.is_some()).map(|(name, node)| (name.as_str(), node))
+        self.nodes
+            .iter()
+            .filter(|(_, n)| n.object.is_some())
+            .map(|(name, node)| (name.as_str(), node))
     }
 
     /// Puts a node in, or its new state.
     pub fn set_node(&mut self, object: Arc<Object>) {
         let view: NodeView = object.view().unwrap_or_default();
-        let node = self.nodes.entry(object.name().to_owned()).or_insert_with(Node::empty);
-        node.allocatable = view.status.allocatable.iter().map(|(r, q)| (r.clone(), amount(r, *q))).collect();
+        let node = self
+            .nodes
+            .entry(object.name().to_owned())
+            .or_insert_with(Node::empty);
+        node.allocatable = view
+            .status
+            .allocatable
+            .iter()
+            .map(|(r, q)| (r.clone(), amount(r, *q)))
+            .collect();
         node.view = view;
         node.object = Some(object);
     }
@@ -90,7 +101,10 @@ impl Snapshot {
     pub fn set_pod(&mut self, node: &str, pod: Arc<Pod>) {
         self.remove_pod(pod.object.uid());
         self.on.insert(pod.object.uid().to_owned(), node.to_owned());
-        self.nodes.entry(node.to_owned()).or_insert_with(Node::empty).add(pod);
+        self.nodes
+            .entry(node.to_owned())
+            .or_insert_with(Node::empty)
+            .add(pod);
     }
 
     /// Counts a pod no more.

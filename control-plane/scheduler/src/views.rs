@@ -165,7 +165,12 @@ impl Pod {
     pub fn new(object: Arc<Object>) -> Result<Self, serde_json::Error> {
         let view: PodView = object.view()?;
         let requests = requests(&view.spec);
-        Ok(Self { object, spec: view.spec, status: view.status, requests })
+        Ok(Self {
+            object,
+            spec: view.spec,
+            status: view.status,
+            requests,
+        })
     }
 
     /// Whether it uses its node no more.
@@ -177,18 +182,37 @@ impl Pod {
     pub fn host_ports(&self) -> impl Iterator<Item = (&str, &str, u16)> {
         // An init container that stays is a sidecar and holds its ports.
         let stays = |c: &&Container| c.restart_policy.as_deref() == Some("Always");
-        let containers = self.spec.containers.iter().chain(self.spec.init_containers.iter().filter(stays));
-        containers.flat_map(|c| &c.ports).filter(|p| p.host_port > 0).map(|p| {
-            let ip = if p.host_ip.is_empty() { "0.0.0.0" } else { p.host_ip.as_str() };
-            let protocol = if p.protocol.is_empty() { "TCP" } else { p.protocol.as_str() };
-            (ip, protocol, p.host_port)
-        })
+        let containers = self
+            .spec
+            .containers
+            .iter()
+            .chain(self.spec.init_containers.iter().filter(stays));
+        containers
+            .flat_map(|c| &c.ports)
+            .filter(|p| p.host_port > 0)
+            .map(|p| {
+                let ip = if p.host_ip.is_empty() {
+                    "0.0.0.0"
+                } else {
+                    p.host_ip.as_str()
+                };
+                let protocol = if p.protocol.is_empty() {
+                    "TCP"
+                } else {
+                    p.protocol.as_str()
+                };
+                (ip, protocol, p.host_port)
+            })
     }
 }
 
 /// A quantity in the unit in which the scheduler counts `resource`.
 pub(crate) fn amount(resource: &str, quantity: Quantity) -> i64 {
-    if resource == "cpu" { quantity.millis() } else { quantity.value() }
+    if resource == "cpu" {
+        quantity.millis()
+    } else {
+        quantity.value()
+    }
 }
 
 /// Containers together, or the largest moment of the init containers if that is more (sidecars stay on); plus overhead.
@@ -197,10 +221,16 @@ fn requests(spec: &PodSpec) -> BTreeMap<String, i64> {
     let mut peak: BTreeMap<String, i64> = BTreeMap::new();
     let mut sidecars: BTreeMap<String, i64> = BTreeMap::new();
     let each = |c: &Container| -> Vec<(String, i64)> {
-        c.resources.requests.iter().map(|(r, q)| (r.clone(), amount(r, *q))).collect()
+        c.resources
+            .requests
+            .iter()
+            .map(|(r, q)| (r.clone(), amount(r, *q)))
+            .collect()
     };
     for container in &spec.containers {
-        each(container).into_iter().for_each(|(r, n)| *total.entry(r).or_default() += n);
+        each(container)
+            .into_iter()
+            .for_each(|(r, n)| *total.entry(r).or_default() += n);
     }
     for container in &spec.init_containers {
         let sidecar = container.restart_policy.as_deref() == Some("Always");

@@ -31,7 +31,12 @@ pub(crate) async fn execute(
         {
             batch.push(next);
         }
-        let answers = join_all(batch.iter().map(|w| client.write(w.target.clone(), w.write.clone()))).await;
+        let answers = join_all(
+            batch
+                .iter()
+                .map(|w| client.write(w.target.clone(), w.write.clone())),
+        )
+        .await;
         let continued = rest.peek().is_some_and(|next| alike(next, &batch[0]));
         for (write, answer) in batch.into_iter().zip(answers) {
             let label = write.label;
@@ -43,7 +48,9 @@ pub(crate) async fn execute(
                     Outcome::Done(version)
                 }
                 // What was to be deleted is gone: that is what was wanted.
-                Err(status) if matches!(write.write, Write::Delete(_)) && status.is_not_found() => Outcome::Done(0),
+                Err(status) if matches!(write.write, Write::Delete(_)) && status.is_not_found() => {
+                    Outcome::Done(0)
+                }
                 Err(status) => {
                     failed = true;
                     if status.code == 504 {
@@ -66,7 +73,12 @@ fn note(write: &PlannedWrite, answer: &Result<Arc<Object>, Status>, recorder: &R
         Err(status) => (&write.refused, "{error}", status.message.as_str()),
     };
     if let Some(note) = note {
-        recorder.record(note.about.clone(), note.severity, note.reason, note.message.replace(mark, text));
+        recorder.record(
+            note.about.clone(),
+            note.severity,
+            note.reason,
+            note.message.replace(mark, text),
+        );
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a controller wants done, and what became of it.
 
-use api::{Gvr, Key, Object, Status, decision::{Reason, Verdict}};
+use api::{
+    Gvr, Key, Object, Status,
+    decision::{Reason, Verdict},
+};
 use bytes::Bytes;
 use client::{About, DeleteOptions, Patch, Severity, Target, Write};
 use serde::Serialize;
@@ -37,12 +40,22 @@ pub struct Note {
 impl Note {
     /// As it should be.
     pub fn normal(about: About, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { about, severity: Severity::Normal, reason, message: message.into() }
+        Self {
+            about,
+            severity: Severity::Normal,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// Someone should look.
     pub fn warning(about: About, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { about, severity: Severity::Warning, reason, message: message.into() }
+        Self {
+            about,
+            severity: Severity::Warning,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -68,17 +81,38 @@ impl Plan {
     }
 
     fn push(&mut self, label: &'static str, target: Target, write: Write) {
-        self.writes.push(PlannedWrite { target, write, label, done: None, refused: None });
+        self.writes.push(PlannedWrite {
+            target,
+            write,
+            label,
+            done: None,
+            refused: None,
+        });
     }
 
     /// Creates an object.
     pub fn create(&mut self, label: &'static str, gvr: &Gvr, namespace: &str, object: &impl Serialize) {
-        self.push(label, Target::collection(gvr, namespace), Write::Create(encode(object)));
+        self.push(
+            label,
+            Target::collection(gvr, namespace),
+            Write::Create(encode(object)),
+        );
     }
 
     /// Replaces an object; the body carries the resourceVersion it is based on.
-    pub fn update(&mut self, label: &'static str, gvr: &Gvr, key: &Key, sub: &'static str, object: &impl Serialize) {
-        self.push(label, Target::object(gvr, key).sub(sub), Write::Update(encode(object)));
+    pub fn update(
+        &mut self,
+        label: &'static str,
+        gvr: &Gvr,
+        key: &Key,
+        sub: &'static str,
+        object: &impl Serialize,
+    ) {
+        self.push(
+            label,
+            Target::object(gvr, key).sub(sub),
+            Write::Update(encode(object)),
+        );
     }
 
     /// Patches an object. A precondition goes into the patch as `metadata.uid` or `metadata.resourceVersion`.
@@ -91,7 +125,11 @@ impl Plan {
         kind: Patch,
         patch: &impl Serialize,
     ) {
-        self.push(label, Target::object(gvr, key).sub(sub), Write::Patch(kind, encode(patch)));
+        self.push(
+            label,
+            Target::object(gvr, key).sub(sub),
+            Write::Patch(kind, encode(patch)),
+        );
     }
 
     /// Deletes exactly this object (by UID), in the background.
@@ -162,11 +200,15 @@ impl LastOutcome {
 
     /// Whether all writes were done.
     pub fn is_done(&self) -> bool {
-        self.0.iter().all(|(_, outcome)| matches!(outcome, Outcome::Done(_)))
+        self.0
+            .iter()
+            .all(|(_, outcome)| matches!(outcome, Outcome::Done(_)))
     }
 
     /// Whether the plan lost a race: something it was based on had changed.
     pub fn is_conflict(&self) -> bool {
-        self.0.iter().any(|(_, outcome)| matches!(outcome, Outcome::Refused(status) if status.is_conflict()))
+        self.0
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Refused(status) if status.is_conflict()))
     }
 }

@@ -31,7 +31,11 @@ pub struct Queue<K> {
 
 impl<K> Clone for Queue<K> {
     fn clone(&self) -> Self {
-        Self { state: self.state.clone(), wake: self.wake.clone(), clock: self.clock.clone() }
+        Self {
+            state: self.state.clone(),
+            wake: self.wake.clone(),
+            clock: self.clock.clone(),
+        }
     }
 }
 
@@ -47,7 +51,11 @@ impl<K: Clone + Ord> Queue<K> {
             due: BTreeMap::new(),
             failures: BTreeMap::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)), wake: Arc::new(Notify::new()), clock }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            wake: Arc::new(Notify::new()),
+            clock,
+        }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State<K>) -> T) -> T {
@@ -74,7 +82,9 @@ impl<K: Clone + Ord> Queue<K> {
             *count += 1;
             *count - 1
         });
-        let delay = Duration::from_millis(5).saturating_mul(1 << failures.min(18)).min(Duration::from_secs(1000));
+        let delay = Duration::from_millis(5)
+            .saturating_mul(1 << failures.min(18))
+            .min(Duration::from_secs(1000));
         self.add_after(key, delay);
     }
 
@@ -172,7 +182,13 @@ mod tests {
         assert_eq!(queue.next().await, 1);
         queue.add(1);
         assert_eq!(queue.next().await, 2);
-        assert!(queue.clock.timeout(Duration::from_secs(1), queue.next()).await.is_none());
+        assert!(
+            queue
+                .clock
+                .timeout(Duration::from_secs(1), queue.next())
+                .await
+                .is_none()
+        );
         queue.done(&1);
         assert_eq!(queue.next().await, 1);
     }
@@ -187,7 +203,14 @@ mod tests {
         queue.next().await;
         assert_eq!((queue.clock.now() - start).as_secs(), 10);
         queue.done(&1);
-        assert!(queue.clock.timeout(Duration::from_secs(100), queue.next()).await.is_none(), "it came again");
+        assert!(
+            queue
+                .clock
+                .timeout(Duration::from_secs(100), queue.next())
+                .await
+                .is_none(),
+            "it came again"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,13 +1,19 @@
 //! The runtime: runs any number of controllers over the caches of a process.
 
 use crate::{LastOutcome, Plan, Queue, executor, hold};
-use api::{Gvr, Key, decision::{Record, Ring}};
+use api::{
+    Gvr, Key,
+    decision::{Record, Ring},
+};
 use client::{Cache, Caches, Change, Client, Recorder, Selector};
 use component::Env;
 use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Objects that a controller watches, and which of its keys a change of one concerns.
@@ -23,7 +29,11 @@ pub struct Watch {
 impl Watch {
     /// All objects of a resource.
     pub fn all(gvr: Gvr, keys: fn(&Change, &Caches) -> Vec<Key>) -> Self {
-        Self { gvr, selector: Selector::all(), keys }
+        Self {
+            gvr,
+            selector: Selector::all(),
+            keys,
+        }
     }
 }
 
@@ -39,7 +49,12 @@ pub fn owner_key(change: &Change, kind: &str) -> Vec<Key> {
         Some(Key::new(object.namespace(), &owner.name))
     };
     let mut keys: Vec<Key> = match change {
-        Change::Applied { old, new } => old.as_deref().and_then(owner).into_iter().chain(owner(new)).collect(),
+        Change::Applied { old, new } => old
+            .as_deref()
+            .and_then(owner)
+            .into_iter()
+            .chain(owner(new))
+            .collect(),
         Change::Deleted { old } => owner(old).into_iter().collect(),
     };
     keys.dedup();
@@ -86,7 +101,13 @@ impl Runtime {
     /// Over `client`; decision records go to `records`.
     pub fn new(client: Client, records: Ring, env: Env) -> Self {
         let caches = Caches::new(client.clone(), env.clone());
-        Self { client, caches, records, env, late: Arc::default() }
+        Self {
+            client,
+            caches,
+            records,
+            env,
+            late: Arc::default(),
+        }
     }
 
     /// The caches that the controllers share.
@@ -103,14 +124,19 @@ impl Runtime {
     pub fn start<C: Controller>(&self, controller: C) {
         let controller = Arc::new(controller);
         let watches = controller.watches();
-        let caches: Vec<Cache> = watches.iter().map(|w| self.caches.select(&w.gvr, w.selector.clone())).collect();
+        let caches: Vec<Cache> = watches
+            .iter()
+            .map(|w| self.caches.select(&w.gvr, w.selector.clone()))
+            .collect();
         let queue = Queue::new(self.env.clock.clone());
         let recorder = Recorder::start(&self.client, controller.name(), "", &self.env);
         for (watch, cache) in watches.into_iter().zip(&caches) {
             let (mut changes, queue, all) = (cache.subscribe(), queue.clone(), self.caches.clone());
             self.env.tasks.spawn("watch", async move {
                 while let Some(change) = changes.recv().await {
-                    (watch.keys)(&change, &all).into_iter().for_each(|key| queue.add(key));
+                    (watch.keys)(&change, &all)
+                        .into_iter()
+                        .for_each(|key| queue.add(key));
                 }
             });
         }
@@ -174,7 +200,8 @@ impl<C: Controller> Worker<C> {
         self.keep_record(key, &plan, now);
         let (outcome, done) = executor::execute(&self.runtime.client, plan.writes, &self.recorder).await;
         for note in plan.events {
-            self.recorder.record(note.about, note.severity, note.reason, note.message);
+            self.recorder
+                .record(note.about, note.severity, note.reason, note.message);
         }
         if let Some(delay) = plan.requeue_after {
             self.queue.add_after(key.clone(), delay);
@@ -200,10 +227,18 @@ impl<C: Controller> Worker<C> {
 
     fn keep_record(&self, key: &Key, plan: &Plan, now: Timestamp) {
         let Some(verdict) = plan.verdict else { return };
-        let mut record = Record::new(now, self.controller.name(), &self.controller.primary(), key, verdict);
+        let mut record = Record::new(
+            now,
+            self.controller.name(),
+            &self.controller.primary(),
+            key,
+            verdict,
+        );
         record.reasons.clone_from(&plan.reasons);
         let primary = self.caches.iter().find(|c| *c.gvr() == self.controller.primary());
-        record.resource_version = primary.and_then(|c| c.get(key)).map_or(0, |o| o.resource_version());
+        record.resource_version = primary
+            .and_then(|c| c.get(key))
+            .map_or(0, |o| o.resource_version());
         self.runtime.records.push(record);
     }
 
@@ -213,7 +248,9 @@ impl<C: Controller> Worker<C> {
             for cache in self.caches.iter().filter(|c| *c.gvr() == write.target.gvr) {
                 match self.runtime.client.find(cache.gvr(), &object.key()).await {
                     // A cache that is past this version and does not hold the object has seen it go.
-                    Ok(Some(live)) if cache.version().is_none_or(|v| v < live.resource_version()) => cache.apply(live),
+                    Ok(Some(live)) if cache.version().is_none_or(|v| v < live.resource_version()) => {
+                        cache.apply(live)
+                    }
                     Ok(Some(_)) => {}
                     Ok(None) => cache.remove(object),
                     Err(error) => tracing::debug!(%error, "live read failed"),

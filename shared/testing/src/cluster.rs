@@ -24,7 +24,12 @@ pub struct Parts {
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { scheduler: true, controllers: true, nodes: 0, max_pods: 110 }
+        Self {
+            scheduler: true,
+            controllers: true,
+            nodes: 0,
+            max_pods: 110,
+        }
     }
 }
 
@@ -63,7 +68,14 @@ pub struct Cluster {
 impl Cluster {
     /// A whole cluster of so many nodes. Must be called on a paused runtime of one thread.
     pub async fn start(seed: u64, nodes: usize) -> Self {
-        Self::of(seed, Parts { nodes, ..Parts::default() }).await
+        Self::of(
+            seed,
+            Parts {
+                nodes,
+                ..Parts::default()
+            },
+        )
+        .await
     }
 
     /// A cluster of some parts.
@@ -94,7 +106,11 @@ impl Cluster {
     /// Starts the control plane over what the store has.
     pub async fn start_plane(&mut self) {
         let (env, store_env) = (self.env.child(), self.env.child());
-        let store = Engine::open_in(Arc::new(self.files.clone()), etcd::Options::default(), store_env.clone());
+        let store = Engine::open_in(
+            Arc::new(self.files.clone()),
+            etcd::Options::default(),
+            store_env.clone(),
+        );
         let store = store.unwrap_or_else(|error| panic!("open the store: {error}"));
         let shared: Arc<dyn Store> = store.clone();
         self.history.follow(&shared, &store_env);
@@ -108,14 +124,28 @@ impl Cluster {
             advertise: ([192, 168, 0, 1].into(), 6443),
             kubelet_tls: None,
             oidc: None,
-            records: Some(Arc::new(move || records.recent().iter().map(|r| (**r).clone()).collect())),
+            records: Some(Arc::new(move || {
+                records.recent().iter().map(|r| (**r).clone()).collect()
+            })),
         };
-        let server = Server::start(config, env.clone()).await.unwrap_or_else(|error| panic!("API server: {error}"));
-        server.bootstrap().await.unwrap_or_else(|error| panic!("bootstrap: {error}"));
-        self.admin_line.connect(local(&server, "admin", &["system:masters"]));
+        let server = Server::start(config, env.clone())
+            .await
+            .unwrap_or_else(|error| panic!("API server: {error}"));
+        server
+            .bootstrap()
+            .await
+            .unwrap_or_else(|error| panic!("bootstrap: {error}"));
+        self.admin_line
+            .connect(local(&server, "admin", &["system:masters"]));
         let bootstrapped = apiserver::security::rbac::bootstrap::reconcile(&self.admin).await;
         bootstrapped.unwrap_or_else(|error| panic!("RBAC bootstrap: {error}"));
-        self.plane = Some(Plane { env, store_env, store, server, controllers: None });
+        self.plane = Some(Plane {
+            env,
+            store_env,
+            store,
+            server,
+            controllers: None,
+        });
         self.reconnect();
         if self.parts.scheduler {
             self.start_scheduler();
@@ -128,20 +158,33 @@ impl Cluster {
     /// Leads all lines to the API server that runs.
     pub fn reconnect(&self) {
         let Some(plane) = &self.plane else { return };
-        self.scheduler.connect(local(&plane.server, "system:kube-scheduler", &[]));
-        self.controllers.connect(local(&plane.server, "system:kube-controller-manager", &[]));
+        self.scheduler
+            .connect(local(&plane.server, "system:kube-scheduler", &[]));
+        self.controllers
+            .connect(local(&plane.server, "system:kube-controller-manager", &[]));
         for node in &self.nodes {
-            node.line.connect(local(&plane.server, &format!("system:node:{}", node.name), &["system:nodes"]));
+            node.line.connect(local(
+                &plane.server,
+                &format!("system:node:{}", node.name),
+                &["system:nodes"],
+            ));
         }
     }
 
     fn plane(&self) -> &Plane {
-        self.plane.as_ref().unwrap_or_else(|| panic!("the control plane is stopped"))
+        self.plane
+            .as_ref()
+            .unwrap_or_else(|| panic!("the control plane is stopped"))
     }
 
     fn start_scheduler(&self) {
         let client = Client::new(Arc::new(self.scheduler.clone()), "kube-scheduler");
-        scheduler::start(&client, scheduler::Config::default(), self.records.clone(), &self.plane().env);
+        scheduler::start(
+            &client,
+            scheduler::Config::default(),
+            self.records.clone(),
+            &self.plane().env,
+        );
     }
 
     /// Starts the controllers; those that run are stopped first, as by a crash: what they were about to do is not done.
@@ -161,10 +204,10 @@ impl Cluster {
         };
         let client = Client::new(Arc::new(self.controllers.clone()), "kube-controller-manager");
         let records = self.records.clone();
-        if let Some(plane) = &mut self.plane {
-            if let Some(old) = plane.controllers.replace(env.clone()) {
-                old.tasks.stop();
-            }
+        if let Some(plane) = &mut self.plane
+            && let Some(old) = plane.controllers.replace(env.clone())
+        {
+            old.tasks.stop();
         }
         controller_manager::start(&client, config, records, &env);
     }
@@ -180,13 +223,19 @@ impl Cluster {
     pub async fn stop_plane(&mut self) {
         let Some(plane) = self.plane.take() else { return };
         let limit = Duration::from_secs(60);
-        assert!(plane.env.tasks.drain(limit).await, "the control plane does not stop");
+        assert!(
+            plane.env.tasks.drain(limit).await,
+            "the control plane does not stop"
+        );
         self.admin_line.cut();
         self.controllers.cut();
         self.scheduler.cut();
         self.nodes.iter().for_each(|node| node.line.cut());
         plane.store.close().await;
-        assert!(plane.store_env.tasks.drain(limit).await, "the store does not stop");
+        assert!(
+            plane.store_env.tasks.drain(limit).await,
+            "the store does not stop"
+        );
     }
 
     /// Adds a node and starts it.
@@ -200,7 +249,8 @@ impl Cluster {
     fn connect_node(&self, index: usize) {
         let node = &self.nodes[index];
         let user = format!("system:node:{}", node.name);
-        node.line.connect(local(&self.plane().server, &user, &["system:nodes"]));
+        node.line
+            .connect(local(&self.plane().server, &user, &["system:nodes"]));
     }
 
     /// Stops the kubelet of a node.
@@ -233,25 +283,35 @@ impl Cluster {
     pub async fn create(&self, text: &str) -> Result<Arc<Object>, Status> {
         let body = yaml(text);
         let object = Object::parse_any(body.clone(), &[]).map_err(Status::internal)?;
-        let group = object.api_version().split_once('/').map_or("", |(group, _)| group);
-        let row = resources::by_kind(group, object.kind()).ok_or_else(|| Status::bad_request("unknown kind"))?;
+        let group = object
+            .api_version()
+            .split_once('/')
+            .map_or("", |(group, _)| group);
+        let row =
+            resources::by_kind(group, object.kind()).ok_or_else(|| Status::bad_request("unknown kind"))?;
         let namespace = match (row.namespaced, object.namespace()) {
             (false, _) => "",
             (true, "") => "default",
             (true, namespace) => namespace,
         };
-        self.admin.write(Target::collection(&row.gvr(), namespace), Write::Create(body)).await
+        self.admin
+            .write(Target::collection(&row.gvr(), namespace), Write::Create(body))
+            .await
     }
 
     /// Patches an object strategically with what the YAML says.
     pub async fn patch(&self, plural: &str, key: &Key, text: &str) -> Result<Arc<Object>, Status> {
         let target = Target::object(&Look::gvr(plural), key);
-        self.admin.write(target, Write::Patch(Patch::Strategic, yaml(text))).await
+        self.admin
+            .write(target, Write::Patch(Patch::Strategic, yaml(text)))
+            .await
     }
 
     /// Deletes an object.
     pub async fn delete(&self, plural: &str, key: &Key) -> Result<Arc<Object>, Status> {
-        self.admin.delete(&Look::gvr(plural), key, DeleteOptions::default()).await
+        self.admin
+            .delete(&Look::gvr(plural), key, DeleteOptions::default())
+            .await
     }
 }
 

@@ -4,7 +4,8 @@ use api::Status;
 use apiserver::{
     Reader,
     security::{
-        Authenticator, Chain, Escalation, NodeAuthorizer, NodeRestriction, Rbac, Security, Token, TokenAsk, TokenIssuer, User,
+        Authenticator, Chain, Escalation, NodeAuthorizer, NodeRestriction, Rbac, Security, Token, TokenAsk,
+        TokenIssuer, User,
     },
 };
 use component::Clock;
@@ -16,7 +17,10 @@ use std::sync::Arc;
 /// Node and RBAC authorization, and tokens that nobody can use.
 pub(crate) fn guards(reader: &Reader, clock: Clock) -> Security {
     let rbac = Arc::new(Rbac::new(reader.clone()));
-    let chain = Arc::new(Chain(vec![Arc::new(NodeAuthorizer::new(reader.clone())), rbac.clone()]));
+    let chain = Arc::new(Chain(vec![
+        Arc::new(NodeAuthorizer::new(reader.clone())),
+        rbac.clone(),
+    ]));
     Security {
         authn: Arc::new(Nobody),
         authz: chain.clone(),
@@ -42,8 +46,16 @@ struct Paper(Clock);
 
 impl TokenIssuer for Paper {
     fn issue(&self, ask: &TokenAsk) -> Result<Token, Status> {
-        let expires = self.0.wall().saturating_add(SignedDuration::from_secs(ask.seconds)).map_err(Status::internal)?;
+        let expires = self
+            .0
+            .wall()
+            .saturating_add(SignedDuration::from_secs(ask.seconds))
+            .map_err(Status::internal)?;
         let token = format!("token of {}/{}", ask.namespace, ask.service_account);
-        Ok(Token { token, expires, audiences: ask.audiences.clone() })
+        Ok(Token {
+            token,
+            expires,
+            audiences: ask.audiences.clone(),
+        })
     }
 }

@@ -20,12 +20,20 @@ pub struct History {
 
 impl History {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { lines: Arc::default(), length: Arc::new(watch::Sender::new(0)), clock }
+        Self {
+            lines: Arc::default(),
+            length: Arc::new(watch::Sender::new(0)),
+            clock,
+        }
     }
 
     /// Follows `store` from now on.
     pub(crate) fn follow(&self, store: &Arc<dyn Store>, env: &Env) {
-        let all = WatchRequest { start: "/".into(), end: "0".into(), ..WatchRequest::default() };
+        let all = WatchRequest {
+            start: "/".into(),
+            end: "0".into(),
+            ..WatchRequest::default()
+        };
         let mut items = store.watch(all);
         let history = self.clone();
         env.tasks.spawn("history", async move {
@@ -73,13 +81,20 @@ impl History {
         };
         match self.clock.timeout(limit, waiting).await {
             Some(found) => found,
-            None => panic!("waited {limit:?} for: {what}; the last events:\n{}", self.tail(12)),
+            None => panic!(
+                "waited {limit:?} for: {what}; the last events:\n{}",
+                self.tail(12)
+            ),
         }
     }
 
     fn tail(&self, count: usize) -> String {
         // Heartbeats say nothing.
-        let lines: Vec<String> = self.lines().into_iter().filter(|line| !line.contains(" /registry/leases/")).collect();
+        let lines: Vec<String> = self
+            .lines()
+            .into_iter()
+            .filter(|line| !line.contains(" /registry/leases/"))
+            .collect();
         lines[lines.len().saturating_sub(count)..].join("\n")
     }
 }

@@ -1,7 +1,9 @@
 //! Lines between clients and the API server, which a test can cut, heal, move to another server and make bad.
 
 use api::{Object, Status};
-use client::{List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions};
+use client::{
+    List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
+};
 use component::{Clock, Random};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use std::{
@@ -44,7 +46,13 @@ impl Line {
     /// A line to nowhere.
     pub fn new(clock: Clock, random: Random) -> Self {
         let (server, crashed) = (watch::Sender::new(None), watch::Sender::new(false));
-        Self(Arc::new(State { server, faults: Mutex::default(), crashed, clock, random }))
+        Self(Arc::new(State {
+            server,
+            faults: Mutex::default(),
+            crashed,
+            clock,
+            random,
+        }))
     }
 
     /// Leads to `server` from now on; watches over the old way end.
@@ -69,7 +77,11 @@ impl Line {
     }
 
     fn server(&self) -> Result<Arc<dyn Transport>, Status> {
-        self.0.server.borrow().clone().ok_or_else(|| Status::unavailable("the line is cut"))
+        self.0
+            .server
+            .borrow()
+            .clone()
+            .ok_or_else(|| Status::unavailable("the line is cut"))
     }
 
     fn faults(&self) -> Faults {
@@ -98,7 +110,12 @@ impl Line {
         }
     }
 
-    async fn change(&self, target: Target, write: Write, options: WriteOptions) -> Result<Arc<Object>, Status> {
+    async fn change(
+        &self,
+        target: Target,
+        write: Write,
+        options: WriteOptions,
+    ) -> Result<Arc<Object>, Status> {
         self.alive().await;
         let faults = self.faults();
         if self.happens(faults.refused) {
@@ -122,7 +139,11 @@ impl Line {
         moved.mark_unchanged();
         let events = self.server()?.watch(target, params).await?;
         let end = async move { _ = moved.changed().await };
-        let bad = Bad { line: self.clone(), events, again: VecDeque::new() };
+        let bad = Bad {
+            line: self.clone(),
+            events,
+            again: VecDeque::new(),
+        };
         let events = stream::unfold(Some(bad), |bad| async move {
             let mut bad = bad?;
             match bad.next().await? {
@@ -187,7 +208,12 @@ impl Transport for Line {
         self.follow(target, params).boxed()
     }
 
-    fn write(&self, target: Target, write: Write, options: WriteOptions) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+    fn write(
+        &self,
+        target: Target,
+        write: Write,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         self.change(target, write, options).boxed()
     }
 }

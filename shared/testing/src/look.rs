@@ -27,7 +27,9 @@ impl Look {
 
     /// A scalar of an object, by path, such as `status.readyReplicas`; empty if it is not there.
     pub fn value(object: &Object, path: &str) -> String {
-        api::scan::scalar(object.body(), path).map(std::borrow::Cow::into_owned).unwrap_or_default()
+        api::scan::scalar(object.body(), path)
+            .map(std::borrow::Cow::into_owned)
+            .unwrap_or_default()
     }
 
     /// A number of an object; 0 if it is not there.
@@ -38,20 +40,33 @@ impl Look {
     /// A scalar of the first item of a list of an object; empty if it is not there.
     pub fn first(object: &Object, list: &str, name: &str) -> String {
         let path: Vec<&str> = list.split('.').collect();
-        let Ok(Some(range)) = find(object, &path) else { return String::new() };
-        items(&object.body()[range]).first().map(|text| member(text, name)).unwrap_or_default()
+        let Ok(Some(range)) = find(object, &path) else {
+            return String::new();
+        };
+        items(&object.body()[range])
+            .first()
+            .map(|text| member(text, name))
+            .unwrap_or_default()
     }
 
     /// The status and reason of a condition; empty if it is not there.
     pub fn condition(object: &Object, kind: &str) -> (String, String) {
-        let Ok(Some(conditions)) = find(object, &["status", "conditions"]) else { return Default::default() };
-        let found = items(&object.body()[conditions]).into_iter().find(|text| member(text, "type") == kind);
-        found.map(|text| (member(&text, "status"), member(&text, "reason"))).unwrap_or_default()
+        let Ok(Some(conditions)) = find(object, &["status", "conditions"]) else {
+            return Default::default();
+        };
+        let found = items(&object.body()[conditions])
+            .into_iter()
+            .find(|text| member(text, "type") == kind);
+        found
+            .map(|text| (member(&text, "status"), member(&text, "reason")))
+            .unwrap_or_default()
     }
 
     /// Running pods of a namespace that are ready and not being deleted.
     pub fn ready_pods(&self, namespace: &str) -> Vec<Arc<Object>> {
-        let ready = |pod: &Arc<Object>| pod.deletion_timestamp().is_none() && Self::condition(pod, "Ready").0 == "True";
+        let ready = |pod: &Arc<Object>| {
+            pod.deletion_timestamp().is_none() && Self::condition(pod, "Ready").0 == "True"
+        };
         self.all("pods", namespace).into_iter().filter(ready).collect()
     }
 
@@ -70,7 +85,9 @@ impl Look {
 fn find(object: &Object, path: &[&str]) -> Result<Option<std::ops::Range<usize>>, api::scan::ScanError> {
     let mut range = 0..object.body().len();
     for name in path {
-        let Some(inner) = api::scan::find(&object.body()[range.clone()], name)? else { return Ok(None) };
+        let Some(inner) = api::scan::find(&object.body()[range.clone()], name)? else {
+            return Ok(None);
+        };
         range = range.start + inner.start..range.start + inner.end;
     }
     Ok(Some(range))
@@ -82,10 +99,14 @@ fn items(list: &[u8]) -> Vec<String> {
 }
 
 fn member(text: &str, name: &str) -> String {
-    api::scan::scalar(text.as_bytes(), name).map(std::borrow::Cow::into_owned).unwrap_or_default()
+    api::scan::scalar(text.as_bytes(), name)
+        .map(std::borrow::Cow::into_owned)
+        .unwrap_or_default()
 }
 
 /// JSON of a YAML text.
 pub fn yaml(text: &str) -> bytes::Bytes {
-    schema::yaml_to_json(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}")).into()
+    schema::yaml_to_json(text.as_bytes())
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
+        .into()
 }

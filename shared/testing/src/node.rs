@@ -28,18 +28,35 @@ impl Node {
         let line = Line::new(env.clock.clone(), env.random.clone());
         let prefix = format!("10.244.{index}.");
         let runtime = Arc::new(Simulated::new(env.clock.clone(), env.random.clone(), &prefix));
-        Self { name: format!("node-{index}"), line, runtime, index, env: env.clone(), running: None, max_pods }
+        Self {
+            name: format!("node-{index}"),
+            line,
+            runtime,
+            index,
+            env: env.clone(),
+            running: None,
+            max_pods,
+        }
     }
 
     /// Starts its kubelet.
     pub(crate) fn start(&mut self) {
-        let env = Env { ready: Readiness::new(), ..self.env.child() };
+        let env = Env {
+            ready: Readiness::new(),
+            ..self.env.child()
+        };
         let config = Config {
             max_pods: self.max_pods,
             ..Config::new(&self.name, format!("192.168.0.{}", self.index + 10))
         };
         let client = Client::new(Arc::new(self.line.clone()), "kubelet");
-        Kubelet::start(config, client, self.runtime.clone(), Arc::new(Paper::default()), env.clone());
+        Kubelet::start(
+            config,
+            client,
+            self.runtime.clone(),
+            Arc::new(Paper::default()),
+            env.clone(),
+        );
         self.running = Some(env);
     }
 

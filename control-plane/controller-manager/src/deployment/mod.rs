@@ -48,23 +48,40 @@ impl Controller for DeploymentController {
         let deployment: Seen<Deployment> = see(caches.all(&DEPLOYMENTS).get(key)?)?;
         let selector = deployment.view.spec.selector.selector().ok()?;
         let sets = caches.all(&REPLICA_SETS).in_namespace(&key.namespace).into_iter();
-        let sets: Vec<Seen<ReplicaSet>> =
-            sets.filter(|s| claim::concerns(s, &deployment.object, &selector)).filter_map(see).collect();
+        let sets: Vec<Seen<ReplicaSet>> = sets
+            .filter(|s| claim::concerns(s, &deployment.object, &selector))
+            .filter_map(see)
+            .collect();
         // Only a Recreate rollout has to know when the last old pod is gone.
         let recreate = deployment.view.spec.strategy.r#type == "Recreate";
         let owned = |pod: &api::Object| {
-            recreate && pod.controller().is_some_and(|o| sets.iter().any(|s| s.object.uid() == o.uid))
+            recreate
+                && pod
+                    .controller()
+                    .is_some_and(|o| sets.iter().any(|s| s.object.uid() == o.uid))
         };
         let pods = caches.all(&PODS).in_namespace(&key.namespace).into_iter();
         let pods = pods.filter(|p| owned(p)).filter_map(see).collect();
-        Some(Observed { deployment, sets, pods })
+        Some(Observed {
+            deployment,
+            sets,
+            pods,
+        })
     }
 
     fn reconcile(&self, observed: &Observed, last: &LastOutcome, now: Timestamp) -> Plan {
         let mut plan = Plan::nothing();
         let deployment = &observed.deployment;
-        let Ok(selector) = deployment.view.spec.selector.selector() else { return plan };
-        let own = claim::claim_of(&REPLICA_SETS, &mut plan, &deployment.object, &selector, &observed.sets);
+        let Ok(selector) = deployment.view.spec.selector.selector() else {
+            return plan;
+        };
+        let own = claim::claim_of(
+            &REPLICA_SETS,
+            &mut plan,
+            &deployment.object,
+            &selector,
+            &observed.sets,
+        );
         let sets = sets::Sets::sort(&deployment.view, own);
         if deployment.object.deletion_timestamp().is_some() {
             progress::status(&mut plan, deployment, &sets, last, now);
@@ -108,11 +125,22 @@ fn recreate(plan: &mut Plan, observed: &Observed, sets: &sets::Sets<'_>, last: &
         return;
     }
     match sets.new {
-        None => sets::create_new(plan, &observed.deployment, sets, observed.deployment.view.spec.replicas, last),
+        None => sets::create_new(
+            plan,
+            &observed.deployment,
+            sets,
+            observed.deployment.view.spec.replicas,
+            last,
+        ),
         Some(new) => {
             sets::mark_revision(plan, &observed.deployment, new, sets);
             if new.view.spec.replicas != observed.deployment.view.spec.replicas {
-                rolling::scale_set(plan, &observed.deployment, new, observed.deployment.view.spec.replicas);
+                rolling::scale_set(
+                    plan,
+                    &observed.deployment,
+                    new,
+                    observed.deployment.view.spec.replicas,
+                );
             }
         }
     }
@@ -123,7 +151,8 @@ fn set_keys(change: &Change, caches: &Caches) -> Vec<Key> {
     let mut keys = owner_key(change, "Deployment");
     if set.controller().is_none() {
         for deployment in caches.all(&DEPLOYMENTS).in_namespace(set.namespace()) {
-            let selector = see::<Deployment>(deployment.clone()).and_then(|d| d.view.spec.selector.selector().ok());
+            let selector =
+                see::<Deployment>(deployment.clone()).and_then(|d| d.view.spec.selector.selector().ok());
             if selector.is_some_and(|s| s.matches(|key| set.label(key))) {
                 keys.push(deployment.key());
             }
@@ -134,8 +163,17 @@ fn set_keys(change: &Change, caches: &Caches) -> Vec<Key> {
 
 /// A pod that goes may let a Recreate rollout go on.
 fn pod_keys(change: &Change, caches: &Caches) -> Vec<Key> {
-    let Change::Deleted { old } = change else { return Vec::new() };
-    let Some(set) = old.controller().filter(|o| o.kind == "ReplicaSet") else { return Vec::new() };
-    let Some(set) = caches.all(&REPLICA_SETS).by_uid(&set.uid) else { return Vec::new() };
-    set.controller().map(|d| Key::new(set.namespace(), &d.name)).into_iter().collect()
+    let Change::Deleted { old } = change else {
+        return Vec::new();
+    };
+    let Some(set) = old.controller().filter(|o| o.kind == "ReplicaSet") else {
+        return Vec::new();
+    };
+    let Some(set) = caches.all(&REPLICA_SETS).by_uid(&set.uid) else {
+        return Vec::new();
+    };
+    set.controller()
+        .map(|d| Key::new(set.namespace(), &d.name))
+        .into_iter()
+        .collect()
 }

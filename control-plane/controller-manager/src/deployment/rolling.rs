@@ -13,7 +13,11 @@ pub(super) fn roll(plan: &mut Plan, deployment: &Seen<Deployment>, sets: &Sets<'
     let (surge, unavailable) = fenceposts(&deployment.view);
     let Some(new) = sets.new else {
         let room = (wished + surge - sets.total()).max(0);
-        let size = if sets.old.is_empty() { wished } else { room.min(wished) };
+        let size = if sets.old.is_empty() {
+            wished
+        } else {
+            room.min(wished)
+        };
         sets::create_new(plan, deployment, sets, size, last);
         return;
     };
@@ -46,7 +50,8 @@ fn scale_down_old(
     if budget <= 0 {
         return;
     }
-    let mut sizes: Vec<(&Seen<ReplicaSet>, i32)> = sets.old.iter().map(|s| (*s, s.view.spec.replicas)).collect();
+    let mut sizes: Vec<(&Seen<ReplicaSet>, i32)> =
+        sets.old.iter().map(|s| (*s, s.view.spec.replicas)).collect();
     for (set, size) in &mut sizes {
         let unhealthy = (*size - set.view.status.available_replicas).max(0).min(budget);
         *size -= unhealthy;
@@ -92,9 +97,16 @@ pub(super) fn scale(plan: &mut Plan, deployment: &Seen<Deployment>, sets: &Sets<
 }
 
 fn saturated(deployment: &Deployment, set: &Seen<ReplicaSet>) -> bool {
-    let desired = set.view.metadata.annotations.get(DESIRED).and_then(|d| d.parse::<i32>().ok());
+    let desired = set
+        .view
+        .metadata
+        .annotations
+        .get(DESIRED)
+        .and_then(|d| d.parse::<i32>().ok());
     let wished = deployment.spec.replicas;
-    set.view.spec.replicas == wished && desired == Some(wished) && set.view.status.available_replicas == wished
+    set.view.spec.replicas == wished
+        && desired == Some(wished)
+        && set.view.status.available_replicas == wished
 }
 
 fn proportional(plan: &mut Plan, deployment: &Seen<Deployment>, mut active: Vec<&Seen<ReplicaSet>>) {
@@ -104,14 +116,28 @@ fn proportional(plan: &mut Plan, deployment: &Seen<Deployment>, mut active: Vec<
     let allowed = if wished > 0 { wished + surge } else { 0 };
     let to_add = allowed - total;
     // Growing favours the newer of equals, shrinking the older.
-    active.sort_by_key(|s| (std::cmp::Reverse(s.view.spec.replicas), s.object.creation_timestamp()));
+    active.sort_by_key(|s| {
+        (
+            std::cmp::Reverse(s.view.spec.replicas),
+            s.object.creation_timestamp(),
+        )
+    });
     if to_add > 0 {
-        active.sort_by_key(|s| (std::cmp::Reverse(s.view.spec.replicas), std::cmp::Reverse(s.object.creation_timestamp())));
+        active.sort_by_key(|s| {
+            (
+                std::cmp::Reverse(s.view.spec.replicas),
+                std::cmp::Reverse(s.object.creation_timestamp()),
+            )
+        });
     }
     let mut added = 0;
     let mut sizes = Vec::new();
     for set in &active {
-        let share = if to_add == 0 { 0 } else { fraction(set, wished, surge, to_add - added) };
+        let share = if to_add == 0 {
+            0
+        } else {
+            fraction(set, wished, surge, to_add - added)
+        };
         sizes.push(set.view.spec.replicas + share);
         added += share;
     }
@@ -119,7 +145,9 @@ fn proportional(plan: &mut Plan, deployment: &Seen<Deployment>, mut active: Vec<
         let rest = if index == 0 { to_add - added } else { 0 };
         let size = (sizes[index] + rest).max(0);
         let told = size_annotations(&deployment.view);
-        let same = told.iter().all(|(k, v)| set.view.metadata.annotations.get(*k) == Some(v));
+        let same = told
+            .iter()
+            .all(|(k, v)| set.view.metadata.annotations.get(*k) == Some(v));
         if size != set.view.spec.replicas || !same {
             scale_set(plan, deployment, set, size);
         }
@@ -131,13 +159,26 @@ fn fraction(set: &Seen<ReplicaSet>, wished: i32, surge: i32, rest: i32) -> i32 {
     if wished == 0 {
         return -set.view.spec.replicas;
     }
-    let max = set.view.metadata.annotations.get(MAX).and_then(|m| m.parse::<i32>().ok()).filter(|m| *m > 0);
+    let max = set
+        .view
+        .metadata
+        .annotations
+        .get(MAX)
+        .and_then(|m| m.parse::<i32>().ok())
+        .filter(|m| *m > 0);
     let max = f64::from(max.unwrap_or(wished + surge));
     let size = set.view.spec.replicas;
     let aimed = f64::from(size) * f64::from(wished + surge) / max;
-    #[expect(clippy::cast_possible_truncation, reason = "a rounded number of replicas fits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a rounded number of replicas fits"
+    )]
     let share = aimed.round() as i32 - size;
-    if rest > 0 { share.min(rest).max(0) } else { share.max(rest).min(0) }
+    if rest > 0 {
+        share.min(rest).max(0)
+    } else {
+        share.max(rest).min(0)
+    }
 }
 
 #[derive(Serialize)]
@@ -173,11 +214,24 @@ pub(super) fn scale_set(plan: &mut Plan, deployment: &Seen<Deployment>, set: &Se
         },
         annotations: size_annotations(&deployment.view).into(),
     };
-    let patch = ScalePatch { metadata, spec: ScaleSpec { replicas: size } };
-    plan.patch("scale-set", &REPLICA_SETS, &set.object.key(), "", Patch::Merge, &patch);
+    let patch = ScalePatch {
+        metadata,
+        spec: ScaleSpec { replicas: size },
+    };
+    plan.patch(
+        "scale-set",
+        &REPLICA_SETS,
+        &set.object.key(),
+        "",
+        Patch::Merge,
+        &patch,
+    );
     if size != old {
         let direction = if size > old { "up" } else { "down" };
-        let message = format!("Scaled {direction} replica set {} from {old} to {size}", set.object.name());
+        let message = format!(
+            "Scaled {direction} replica set {} from {old} to {size}",
+            set.object.name()
+        );
         let about = About::object(&deployment.object);
         plan.noting(Some(Note::normal(about, "ScalingReplicaSet", message)), None);
     }

@@ -1,6 +1,8 @@
 //! The ReplicaSets of a Deployment: which is new, which are old, their revisions.
 
-use crate::views::{Deployment, Meta, REPLICA_SETS, ReplicaSet, ReplicaSetSpec, Seen, Template, controller_ref};
+use crate::views::{
+    Deployment, Meta, REPLICA_SETS, ReplicaSet, ReplicaSetSpec, Seen, Template, controller_ref,
+};
 use client::Patch;
 use reconcile::{About, LastOutcome, Note, Outcome, Plan};
 use serde::Serialize;
@@ -25,7 +27,10 @@ impl<'a> Sets<'a> {
     /// Sorts sets into new and old. Of several with the current template the oldest is the new one, as upstream.
     pub fn sort(deployment: &Deployment, mut sets: Vec<&'a Seen<ReplicaSet>>) -> Self {
         sets.sort_by_key(|s| (s.object.creation_timestamp(), s.object.name().to_owned()));
-        let new = sets.iter().find(|s| s.view.spec.template.same(&deployment.spec.template)).copied();
+        let new = sets
+            .iter()
+            .find(|s| s.view.spec.template.same(&deployment.spec.template))
+            .copied();
         sets.retain(|s| new.is_none_or(|n| n.object.uid() != s.object.uid()));
         Self { new, old: sets }
     }
@@ -46,19 +51,31 @@ impl<'a> Sets<'a> {
     }
 
     fn newest_old_revision(&self) -> i64 {
-        self.old.iter().map(|s| revision(&s.view.metadata)).max().unwrap_or(0)
+        self.old
+            .iter()
+            .map(|s| revision(&s.view.metadata))
+            .max()
+            .unwrap_or(0)
     }
 }
 
 /// The revision an object is annotated with; 0 for none.
 pub(super) fn revision(meta: &Meta) -> i64 {
-    meta.annotations.get(REVISION).and_then(|r| r.parse().ok()).unwrap_or(0)
+    meta.annotations
+        .get(REVISION)
+        .and_then(|r| r.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Whether the wished number changed since the sets were last scaled.
 pub(super) fn is_scaling_event(deployment: &Deployment, sets: &Sets<'_>) -> bool {
     sets.active().iter().any(|set| {
-        let desired = set.view.metadata.annotations.get(DESIRED).and_then(|d| d.parse::<i32>().ok());
+        let desired = set
+            .view
+            .metadata
+            .annotations
+            .get(DESIRED)
+            .and_then(|d| d.parse::<i32>().ok());
         desired.is_some_and(|d| d != deployment.spec.replicas)
     })
 }
@@ -68,17 +85,32 @@ pub(super) fn fenceposts(deployment: &Deployment) -> (i32, i32) {
     if deployment.spec.strategy.r#type == "Recreate" {
         return (0, 0);
     }
-    let rolling = deployment.spec.strategy.rolling_update.clone().unwrap_or_default();
+    let rolling = deployment
+        .spec
+        .strategy
+        .rolling_update
+        .clone()
+        .unwrap_or_default();
     let surge = rolling.max_surge.of(deployment.spec.replicas, true);
-    let unavailable = rolling.max_unavailable.of(deployment.spec.replicas, false).min(deployment.spec.replicas.max(1));
-    if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable) }
+    let unavailable = rolling
+        .max_unavailable
+        .of(deployment.spec.replicas, false)
+        .min(deployment.spec.replicas.max(1));
+    if surge == 0 && unavailable == 0 {
+        (0, 1)
+    } else {
+        (surge, unavailable)
+    }
 }
 
 /// The annotations that tell a later scaling what this one aimed at.
 pub(super) fn size_annotations(deployment: &Deployment) -> [(&'static str, String); 2] {
     let (surge, _) = fenceposts(deployment);
     let replicas = deployment.spec.replicas;
-    [(DESIRED, replicas.to_string()), (MAX, replicas.saturating_add(surge).to_string())]
+    [
+        (DESIRED, replicas.to_string()),
+        (MAX, replicas.saturating_add(surge).to_string()),
+    ]
 }
 
 fn copied_annotations(deployment: &Deployment) -> BTreeMap<String, String> {
@@ -94,11 +126,22 @@ pub(super) fn template_hash(template: &Template, collisions: i32) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let meta = serde_json::to_string(&template.metadata).unwrap_or_default();
     let mut hash: u32 = 0x811c_9dc5;
-    let count = if collisions > 0 { collisions.to_string() } else { String::new() };
-    for byte in meta.bytes().chain(template.spec.get().bytes()).chain(count.bytes()) {
+    let count = if collisions > 0 {
+        collisions.to_string()
+    } else {
+        String::new()
+    };
+    for byte in meta
+        .bytes()
+        .chain(template.spec.get().bytes())
+        .chain(count.bytes())
+    {
         hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     }
-    hash.to_string().bytes().map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()])).collect()
+    hash.to_string()
+        .bytes()
+        .map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()]))
+        .collect()
 }
 
 #[derive(Serialize)]
@@ -112,7 +155,10 @@ struct NewSet {
 
 /// How often a set's name was taken already. A name that is taken by the very set that was wanted does not count.
 pub(super) fn collisions(deployment: &Deployment, sets: &Sets<'_>, last: &LastOutcome) -> i32 {
-    let taken = sets.new.is_none() && last.refused("create-set").is_some_and(api::Status::is_already_exists);
+    let taken = sets.new.is_none()
+        && last
+            .refused("create-set")
+            .is_some_and(api::Status::is_already_exists);
     deployment.status.collision_count.unwrap_or(0) + i32::from(taken)
 }
 
@@ -146,7 +192,12 @@ pub(super) fn create_new(
             owner_references: vec![controller_ref(&deployment.object)],
             ..Meta::default()
         },
-        spec: ReplicaSetSpec { replicas, min_ready_seconds: spec.min_ready_seconds, selector, template },
+        spec: ReplicaSetSpec {
+            replicas,
+            min_ready_seconds: spec.min_ready_seconds,
+            selector,
+            template,
+        },
     };
     plan.create("create-set", &REPLICA_SETS, deployment.object.namespace(), &set);
     let about = About::object(&deployment.object);
@@ -169,17 +220,38 @@ struct AnnotationMeta {
 }
 
 fn tell_revision(plan: &mut Plan, deployment: &Seen<Deployment>, revision: &str) {
-    if deployment.view.metadata.annotations.get(REVISION).is_some_and(|r| r == revision) {
+    if deployment
+        .view
+        .metadata
+        .annotations
+        .get(REVISION)
+        .is_some_and(|r| r == revision)
+    {
         return;
     }
     let annotations = BTreeMap::from([(REVISION.to_owned(), revision.to_owned())]);
-    let metadata = AnnotationMeta { uid: deployment.object.uid().to_owned(), annotations };
+    let metadata = AnnotationMeta {
+        uid: deployment.object.uid().to_owned(),
+        annotations,
+    };
     let key = deployment.object.key();
-    plan.patch("revision", &crate::views::DEPLOYMENTS, &key, "", Patch::Merge, &AnnotationPatch { metadata });
+    plan.patch(
+        "revision",
+        &crate::views::DEPLOYMENTS,
+        &key,
+        "",
+        Patch::Merge,
+        &AnnotationPatch { metadata },
+    );
 }
 
 /// Gives the new set the newest revision (a rollback makes an old set new again) and the Deployment the same.
-pub(super) fn mark_revision(plan: &mut Plan, deployment: &Seen<Deployment>, new: &Seen<ReplicaSet>, sets: &Sets<'_>) {
+pub(super) fn mark_revision(
+    plan: &mut Plan,
+    deployment: &Seen<Deployment>,
+    new: &Seen<ReplicaSet>,
+    sets: &Sets<'_>,
+) {
     let newest = sets.newest_old_revision() + 1;
     let current = revision(&new.view.metadata);
     let wanted = current.max(newest);
@@ -187,7 +259,12 @@ pub(super) fn mark_revision(plan: &mut Plan, deployment: &Seen<Deployment>, new:
     if wanted != current {
         changes.insert(REVISION.to_owned(), wanted.to_string());
         if current > 0 {
-            let history = new.view.metadata.annotations.get(HISTORY).filter(|h| !h.is_empty());
+            let history = new
+                .view
+                .metadata
+                .annotations
+                .get(HISTORY)
+                .filter(|h| !h.is_empty());
             let history = history.map_or(current.to_string(), |h| format!("{h},{current}"));
             changes.insert(HISTORY.to_owned(), history);
         }
@@ -198,8 +275,18 @@ pub(super) fn mark_revision(plan: &mut Plan, deployment: &Seen<Deployment>, new:
         }
     }
     if !changes.is_empty() {
-        let metadata = AnnotationMeta { uid: new.object.uid().to_owned(), annotations: changes };
-        plan.patch("revision", &REPLICA_SETS, &new.object.key(), "", Patch::Merge, &AnnotationPatch { metadata });
+        let metadata = AnnotationMeta {
+            uid: new.object.uid().to_owned(),
+            annotations: changes,
+        };
+        plan.patch(
+            "revision",
+            &REPLICA_SETS,
+            &new.object.key(),
+            "",
+            Patch::Merge,
+            &AnnotationPatch { metadata },
+        );
     }
     tell_revision(plan, deployment, &wanted.to_string());
 }
@@ -218,7 +305,9 @@ pub(super) fn is_complete(deployment: &Deployment, sets: &Sets<'_>) -> bool {
 
 /// Deletes old, empty sets beyond the history limit.
 pub(super) fn clean_up(plan: &mut Plan, deployment: &Deployment, sets: &Sets<'_>) {
-    let Some(limit) = deployment.spec.revision_history_limit else { return };
+    let Some(limit) = deployment.spec.revision_history_limit else {
+        return;
+    };
     if !is_complete(deployment, sets) {
         return;
     }
@@ -239,7 +328,9 @@ pub(super) fn clean_up(plan: &mut Plan, deployment: &Deployment, sets: &Sets<'_>
 /// The words of the last refusal to create a set that is not a taken name.
 pub(super) fn creation_failure(last: &LastOutcome) -> Option<String> {
     last.0.iter().find_map(|(label, outcome)| match outcome {
-        Outcome::Refused(status) if *label == "create-set" && !status.is_already_exists() => Some(status.message.clone()),
+        Outcome::Refused(status) if *label == "create-set" && !status.is_already_exists() => {
+            Some(status.message.clone())
+        }
         _ => None,
     })
 }

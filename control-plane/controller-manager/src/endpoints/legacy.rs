@@ -70,16 +70,26 @@ impl Controller for EndpointsController {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        vec![Watch::all(SERVICES, own_key), Watch::all(PODS, pod_keys), Watch::all(ENDPOINTS, own_key)]
+        vec![
+            Watch::all(SERVICES, own_key),
+            Watch::all(PODS, pod_keys),
+            Watch::all(ENDPOINTS, own_key),
+        ]
     }
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Observed> {
         let current: Option<Seen<Endpoints>> = caches.all(&ENDPOINTS).get(key).and_then(see);
         if caches.all(&SERVICES).get(key).is_none() {
             let ours = |e: &Seen<Endpoints>| e.object.label(MANAGED_BY) == Some(MANAGER);
-            return current.filter(ours).map(|current| Observed { backed: None, current: Some(current) });
+            return current.filter(ours).map(|current| Observed {
+                backed: None,
+                current: Some(current),
+            });
         }
-        Some(Observed { backed: Some(backed(caches, key)?), current })
+        Some(Observed {
+            backed: Some(backed(caches, key)?),
+            current,
+        })
     }
 
     fn reconcile(&self, observed: &Observed, _: &LastOutcome, _: Timestamp) -> Plan {
@@ -92,8 +102,11 @@ impl Controller for EndpointsController {
         };
         let (subsets, cut) = subsets(backed);
         let service = &backed.service;
-        let mut labels: BTreeMap<String, String> =
-            service.object.labels().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let mut labels: BTreeMap<String, String> = service
+            .object
+            .labels()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
         labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
         if service.view.spec.cluster_ip == "None" {
             labels.insert(HEADLESS.to_owned(), String::new());
@@ -114,7 +127,9 @@ impl Controller for EndpointsController {
         new.subsets = subsets;
         new.metadata.labels = labels;
         if cut {
-            new.metadata.annotations.insert(OVER_CAPACITY.to_owned(), "truncated".to_owned());
+            new.metadata
+                .annotations
+                .insert(OVER_CAPACITY.to_owned(), "truncated".to_owned());
         } else {
             new.metadata.annotations.remove(OVER_CAPACITY);
         }
@@ -133,14 +148,21 @@ impl Controller for EndpointsController {
 fn subsets(backed: &Backed) -> (Vec<Subset>, bool) {
     let mut by_ports: BTreeMap<Vec<Port>, Subset> = BTreeMap::new();
     let mut pods: Vec<_> = backed.pods.iter().collect();
-    pods.sort_by(|a, b| (&a.view.status.pod_ip, a.object.uid()).cmp(&(&b.view.status.pod_ip, b.object.uid())));
+    pods.sort_by(|a, b| {
+        (&a.view.status.pod_ip, a.object.uid()).cmp(&(&b.view.status.pod_ip, b.object.uid()))
+    });
     let cut = pods.len() > MAX_ADDRESSES;
     // A terminating pod is not in Endpoints at all, unless unready addresses are published.
     let published = backed.service.view.spec.publish_not_ready_addresses;
-    let counted = pods.into_iter().filter(|p| published || p.object.deletion_timestamp().is_none());
+    let counted = pods
+        .into_iter()
+        .filter(|p| published || p.object.deletion_timestamp().is_none());
     for pod in counted.take(MAX_ADDRESSES) {
         let ports = backed.ports(&pod.view);
-        let subset = by_ports.entry(ports.clone()).or_insert_with(|| Subset { ports, ..Subset::default() });
+        let subset = by_ports.entry(ports.clone()).or_insert_with(|| Subset {
+            ports,
+            ..Subset::default()
+        });
         let address = Address {
             ip: pod.view.status.pod_ip.clone(),
             hostname: backed.hostname(&pod.view),

@@ -99,13 +99,23 @@ pub(super) fn backed(caches: &Caches, key: &Key) -> Option<Backed> {
     }
     let selector = selector(&service.view);
     let pods = caches.all(&PODS).in_namespace(&key.namespace).into_iter();
-    let pods = pods.filter(|p| selector.matches(|k| p.label(k))).filter_map(see::<Pod>);
-    let pods = pods.filter(|p| !p.is_finished() && !p.view.status.pod_ip.is_empty()).collect();
+    let pods = pods
+        .filter(|p| selector.matches(|k| p.label(k)))
+        .filter_map(see::<Pod>);
+    let pods = pods
+        .filter(|p| !p.is_finished() && !p.view.status.pod_ip.is_empty())
+        .collect();
     Some(Backed { service, pods })
 }
 
 fn selector(service: &Service) -> LabelSelector {
-    LabelSelector::from_pairs(service.spec.selector.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+    LabelSelector::from_pairs(
+        service
+            .spec
+            .selector
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str())),
+    )
 }
 
 impl Backed {
@@ -140,7 +150,11 @@ impl Backed {
     /// The host name the pod has under this (headless) Service.
     pub fn hostname(&self, pod: &Pod) -> String {
         let mine = pod.spec.subdomain == self.service.object.name();
-        if mine { pod.spec.hostname.clone() } else { String::new() }
+        if mine {
+            pod.spec.hostname.clone()
+        } else {
+            String::new()
+        }
     }
 
     /// Whether the pod takes traffic.
@@ -163,7 +177,9 @@ pub(super) fn pod_keys(change: &Change, caches: &Caches) -> Vec<Key> {
     };
     let now = change.object();
     let concerned = |service: &Object| {
-        let Ok(view) = service.view::<Service>() else { return false };
+        let Ok(view) = service.view::<Service>() else {
+            return false;
+        };
         if view.spec.selector.is_empty() {
             return false;
         }
@@ -171,5 +187,9 @@ pub(super) fn pod_keys(change: &Change, caches: &Caches) -> Vec<Key> {
         selector.matches(|k| now.label(k)) || before.is_some_and(|b| selector.matches(|k| b.label(k)))
     };
     let services = caches.all(&SERVICES).in_namespace(now.namespace());
-    services.iter().filter(|s| concerned(s)).map(|s| s.key()).collect()
+    services
+        .iter()
+        .filter(|s| concerned(s))
+        .map(|s| s.key())
+        .collect()
 }

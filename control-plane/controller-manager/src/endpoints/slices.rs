@@ -78,9 +78,17 @@ impl Controller for EndpointSliceController {
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Observed> {
         let backed = backed(caches, key)?;
-        let slices = caches.all(&ENDPOINT_SLICES).in_namespace(&key.namespace).into_iter();
-        let ours = |s: &api::Object| s.label(SERVICE_NAME) == Some(&key.name) && s.label(MANAGED_BY) == Some(MANAGER);
-        let slices = slices.filter(|s| ours(s) && s.deletion_timestamp().is_none()).filter_map(see).collect();
+        let slices = caches
+            .all(&ENDPOINT_SLICES)
+            .in_namespace(&key.namespace)
+            .into_iter();
+        let ours = |s: &api::Object| {
+            s.label(SERVICE_NAME) == Some(&key.name) && s.label(MANAGED_BY) == Some(MANAGER)
+        };
+        let slices = slices
+            .filter(|s| ours(s) && s.deletion_timestamp().is_none())
+            .filter_map(see)
+            .collect();
         Some(Observed { backed, slices })
     }
 
@@ -89,7 +97,10 @@ impl Controller for EndpointSliceController {
         let mut wished: BTreeMap<Vec<Port>, Vec<Endpoint>> = BTreeMap::new();
         for pod in &observed.backed.pods {
             let ports = observed.backed.ports(&pod.view);
-            wished.entry(ports).or_default().push(endpoint(&observed.backed, pod));
+            wished
+                .entry(ports)
+                .or_default()
+                .push(endpoint(&observed.backed, pod));
         }
         if wished.is_empty() {
             // An empty slice says that the controller has looked.
@@ -97,8 +108,9 @@ impl Controller for EndpointSliceController {
         }
         let mut slices: Vec<&Seen<Slice>> = observed.slices.iter().collect();
         for (ports, endpoints) in wished {
-            let (same, other): (Vec<_>, Vec<_>) =
-                slices.into_iter().partition(|s| s.view.ports.clone().unwrap_or_default() == ports);
+            let (same, other): (Vec<_>, Vec<_>) = slices
+                .into_iter()
+                .partition(|s| s.view.ports.clone().unwrap_or_default() == ports);
             slices = other;
             place(&mut plan, observed, &ports, endpoints, same);
         }
@@ -113,7 +125,10 @@ fn slice_keys(change: &Change, _: &Caches) -> Vec<Key> {
     let slice = change.object();
     let ours = slice.label(MANAGED_BY) == Some(MANAGER);
     let service = slice.label(SERVICE_NAME).filter(|_| ours);
-    service.map(|name| Key::new(slice.namespace(), name)).into_iter().collect()
+    service
+        .map(|name| Key::new(slice.namespace(), name))
+        .into_iter()
+        .collect()
 }
 
 fn endpoint(backed: &Backed, pod: &Seen<Pod>) -> Endpoint {
@@ -121,7 +136,11 @@ fn endpoint(backed: &Backed, pod: &Seen<Pod>) -> Endpoint {
     let serving = pod.is_ready();
     Endpoint {
         addresses: vec![pod.view.status.pod_ip.clone()],
-        conditions: Conditions { ready, serving, terminating: pod.object.deletion_timestamp().is_some() },
+        conditions: Conditions {
+            ready,
+            serving,
+            terminating: pod.object.deletion_timestamp().is_some(),
+        },
         hostname: backed.hostname(&pod.view),
         node_name: pod.view.spec.node_name.clone(),
         target_ref: TargetRef::pod(&pod.object),
@@ -129,11 +148,26 @@ fn endpoint(backed: &Backed, pod: &Seen<Pod>) -> Endpoint {
 }
 
 /// Endpoints stay in the slice they are in; new ones fill slices with room, then new slices.
-fn place(plan: &mut Plan, observed: &Observed, ports: &[Port], wished: Vec<Endpoint>, slices: Vec<&Seen<Slice>>) {
-    let mut rest: BTreeMap<String, Endpoint> = wished.into_iter().map(|e| (e.target_ref.uid.clone(), e)).collect();
+fn place(
+    plan: &mut Plan,
+    observed: &Observed,
+    ports: &[Port],
+    wished: Vec<Endpoint>,
+    slices: Vec<&Seen<Slice>>,
+) {
+    let mut rest: BTreeMap<String, Endpoint> = wished
+        .into_iter()
+        .map(|e| (e.target_ref.uid.clone(), e))
+        .collect();
     let mut filled: Vec<(&Seen<Slice>, Vec<Endpoint>)> = Vec::new();
     for slice in slices {
-        let kept = slice.view.endpoints.iter().flatten().filter_map(|e| rest.remove(&e.target_ref.uid)).collect();
+        let kept = slice
+            .view
+            .endpoints
+            .iter()
+            .flatten()
+            .filter_map(|e| rest.remove(&e.target_ref.uid))
+            .collect();
         filled.push((slice, kept));
     }
     for (_, endpoints) in &mut filled {
@@ -152,7 +186,8 @@ fn place(plan: &mut Plan, observed: &Observed, ports: &[Port], wished: Vec<Endpo
         }
         placeholder = false;
         let labels = labels(observed);
-        let right = slice.view.endpoints.clone().unwrap_or_default() == endpoints && slice.view.metadata.labels == labels;
+        let right = slice.view.endpoints.clone().unwrap_or_default() == endpoints
+            && slice.view.metadata.labels == labels;
         if !right {
             update(plan, slice, endpoints, labels);
         }
@@ -169,8 +204,11 @@ fn place(plan: &mut Plan, observed: &Observed, ports: &[Port], wished: Vec<Endpo
 /// The Service's labels and the slice's own.
 fn labels(observed: &Observed) -> BTreeMap<String, String> {
     let service = &observed.backed.service;
-    let mut labels: BTreeMap<String, String> =
-        service.object.labels().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let mut labels: BTreeMap<String, String> = service
+        .object
+        .labels()
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect();
     labels.insert(SERVICE_NAME.to_owned(), service.object.name().to_owned());
     labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
     if service.view.spec.cluster_ip == "None" {

@@ -51,7 +51,9 @@ const FOREGROUND: &str = "foregroundDeletion";
 /// Which of the two finalizers a leaving object has.
 fn leaving(object: &Object) -> Option<&'static str> {
     object.deletion_timestamp()?;
-    [ORPHAN, FOREGROUND].into_iter().find(|f| object.finalizers().any(|has| has == *f))
+    [ORPHAN, FOREGROUND]
+        .into_iter()
+        .find(|f| object.finalizers().any(|has| has == *f))
 }
 
 /// How many UIDs known to be gone are remembered.
@@ -83,15 +85,25 @@ impl Engine {
         let owners = object.owners().to_vec();
         let former: Vec<String> = self.unlink(&uid).into_iter().map(|owner| owner.uid).collect();
         for owner in &owners {
-            self.dependents.entry(owner.uid.clone()).or_default().insert(uid.clone());
+            self.dependents
+                .entry(owner.uid.clone())
+                .or_default()
+                .insert(uid.clone());
         }
-        let node = Node { gvr, key: object.key(), owners: owners.clone(), leaving: leaving(object) };
+        let node = Node {
+            gvr,
+            key: object.key(),
+            owners: owners.clone(),
+            leaving: leaving(object),
+        };
         self.nodes.insert(uid.clone(), node);
         self.asked.remove(&uid);
         let mut effects = self.left(former);
         effects.extend(self.leave(&uid));
         for owner in owners {
-            if self.gone.contains(&owner.uid) || self.nodes.get(&owner.uid).is_some_and(|n| n.leaving.is_some()) {
+            if self.gone.contains(&owner.uid)
+                || self.nodes.get(&owner.uid).is_some_and(|n| n.leaving.is_some())
+            {
                 effects.extend(self.look_dependent(&uid));
             } else if !self.nodes.contains_key(&owner.uid) && self.asked.insert(owner.uid.clone()) {
                 effects.push(Effect::LookOwner(owner, object.namespace().to_owned()));
@@ -102,7 +114,9 @@ impl Engine {
 
     /// Takes a node out; says whose dependent it was.
     fn unlink(&mut self, uid: &str) -> Vec<Owner> {
-        let Some(node) = self.nodes.remove(uid) else { return Vec::new() };
+        let Some(node) = self.nodes.remove(uid) else {
+            return Vec::new();
+        };
         for owner in &node.owners {
             if let Some(dependents) = self.dependents.get_mut(&owner.uid) {
                 dependents.remove(uid);
@@ -116,12 +130,26 @@ impl Engine {
 
     /// What a leaving owner waits for: a look at each dependent, and its own end when there is none.
     fn leave(&self, uid: &str) -> Vec<Effect> {
-        let Some(node) = self.nodes.get(uid) else { return Vec::new() };
-        let Some(finalizer) = node.leaving else { return Vec::new() };
-        let mut effects: Vec<Effect> =
-            self.dependents.get(uid).into_iter().flatten().filter_map(|d| self.look_dependent(d)).collect();
+        let Some(node) = self.nodes.get(uid) else {
+            return Vec::new();
+        };
+        let Some(finalizer) = node.leaving else {
+            return Vec::new();
+        };
+        let mut effects: Vec<Effect> = self
+            .dependents
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|d| self.look_dependent(d))
+            .collect();
         if !self.is_blocked(uid, finalizer) {
-            effects.push(Effect::Finish(uid.to_owned(), node.gvr.clone(), node.key.clone(), finalizer));
+            effects.push(Effect::Finish(
+                uid.to_owned(),
+                node.gvr.clone(),
+                node.key.clone(),
+                finalizer,
+            ));
         }
         effects
     }
@@ -129,8 +157,14 @@ impl Engine {
     /// Whether a leaving owner must wait: for any dependent to be orphaned, for one that blocks to be deleted.
     fn is_blocked(&self, uid: &str, finalizer: &str) -> bool {
         let blocks = |d: &String| {
-            let owners = self.nodes.get(d).map(|node| node.owners.as_slice()).unwrap_or_default();
-            owners.iter().any(|o| o.uid == uid && (finalizer == ORPHAN || o.block_owner_deletion))
+            let owners = self
+                .nodes
+                .get(d)
+                .map(|node| node.owners.as_slice())
+                .unwrap_or_default();
+            owners
+                .iter()
+                .any(|o| o.uid == uid && (finalizer == ORPHAN || o.block_owner_deletion))
         };
         self.dependents.get(uid).into_iter().flatten().any(blocks)
     }
@@ -141,7 +175,11 @@ impl Engine {
             let leaving = self.nodes.get(uid).and_then(|node| node.leaving);
             leaving.is_some_and(|finalizer| !self.is_blocked(uid, finalizer))
         };
-        owners.into_iter().filter(last).flat_map(|uid| self.leave(&uid)).collect()
+        owners
+            .into_iter()
+            .filter(last)
+            .flat_map(|uid| self.leave(&uid))
+            .collect()
     }
 
     fn gone(&mut self, object: &Object) -> Vec<Effect> {
@@ -167,18 +205,30 @@ impl Engine {
 
     fn look_dependent(&self, uid: &str) -> Option<Effect> {
         let node = self.nodes.get(uid)?;
-        Some(Effect::LookDependent(uid.to_owned(), node.gvr.clone(), node.key.clone()))
+        Some(Effect::LookDependent(
+            uid.to_owned(),
+            node.gvr.clone(),
+            node.key.clone(),
+        ))
     }
 
     fn owner(&mut self, owner: &Owner, there: bool) -> Vec<Effect> {
         self.asked.remove(&owner.uid);
         // Absent in this look, but seen by a cache meanwhile: it is new.
-        if there || self.nodes.contains_key(&owner.uid) { Vec::new() } else { self.lost(&owner.uid) }
+        if there || self.nodes.contains_key(&owner.uid) {
+            Vec::new()
+        } else {
+            self.lost(&owner.uid)
+        }
     }
 
     fn dependent(&mut self, uid: &str, live: Option<&Object>) -> Vec<Effect> {
-        let Some(live) = live.filter(|o| o.uid() == uid) else { return Vec::new() };
-        let Some(node) = self.nodes.get(uid) else { return Vec::new() };
+        let Some(live) = live.filter(|o| o.uid() == uid) else {
+            return Vec::new();
+        };
+        let Some(node) = self.nodes.get(uid) else {
+            return Vec::new();
+        };
         if live.deletion_timestamp().is_some() {
             return Vec::new();
         }
@@ -187,7 +237,13 @@ impl Engine {
         let orphaned: Vec<String> = orphaned.map(|o| o.uid.clone()).collect();
         if !orphaned.is_empty() {
             let (gvr, key) = (node.gvr.clone(), node.key.clone());
-            return vec![Effect::Release(uid.to_owned(), gvr, key, live.resource_version(), orphaned)];
+            return vec![Effect::Release(
+                uid.to_owned(),
+                gvr,
+                key,
+                live.resource_version(),
+                orphaned,
+            )];
         }
         let going = |o: &&Owner| self.gone.contains(&o.uid) || leaves(o, FOREGROUND);
         let (gone, left): (Vec<&Owner>, Vec<&Owner>) = live.owners().iter().partition(going);
@@ -204,7 +260,13 @@ impl Engine {
         // An owner whose fate is not known yet keeps it; its own look will decide.
         if left.iter().all(|o| self.nodes.contains_key(&o.uid)) {
             let uids = gone.iter().map(|o| o.uid.clone()).collect();
-            return vec![Effect::Release(uid.to_owned(), gvr, key, live.resource_version(), uids)];
+            return vec![Effect::Release(
+                uid.to_owned(),
+                gvr,
+                key,
+                live.resource_version(),
+                uids,
+            )];
         }
         Vec::new()
     }
@@ -221,7 +283,9 @@ mod tests {
     fn object(name: &str, owners: &[&str]) -> Arc<Object> {
         let owners: Vec<String> = owners
             .iter()
-            .map(|o| format!(r#"{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"{o}","uid":"uid-{o}"}}"#))
+            .map(|o| {
+                format!(r#"{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"{o}","uid":"uid-{o}"}}"#)
+            })
             .collect();
         let text = format!(
             r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"d","uid":"uid-{name}","ownerReferences":[{}]}}}}"#,
@@ -252,19 +316,30 @@ mod tests {
         engine.on(Event::Seen(PODS, object("pod", &["a"])));
         engine.on(Event::Gone(object("a", &[])));
         // The live object has no owner any more.
-        assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(object("pod", &[])))), []);
+        assert_eq!(
+            engine.on(Event::Dependent("uid-pod".into(), Some(object("pod", &[])))),
+            []
+        );
         // Nor is a namesake with another UID touched.
-        assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(object("other", &["a"])))), []);
+        assert_eq!(
+            engine.on(Event::Dependent("uid-pod".into(), Some(object("other", &["a"])))),
+            []
+        );
     }
 
     #[test]
     fn an_owner_that_no_cache_knows_is_looked_for_once() {
         let mut engine = Engine::default();
         let effects = engine.on(Event::Seen(PODS, object("p1", &["rs"])));
-        let [Effect::LookOwner(owner, namespace)] = effects.as_slice() else { panic!("{effects:?}") };
+        let [Effect::LookOwner(owner, namespace)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
         assert_eq!((owner.name.as_str(), namespace.as_str()), ("rs", "d"));
         assert_eq!(engine.on(Event::Seen(PODS, object("p2", &["rs"]))), []);
-        assert_eq!(engine.on(Event::Owner(owner.clone(), false)), [look("p1"), look("p2")]);
+        assert_eq!(
+            engine.on(Event::Owner(owner.clone(), false)),
+            [look("p1"), look("p2")]
+        );
     }
 
     fn leaving(name: &str, finalizer: &str) -> Arc<Object> {
@@ -286,9 +361,21 @@ mod tests {
         engine.on(Event::Seen(PODS, pod.clone()));
         let looks = engine.on(Event::Seen(SETS, leaving("a", ORPHAN)));
         assert_eq!(looks, [look("pod")]);
-        let release = Effect::Release("uid-pod".into(), PODS, Key::new("d", "pod"), 5, vec!["uid-a".into()]);
-        assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(pod))), [release]);
-        assert_eq!(engine.on(Event::Seen(PODS, object("pod", &[]))), [finish("a", ORPHAN)]);
+        let release = Effect::Release(
+            "uid-pod".into(),
+            PODS,
+            Key::new("d", "pod"),
+            5,
+            vec!["uid-a".into()],
+        );
+        assert_eq!(
+            engine.on(Event::Dependent("uid-pod".into(), Some(pod))),
+            [release]
+        );
+        assert_eq!(
+            engine.on(Event::Seen(PODS, object("pod", &[]))),
+            [finish("a", ORPHAN)]
+        );
     }
 
     #[test]
@@ -296,12 +383,21 @@ mod tests {
         let mut engine = Engine::default();
         engine.on(Event::Seen(SETS, object("a", &[])));
         let mut text = String::from_utf8(object("pod", &["a"]).body().to_vec()).unwrap();
-        text = text.replace(r#""kind":"ReplicaSet""#, r#""blockOwnerDeletion":true,"kind":"ReplicaSet""#);
+        text = text.replace(
+            r#""kind":"ReplicaSet""#,
+            r#""blockOwnerDeletion":true,"kind":"ReplicaSet""#,
+        );
         let pod = Arc::new(Object::parse(Bytes::from(text), 5, &[]).unwrap());
         engine.on(Event::Seen(PODS, pod.clone()));
-        assert_eq!(engine.on(Event::Seen(SETS, leaving("a", FOREGROUND))), [look("pod")]);
+        assert_eq!(
+            engine.on(Event::Seen(SETS, leaving("a", FOREGROUND))),
+            [look("pod")]
+        );
         let delete = Effect::Delete("uid-pod".into(), PODS, Key::new("d", "pod"), "Background");
-        assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(pod.clone()))), [delete]);
+        assert_eq!(
+            engine.on(Event::Dependent("uid-pod".into(), Some(pod.clone()))),
+            [delete]
+        );
         assert_eq!(engine.on(Event::Gone(pod)), [finish("a", FOREGROUND)]);
     }
 
@@ -313,7 +409,16 @@ mod tests {
         let pod = object("pod", &["a", "b"]);
         engine.on(Event::Seen(PODS, pod.clone()));
         engine.on(Event::Gone(object("a", &[])));
-        let release = Effect::Release("uid-pod".into(), PODS, Key::new("d", "pod"), 5, vec!["uid-a".into()]);
-        assert_eq!(engine.on(Event::Dependent("uid-pod".into(), Some(pod))), [release]);
+        let release = Effect::Release(
+            "uid-pod".into(),
+            PODS,
+            Key::new("d", "pod"),
+            5,
+            vec!["uid-a".into()],
+        );
+        assert_eq!(
+            engine.on(Event::Dependent("uid-pod".into(), Some(pod))),
+            [release]
+        );
     }
 }

@@ -30,7 +30,11 @@ pub fn start(client: &Client, caches: &Caches, resources: Vec<Gvr>, kinds: Kinds
             }
         });
     }
-    let executor = Executor { client: client.clone(), kinds, env: env.clone() };
+    let executor = Executor {
+        client: client.clone(),
+        kinds,
+        env: env.clone(),
+    };
     env.tasks.spawn("gc", executor.run(events));
 }
 
@@ -72,7 +76,9 @@ impl Executor {
                         }
                     }
                 }
-                Err(status) => tracing::debug!(?effect, error = %status, "garbage collection will be tried again"),
+                Err(status) => {
+                    tracing::debug!(?effect, error = %status, "garbage collection will be tried again")
+                }
             }
             self.env.clock.sleep(delay).await;
             delay = (delay * 2).min(Duration::from_secs(60));
@@ -105,7 +111,10 @@ impl Executor {
             }
             Effect::Release(uid, gvr, key, version, owners) => {
                 let patch = release(uid, *version, owners);
-                let write = Write::Patch(Patch::Strategic, serde_json::to_vec(&patch).map_err(Status::internal)?.into());
+                let write = Write::Patch(
+                    Patch::Strategic,
+                    serde_json::to_vec(&patch).map_err(Status::internal)?.into(),
+                );
                 match self.client.write(Target::object(gvr, key), write).await {
                     Err(status) if !status.is_not_found() => Err(status),
                     _ => Ok(Event::Dependent(uid.clone(), None)),
@@ -116,13 +125,25 @@ impl Executor {
 
     /// Takes `finalizer` off, if the object still has it.
     async fn finish(&self, uid: &str, gvr: &Gvr, key: &Key, finalizer: &str) -> Result<(), Status> {
-        let Some(live) = self.client.find(gvr, key).await?.filter(|o| o.uid() == uid) else { return Ok(()) };
+        let Some(live) = self.client.find(gvr, key).await?.filter(|o| o.uid() == uid) else {
+            return Ok(());
+        };
         if !live.finalizers().any(|f| f == finalizer) {
             return Ok(());
         }
-        let finalizers = live.finalizers().filter(|f| *f != finalizer).map(str::to_owned).collect();
+        let finalizers = live
+            .finalizers()
+            .filter(|f| *f != finalizer)
+            .map(str::to_owned)
+            .collect();
         let resource_version = live.resource_version().to_string();
-        let patch = Finish { metadata: FinishMeta { uid: uid.to_owned(), resource_version, finalizers } };
+        let patch = Finish {
+            metadata: FinishMeta {
+                uid: uid.to_owned(),
+                resource_version,
+                finalizers,
+            },
+        };
         match self.client.patch(gvr, key, "", Patch::Merge, &patch).await {
             Err(status) if !status.is_not_found() => Err(status),
             _ => Ok(()),
@@ -131,7 +152,9 @@ impl Executor {
 
     async fn owner_is_there(&self, owner: &Owner, namespace: &str) -> Result<bool, Status> {
         // A kind that is not served is left alone: it may be served later.
-        let Some((gvr, namespaced)) = (self.kinds)(&owner.api_version, &owner.kind) else { return Ok(true) };
+        let Some((gvr, namespaced)) = (self.kinds)(&owner.api_version, &owner.kind) else {
+            return Ok(true);
+        };
         let key = Key::new(if namespaced { namespace } else { "" }, &owner.name);
         let live = self.client.find(&gvr, &key).await?;
         Ok(live.is_some_and(|o| o.uid() == owner.uid))
@@ -172,7 +195,16 @@ struct ReleaseOwner {
 }
 
 fn release(uid: &str, version: u64, owners: &[String]) -> Release {
-    let gone = |owner: &String| ReleaseOwner { patch: "delete", uid: owner.clone() };
+    let gone = |owner: &String| ReleaseOwner {
+        patch: "delete",
+        uid: owner.clone(),
+    };
     let owner_references = owners.iter().map(gone).collect();
-    Release { metadata: ReleaseMeta { uid: uid.to_owned(), resource_version: version.to_string(), owner_references } }
+    Release {
+        metadata: ReleaseMeta {
+            uid: uid.to_owned(),
+            resource_version: version.to_string(),
+            owner_references,
+        },
+    }
 }

@@ -1,8 +1,11 @@
 //! Evicts pods that do not tolerate a NoExecute taint of their node, or no longer.
 
 use super::{Node, Taint};
-use crate::views::{Condition, NODES, PODS, Pod, Seen, Toleration, see, seconds};
-use api::{Gvr, Key, decision::{Reason, Verdict}};
+use crate::views::{Condition, NODES, PODS, Pod, Seen, Toleration, seconds, see};
+use api::{
+    Gvr, Key,
+    decision::{Reason, Verdict},
+};
 use client::{Caches, Change, Patch};
 use jiff::Timestamp;
 use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key};
@@ -41,7 +44,13 @@ impl Controller for TaintEvictionController {
             return None;
         }
         let node: Seen<Node> = see(caches.all(&NODES).get(&Key::cluster(&pod.view.spec.node_name))?)?;
-        let taints: Vec<Taint> = node.view.spec.taints.into_iter().filter(|t| t.effect == "NoExecute").collect();
+        let taints: Vec<Taint> = node
+            .view
+            .spec
+            .taints
+            .into_iter()
+            .filter(|t| t.effect == "NoExecute")
+            .collect();
         (!taints.is_empty()).then_some(Observed { pod, taints })
     }
 
@@ -67,14 +76,18 @@ impl Controller for TaintEvictionController {
                     // A pod that came later has its time from then on.
                     let came = pod.object.creation_timestamp().unwrap_or(Timestamp::MIN);
                     let added = taint.time_added.unwrap_or(now).max(came);
-                    added.saturating_add(jiff::SignedDuration::from_secs(wait.max(0))).unwrap_or(Timestamp::MAX)
+                    added
+                        .saturating_add(jiff::SignedDuration::from_secs(wait.max(0)))
+                        .unwrap_or(Timestamp::MAX)
                 }
             };
             deadline = Some(deadline.map_or(until, |d| d.min(until)));
         }
         match deadline {
             Some(at) if at <= now => evict(&mut plan, pod, now),
-            Some(at) => plan.again_after(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)),
+            Some(at) => {
+                plan.again_after(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
+            }
             None => {}
         }
         plan
@@ -84,7 +97,8 @@ impl Controller for TaintEvictionController {
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     (toleration.effect.is_empty() || toleration.effect == taint.effect)
         && (toleration.key.is_empty() || toleration.key == taint.key)
-        && (toleration.operator == "Exists" || (!toleration.key.is_empty() && toleration.value == taint.value))
+        && (toleration.operator == "Exists"
+            || (!toleration.key.is_empty() && toleration.value == taint.value))
 }
 
 fn node_keys(change: &Change, caches: &Caches) -> Vec<Key> {
@@ -96,7 +110,14 @@ fn node_keys(change: &Change, caches: &Caches) -> Vec<Key> {
         return Vec::new();
     }
     let on_node = |p: &Seen<Pod>| p.view.spec.node_name == node;
-    caches.all(&PODS).all().into_iter().filter_map(see::<Pod>).filter(on_node).map(|p| p.object.key()).collect()
+    caches
+        .all(&PODS)
+        .all()
+        .into_iter()
+        .filter_map(see::<Pod>)
+        .filter(on_node)
+        .map(|p| p.object.key())
+        .collect()
 }
 
 #[derive(Serialize)]
@@ -124,12 +145,26 @@ fn evict(plan: &mut Plan, pod: &Seen<Pod>, now: Timestamp) {
         message: "Taint manager: deleting due to NoExecute taint".to_owned(),
         ..Condition::default()
     };
-    let metadata = UidMeta { uid: pod.object.uid() };
-    let patch = ConditionPatch { metadata, status: ConditionStatus { conditions: [condition] } };
+    let metadata = UidMeta {
+        uid: pod.object.uid(),
+    };
+    let patch = ConditionPatch {
+        metadata,
+        status: ConditionStatus {
+            conditions: [condition],
+        },
+    };
     let key = pod.object.key();
     plan.patch("condition", &PODS, &key, "status", Patch::Strategic, &patch);
     plan.delete("evict", &PODS, &pod.object);
-    let note = Note::normal(About::object(&pod.object), "TaintManagerEviction", format!("Marking for deletion Pod {key}"));
+    let note = Note::normal(
+        About::object(&pod.object),
+        "TaintManagerEviction",
+        format!("Marking for deletion Pod {key}"),
+    );
     plan.noting(Some(note), None);
-    plan.because(Verdict::Done, Reason::new("NoExecuteTaint").with("node", &pod.view.spec.node_name));
+    plan.because(
+        Verdict::Done,
+        Reason::new("NoExecuteTaint").with("node", &pod.view.spec.node_name),
+    );
 }

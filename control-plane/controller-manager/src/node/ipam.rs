@@ -2,7 +2,10 @@
 
 use super::Node;
 use crate::views::{NODES, Seen, see};
-use api::{Gvr, Key, decision::{Reason, Verdict}};
+use api::{
+    Gvr, Key,
+    decision::{Reason, Verdict},
+};
 use client::{Caches, Patch};
 use jiff::Timestamp;
 use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key};
@@ -53,7 +56,12 @@ impl Controller for NodeIpamController {
         if !node.view.spec.pod_cidr.is_empty() || node.object.deletion_timestamp().is_some() {
             return None;
         }
-        let taken = nodes.all().into_iter().filter_map(see::<Node>).map(|n| n.view.spec.pod_cidr).collect();
+        let taken = nodes
+            .all()
+            .into_iter()
+            .filter_map(see::<Node>)
+            .map(|n| n.view.spec.pod_cidr)
+            .collect();
         Some(Observed { node, taken })
     }
 
@@ -62,13 +70,25 @@ impl Controller for NodeIpamController {
         let node = &observed.node.object;
         match self.ranges().find(|range| !observed.taken.contains(range)) {
             Some(range) => {
-                let spec = RangeSpec { pod_cidr: range.clone(), pod_cidrs: [range] };
-                let patch = RangePatch { metadata: RangeMeta { uid: node.uid().to_owned() }, spec };
+                let spec = RangeSpec {
+                    pod_cidr: range.clone(),
+                    pod_cidrs: [range],
+                };
+                let patch = RangePatch {
+                    metadata: RangeMeta {
+                        uid: node.uid().to_owned(),
+                    },
+                    spec,
+                };
                 plan.patch("range", &NODES, &node.key(), "", Patch::Merge, &patch);
             }
             None => {
                 let about = About::object(node);
-                plan.event(Note::warning(about, "CIDRNotAvailable", format!("Node {} status is now: CIDRNotAvailable", node.name())));
+                plan.event(Note::warning(
+                    about,
+                    "CIDRNotAvailable",
+                    format!("Node {} status is now: CIDRNotAvailable", node.name()),
+                ));
                 plan.because(Verdict::Blocked, Reason::new("CIDRNotAvailable"));
             }
         }
@@ -81,7 +101,13 @@ impl NodeIpamController {
         let bits = u32::from(self.node_prefix.saturating_sub(self.prefix)).min(31);
         let step = 1u32.checked_shl(32 - u32::from(self.node_prefix)).unwrap_or(0);
         let base = u32::from(self.base);
-        (0..1u32 << bits).map(move |i| format!("{}/{}", Ipv4Addr::from(base.wrapping_add(i.wrapping_mul(step))), self.node_prefix))
+        (0..1u32 << bits).map(move |i| {
+            format!(
+                "{}/{}",
+                Ipv4Addr::from(base.wrapping_add(i.wrapping_mul(step))),
+                self.node_prefix
+            )
+        })
     }
 }
 

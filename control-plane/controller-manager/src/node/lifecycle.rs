@@ -1,8 +1,11 @@
 //! Health of nodes: a node whose kubelet no longer renews its lease is Unknown; what is not Ready is tainted.
 
 use super::{NOT_READY, Node, Taint, UNREACHABLE};
-use crate::views::{Condition, LEASES, NODES, PODS, Pod, Seen, see, seconds};
-use api::{Gvr, Key, Object, decision::{Reason, Verdict}};
+use crate::views::{Condition, LEASES, NODES, PODS, Pod, Seen, seconds, see};
+use api::{
+    Gvr, Key, Object,
+    decision::{Reason, Verdict},
+};
 use client::{Caches, Change, Patch};
 use jiff::{SignedDuration, Timestamp};
 use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key};
@@ -55,14 +58,25 @@ impl Controller for NodeLifecycleController {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        vec![Watch::all(NODES, own_key), Watch::all(LEASES, lease_keys), Watch::all(PODS, |_, _| Vec::new())]
+        vec![
+            Watch::all(NODES, own_key),
+            Watch::all(LEASES, lease_keys),
+            Watch::all(PODS, |_, _| Vec::new()),
+        ]
     }
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Observed> {
         let node: Seen<Node> = see(caches.all(&NODES).get(key)?)?;
-        let lease = caches.all(&LEASES).get(&Key::new(LEASE_NAMESPACE, &key.name)).and_then(see::<Lease>);
+        let lease = caches
+            .all(&LEASES)
+            .get(&Key::new(LEASE_NAMESPACE, &key.name))
+            .and_then(see::<Lease>);
         let pods = caches.all(&PODS).all();
-        Some(Observed { node, renewed: lease.and_then(|l| l.view.spec.renew_time), pods })
+        Some(Observed {
+            node,
+            renewed: lease.and_then(|l| l.view.spec.renew_time),
+            pods,
+        })
     }
 
     fn reconcile(&self, observed: &Observed, _: &LastOutcome, now: Timestamp) -> Plan {
@@ -71,7 +85,9 @@ impl Controller for NodeLifecycleController {
         let created = node.object.creation_timestamp().unwrap_or(now);
         // A status is a sign of life too: it may be seen before the lease that was renewed with it.
         let ready = node.view.status.conditions.iter().find(|c| c.r#type == "Ready");
-        let reported = ready.filter(|c| c.status != "Unknown").and_then(|c| c.last_heartbeat_time);
+        let reported = ready
+            .filter(|c| c.status != "Unknown")
+            .and_then(|c| c.last_heartbeat_time);
         let signs = [observed.renewed, reported, Some(created), Some(self.since)];
         let heard = signs.into_iter().flatten().max().unwrap_or(now);
         let silent = now.duration_since(heard);
@@ -87,7 +103,13 @@ impl Controller for NodeLifecycleController {
         taint(&mut plan, node, ready, now);
         if ready != Some("True") {
             let on_node = |p: &Seen<Pod>| p.view.spec.node_name == node.object.name() && p.is_ready();
-            for pod in observed.pods.iter().cloned().filter_map(see::<Pod>).filter(on_node) {
+            for pod in observed
+                .pods
+                .iter()
+                .cloned()
+                .filter_map(see::<Pod>)
+                .filter(on_node)
+            {
                 mark_not_ready(&mut plan, &pod, now);
             }
         }
@@ -104,8 +126,18 @@ fn lease_keys(change: &Change, caches: &Caches) -> Vec<Key> {
     let key = Key::cluster(lease.name());
     let fresh = matches!(change, Change::Applied { old: None, .. } | Change::Deleted { .. });
     let node = || caches.all(&NODES).get(&key).and_then(see::<Node>);
-    let healthy = |n: Seen<Node>| n.view.status.conditions.iter().any(|c| c.r#type == "Ready" && c.status == "True");
-    if fresh || !node().is_some_and(healthy) { vec![key] } else { Vec::new() }
+    let healthy = |n: Seen<Node>| {
+        n.view
+            .status
+            .conditions
+            .iter()
+            .any(|c| c.r#type == "Ready" && c.status == "True")
+    };
+    if fresh || !node().is_some_and(healthy) {
+        vec![key]
+    } else {
+        Vec::new()
+    }
 }
 
 #[derive(Serialize)]
@@ -125,9 +157,21 @@ struct ConditionsStatus {
 }
 
 fn patch(plan: &mut Plan, gvr: &Gvr, object: &api::Object, conditions: Vec<Condition>) {
-    let metadata = UidMeta { uid: object.uid().to_owned() };
-    let patch = ConditionsPatch { metadata, status: ConditionsStatus { conditions } };
-    plan.patch("conditions", gvr, &object.key(), "status", Patch::Strategic, &patch);
+    let metadata = UidMeta {
+        uid: object.uid().to_owned(),
+    };
+    let patch = ConditionsPatch {
+        metadata,
+        status: ConditionsStatus { conditions },
+    };
+    plan.patch(
+        "conditions",
+        gvr,
+        &object.key(),
+        "status",
+        Patch::Strategic,
+        &patch,
+    );
 }
 
 fn mark_unknown(plan: &mut Plan, observed: &Observed, now: Timestamp) {
@@ -204,7 +248,12 @@ fn wished_taints(node: &Node, ready: Option<&str>) -> Vec<(&'static str, &'stati
         ("PIDPressure", "node.kubernetes.io/pid-pressure"),
         ("NetworkUnavailable", "node.kubernetes.io/network-unavailable"),
     ] {
-        if node.status.conditions.iter().any(|c| c.r#type == condition && c.status == "True") {
+        if node
+            .status
+            .conditions
+            .iter()
+            .any(|c| c.r#type == condition && c.status == "True")
+        {
             taints.push((key, "NoSchedule"));
         }
     }
@@ -227,10 +276,17 @@ const OWN: [&str; 7] = [
 
 fn taint(plan: &mut Plan, node: &Seen<Node>, ready: Option<&str>, now: Timestamp) {
     let wished = wished_taints(&node.view, ready);
-    let is_wished = |t: &Taint| wished.iter().any(|(key, effect)| t.key == *key && t.effect == *effect);
+    let is_wished = |t: &Taint| {
+        wished
+            .iter()
+            .any(|(key, effect)| t.key == *key && t.effect == *effect)
+    };
     let old = &node.view.spec.taints;
-    let mut new: Vec<Taint> =
-        old.iter().filter(|t| !OWN.contains(&t.key.as_str()) || is_wished(t)).cloned().collect();
+    let mut new: Vec<Taint> = old
+        .iter()
+        .filter(|t| !OWN.contains(&t.key.as_str()) || is_wished(t))
+        .cloned()
+        .collect();
     for (key, effect) in &wished {
         if !new.iter().any(|t| t.key == *key && t.effect == *effect) {
             // Upstream dates the taints that evict and those of conditions.
@@ -246,9 +302,16 @@ fn taint(plan: &mut Plan, node: &Seen<Node>, ready: Option<&str>, now: Timestamp
     if new != *old {
         let metadata = TaintMeta {
             uid: node.object.uid().to_owned(),
-            resource_version: if plan.writes.is_empty() { node.object.resource_version().to_string() } else { String::new() },
+            resource_version: if plan.writes.is_empty() {
+                node.object.resource_version().to_string()
+            } else {
+                String::new()
+            },
         };
-        let patch = TaintPatch { metadata, spec: TaintSpec { taints: &new } };
+        let patch = TaintPatch {
+            metadata,
+            spec: TaintSpec { taints: &new },
+        };
         plan.patch("taints", &NODES, &node.object.key(), "", Patch::Merge, &patch);
     }
 }

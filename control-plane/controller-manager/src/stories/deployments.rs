@@ -54,10 +54,14 @@ fn key() -> Key {
 
 /// The sizes that a plan gives to sets.
 fn sizes(told: &str) -> Vec<String> {
-    let scaled = told.lines().filter(|line| line.contains(r#""spec":{"replicas":"#));
+    let scaled = told
+        .lines()
+        .filter(|line| line.contains(r#""spec":{"replicas":"#));
     let size = |line: &str| {
         let name = line.split(' ').nth(2).unwrap_or_default();
-        let size = line.rsplit_once(r#""replicas":"#).map_or("", |(_, rest)| rest.trim_end_matches('}'));
+        let size = line
+            .rsplit_once(r#""replicas":"#)
+            .map_or("", |(_, rest)| rest.trim_end_matches('}'));
         format!("{name} {size}")
     };
     scaled.map(size).collect()
@@ -93,7 +97,11 @@ async fn a_taken_name_is_counted_and_another_one_is_tried() {
     let taken = refused("create-set", Status::already_exists(&SETS, "web-x"));
     let second = told(&plan(DeploymentController, &key(), &text, &taken, NOW).await);
     assert!(second.contains(r#""collisionCount":1"#), "{second}");
-    let created = |told: &str| told.lines().find(|line| line.starts_with("create replicasets")).map(str::to_owned);
+    let created = |told: &str| {
+        told.lines()
+            .find(|line| line.starts_with("create replicasets"))
+            .map(str::to_owned)
+    };
     assert!(created(&first).is_some() && created(&second).is_some());
     assert_ne!(created(&first), created(&second), "the same name again");
     // The name is taken by the set that was wanted: an answer was lost, nothing collided.
@@ -106,7 +114,12 @@ async fn a_taken_name_is_counted_and_another_one_is_tried() {
 async fn a_pause_does_not_count_against_the_deadline() {
     let paused = "conditions: [{type: Progressing, status: Unknown, reason: DeploymentPaused, \
                   lastUpdateTime: '2030-01-01T00:00:00Z', message: Deployment is paused}]";
-    let text = [deployment(10, "", paused), set("old", 1, 8, 8), set("new", 2, 5, 0)].concat();
+    let text = [
+        deployment(10, "", paused),
+        set("old", 1, 8, 8),
+        set("new", 2, 5, 0),
+    ]
+    .concat();
     let plan = told(&plan(DeploymentController, &key(), &text, &LastOutcome::default(), NOW).await);
     assert!(!plan.contains("ProgressDeadlineExceeded"), "{plan}");
 }
@@ -119,11 +132,40 @@ async fn the_deadline_counts_from_the_last_progress() {
              [{{type: Progressing, status: 'True', reason: ReplicaSetUpdated, lastUpdateTime: '{time}'}}]"
         )
     };
-    let story = |time: &str| [deployment(10, "", &status(time)), set("old", 1, 8, 8), set("new", 2, 5, 0)].concat();
+    let story = |time: &str| {
+        [
+            deployment(10, "", &status(time)),
+            set("old", 1, 8, 8),
+            set("new", 2, 5, 0),
+        ]
+        .concat()
+    };
     let last = LastOutcome::default();
-    let late = plan(DeploymentController, &key(), &story("2030-01-01T00:49:00Z"), &last, NOW).await;
-    assert!(told(&late).contains("ProgressDeadlineExceeded"), "{}", told(&late));
-    let early = plan(DeploymentController, &key(), &story("2030-01-01T00:51:00Z"), &last, NOW).await;
-    assert!(!told(&early).contains("ProgressDeadlineExceeded"), "{}", told(&early));
+    let late = plan(
+        DeploymentController,
+        &key(),
+        &story("2030-01-01T00:49:00Z"),
+        &last,
+        NOW,
+    )
+    .await;
+    assert!(
+        told(&late).contains("ProgressDeadlineExceeded"),
+        "{}",
+        told(&late)
+    );
+    let early = plan(
+        DeploymentController,
+        &key(),
+        &story("2030-01-01T00:51:00Z"),
+        &last,
+        NOW,
+    )
+    .await;
+    assert!(
+        !told(&early).contains("ProgressDeadlineExceeded"),
+        "{}",
+        told(&early)
+    );
     assert_eq!(early.requeue_after.map(|delay| delay.as_secs()), Some(60));
 }

@@ -42,9 +42,20 @@ fn addresses(line: &str) -> usize {
 #[tokio::test(start_paused = true)]
 async fn a_slice_holds_a_hundred() {
     let text = SERVICE.to_owned() + &pods(250);
-    let plan = plan(EndpointSliceController, &Key::new("d", "web"), &text, &LastOutcome::default(), NOW).await;
+    let plan = plan(
+        EndpointSliceController,
+        &Key::new("d", "web"),
+        &text,
+        &LastOutcome::default(),
+        NOW,
+    )
+    .await;
     let told = told(&plan);
-    let mut sizes: Vec<usize> = told.lines().filter(|line| line.starts_with("create endpointslices")).map(addresses).collect();
+    let mut sizes: Vec<usize> = told
+        .lines()
+        .filter(|line| line.starts_with("create endpointslices"))
+        .map(addresses)
+        .collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [50, 100, 100], "{}", told.lines().count());
 }
@@ -59,13 +70,27 @@ async fn what_is_right_is_left_alone_and_one_pod_more_is_one_write() {
         .lines()
         .enumerate()
         .map(|(number, line)| {
-            let body = line.split_once(" {").map(|(_, body)| format!("{{{body}")).unwrap_or_default();
+            let body = line
+                .split_once(" {")
+                .map(|(_, body)| format!("{{{body}"))
+                .unwrap_or_default();
             let meta = format!(r#""metadata":{{"name":"web-s{number}","uid":"s{number}","#);
-            format!("---\n{}\n", body.replace(r#""metadata":{"#, &meta).replace(r#""generateName":"web-","#, ""))
+            format!(
+                "---\n{}\n",
+                body.replace(r#""metadata":{"#, &meta)
+                    .replace(r#""generateName":"web-","#, "")
+            )
         })
         .collect();
     assert_eq!(slices.matches("EndpointSlice").count(), 2);
-    let again = plan(EndpointSliceController, &key, &(text.clone() + &slices), &last, NOW).await;
+    let again = plan(
+        EndpointSliceController,
+        &key,
+        &(text.clone() + &slices),
+        &last,
+        NOW,
+    )
+    .await;
     assert_eq!(told(&again), "", "nothing changed");
     let more = SERVICE.to_owned() + &pods(121) + &slices;
     let more = told(&plan(EndpointSliceController, &key, &more, &last, NOW).await);

@@ -30,8 +30,20 @@ impl Transport for Still {
     }
 
     fn list(&self, target: Target, _: ListParams) -> BoxFuture<'_, Result<List, Status>> {
-        let items = self.0.iter().filter(|object| plural(object.kind()) == target.gvr.resource).cloned().collect();
-        async { Ok(List { items, resource_version: 1000, continue_token: String::new() }) }.boxed()
+        let items = self
+            .0
+            .iter()
+            .filter(|object| plural(object.kind()) == target.gvr.resource)
+            .cloned()
+            .collect();
+        async {
+            Ok(List {
+                items,
+                resource_version: 1000,
+                continue_token: String::new(),
+            })
+        }
+        .boxed()
     }
 
     fn watch(&self, _: Target, _: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>> {
@@ -47,7 +59,8 @@ impl Transport for Still {
 fn objects(text: &str) -> Vec<Arc<Object>> {
     let documents = text.split("---\n").filter(|document| !document.trim().is_empty());
     let parse = |(index, document): (usize, &str)| {
-        let json = schema::yaml_to_json(document.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{document}"));
+        let json =
+            schema::yaml_to_json(document.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{document}"));
         Arc::new(Object::parse(Bytes::from(json), index as u64 + 1, &[]).unwrap())
     };
     documents.enumerate().map(parse).collect()
@@ -61,7 +74,10 @@ async fn plan<C: Controller>(controller: C, key: &Key, text: &str, last: &LastOu
         caches.select(&watch.gvr, watch.selector).synced().await;
     }
     let now: Timestamp = now.parse().unwrap();
-    controller.observe(&caches, key).map(|observed| controller.reconcile(&observed, last, now)).unwrap_or_default()
+    controller
+        .observe(&caches, key)
+        .map(|observed| controller.reconcile(&observed, last, now))
+        .unwrap_or_default()
 }
 
 /// The writes of a plan, a line each.
@@ -74,9 +90,18 @@ fn told(plan: &Plan) -> String {
             Write::Patch(_, body) => ("patch", body.clone()),
             Write::Delete(_) => ("delete", Bytes::new()),
         };
-        let Target { gvr, name, subresource, .. } = &write.target;
+        let Target {
+            gvr,
+            name,
+            subresource,
+            ..
+        } = &write.target;
         let slash = if subresource.is_empty() { "" } else { "/" };
-        let line = format!("{verb} {}{slash}{subresource} {name} {}", gvr.resource, String::from_utf8_lossy(&body));
+        let line = format!(
+            "{verb} {}{slash}{subresource} {name} {}",
+            gvr.resource,
+            String::from_utf8_lossy(&body)
+        );
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
@@ -84,7 +109,10 @@ fn told(plan: &Plan) -> String {
 
 /// The names that a plan deletes, in order.
 fn deleted(plan: &Plan) -> Vec<&str> {
-    let deletes = plan.writes.iter().filter(|write| matches!(write.write, Write::Delete(_)));
+    let deletes = plan
+        .writes
+        .iter()
+        .filter(|write| matches!(write.write, Write::Delete(_)));
     deletes.map(|write| write.target.name.as_str()).collect()
 }
 

@@ -29,11 +29,17 @@ spec: {{renewTime: '{renewed}'}}
 }
 
 fn ipam(prefix: u8) -> NodeIpamController {
-    NodeIpamController { base: [10, 244, 0, 0].into(), prefix, node_prefix: 24 }
+    NodeIpamController {
+        base: [10, 244, 0, 0].into(),
+        prefix,
+        node_prefix: 24,
+    }
 }
 
 fn lifecycle() -> NodeLifecycleController {
-    NodeLifecycleController { since: "2030-01-01T00:00:00Z".parse().unwrap() }
+    NodeLifecycleController {
+        since: "2030-01-01T00:00:00Z".parse().unwrap(),
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,18 +64,30 @@ async fn a_node_gets_the_first_free_range() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_node_is_unknown_and_tainted() {
     let text = node("a", "", "2030-01-01T00:30:00Z", "True") + &lease("a", "2030-01-01T00:59:00Z");
-    let plan = plan(lifecycle(), &Key::cluster("a"), &text, &LastOutcome::default(), NOW).await;
+    let plan = plan(
+        lifecycle(),
+        &Key::cluster("a"),
+        &text,
+        &LastOutcome::default(),
+        NOW,
+    )
+    .await;
     let told = told(&plan);
     assert_eq!(told.matches(r#""status":"Unknown""#).count(), 4, "{told}");
-    assert_eq!(told.matches("node.kubernetes.io/unreachable").count(), 2, "{told}");
+    assert_eq!(
+        told.matches("node.kubernetes.io/unreachable").count(),
+        2,
+        "{told}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_or_a_status_is_a_sign_of_life() {
     let last = LastOutcome::default();
-    for (heartbeat, renewed) in
-        [("2030-01-01T00:30:00Z", "2030-01-01T00:59:50Z"), ("2030-01-01T00:59:50Z", "2030-01-01T00:30:00Z")]
-    {
+    for (heartbeat, renewed) in [
+        ("2030-01-01T00:30:00Z", "2030-01-01T00:59:50Z"),
+        ("2030-01-01T00:59:50Z", "2030-01-01T00:30:00Z"),
+    ] {
         let text = node("a", "", heartbeat, "True") + &lease("a", renewed);
         let plan = plan(lifecycle(), &Key::cluster("a"), &text, &last, NOW).await;
         assert_eq!(told(&plan), "");
@@ -91,7 +109,9 @@ status: {{phase: Running}}
 "
         )
     };
-    let toleration = |seconds: &str| format!("{{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute{seconds}}}");
+    let toleration = |seconds: &str| {
+        format!("{{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute{seconds}}}")
+    };
     let last = LastOutcome::default();
     let old = "2030-01-01T00:00:00Z";
     let cases = [
@@ -99,14 +119,32 @@ status: {{phase: Running}}
         (toleration(""), old, false, None),
         (toleration(", tolerationSeconds: 30"), old, true, None),
         (toleration(", tolerationSeconds: 300"), old, false, Some(240)),
-        (format!("{}, {}", toleration(", tolerationSeconds: 300"), toleration(", tolerationSeconds: 100")), old, false, Some(40)),
+        (
+            format!(
+                "{}, {}",
+                toleration(", tolerationSeconds: 300"),
+                toleration(", tolerationSeconds: 100")
+            ),
+            old,
+            false,
+            Some(40),
+        ),
         // One that came after the taint has its time from then on.
-        (toleration(", tolerationSeconds: 30"), "2030-01-01T00:59:50Z", false, Some(20)),
+        (
+            toleration(", tolerationSeconds: 30"),
+            "2030-01-01T00:59:50Z",
+            false,
+            Some(20),
+        ),
     ];
     for (tolerations, created, evicted, wait) in cases {
         let text = node("a", taints, NOW, "Unknown") + &pod(&tolerations, created);
         let plan = plan(TaintEvictionController, &Key::new("d", "p"), &text, &last, NOW).await;
         assert_eq!(!deleted(&plan).is_empty(), evicted, "{tolerations}");
-        assert_eq!(plan.requeue_after.map(|delay| delay.as_secs()), wait, "{tolerations}");
+        assert_eq!(
+            plan.requeue_after.map(|delay| delay.as_secs()),
+            wait,
+            "{tolerations}"
+        );
     }
 }

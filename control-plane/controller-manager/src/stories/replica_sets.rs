@@ -56,7 +56,13 @@ async fn the_least_useful_pods_go_first() {
     let pods = [
         pod("long-ready", "Running", "a", old, ""),
         pod("crowded", "Running", "b", old, ""),
-        pod("crowd", "Running", "b", old, "  annotations: {controller.kubernetes.io/pod-deletion-cost: '9'}"),
+        pod(
+            "crowd",
+            "Running",
+            "b",
+            old,
+            "  annotations: {controller.kubernetes.io/pod-deletion-cost: '9'}",
+        ),
         pod("just-ready", "Running", "c", young, ""),
         pod("cheap", "Running", "d", old, cheap),
         pod("not-ready", "Running", "e", "", ""),
@@ -64,8 +70,24 @@ async fn the_least_useful_pods_go_first() {
         pod("unassigned", "Pending", "", "", ""),
     ];
     let text = set(0) + &pods.concat();
-    let plan = plan(ReplicaSetController::default(), &key(), &text, &LastOutcome::default(), NOW).await;
-    let order = ["unassigned", "pending", "not-ready", "cheap", "crowded", "just-ready", "long-ready", "crowd"];
+    let plan = plan(
+        ReplicaSetController::default(),
+        &key(),
+        &text,
+        &LastOutcome::default(),
+        NOW,
+    )
+    .await;
+    let order = [
+        "unassigned",
+        "pending",
+        "not-ready",
+        "cheap",
+        "crowded",
+        "just-ready",
+        "long-ready",
+        "crowd",
+    ];
     assert_eq!(deleted(&plan), order);
 }
 
@@ -76,11 +98,21 @@ async fn orphans_that_match_are_adopted_and_strangers_released() {
     let stranger = pod("stranger", "Running", "a", "", "").replace("app: web", "app: other");
     let foreign = pod("foreign", "Running", "a", "", "").replace("uid: set", "uid: another");
     let text = [set(1), orphan, stranger, foreign].concat();
-    let plan = plan(ReplicaSetController::default(), &key(), &text, &LastOutcome::default(), NOW).await;
+    let plan = plan(
+        ReplicaSetController::default(),
+        &key(),
+        &text,
+        &LastOutcome::default(),
+        NOW,
+    )
+    .await;
     let told = told(&plan);
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
-    assert!(lines[0].starts_with(r#"patch pods orphan {"metadata":{"uid":"orphan","ownerReferences":[{"#), "{told}");
+    assert!(
+        lines[0].starts_with(r#"patch pods orphan {"metadata":{"uid":"orphan","ownerReferences":[{"#),
+        "{told}"
+    );
     assert!(lines[1].starts_with(r#"patch pods stranger {"metadata":{"uid":"stranger","ownerReferences":[{"$patch":"delete","uid":"set"}"#), "{told}");
     assert!(lines[2].starts_with("patch replicasets/status web"), "{told}");
 }
@@ -88,18 +120,44 @@ async fn orphans_that_match_are_adopted_and_strangers_released() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_told_and_tried_again() {
     let why = Status::forbidden(&Gvr::new("", "v1", "pods"), "", "exceeded quota");
-    let plan = plan(ReplicaSetController::default(), &key(), &set(1), &refused("create-pod", why), NOW).await;
+    let plan = plan(
+        ReplicaSetController::default(),
+        &key(),
+        &set(1),
+        &refused("create-pod", why),
+        NOW,
+    )
+    .await;
     let told = told(&plan);
     let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].contains(r#""type":"ReplicaFailure","status":"True""#), "{told}");
-    assert!(lines[0].contains(r#""reason":"FailedCreate","message":"pods is forbidden: exceeded quota""#), "{told}");
+    assert!(
+        lines[0].contains(r#""type":"ReplicaFailure","status":"True""#),
+        "{told}"
+    );
+    assert!(
+        lines[0].contains(r#""reason":"FailedCreate","message":"pods is forbidden: exceeded quota""#),
+        "{told}"
+    );
     assert!(lines[1].starts_with("create pods"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn finished_and_leaving_pods_do_not_count() {
-    let leaving = pod("leaving", "Running", "a", "", "  deletionTimestamp: '2030-01-01T00:59:00Z'");
+    let leaving = pod(
+        "leaving",
+        "Running",
+        "a",
+        "",
+        "  deletionTimestamp: '2030-01-01T00:59:00Z'",
+    );
     let text = [set(2), pod("failed", "Failed", "a", "", ""), leaving].concat();
-    let plan = plan(ReplicaSetController::default(), &key(), &text, &LastOutcome::default(), NOW).await;
+    let plan = plan(
+        ReplicaSetController::default(),
+        &key(),
+        &text,
+        &LastOutcome::default(),
+        NOW,
+    )
+    .await;
     assert_eq!(told(&plan).matches("create pods").count(), 2);
 }

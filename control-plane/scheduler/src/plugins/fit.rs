@@ -28,7 +28,11 @@ pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejecti
                 .with("free", free)
                 .with("allocatable", allocatable);
             // More than the whole node has is not to be had by eviction.
-            out.push(Rejection::new(format!("Insufficient {resource}"), reason, *wanted <= allocatable));
+            out.push(Rejection::new(
+                format!("Insufficient {resource}"),
+                reason,
+                *wanted <= allocatable,
+            ));
         }
     }
 }
@@ -37,12 +41,22 @@ pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejecti
 fn shares(pod: &Pod, node: &Node) -> Vec<i64> {
     let share = |resource: &str, default: i64| {
         let allocatable = node.allocatable.get(resource).copied().filter(|n| *n > 0)?;
-        let counted = |p: &Pod| p.requests.get(resource).copied().filter(|n| *n > 0).unwrap_or(default);
+        let counted = |p: &Pod| {
+            p.requests
+                .get(resource)
+                .copied()
+                .filter(|n| *n > 0)
+                .unwrap_or(default)
+        };
         let used = node.pods.values().map(|p| counted(p)).sum::<i64>() + counted(pod);
         Some((i128::from(used) * 1000 / i128::from(allocatable)).min(1000))
     };
     let shares = [share("cpu", DEFAULT_CPU), share("memory", DEFAULT_MEMORY)];
-    shares.into_iter().flatten().filter_map(|s| i64::try_from(s).ok()).collect()
+    shares
+        .into_iter()
+        .flatten()
+        .filter_map(|s| i64::try_from(s).ok())
+        .collect()
 }
 
 /// The emptier the better.

@@ -18,7 +18,9 @@ pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejecti
     if let Some((_, protocol, port)) = pod.host_ports().find(|wanted| taken(*wanted)) {
         out.push(Rejection::new(
             "node(s) didn't have free ports for the requested pod ports",
-            Reason::new("HostPortTaken").with("port", port).with("protocol", protocol),
+            Reason::new("HostPortTaken")
+                .with("port", port)
+                .with("protocol", protocol),
             true,
         ));
     }

@@ -13,8 +13,13 @@ use std::collections::BTreeMap;
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
 fn selector(constraint: &SpreadConstraint) -> LabelSelector {
-    let selector = constraint.label_selector.as_ref().map(api::MatchSelector::selector);
-    selector.and_then(Result::ok).unwrap_or_else(LabelSelector::nothing)
+    let selector = constraint
+        .label_selector
+        .as_ref()
+        .map(api::MatchSelector::selector);
+    selector
+        .and_then(Result::ok)
+        .unwrap_or_else(LabelSelector::nothing)
 }
 
 /// Matching pods of the pod's namespace on a node; pods that are going do not count.
@@ -56,8 +61,14 @@ pub(super) fn filter(pod: &Pod, node: &Node, snapshot: &Snapshot, out: &mut Vec<
         };
         let selector = selector(constraint);
         let domains = domains(pod, snapshot, constraint, &selector);
-        let enough = constraint.min_domains.is_none_or(|min| i64::try_from(domains.len()).unwrap_or(i64::MAX) >= min);
-        let least = if enough { domains.values().copied().min().unwrap_or(0) } else { 0 };
+        let enough = constraint
+            .min_domains
+            .is_none_or(|min| i64::try_from(domains.len()).unwrap_or(i64::MAX) >= min);
+        let least = if enough {
+            domains.values().copied().min().unwrap_or(0)
+        } else {
+            0
+        };
         let own = i64::from(selector.matches(|k| pod.object.label(k)));
         let skew = domains.get(domain).copied().unwrap_or(0) + own - least;
         if skew > constraint.max_skew {
@@ -70,13 +81,16 @@ pub(super) fn filter(pod: &Pod, node: &Node, snapshot: &Snapshot, out: &mut Vec<
 
 pub(super) fn score(pod: &Pod, node: &Node, snapshot: &Snapshot) -> i64 {
     let soft = |c: &&SpreadConstraint| c.when_unsatisfiable == "ScheduleAnyway";
-    let constraints: Vec<&SpreadConstraint> = pod.spec.topology_spread_constraints.iter().filter(soft).collect();
+    let constraints: Vec<&SpreadConstraint> =
+        pod.spec.topology_spread_constraints.iter().filter(soft).collect();
     if constraints.is_empty() && pod.spec.topology_spread_constraints.is_empty() {
         return by_owner(pod, node);
     }
     let mut score = 0;
     for constraint in &constraints {
-        let Some(domain) = node.label(&constraint.topology_key) else { continue };
+        let Some(domain) = node.label(&constraint.topology_key) else {
+            continue;
+        };
         let domains = domains(pod, snapshot, constraint, &selector(constraint));
         score += 100 / (1 + domains.get(domain).copied().unwrap_or(0));
     }
@@ -85,7 +99,9 @@ pub(super) fn score(pod: &Pod, node: &Node, snapshot: &Snapshot) -> i64 {
 
 /// The default: away from nodes that run pods of the same owner.
 fn by_owner(pod: &Pod, node: &Node) -> i64 {
-    let Some(owner) = pod.object.controller() else { return 0 };
+    let Some(owner) = pod.object.controller() else {
+        return 0;
+    };
     if node.label(HOSTNAME).is_none() {
         return 0;
     }

@@ -17,6 +17,10 @@ pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejecti
         effect: "NoSchedule".to_owned(),
     };
     if !pod.spec.tolerations.iter().any(|t| tolerates(t, &taint)) {
-        out.push(Rejection::new("node(s) were unschedulable", Reason::new("NodeUnschedulable"), false));
+        out.push(Rejection::new(
+            "node(s) were unschedulable",
+            Reason::new("NodeUnschedulable"),
+            false,
+        ));
     }
 }

@@ -4,9 +4,6 @@ use crate::manifests::{SOON, web};
 use std::time::Duration;
 use testing::Cluster;
 
-
-
-
 struct Run {
     history: Vec<String>,
     records: Vec<String>,
@@ -16,14 +13,36 @@ struct Run {
 async fn rollout(seed: u64) -> Run {
     let cluster = Cluster::start(seed, 3).await;
     cluster.create(&web(5, "nginx:1.14.2")).await.unwrap();
-    cluster.until("the Deployment is rolled out", SOON, |look| look.rolled_out("default", "web")).await;
+    cluster
+        .until("the Deployment is rolled out", SOON, |look| {
+            look.rolled_out("default", "web")
+        })
+        .await;
     cluster.sleep(Duration::from_secs(60)).await;
-    let records = cluster.records.recent().iter().map(|r| format!("{r:?}")).collect();
+    let records = cluster
+        .records
+        .recent()
+        .iter()
+        .map(|r| format!("{r:?}"))
+        .collect();
     let look = cluster.look();
-    let mut end: Vec<String> =
-        look.ready_pods("default").iter().map(|p| format!("{} {}", testing::Look::value(p, "status.phase"), testing::Look::value(p, "spec.nodeName"))).collect();
+    let mut end: Vec<String> = look
+        .ready_pods("default")
+        .iter()
+        .map(|p| {
+            format!(
+                "{} {}",
+                testing::Look::value(p, "status.phase"),
+                testing::Look::value(p, "spec.nodeName")
+            )
+        })
+        .collect();
     end.sort();
-    Run { history: cluster.history.lines(), records, end }
+    Run {
+        history: cluster.history.lines(),
+        records,
+        end,
+    }
 }
 
 fn same(a: &[String], b: &[String], what: &str) {

@@ -1,4 +1,8 @@
 //! The whole cluster under a paused clock: store, API server, scheduler, controllers and kubelets, from a seed.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that stories share fail as stories do"
+)]
 
 mod deployments;
 mod determinism;

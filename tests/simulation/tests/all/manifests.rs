@@ -44,7 +44,11 @@ pub async fn with_web(seed: u64, nodes: usize, replicas: u32) -> Cluster {
 
 /// Waits until a Deployment in `default` is rolled out.
 pub async fn rolled_out(cluster: &Cluster, name: &str) -> Arc<Object> {
-    cluster.until("the Deployment is rolled out", SOON, |look| look.rolled_out("default", name)).await
+    cluster
+        .until("the Deployment is rolled out", SOON, |look| {
+            look.rolled_out("default", name)
+        })
+        .await
 }
 
 /// Waits until so many pods of `default` are ready and no other is left.
@@ -59,7 +63,10 @@ pub async fn ready(cluster: &Cluster, count: usize) -> Vec<Arc<Object>> {
 
 /// The images of the ready pods, sorted, each once.
 pub fn images(pods: &[Arc<Object>]) -> Vec<String> {
-    let mut images: Vec<String> = pods.iter().map(|pod| Look::first(pod, "spec.containers", "image")).collect();
+    let mut images: Vec<String> = pods
+        .iter()
+        .map(|pod| Look::first(pod, "spec.containers", "image"))
+        .collect();
     images.sort();
     images.dedup();
     images

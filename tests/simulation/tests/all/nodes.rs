@@ -10,13 +10,22 @@ async fn each_node_gets_a_range_of_its_own() {
     let cluster = Cluster::start(21, 8).await;
     let ranges = |look: &Look| {
         let nodes = look.all("nodes", "");
-        let ranges: Vec<String> = nodes.iter().map(|node| Look::value(node, "spec.podCIDR")).filter(|r| !r.is_empty()).collect();
+        let ranges: Vec<String> = nodes
+            .iter()
+            .map(|node| Look::value(node, "spec.podCIDR"))
+            .filter(|r| !r.is_empty())
+            .collect();
         let each: BTreeSet<String> = ranges.iter().cloned().collect();
         assert_eq!(each.len(), ranges.len(), "a range is given twice: {ranges:?}");
         (ranges.len() == 8).then_some(each)
     };
     let ranges = cluster.until("all nodes have a range", SOON, ranges).await;
-    assert!(ranges.iter().all(|range| range.starts_with("10.244.") && range.ends_with(".0/24")), "{ranges:?}");
+    assert!(
+        ranges
+            .iter()
+            .all(|range| range.starts_with("10.244.") && range.ends_with(".0/24")),
+        "{ranges:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,10 +42,15 @@ async fn pods_wait_for_a_node_and_go_on_when_it_comes() {
     cluster.until("the pods are unschedulable", SOON, told).await;
     let event = |look: &Look| {
         let events = look.all("events", "default");
-        events.into_iter().find(|event| Look::value(event, "reason") == "FailedScheduling")
+        events
+            .into_iter()
+            .find(|event| Look::value(event, "reason") == "FailedScheduling")
     };
     let event = cluster.until("the event", SOON, event).await;
-    assert_eq!(Look::value(&event, "message"), "no nodes available to schedule pods");
+    assert_eq!(
+        Look::value(&event, "message"),
+        "no nodes available to schedule pods"
+    );
     cluster.add_node();
     rolled_out(&cluster, "web").await;
 }
@@ -65,7 +79,12 @@ async fn pods_of_a_lost_node_move_after_five_minutes() {
     let on_lost = |pod: &std::sync::Arc<api::Object>| Look::value(pod, "spec.nodeName") == lost;
     cluster.sleep(Duration::from_secs(280)).await;
     let left = cluster.look().all("pods", "default");
-    assert!(left.iter().filter(|pod| on_lost(pod)).all(|pod| pod.deletion_timestamp().is_none()), "evicted too early");
+    assert!(
+        left.iter()
+            .filter(|pod| on_lost(pod))
+            .all(|pod| pod.deletion_timestamp().is_none()),
+        "evicted too early"
+    );
     let moved = |look: &Look| {
         let pods = look.ready_pods("default");
         (pods.len() == 4 && !pods.iter().any(on_lost)).then_some(())
@@ -87,7 +106,11 @@ async fn pods_of_a_lost_node_move_after_five_minutes() {
 #[tokio::test(start_paused = true)]
 async fn a_short_silence_moves_nothing() {
     let cluster = with_web(24, 2, 4).await;
-    let before: Vec<String> = ready(&cluster, 4).await.iter().map(|pod| pod.uid().to_owned()).collect();
+    let before: Vec<String> = ready(&cluster, 4)
+        .await
+        .iter()
+        .map(|pod| pod.uid().to_owned())
+        .collect();
     let line = cluster.nodes[0].line.clone();
     line.cut();
     cluster.sleep(Duration::from_secs(90)).await;
@@ -95,12 +118,18 @@ async fn a_short_silence_moves_nothing() {
     let healed = |look: &Look| {
         let nodes = look.all("nodes", "");
         let fine = |node: &std::sync::Arc<api::Object>| {
-            Look::condition(node, "Ready").0 == "True" && !String::from_utf8_lossy(node.body()).contains("unreachable")
+            Look::condition(node, "Ready").0 == "True"
+                && !String::from_utf8_lossy(node.body()).contains("unreachable")
         };
         nodes.iter().all(fine).then_some(())
     };
     cluster.until("both nodes are ready", SOON, healed).await;
     cluster.sleep(Duration::from_secs(400)).await;
-    let after: Vec<String> = cluster.look().all("pods", "default").iter().map(|pod| pod.uid().to_owned()).collect();
+    let after: Vec<String> = cluster
+        .look()
+        .all("pods", "default")
+        .iter()
+        .map(|pod| pod.uid().to_owned())
+        .collect();
     assert_eq!(before, after);
 }

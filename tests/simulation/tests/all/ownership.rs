@@ -11,7 +11,10 @@ async fn with_a_deployment_go_its_sets_and_pods() {
     let cluster = with_web(31, 2, 3).await;
     cluster.delete("deployments", &web_key()).await.unwrap();
     let empty = |look: &Look| {
-        ["deployments", "replicasets", "pods"].iter().all(|plural| look.all(plural, "default").is_empty()).then_some(())
+        ["deployments", "replicasets", "pods"]
+            .iter()
+            .all(|plural| look.all(plural, "default").is_empty())
+            .then_some(())
     };
     cluster.until("nothing is left", SOON, empty).await;
 }
@@ -19,53 +22,102 @@ async fn with_a_deployment_go_its_sets_and_pods() {
 #[tokio::test(start_paused = true)]
 async fn orphans_stay_and_are_adopted_again() {
     let cluster = with_web(32, 2, 3).await;
-    let before: Vec<String> = ready(&cluster, 3).await.iter().map(|pod| pod.uid().to_owned()).collect();
+    let before: Vec<String> = ready(&cluster, 3)
+        .await
+        .iter()
+        .map(|pod| pod.uid().to_owned())
+        .collect();
     let target = Target::object(&Look::gvr("deployments"), &web_key());
-    let options = DeleteOptions { propagation_policy: Some("Orphan"), ..DeleteOptions::default() };
+    let options = DeleteOptions {
+        propagation_policy: Some("Orphan"),
+        ..DeleteOptions::default()
+    };
     cluster.admin.write(target, Write::Delete(options)).await.unwrap();
-    cluster.until("the Deployment is gone", SOON, |look| look.one("deployments", &web_key()).is_none().then_some(())).await;
+    cluster
+        .until("the Deployment is gone", SOON, |look| {
+            look.one("deployments", &web_key()).is_none().then_some(())
+        })
+        .await;
     cluster.sleep(Duration::from_secs(60)).await;
     assert_eq!(cluster.look().all("replicasets", "default").len(), 1);
     cluster.create(&web(3, "nginx:1.14.2")).await.unwrap();
     rolled_out(&cluster, "web").await;
-    let after: Vec<String> = ready(&cluster, 3).await.iter().map(|pod| pod.uid().to_owned()).collect();
+    let after: Vec<String> = ready(&cluster, 3)
+        .await
+        .iter()
+        .map(|pod| pod.uid().to_owned())
+        .collect();
     assert_eq!(before, after, "the same pods");
-    assert_eq!(cluster.look().all("replicasets", "default").len(), 1, "the same set");
+    assert_eq!(
+        cluster.look().all("replicasets", "default").len(),
+        1,
+        "the same set"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_is_released_with_its_label_and_adopted_with_it() {
     let cluster = with_web(33, 2, 2).await;
     let pod = ready(&cluster, 2).await.remove(0);
-    cluster.patch("pods", &pod.key(), "metadata: {labels: {app: other}}").await.unwrap();
+    cluster
+        .patch("pods", &pod.key(), "metadata: {labels: {app: other}}")
+        .await
+        .unwrap();
     let replaced = |look: &Look| {
-        let own = look.ready_pods("default").into_iter().filter(|p| p.controller().is_some()).count();
+        let own = look
+            .ready_pods("default")
+            .into_iter()
+            .filter(|p| p.controller().is_some())
+            .count();
         let released = look.one("pods", &pod.key())?.owners().is_empty();
         (own == 2 && released).then_some(())
     };
-    cluster.until("the pod is released and replaced", SOON, replaced).await;
+    cluster
+        .until("the pod is released and replaced", SOON, replaced)
+        .await;
     assert_eq!(cluster.look().all("pods", "default").len(), 3);
     // With its label it comes back, and one of three must go.
-    cluster.patch("pods", &pod.key(), "metadata: {labels: {app: web}}").await.unwrap();
+    cluster
+        .patch("pods", &pod.key(), "metadata: {labels: {app: web}}")
+        .await
+        .unwrap();
     ready(&cluster, 2).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_is_emptied_and_ends() {
     let cluster = Cluster::start(34, 2).await;
-    cluster.create("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await.unwrap();
+    cluster
+        .create("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
+        .await
+        .unwrap();
     let account = |look: &Look| look.one("serviceaccounts", &Key::new("shop", "default"));
-    cluster.until("the namespace has its ServiceAccount", SOON, account).await;
+    cluster
+        .until("the namespace has its ServiceAccount", SOON, account)
+        .await;
     let manifest = web(3, "nginx:1.14.2").replace("name: web, labels", "name: web, namespace: shop, labels");
     cluster.create(&manifest).await.unwrap();
     let extra = "{apiVersion: v1, kind: ConfigMap, metadata: {name: extra, namespace: shop}, data: {a: b}}";
     cluster.create(extra).await.unwrap();
-    cluster.until("it is rolled out", SOON, |look| look.rolled_out("shop", "web")).await;
+    cluster
+        .until("it is rolled out", SOON, |look| look.rolled_out("shop", "web"))
+        .await;
     cluster.delete("namespaces", &Key::cluster("shop")).await.unwrap();
-    let gone = |look: &Look| look.one("namespaces", &Key::cluster("shop")).is_none().then_some(());
+    let gone = |look: &Look| {
+        look.one("namespaces", &Key::cluster("shop"))
+            .is_none()
+            .then_some(())
+    };
     cluster.until("the namespace is gone", SOON, gone).await;
     let look = cluster.look();
-    for plural in ["pods", "replicasets", "deployments", "configmaps", "serviceaccounts", "events"] {
+    for plural in [
+        "pods",
+        "replicasets",
+        "deployments",
+        "configmaps",
+        "serviceaccounts",
+        "events",
+    ] {
         assert!(look.all(plural, "shop").is_empty(), "{plural} are left");
     }
 }
@@ -73,7 +125,10 @@ async fn a_namespace_is_emptied_and_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_finalizer_holds_a_namespace_and_says_so() {
     let cluster = Cluster::start(35, 0).await;
-    cluster.create("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await.unwrap();
+    cluster
+        .create("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}")
+        .await
+        .unwrap();
     let held = "{apiVersion: v1, kind: ConfigMap, metadata: {name: held, namespace: shop, finalizers: [example.com/hold]}}";
     cluster.create(held).await.unwrap();
     cluster.delete("namespaces", &Key::cluster("shop")).await.unwrap();
@@ -81,9 +136,22 @@ async fn a_finalizer_holds_a_namespace_and_says_so() {
         let namespace = look.one("namespaces", &Key::cluster("shop"))?;
         (Look::condition(&namespace, "NamespaceFinalizersRemaining").0 == "True").then_some(())
     };
-    cluster.until("the namespace tells of the finalizer", SOON, told).await;
-    cluster.patch("configmaps", &Key::new("shop", "held"), "metadata: {finalizers: null}").await.unwrap();
-    let gone = |look: &Look| look.one("namespaces", &Key::cluster("shop")).is_none().then_some(());
+    cluster
+        .until("the namespace tells of the finalizer", SOON, told)
+        .await;
+    cluster
+        .patch(
+            "configmaps",
+            &Key::new("shop", "held"),
+            "metadata: {finalizers: null}",
+        )
+        .await
+        .unwrap();
+    let gone = |look: &Look| {
+        look.one("namespaces", &Key::cluster("shop"))
+            .is_none()
+            .then_some(())
+    };
     cluster.until("the namespace is gone", SOON, gone).await;
 }
 
@@ -94,12 +162,20 @@ async fn a_service_has_the_endpoints_of_its_ready_pods() {
     cluster.create(service).await.unwrap();
     let count = |look: &Look, wanted: usize| {
         let slices = look.all("endpointslices", "default");
-        let slice = slices.iter().find(|slice| slice.label("kubernetes.io/service-name") == Some("web"))?;
+        let slice = slices
+            .iter()
+            .find(|slice| slice.label("kubernetes.io/service-name") == Some("web"))?;
         let text = String::from_utf8_lossy(slice.body()).into_owned();
-        (text.matches("10.244.").count() == wanted && text.matches(r#""ready":true"#).count() == wanted).then_some(())
+        (text.matches("10.244.").count() == wanted && text.matches(r#""ready":true"#).count() == wanted)
+            .then_some(())
     };
-    cluster.until("three endpoints", SOON, |look| count(look, 3)).await;
-    cluster.patch("deployments", &web_key(), "spec: {replicas: 1}").await.unwrap();
+    cluster
+        .until("three endpoints", SOON, |look| count(look, 3))
+        .await;
+    cluster
+        .patch("deployments", &web_key(), "spec: {replicas: 1}")
+        .await
+        .unwrap();
     cluster.until("one endpoint", SOON, |look| count(look, 1)).await;
     cluster.delete("services", &web_key()).await.unwrap();
     let gone = |look: &Look| {
@@ -113,12 +189,21 @@ async fn a_service_has_the_endpoints_of_its_ready_pods() {
 async fn in_the_foreground_the_owner_goes_last() {
     let cluster = with_web(37, 2, 3).await;
     let target = Target::object(&Look::gvr("deployments"), &web_key());
-    let options = DeleteOptions { propagation_policy: Some("Foreground"), ..DeleteOptions::default() };
+    let options = DeleteOptions {
+        propagation_policy: Some("Foreground"),
+        ..DeleteOptions::default()
+    };
     cluster.admin.write(target, Write::Delete(options)).await.unwrap();
     let gone = |look: &Look| {
-        let (deployment, sets) = (look.one("deployments", &web_key()), look.all("replicasets", "default"));
+        let (deployment, sets) = (
+            look.one("deployments", &web_key()),
+            look.all("replicasets", "default"),
+        );
         assert!(deployment.is_some() || sets.is_empty(), "the owner went first");
-        assert!(!sets.is_empty() || look.all("pods", "default").is_empty(), "the set went first");
+        assert!(
+            !sets.is_empty() || look.all("pods", "default").is_empty(),
+            "the set went first"
+        );
         deployment.is_none().then_some(())
     };
     cluster.until("the Deployment is gone", SOON, gone).await;

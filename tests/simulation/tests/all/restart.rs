@@ -16,7 +16,10 @@ async fn everything_is_still_there_and_nothing_is_restarted() {
         rolled_out(&cluster, "web").await;
         assert_eq!(before, pods(&ready(&cluster, 3).await));
     }
-    cluster.patch("deployments", &web_key(), "spec: {replicas: 5}").await.unwrap();
+    cluster
+        .patch("deployments", &web_key(), "spec: {replicas: 5}")
+        .await
+        .unwrap();
     rolled_out(&cluster, "web").await;
     ready(&cluster, 5).await;
 }
@@ -30,14 +33,22 @@ async fn a_rollout_goes_on_where_it_was() {
         cluster.patch("deployments", &web_key(), patch).await.unwrap();
         let history = cluster.history.clone();
         let some = || (history.len() >= start + events).then_some(());
-        cluster.history.until("some steps", Duration::from_secs(60), some).await;
+        cluster
+            .history
+            .until("some steps", Duration::from_secs(60), some)
+            .await;
         cluster.stop_plane().await;
         cluster.start_plane().await;
         rolled_out(&cluster, "web").await;
-        assert_eq!(crate::manifests::images(&ready(&cluster, 3).await), ["nginx:1.16.1"]);
+        assert_eq!(
+            crate::manifests::images(&ready(&cluster, 3).await),
+            ["nginx:1.16.1"]
+        );
     }
 }
 
 fn pods(pods: &[std::sync::Arc<api::Object>]) -> Vec<(String, String)> {
-    pods.iter().map(|pod| (pod.uid().to_owned(), Look::value(pod, "status.startTime"))).collect()
+    pods.iter()
+        .map(|pod| (pod.uid().to_owned(), Look::value(pod, "status.startTime")))
+        .collect()
 }
