@@ -64,7 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("addons/metrics-server", &["api", "client", "component"]),
     ("addons/dashboard", &["api", "client", "component"]),
     ("xtask", &["e2e"]),
-    ("tests/e2e", &[]),
+    ("tests/e2e", &["component"]),
 ];
 
 /// The folders of crates, and the other folders of the repository.

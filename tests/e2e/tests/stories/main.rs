@@ -9,6 +9,7 @@ mod deployments;
 mod expect;
 mod lifecycle;
 mod objects;
+mod parts;
 mod services;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,6 +44,7 @@ const GROUPS: &[&[&[Story]]] = &[
     ],
     &[objects::STORIES, bad_input::STORIES],
     &[lifecycle::STORIES],
+    &[parts::STORIES],
 ];
 
 fn main() -> ExitCode {
