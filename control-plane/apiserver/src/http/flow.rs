@@ -47,6 +47,7 @@ pub async fn answer(
     let head = request.method() == Method::HEAD;
     let clock = server.handler.env.clock.clone();
     let long = route.is_long();
+    let patience = query.timeout().map_or(PATIENCE, |wished| wished.min(PATIENCE));
     // What cannot be negotiated is only an error for answers that are.
     let wished = negotiate::form(request.headers(), &query);
     let form = wished.clone().unwrap_or_default();
@@ -64,7 +65,7 @@ pub async fn answer(
     let done = if long {
         Some(work.await)
     } else {
-        clock.timeout(PATIENCE, work).await
+        clock.timeout(patience, work).await
     };
     let mut response = match done {
         Some(Ok(Ok(response))) => response,

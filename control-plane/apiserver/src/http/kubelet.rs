@@ -249,12 +249,18 @@ pub async fn stream(
     *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *switched.headers_mut() = response.headers().clone();
     let ends = (hyper::upgrade::on(request), hyper::upgrade::on(response));
-    allowed.server.handler.env.tasks.spawn("splice", async move {
-        if let (Ok(client), Ok(kubelet)) = tokio::join!(ends.0, ends.1) {
-            let (mut client, mut kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut kubelet).await;
-        }
-    });
+    allowed
+        .server
+        .handler
+        .env
+        .tasks
+        .child()
+        .spawn("splice", async move {
+            if let (Ok(client), Ok(kubelet)) = tokio::join!(ends.0, ends.1) {
+                let (mut client, mut kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut kubelet).await;
+            }
+        });
     Ok(switched)
 }
 
@@ -333,9 +339,14 @@ async fn connect(server: &Server, node: &str) -> Result<Sender, Status> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| unreachable(node, &e))?;
-    server.handler.env.tasks.spawn("kubelet-connection", async move {
-        let _ = connection.with_upgrades().await;
-    });
+    server
+        .handler
+        .env
+        .tasks
+        .child()
+        .spawn("kubelet-connection", async move {
+            let _ = connection.with_upgrades().await;
+        });
     Ok(sender)
 }
 

@@ -107,7 +107,7 @@ impl Server {
             let (server, peer) = (server.clone(), peer.clone());
             async move { Ok::<_, Infallible>(flow::answer(server, peer, request).await) }
         });
-        let mut builder = auto::Builder::new(Spawner(self.handler.env.tasks.clone()));
+        let mut builder = auto::Builder::new(Spawner(self.handler.env.tasks.child()));
         builder
             .http1()
             .timer(TokioTimer::new())

@@ -6,6 +6,7 @@ use crate::{
 };
 use api::{Status, field};
 use client::DeleteOptions;
+use std::time::Duration;
 
 /// Parameters in order; a name may stand more than once.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +121,11 @@ impl Query {
         self.number("timeoutSeconds")
     }
 
+    /// How long the client would wait for an answer, such as `32s`; none when it does not say.
+    pub fn timeout(&self) -> Option<Duration> {
+        duration(self.get("timeout")).filter(|timeout| !timeout.is_zero())
+    }
+
     /// Selectors over the collection at `place`.
     pub fn selection(&self, place: &Place) -> Result<Selection, Status> {
         Selection::parse(
@@ -187,6 +193,28 @@ impl Query {
     }
 }
 
+/// A duration as Go prints it: `1m30s`, `500ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        total += Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(millis)?);
+        rest = after;
+    }
+    Some(total)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,5 +228,10 @@ mod tests {
         assert!(query.number::<usize>("limit").is_err());
         assert_eq!(percent_encode("a b/ä"), "a%20b%2F%C3%A4");
         assert_eq!(percent_decode("%zz%41"), "%zzA");
+        assert_eq!(
+            Query::parse("timeout=1m30s").timeout(),
+            Some(Duration::from_secs(90))
+        );
+        assert_eq!(Query::parse("timeout=soon").timeout(), None);
     }
 }
