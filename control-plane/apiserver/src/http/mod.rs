@@ -65,10 +65,11 @@ impl Server {
             match accepted {
                 Ok((stream, _)) => {
                     let (server, acceptor) = (self.clone(), acceptor.clone());
-                    tasks.spawn(
-                        "connection",
-                        async move { server.serve_tls(stream, acceptor).await },
-                    );
+                    // A branch of its own: a panic ends this connection and no other.
+                    let branch = tasks.child();
+                    branch.spawn("connection", async move {
+                        server.serve_tls(stream, acceptor).await;
+                    });
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: leave the others time to end.
