@@ -1,9 +1,11 @@
-//! `cargo xtask schema`: makes the table of field facts from a published OpenAPI v2 document. Facts only: names, types,
-//! list and merge keys; no prose.
+//! `cargo xtask schema`: makes the tables of field facts: from a published OpenAPI v2 document names, types, list and merge
+//! keys; from upstream's protobuf files their numbers. Facts only, no prose.
 #![expect(
     clippy::disallowed_types,
     reason = "reads a published document once, at development time"
 )]
+
+mod protobuf;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
@@ -11,26 +13,44 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/schema/tables/fields.txt");
+const PROTOBUF: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../shared/schema/tables/protobuf.txt"
+);
 
 /// Command-line options of `cargo xtask schema`.
 #[derive(clap::Args)]
 pub struct Options {
     /// The OpenAPI v2 document, as JSON.
-    #[arg(long, value_name = "FILE")]
-    openapi: PathBuf,
-    /// Only compare: fail if the committed table differs.
+    #[arg(long, value_name = "FILE", required_unless_present = "protobuf")]
+    openapi: Option<PathBuf>,
+    /// A directory with upstream's modules api, apimachinery, apiextensions-apiserver and kube-aggregator.
+    #[arg(long, value_name = "DIR")]
+    protobuf: Option<PathBuf>,
+    /// Only compare: fail if a committed table differs.
     #[arg(long)]
     check: bool,
 }
 
-/// Writes (or with `--check` compares) the table; whether it is as wanted.
+/// Writes (or with `--check` compares) the tables; whether they are as wanted.
 pub fn run(options: &Options) -> Result<bool> {
-    let text =
-        fs::read(&options.openapi).with_context(|| format!("reading {}", options.openapi.display()))?;
-    let document: Value = serde_json::from_slice(&text).context("the document is not JSON")?;
-    let table = table(&document)?;
-    if options.check {
-        let same = fs::read_to_string(TABLE).is_ok_and(|committed| committed == table);
+    let mut current = true;
+    if let Some(file) = &options.openapi {
+        let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        let document: Value = serde_json::from_slice(&text).context("the document is not JSON")?;
+        current &= keep(TABLE, &table(&document)?, options.check)?;
+    }
+    if let Some(directory) = &options.protobuf {
+        let fields = fs::read_to_string(TABLE).context("reading the table of fields")?;
+        current &= keep(PROTOBUF, &protobuf::table(directory, &fields)?, options.check)?;
+    }
+    Ok(current)
+}
+
+/// Writes or compares one table; whether it is as wanted.
+fn keep(path: &str, table: &str, check: bool) -> Result<bool> {
+    if check {
+        let same = fs::read_to_string(path).is_ok_and(|committed| committed == table);
         println!(
             "{}",
             if same {
@@ -41,7 +61,7 @@ pub fn run(options: &Options) -> Result<bool> {
         );
         return Ok(same);
     }
-    fs::write(TABLE, &table).context("writing the table")?;
+    fs::write(path, table).context("writing the table")?;
     println!("{}", table.lines().nth(1).unwrap_or_default());
     Ok(true)
 }

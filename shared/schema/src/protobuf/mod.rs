@@ -1,0 +1,112 @@
+//! Bodies in upstream's protobuf form, which typed clients send for the built-in kinds.
+
+mod decode;
+mod table;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use serde_json::{Map, Value};
+
+use crate::document;
+
+/// The first bytes of every body.
+const PREFIX: &[u8] = b"k8s\0";
+
+/// Why a body cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtobufError {
+    /// It is something else.
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
+    Prefix,
+    /// It does not say what it is.
+    #[error("Object '{0}' is missing in the protobuf envelope")]
+    Missing(&'static str),
+    /// The kind has no protobuf form here.
+    #[error("no kind \"{1}\" is registered for version \"{0}\" in protobuf form")]
+    Kind(String, String),
+    /// It ends inside of something.
+    #[error("proto: unexpected EOF")]
+    Truncated,
+    /// A number is longer than 64 bits.
+    #[error("proto: integer overflow")]
+    Overflow,
+    /// The number of a field or the type of its value is not valid.
+    #[error("proto: illegal tag {0}")]
+    Tag(u64),
+    /// A field holds a value of another type.
+    #[error("proto: wrong wireType for field {0}")]
+    WireType(String),
+    /// The value of a field is not one that JSON could hold.
+    #[error("proto: field {0}: {1}")]
+    Value(String, String),
+    /// Messages stand too deep in each other.
+    #[error("proto: exceeded max depth")]
+    Depth,
+    /// Contents that are compressed.
+    #[error("content encoding \"{0}\" is not supported")]
+    Encoding(String),
+}
+
+/// The object of a protobuf body as JSON, as upstream would write it: a zero stands only where it says something.
+///
+/// # Errors
+/// Bytes that are not an object of a built-in kind.
+pub fn protobuf_to_json(body: &[u8]) -> Result<Vec<u8>, ProtobufError> {
+    let envelope = Envelope::read(body.strip_prefix(PREFIX).ok_or(ProtobufError::Prefix)?)?;
+    let mut object = Map::new();
+    if envelope.content_type == "application/json" {
+        let wrong = |error: crate::SyntaxError| ProtobufError::Value("raw".to_owned(), error.0);
+        return document::read(envelope.raw)
+            .map(|value| document::write(&value))
+            .map_err(wrong);
+    }
+    let message = table::of_kind(&envelope.api_version, &envelope.kind);
+    let (api_version, kind) = (envelope.api_version, envelope.kind);
+    let message = message.ok_or_else(|| ProtobufError::Kind(api_version.clone(), kind.clone()))?;
+    decode::message(message, envelope.raw, &mut object, 0)?;
+    object.insert("apiVersion".to_owned(), api_version.into());
+    object.insert("kind".to_owned(), kind.into());
+    Ok(document::write(&Value::Object(object)))
+}
+
+/// What stands around an object: upstream's `runtime.Unknown`.
+#[derive(Default)]
+struct Envelope<'a> {
+    api_version: String,
+    kind: String,
+    raw: &'a [u8],
+    content_type: String,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, ProtobufError> {
+        let mut envelope = Self::default();
+        for field in wire::Fields::new(bytes) {
+            match field? {
+                (1, value) => {
+                    for field in wire::Fields::new(value.bytes("typeMeta")?) {
+                        match field? {
+                            (1, value) => envelope.api_version = value.text("apiVersion")?.to_owned(),
+                            (2, value) => envelope.kind = value.text("kind")?.to_owned(),
+                            _ => {}
+                        }
+                    }
+                }
+                (2, value) => envelope.raw = value.bytes("raw")?,
+                (3, value) => match value.text("contentEncoding")? {
+                    "" => {}
+                    other => return Err(ProtobufError::Encoding(other.to_owned())),
+                },
+                (4, value) => value.text("contentType")?.clone_into(&mut envelope.content_type),
+                _ => {}
+            }
+        }
+        match (envelope.api_version.as_str(), envelope.kind.as_str()) {
+            _ if !envelope.content_type.is_empty() => Ok(envelope),
+            ("", _) => Err(ProtobufError::Missing("apiVersion")),
+            (_, "") => Err(ProtobufError::Missing("Kind")),
+            _ => Ok(envelope),
+        }
+    }
+}

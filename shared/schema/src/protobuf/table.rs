@@ -1,0 +1,171 @@
+//! The table of protobuf facts: text made by `cargo xtask schema` from upstream's definitions, read once.
+
+use std::{collections::HashMap, sync::OnceLock};
+
+const TEXT: &str = include_str!("../../tables/protobuf.txt");
+
+/// A message of the table: a copyable handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MessageRef(u16);
+
+/// What a field holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Shape {
+    String,
+    Bytes,
+    Bool,
+    Int32,
+    Int64,
+    Double,
+    Time,
+    MicroTime,
+    Quantity,
+    IntOrString,
+    /// JSON text.
+    Raw,
+    Message(MessageRef),
+    List(Box<Shape>),
+    Map(Box<Shape>),
+    /// A list that is a message of its own on the wire.
+    Wrapped(Box<Shape>),
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub number: u32,
+    /// Name in JSON.
+    pub name: &'static str,
+    /// Whether its members are members of the object around it in JSON.
+    pub inline: bool,
+    /// Whether a zero is as good as none: upstream's Go cannot tell them apart, and writes none.
+    pub omits_zero: bool,
+    pub shape: Shape,
+}
+
+#[derive(Debug)]
+pub(super) struct Message {
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare the tables by it"))]
+    pub name: &'static str,
+    /// Whether its JSON is that of the field that is set.
+    pub either: bool,
+    fields: Vec<Field>,
+}
+
+impl Message {
+    pub fn field(&self, number: u32) -> Option<&Field> {
+        let at = self
+            .fields
+            .binary_search_by_key(&number, |field| field.number)
+            .ok()?;
+        self.fields.get(at)
+    }
+
+    #[cfg(test)]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    messages: Vec<Message>,
+    by_name: HashMap<&'static str, MessageRef>,
+}
+
+impl MessageRef {
+    pub fn get(self) -> &'static Message {
+        &table().messages[usize::from(self.0)]
+    }
+}
+
+/// The message of a kind. Options of meta/v1 come in the version of any group, also of those that are not built in.
+pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<MessageRef> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let options = || crate::type_of("", "v1", kind).filter(|ty| ty.name().contains(".pkg.apis.meta.v1."));
+    let ty = crate::type_of(group, version, kind).or_else(options)?;
+    named(ty.name())
+}
+
+/// The message of a type of the other table.
+pub(super) fn named(name: &str) -> Option<MessageRef> {
+    table().by_name.get(name).copied()
+}
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| read(TEXT))
+}
+
+/// Names first, so that a field may refer to a message further down.
+fn read(text: &'static str) -> Table {
+    let mut table = Table::default();
+    for line in text.lines().skip(2) {
+        let (first, rest) = line.trim_start().split_once(' ').unwrap_or_default();
+        if line.starts_with(' ') {
+            continue;
+        }
+        let handle = MessageRef(u16::try_from(table.messages.len()).unwrap_or(u16::MAX));
+        table.by_name.insert(rest, handle);
+        table.messages.push(Message {
+            name: rest,
+            either: first == "either",
+            fields: Vec::new(),
+        });
+    }
+    let mut at = 0;
+    for line in text.lines().skip(2) {
+        let Some(line) = line.strip_prefix(' ') else {
+            at += 1;
+            continue;
+        };
+        let mut words = line.split(' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (number, name, kind) = (word(), word(), word());
+        let field = Field {
+            number: number.parse().unwrap_or_default(),
+            name: name.trim_end_matches('?'),
+            inline: name == "~",
+            omits_zero: name.ends_with('?'),
+            shape: shape(kind, &table.by_name),
+        };
+        table.messages[at - 1].fields.push(field);
+    }
+    table
+}
+
+fn shape(word: &str, by_name: &HashMap<&str, MessageRef>) -> Shape {
+    if let Some(element) = word.strip_prefix("[]") {
+        return Shape::List(Box::new(shape(element, by_name)));
+    }
+    if let Some(element) = word.strip_prefix("{}") {
+        return Shape::Map(Box::new(shape(element, by_name)));
+    }
+    if let Some(list) = word.strip_prefix('=') {
+        return Shape::Wrapped(Box::new(shape(list, by_name)));
+    }
+    match word {
+        "string" => Shape::String,
+        "bytes" => Shape::Bytes,
+        "bool" => Shape::Bool,
+        "int32" => Shape::Int32,
+        "int64" => Shape::Int64,
+        "double" => Shape::Double,
+        "time" => Shape::Time,
+        "microtime" => Shape::MicroTime,
+        "quantity" => Shape::Quantity,
+        "int-or-string" => Shape::IntOrString,
+        name => by_name
+            .get(name)
+            .map_or(Shape::Raw, |handle| Shape::Message(*handle)),
+    }
+}
+
+#[cfg(test)]
+pub(super) fn all() -> &'static [Message] {
+    &table().messages
+}
+
+#[cfg(test)]
+pub(super) fn text() -> &'static str {
+    TEXT
+}
