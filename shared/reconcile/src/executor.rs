@@ -1,7 +1,7 @@
 //! The executor: carries a plan out and says what became of each write.
 
 use crate::{LastOutcome, Outcome, PlannedWrite};
-use api::{Object, Status};
+use api::{Gvr, Key, Object, Status};
 use client::{Client, Recorder, Write};
 use futures::future::join_all;
 use std::{mem::discriminant, sync::Arc};
@@ -9,14 +9,25 @@ use std::{mem::discriminant, sync::Arc};
 /// A write that was done, and the object as the server answered.
 pub(crate) type Done = (PlannedWrite, Arc<Object>);
 
+/// What became of a plan.
+#[derive(Default)]
+pub(crate) struct Carried {
+    /// Of each write.
+    pub outcome: LastOutcome,
+    /// What was done.
+    pub done: Vec<Done>,
+    /// Objects that may be otherwise than the caches show: an answer was lost, or a name is taken.
+    pub unsure: Vec<(Gvr, Key)>,
+}
+
 /// Carries out `writes`: runs of the same kind of write in batches of 1, 2, 4, …, others one by one. A refused write
 /// ends the plan (the rest of its batch is already under way).
-pub(crate) async fn execute(
-    client: &Client,
-    writes: Vec<PlannedWrite>,
-    recorder: &Recorder,
-) -> (LastOutcome, Vec<Done>) {
-    let (mut outcome, mut done) = (LastOutcome::default(), Vec::new());
+pub(crate) async fn execute(client: &Client, writes: Vec<PlannedWrite>, recorder: &Recorder) -> Carried {
+    let Carried {
+        mut outcome,
+        mut done,
+        mut unsure,
+    } = Carried::default();
     let mut rest = writes.into_iter().peekable();
     let mut size = 1;
     let mut failed = false;
@@ -53,6 +64,9 @@ pub(crate) async fn execute(
                 }
                 Err(status) => {
                     failed = true;
+                    if status.code == 504 || status.is_already_exists() {
+                        unsure.extend(object_of(&write));
+                    }
                     if status.code == 504 {
                         Outcome::Unknown(Box::new(status))
                     } else {
@@ -64,7 +78,23 @@ pub(crate) async fn execute(
         }
         size = if continued { size * 2 } else { 1 };
     }
-    (outcome, done)
+    Carried {
+        outcome,
+        done,
+        unsure,
+    }
+}
+
+/// The object that a write is about; none if its name is the server's to choose.
+fn object_of(write: &PlannedWrite) -> Option<(Gvr, Key)> {
+    let target = &write.target;
+    let name = match &write.write {
+        Write::Create(body) if target.name.is_empty() => {
+            api::scan::scalar(body, "metadata.name").ok()?.into_owned()
+        }
+        _ => target.name.clone(),
+    };
+    (!name.is_empty()).then(|| (target.gvr.clone(), Key::new(&target.namespace, name)))
 }
 
 fn note(write: &PlannedWrite, answer: &Result<Arc<Object>, Status>, recorder: &Recorder) {

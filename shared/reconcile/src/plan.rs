@@ -198,6 +198,17 @@ impl LastOutcome {
         })
     }
 
+    /// Nobody could see what has the names that are taken: it may be what was wanted.
+    pub(crate) fn doubt(&mut self) {
+        for (_, outcome) in &mut self.0 {
+            if let Outcome::Refused(status) = outcome
+                && status.is_already_exists()
+            {
+                *outcome = Outcome::Unknown(status.clone());
+            }
+        }
+    }
+
     /// Whether all writes were done.
     pub fn is_done(&self) -> bool {
         self.0

@@ -1,6 +1,10 @@
 //! The runtime: runs any number of controllers over the caches of a process.
 
-use crate::{LastOutcome, Plan, Queue, executor, hold};
+use crate::{
+    LastOutcome, Plan, Queue,
+    executor::{self, Carried},
+    hold,
+};
 use api::{
     Gvr, Key,
     decision::{Record, Ring},
@@ -198,7 +202,12 @@ impl<C: Controller> Worker<C> {
         let plan = self.controller.reconcile(&observed, &last, now);
         drop(observed);
         self.keep_record(key, &plan, now);
-        let (outcome, done) = executor::execute(&self.runtime.client, plan.writes, &self.recorder).await;
+        let carried = executor::execute(&self.runtime.client, plan.writes, &self.recorder).await;
+        let Carried {
+            mut outcome,
+            done,
+            unsure,
+        } = carried;
         for note in plan.events {
             self.recorder
                 .record(note.about, note.severity, note.reason, note.message);
@@ -209,6 +218,11 @@ impl<C: Controller> Worker<C> {
         if !hold::hold(&self.caches, &done, &self.runtime.env.clock).await {
             self.runtime.late.fetch_add(1, Ordering::Relaxed);
             self.refresh(&done).await;
+        }
+        for (gvr, key) in &unsure {
+            if !self.look(gvr, key).await {
+                outcome.doubt();
+            }
         }
         if outcome.is_done() {
             self.queue.forget(key);
@@ -240,6 +254,25 @@ impl<C: Controller> Worker<C> {
             .and_then(|c| c.get(key))
             .map_or(0, |o| o.resource_version());
         self.runtime.records.push(record);
+    }
+
+    /// Brings an object up to date in the caches; false if it could not be read.
+    async fn look(&self, gvr: &Gvr, key: &Key) -> bool {
+        let Some(cache) = self.caches.iter().find(|c| c.gvr() == gvr) else {
+            return true;
+        };
+        match self.runtime.client.find(gvr, key).await {
+            // A cache that is past this version and does not hold the object has seen it go.
+            Ok(Some(live)) if cache.version().is_none_or(|v| v < live.resource_version()) => {
+                cache.apply(live)
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "live read failed");
+                return false;
+            }
+        }
+        true
     }
 
     /// Live reads, for caches that did not follow in time.

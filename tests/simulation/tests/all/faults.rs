@@ -76,7 +76,7 @@ async fn late_repeated_and_dropped_events_change_nothing_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_and_lost_answers_change_nothing_in_the_end() {
-    for seed in 61..65 {
+    for seed in 61..75 {
         let cluster = Cluster::start(seed, 2).await;
         let faults = Faults {
             refused: 150,
