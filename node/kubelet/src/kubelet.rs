@@ -123,6 +123,7 @@ impl Kubelet {
         let uid = object.uid().to_owned();
         let input = Input {
             pod: Arc::new(pod),
+            version: object.resource_version(),
             gone: false,
         };
         if let Some((receiver, poke)) = self.shared.registry.tell(&uid, input) {
@@ -169,7 +170,14 @@ impl Kubelet {
                 ..Pod::default()
             });
             tracing::info!(pod = pod.full_name(), "pod was deleted meanwhile");
-            if let Some((receiver, poke)) = self.shared.registry.tell(&uid, Input { pod, gone: true }) {
+            if let Some((receiver, poke)) = self.shared.registry.tell(
+                &uid,
+                Input {
+                    pod,
+                    version: 0,
+                    gone: true,
+                },
+            ) {
                 Worker::spawn(&self.shared, uid, receiver, poke);
             }
         }

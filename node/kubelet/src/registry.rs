@@ -13,6 +13,8 @@ use tokio::sync::{Notify, watch};
 pub struct Input {
     /// The pod as it was last.
     pub pod: Arc<Pod>,
+    /// Of which version that is; 0 when the API did not tell it.
+    pub version: u64,
     /// The object is gone from the API.
     pub gone: bool,
 }
@@ -36,7 +38,9 @@ fn differs(known: &Input, told: &Input) -> bool {
             .map(|c| (c.kind.clone(), c.status.clone()))
             .collect::<Vec<_>>()
     };
+    let ready = |input: &Input| input.pod.status.ready().map(str::to_owned);
     known.gone != told.gone
+        || ready(known) != ready(told)
         || known.pod.metadata != told.pod.metadata
         || known.pod.spec != told.pod.spec
         || foreign(known) != foreign(told)

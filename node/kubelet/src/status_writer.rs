@@ -5,7 +5,13 @@ use api::Key;
 use client::{Client, Patch};
 use component::{Env, Tasks};
 use serde::Serialize;
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// The writer of one pod's status.
@@ -13,6 +19,7 @@ use tokio::sync::watch;
 pub struct StatusWriter {
     wanted: watch::Sender<PodStatus>,
     written: watch::Receiver<PodStatus>,
+    version: Arc<AtomicU64>,
 }
 
 #[derive(Serialize)]
@@ -38,7 +45,9 @@ impl StatusWriter {
     pub fn start(client: Client, env: &Env, tasks: &Tasks, key: Key, uid: String, told: PodStatus) -> Self {
         let (wanted, inbox) = watch::channel(told.clone());
         let (done, written) = watch::channel(told);
+        let version = Arc::new(AtomicU64::new(0));
         let writer = Writer {
+            version: version.clone(),
             client,
             env: env.clone(),
             key,
@@ -47,12 +56,26 @@ impl StatusWriter {
             done,
         };
         tasks.spawn("status", writer.run());
-        Self { wanted, written }
+        Self {
+            wanted,
+            written,
+            version,
+        }
     }
 
     /// The status that was asked for last.
     pub fn last(&self) -> PodStatus {
         self.wanted.borrow().clone()
+    }
+
+    /// Writes `status` again if someone else has overruled it: `told` is newer than what was written last, and says
+    /// otherwise whether the pod is ready. The control plane does so for nodes that it took for lost.
+    pub fn insist(&self, status: &PodStatus, told: &PodStatus, version: u64) {
+        let idle = *self.written.borrow() == *self.wanted.borrow();
+        let newer = version > self.version.load(Ordering::Acquire);
+        if idle && newer && told.ready() != status.ready() {
+            self.wanted.send_replace(status.clone());
+        }
     }
 
     /// Writes `status`, unless it is what was written last.
@@ -79,6 +102,8 @@ struct Writer {
     uid: String,
     inbox: watch::Receiver<PodStatus>,
     done: watch::Sender<PodStatus>,
+    /// Of the last write.
+    version: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -120,9 +145,11 @@ impl Writer {
                 .await?;
         }
         let patch = Wire { metadata, status };
-        self.client
+        let written = self
+            .client
             .patch(&PODS, &self.key, "status", Patch::Strategic, &patch)
-            .await
-            .map(drop)
+            .await?;
+        self.version.store(written.resource_version(), Ordering::Release);
+        Ok(())
     }
 }

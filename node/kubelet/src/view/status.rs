@@ -57,6 +57,14 @@ pub struct Ip {
     pub ip: String,
 }
 
+impl PodStatus {
+    /// The status of the condition Ready.
+    pub fn ready(&self) -> Option<&str> {
+        let ready = self.conditions.iter().find(|c| c.kind == "Ready");
+        ready.map(|c| c.status.as_str())
+    }
+}
+
 /// A condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

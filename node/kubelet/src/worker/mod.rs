@@ -357,6 +357,8 @@ impl Worker {
             runtime: &self.shared.runtime_name,
             now: self.shared.env.clock.wall(),
         });
+        let version = self.input.borrow().version;
+        self.writer.insist(&status, &pod.status, version);
         self.writer.set(status);
     }
 
