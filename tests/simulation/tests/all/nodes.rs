@@ -121,9 +121,11 @@ async fn a_short_silence_moves_nothing() {
             Look::condition(node, "Ready").0 == "True"
                 && !String::from_utf8_lossy(node.body()).contains("unreachable")
         };
-        nodes.iter().all(fine).then_some(())
+        (nodes.iter().all(fine) && look.ready_pods("default").len() == 4).then_some(())
     };
-    cluster.until("both nodes are ready", SOON, healed).await;
+    cluster
+        .until("both nodes and all pods are ready", SOON, healed)
+        .await;
     cluster.sleep(Duration::from_secs(400)).await;
     let after: Vec<String> = cluster
         .look()
