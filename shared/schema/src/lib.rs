@@ -1,6 +1,7 @@
-//! What follows from tables of field facts: unknown fields and wrong types, pruning, patches, YAML bodies, OpenAPI. Pure: text
-//! in, text out. It never looks at what is special about any one kind, and never reads a file or a clock: the table of facts is
-//! compiled in, made by `cargo xtask schema` from the published OpenAPI document.
+//! What follows from tables of field facts: unknown fields and wrong types, pruning, patches, YAML and protobuf bodies,
+//! OpenAPI. Pure: text in, text out. It never looks at what is special about any one kind, and never reads a file or a
+//! clock: the tables of facts are compiled in, made by `cargo xtask schema` from upstream's published OpenAPI document and
+//! protobuf files.
 #![expect(
     clippy::disallowed_types,
     reason = "DOM values live here: patches and pruning change documents of any type"

@@ -14,6 +14,9 @@ use crate::{document, time::complaint};
 /// How deep messages may stand in each other; the deepest of upstream stay far below, but for schemas.
 const MAX_DEPTH: usize = 100;
 
+/// The first second of the year 1, which is the zero time of Go.
+const GO_ZERO: i64 = -62_135_596_800;
+
 /// Reads a message into `object`, where parts of it may stand already: a message may come in pieces.
 pub(super) fn message(
     message: MessageRef,
@@ -224,11 +227,8 @@ fn int_or_string(name: &str, bytes: &[u8]) -> Result<Value, ProtobufError> {
     }
 }
 
-/// A time; upstream writes the zero time as an empty message, and keeps parts of a second only of micro times.
+/// A time; upstream writes the zero time as an empty message and as a null, and keeps parts of a second only of micro times.
 fn time(name: &str, bytes: &[u8], micro: bool) -> Result<Value, ProtobufError> {
-    if bytes.is_empty() {
-        return Ok(Value::Null);
-    }
     let number = |wire: Option<Wire<'_>>| wire.map_or(Ok(0), |wire| wire.varint(name));
     let seconds = number(inside(bytes, 1)?)?.cast_signed();
     let nanos = if micro {
@@ -236,6 +236,9 @@ fn time(name: &str, bytes: &[u8], micro: bool) -> Result<Value, ProtobufError> {
     } else {
         0
     };
+    if bytes.is_empty() || (seconds, nanos) == (GO_ZERO, 0) {
+        return Ok(Value::Null);
+    }
     let layout = if micro {
         "%Y-%m-%dT%H:%M:%S%.6fZ"
     } else {

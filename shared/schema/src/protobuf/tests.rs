@@ -78,7 +78,7 @@ fn special_messages_have_their_json() {
     let year_one = json("v1", "ConfigMap", &delimited(1, &meta)).unwrap();
     assert_eq!(
         year_one["metadata"].to_string(),
-        r#"{"creationTimestamp":"0001-01-01T00:00:00Z","deletionTimestamp":"1970-01-01T00:00:01Z"}"#
+        r#"{"deletionTimestamp":"1970-01-01T00:00:01Z"}"#
     );
     let lease = json(
         "coordination.k8s.io/v1",
