@@ -8,12 +8,13 @@ use crate::{
     resources::{LEASES, NODES},
     view::{Condition, Node},
 };
-use api::{Key, Quantity, Status};
+use api::{Key, Object, Quantity, Status};
 use client::{Cache, Change, Client, Patch, Selector};
 use component::Env;
 use runtime::Runtime;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 const LEASE_SECONDS: u64 = 40;
 const RENEW: Duration = Duration::from_secs(10);
@@ -155,6 +156,9 @@ struct Renewal<'a> {
 impl NodeKeeper {
     /// Registers the node, then keeps its status and lease. `cache` holds this node only.
     pub async fn run(self, cache: Cache) {
+        // A node that had a range keeps it: after a restart the network is ready before the status is told.
+        cache.synced().await;
+        let told = cache.get(&self.key()).and_then(|node| self.tell_range(&node, "")).unwrap_or_default();
         let mut conditions = Vec::new();
         self.update_conditions(&mut conditions, &self.problem().await);
         let mut delay = Duration::from_millis(100);
@@ -169,8 +173,9 @@ impl NodeKeeper {
         let keeper = Arc::new(self);
         let tasks = keeper.env.tasks.clone();
         tasks.spawn("node-lease", keeper.clone().leases());
-        tasks.spawn("node-watch", keeper.clone().watch(cache.clone()));
-        keeper.report(conditions, cache).await;
+        let news = Arc::new(Notify::new());
+        tasks.spawn("node-watch", keeper.clone().watch(cache.clone(), told, news.clone()));
+        keeper.report(conditions, cache, &news).await;
     }
 
     fn about(&self) -> About {
@@ -178,16 +183,14 @@ impl NodeKeeper {
     }
 
     /// Tells of the node's pod range, and registers again when the node was deleted.
-    async fn watch(self: Arc<Self>, cache: Cache) {
+    async fn watch(self: Arc<Self>, cache: Cache, mut told: String, news: Arc<Notify>) {
         let mut changes = cache.subscribe();
-        let mut told = String::new();
         while let Some(change) = changes.recv().await {
             match change {
                 Change::Applied { new, .. } => {
-                    let range = new.view::<Node>().unwrap_or_default().spec.pod_cidr;
-                    if !range.is_empty() && range != told {
-                        (self.config.on_pod_cidr)(&range);
+                    if let Some(range) = self.tell_range(&new, &told) {
                         told = range;
+                        news.notify_one();
                     }
                 }
                 Change::Deleted { .. } => {
@@ -199,6 +202,16 @@ impl NodeKeeper {
                 }
             }
         }
+    }
+
+    /// Tells the network of the node's range, if it is another than `told`.
+    fn tell_range(&self, node: &Object, told: &str) -> Option<String> {
+        let range = node.view::<Node>().unwrap_or_default().spec.pod_cidr;
+        if range.is_empty() || range == told {
+            return None;
+        }
+        (self.config.on_pod_cidr)(&range);
+        Some(range)
     }
 
     /// Why the node is not ready.
@@ -386,7 +399,7 @@ impl NodeKeeper {
     }
 
     /// The status: when it changes, and every five minutes.
-    async fn report(&self, mut conditions: Vec<Heartbeat>, cache: Cache) {
+    async fn report(&self, mut conditions: Vec<Heartbeat>, cache: Cache, news: &Notify) {
         let clock = &self.env.clock;
         let (mut due, mut written) = (clock.now() + REPORT, false);
         // What a create carried in its status may have been dropped: the first write follows at once.
@@ -407,7 +420,11 @@ impl NodeKeeper {
                 };
                 due = clock.now() + REPORT;
             }
-            clock.sleep(CHECK).await;
+            tokio::select! {
+                biased;
+                () = news.notified() => {}
+                () = clock.sleep(CHECK) => {}
+            }
         }
     }
 
