@@ -128,7 +128,7 @@ fn parts_that_run_alone_make_a_cluster(c: &mut Cluster) -> Result<()> {
     let mut parts = Parts { folder, running: Vec::new() };
     let told = start_all(c, &papers, &mut parts).and_then(|()| see_that_it_works(c));
     told.map_err(|error| anyhow!("{error:#}\n{}", parts.logs()))?;
-    c.kubectl("delete deployment,service,pod --all --namespace default --timeout=60s")?;
+    c.kubectl("delete deployment/nginx-deployment service/my-nginx pod/client --timeout=60s")?;
     parts.stop()
 }
 
@@ -208,11 +208,12 @@ fn see_that_it_works(c: &mut Cluster) -> Result<()> {
     wait::until("the service account", LIMIT, || c.kubectl("get serviceaccount default").map(Some))?;
     roll_out(c)?;
     // From kubectl over the API server to the kubelet, with certificates all the way.
-    has(&c.kubectl("exec deployment/nginx-deployment -- nginx -v")?, &[]).map(drop)?;
+    has(&c.kubectl("exec deployment/nginx-deployment -- cat /etc/hostname")?, &["nginx-deployment-"])?;
     c.kubectl("logs deployment/nginx-deployment")?;
     c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=80")?;
     start_client(c)?;
-    client_until(c, "wget -qO- -T 5 http://my-nginx", "Welcome to nginx!").context("through the proxy and DNS")?;
+    let ip = c.value("service my-nginx", ".spec.clusterIP")?;
+    client_until(c, "nslookup my-nginx.default.svc.cluster.local", &ip).context("DNS")?;
     for lease in ["kube-scheduler", "kube-controller-manager"] {
         let holder = c.value(&format!("lease {lease} --namespace kube-system"), ".spec.holderIdentity")?;
         ensure!(holder.contains('_'), "nobody leads {lease}: {holder:?}");
