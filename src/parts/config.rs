@@ -148,7 +148,8 @@ impl Reader<'_> {
             _ => self.scalar(at, value)?,
         };
         // A zero value says nothing, as in upstream's defaulting.
-        if !text.is_empty() && !(flag.kind == Kind::Duration && matches!(text.as_str(), "0" | "0s")) {
+        let zero = flag.kind == Kind::Duration && matches!(text.as_str(), "0" | "0s");
+        if !text.is_empty() && !zero {
             self.fields.push((path.to_owned(), text));
         }
         Ok(())

@@ -287,6 +287,7 @@ mod tests {
         Flag::new("node-labels", Kind::Map, "", ""),
         Flag::ignored("v", Kind::Int, "there are no numbered log levels"),
         Flag::refused("insecure-port", Kind::Int, "there is no insecure port"),
+        Flag::new("grace.period", Kind::Duration, "1s", "").file_only(),
     ];
 
     fn read(args: &[&str], fields: &[(&str, &str)]) -> Result<Settings, FlagError> {
@@ -321,5 +322,7 @@ mod tests {
             assert_eq!(read(args, &[]).unwrap_err().to_string(), words);
         }
         assert!(read(&[], &[("nope", "1")]).is_err());
+        assert_eq!(read(&["--grace.period=2s"], &[]).unwrap_err().to_string(), "unknown flag: --grace.period");
+        assert_eq!(read(&[], &[("grace.period", "2s")]).unwrap().duration("grace.period").as_secs(), 2);
     }
 }
