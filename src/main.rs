@@ -1,4 +1,5 @@
-//! The multi-call binary: reads settings, builds, runs, drains.
+//! The multi-call binary: reads settings, builds, runs, drains. It alone knows all boxes; it joins them and never does
+//! the work of one.
 //!
 //! Started by the runtime as a pod's supervisor or container launcher, or by name as a CNI plugin, it is that and
 //! nothing else; these come first, for they must stay small.

@@ -1,5 +1,5 @@
 //! The vocabulary of Kubernetes in Rust: objects, headers, statuses, quantities, selectors, field paths and
-//! decision records. No tokio, no I/O, no knowledge of any one kind.
+//! decision records. It never does I/O, never waits, and knows no one kind.
 
 pub mod decision;
 pub mod field;

@@ -9,7 +9,9 @@ use e2e::process;
 use serde::Deserialize;
 
 /// Every crate: its folder, and the crates of the workspace that it may depend on. Dev-dependencies are free, since a test may
-/// put real parts together; `testing` is nothing but a dev-dependency.
+/// put real parts together. `testing` does just that for all tests, so it may know every box; it is nothing but a
+/// dev-dependency, and so brings none of them to another. `simulation` is only tests, and `e2e` knows the cluster as its
+/// user does.
 const CRATES: &[(&str, &[&str])] = &[
     ("shared/api", &[]),
     ("shared/schema", &["api"]),
@@ -28,6 +30,19 @@ const CRATES: &[(&str, &[&str])] = &[
             "client",
             "reconcile",
             "streams",
+            "etcd",
+            "apiserver",
+            "scheduler",
+            "controller-manager",
+            "cloud-controller-manager",
+            "kubelet",
+            "runtime",
+            "proxy",
+            "nft",
+            "cni",
+            "dns",
+            "metrics-server",
+            "dashboard",
         ],
     ),
     ("control-plane/etcd", &["component"]),
@@ -65,6 +80,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("addons/dashboard", &["api", "client", "component"]),
     ("xtask", &["e2e"]),
     ("tests/e2e", &["component"]),
+    ("tests/simulation", &[]),
 ];
 
 /// The folders of crates, and the other folders of the repository.
@@ -125,7 +141,7 @@ fn edges(root: &Path, metadata: &Metadata) -> Vec<String> {
             let (from, to) = (&package.name, dependency.name.as_str());
             let for_tests = dependency.kind.as_deref() == Some("dev");
             // The root package knows all boxes; what is only for tests is no box.
-            let fine = allowed.map_or(!["testing", "xtask", "e2e"].contains(&to), |allowed| {
+            let fine = allowed.map_or(!["testing", "xtask", "e2e", "simulation"].contains(&to), |allowed| {
                 allowed.contains(&to)
             });
             if !for_tests && !fine {
