@@ -141,9 +141,10 @@ fn edges(root: &Path, metadata: &Metadata) -> Vec<String> {
             let (from, to) = (&package.name, dependency.name.as_str());
             let for_tests = dependency.kind.as_deref() == Some("dev");
             // The root package knows all boxes; what is only for tests is no box.
-            let fine = allowed.map_or(!["testing", "xtask", "e2e", "simulation"].contains(&to), |allowed| {
-                allowed.contains(&to)
-            });
+            let fine = allowed.map_or(
+                !["testing", "xtask", "e2e", "simulation"].contains(&to),
+                |allowed| allowed.contains(&to),
+            );
             if !for_tests && !fine {
                 complaints.push(format!(
                     "{from} -> {to}: not an arrow of the design (xtask/src/tidy/arrows.rs)"
