@@ -113,6 +113,7 @@ fn kubelet_config(
         }),
         listen: Some((SocketAddr::new(settings.node_ip.into(), KUBELET_PORT), tls)),
         port: KUBELET_PORT,
+        records: plane.records.clone(),
         ..kubelet::Config::new(name, settings.node_ip.to_string())
     })
 }

@@ -1,6 +1,6 @@
 //! What a kubelet is told when it starts.
 
-use api::Status;
+use api::{Status, decision::Ring};
 use futures::future::BoxFuture;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub port: u16,
     /// `gitVersion` of Kubernetes, such as `v1.37.0+ferrokube.0.1.0`.
     pub kubelet_version: String,
+    /// Where the kubelet writes its decisions.
+    pub records: Ring,
     /// Bytes after which a log is rotated.
     pub log_max_size: u64,
     /// Files a rotated log has, the current one included.
@@ -74,6 +76,7 @@ impl Config {
             listen: None,
             port: 10250,
             kubelet_version: concat!("v1.37.0+ferrokube.", env!("CARGO_PKG_VERSION")).to_owned(),
+            records: Ring::default(),
             log_max_size: 10 << 20,
             log_max_files: 5,
         }

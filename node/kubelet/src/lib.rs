@@ -7,6 +7,7 @@
 
 pub mod actions;
 mod config;
+mod decisions;
 mod error;
 mod grpc;
 mod images;
@@ -23,7 +24,6 @@ mod server;
 pub mod simulated;
 mod sources;
 mod status_writer;
-mod tls;
 pub mod view;
 mod volumes;
 mod worker;

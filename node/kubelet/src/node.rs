@@ -158,7 +158,10 @@ impl NodeKeeper {
     pub async fn run(self, cache: Cache) {
         // A node that had a range keeps it: after a restart the network is ready before the status is told.
         cache.synced().await;
-        let told = cache.get(&self.key()).and_then(|node| self.tell_range(&node, "")).unwrap_or_default();
+        let told = cache
+            .get(&self.key())
+            .and_then(|node| self.tell_range(&node, ""))
+            .unwrap_or_default();
         let mut conditions = Vec::new();
         self.update_conditions(&mut conditions, &self.problem().await);
         let mut delay = Duration::from_millis(100);
@@ -174,7 +177,10 @@ impl NodeKeeper {
         let tasks = keeper.env.tasks.clone();
         tasks.spawn("node-lease", keeper.clone().leases());
         let news = Arc::new(Notify::new());
-        tasks.spawn("node-watch", keeper.clone().watch(cache.clone(), told, news.clone()));
+        tasks.spawn(
+            "node-watch",
+            keeper.clone().watch(cache.clone(), told, news.clone()),
+        );
         keeper.report(conditions, cache, &news).await;
     }
 

@@ -7,7 +7,7 @@ use crate::{
     view::{Container, Handler, HttpGet, IntOrString, Pod, Probe},
 };
 use bytes::Bytes;
-use component::{Clock, Tasks};
+use component::{Clock, Tasks, pki};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use runtime::{ContainerId, ExecRequest, Runtime, Streams};
@@ -202,7 +202,8 @@ async fn https(
     address: SocketAddr,
     request: Request,
 ) -> Result<u16, String> {
-    let connector = tokio_rustls::TlsConnector::from(crate::tls::without_verification()?);
+    let config = pki::unverified_client_config().map_err(|e| e.to_string())?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
     let stream = connector.connect(name, stream).await.map_err(|e| e.to_string())?;
     exchange(stream, request).await

@@ -1,7 +1,7 @@
 //! Writes a pod's status: the newest one, once, again until it is written.
 
 use crate::{resources::PODS, view::PodStatus};
-use api::Key;
+use api::{Key, decision::Ring};
 use client::{Client, Patch};
 use component::{Env, Tasks};
 use serde::Serialize;
@@ -13,6 +13,17 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
+
+/// Whose status is written, and where it is recorded.
+#[derive(Clone, Debug)]
+pub struct Of {
+    /// Namespace and name.
+    pub key: Key,
+    /// UID.
+    pub uid: String,
+    /// Where decisions are kept.
+    pub records: Ring,
+}
 
 /// The writer of one pod's status.
 #[derive(Debug)]
@@ -42,7 +53,7 @@ struct NoAddress {
 
 impl StatusWriter {
     /// Starts it; `told` is the status that the API server has.
-    pub fn start(client: Client, env: &Env, tasks: &Tasks, key: Key, uid: String, told: PodStatus) -> Self {
+    pub fn start(client: Client, env: &Env, tasks: &Tasks, of: Of, told: PodStatus) -> Self {
         let (wanted, inbox) = watch::channel(told.clone());
         let (done, written) = watch::channel(told);
         let version = Arc::new(AtomicU64::new(0));
@@ -50,8 +61,7 @@ impl StatusWriter {
             version: version.clone(),
             client,
             env: env.clone(),
-            key,
-            uid,
+            of,
             inbox,
             done,
         };
@@ -98,8 +108,7 @@ impl StatusWriter {
 struct Writer {
     client: Client,
     env: Env,
-    key: Key,
-    uid: String,
+    of: Of,
     inbox: watch::Receiver<PodStatus>,
     done: watch::Sender<PodStatus>,
     /// Of the last write.
@@ -117,12 +126,15 @@ impl Writer {
                     // Gone, or another pod of the same name: nobody wants it any more.
                     Err(error) if error.is_not_found() || error.is_conflict() => {}
                     Err(error) => {
-                        tracing::debug!(pod = %self.key, %error, "status not written");
+                        tracing::debug!(pod = %self.of.key, %error, "status not written");
                         self.env.clock.sleep(delay).await;
                         delay = (delay * 2).min(Duration::from_secs(10));
                         continue;
                     }
                 }
+                let version = self.version.load(Ordering::Acquire);
+                let record = crate::decisions::record(self.env.clock.wall(), &self.of.key, version, &status);
+                self.of.records.push(record);
                 self.done.send_replace(status);
                 break;
             }
@@ -131,7 +143,7 @@ impl Writer {
 
     async fn write(&self, status: &PodStatus) -> Result<(), api::Status> {
         let metadata = Metadata {
-            uid: self.uid.clone(),
+            uid: self.of.uid.clone(),
         };
         let before = self.done.borrow().pod_ips.clone();
         if !before.is_empty() && !status.pod_ips.is_empty() && before != status.pod_ips {
@@ -141,13 +153,13 @@ impl Writer {
                 status: NoAddress { pod_ips: None },
             };
             self.client
-                .patch(&PODS, &self.key, "status", Patch::Strategic, &patch)
+                .patch(&PODS, &self.of.key, "status", Patch::Strategic, &patch)
                 .await?;
         }
         let patch = Wire { metadata, status };
         let written = self
             .client
-            .patch(&PODS, &self.key, "status", Patch::Strategic, &patch)
+            .patch(&PODS, &self.of.key, "status", Patch::Strategic, &patch)
             .await?;
         self.version.store(written.resource_version(), Ordering::Release);
         Ok(())

@@ -14,7 +14,7 @@ use crate::{
     recorder::{About, Kind, Recorder},
     registry::{Input, Registry},
     sources::Sources,
-    status_writer::StatusWriter,
+    status_writer::{Of, StatusWriter},
     view::{Pod, PodStatus, Waiting},
     volumes::{Tokens, Volumes},
 };
@@ -109,8 +109,11 @@ impl Worker {
             shared.client.clone(),
             &shared.env,
             &tasks,
-            key,
-            uid.clone(),
+            Of {
+                key,
+                uid: uid.clone(),
+                records: shared.config.records.clone(),
+            },
             pod.status.clone(),
         );
         let prober = Prober {
