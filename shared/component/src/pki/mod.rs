@@ -4,7 +4,9 @@
 mod authority;
 mod leaf;
 mod tls;
+mod unverified;
 
 pub use authority::{Authority, PkiError};
 pub use leaf::{Leaf, Purpose};
 pub use tls::{Rotating, client_config, server_config};
+pub use unverified::unverified_client_config;

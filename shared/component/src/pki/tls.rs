@@ -10,11 +10,11 @@ use rustls::{
 };
 use std::sync::{Arc, PoisonError, RwLock};
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn broken(what: &str, error: impl ToString) -> PkiError {
+pub(super) fn broken(what: &str, error: impl ToString) -> PkiError {
     PkiError::Broken(what.to_owned(), error.to_string())
 }
 
