@@ -21,7 +21,9 @@ mod yaml;
 
 pub use body::{TypeMeta, mishandled, type_meta, undecodable, unreadable};
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
-pub use openapi::{GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v3, openapi_v3_index};
+pub use openapi::{
+    GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_protobuf, openapi_v3, openapi_v3_index,
+};
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use protobuf::{ProtobufError, protobuf_to_json};
 pub use prune::{canonical, prune};

@@ -1,7 +1,9 @@
 //! OpenAPI documents made from the table: v3 with one document a group and version, and v2 in one. Structure only; no prose.
 
+mod messages;
 mod operations;
 mod paths;
+mod protobuf;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -85,14 +87,23 @@ pub fn openapi_v3(release: &str, group: &GroupVersion<'_>) -> Vec<u8> {
 
 /// The document at `/openapi/v2`, as JSON.
 pub fn openapi_v2(release: &str, groups: &[GroupVersion<'_>]) -> Vec<u8> {
+    write(&v2(release, groups))
+}
+
+/// The document at `/openapi/v2`, as protobuf: a `Document` of gnostic's `openapi.v2`.
+pub fn openapi_v2_protobuf(release: &str, groups: &[GroupVersion<'_>]) -> Vec<u8> {
+    protobuf::write(&v2(release, groups))
+}
+
+fn v2(release: &str, groups: &[GroupVersion<'_>]) -> Value {
     let mut document = Document::new(Dialect::V2);
     groups.iter().for_each(|group| document.add(group));
-    write(&json!({
+    json!({
         "swagger": "2.0",
         "info": { "title": "Kubernetes", "version": release },
         "paths": document.paths,
         "definitions": document.schemas(),
-    }))
+    })
 }
 
 /// The hash by which clients cache a document, which is its `ETag` too.
