@@ -154,7 +154,7 @@ fn containers_share_a_pod(c: &mut Cluster) -> Result<()> {
     c.kubectl("wait --for=condition=Ready pod/pair --timeout=60s")?;
     same(&c.table("get pod pair")?.1[0][1], "2/2")?;
     same(c.kubectl("exec pair -c side -- cat /shared/note")?, "prepared\n")?;
-    let script = "wget -qO- -T 5 http://localhost";
+    let script = "timeout 5 wget -qO- http://localhost";
     has(
         &c.kubectl_words(&["exec", "pair", "-c", "side", "--", "sh", "-c", script], "")?,
         &["Welcome to nginx!"],

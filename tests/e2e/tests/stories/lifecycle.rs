@@ -125,14 +125,14 @@ fn a_restart_interrupts_no_container(c: &mut Cluster) -> Result<()> {
     roll_out(c)?;
     c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=80")?;
     start_client(c)?;
-    client_until(c, "wget -qO- -T 5 http://my-nginx", "Welcome to nginx!")?;
+    client_until(c, "timeout 5 wget -qO- http://my-nginx", "Welcome to nginx!")?;
     let before = traces(c)?;
     same(c.stop()?, 0)?;
     let took = c.up()?;
     println!("came back in {:.2} s", took.as_secs_f64());
     until_ready(c)?;
     same(traces(c)?, before)?;
-    client_until(c, "wget -qO- -T 5 http://my-nginx", "Welcome to nginx!")?;
+    client_until(c, "timeout 5 wget -qO- http://my-nginx", "Welcome to nginx!")?;
     c.kubectl("exec client -- true")?;
     c.kubectl("logs deployment/nginx-deployment").map(drop)
 }

@@ -14,7 +14,7 @@ mod services;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use e2e::cluster::Cluster;
@@ -122,9 +122,10 @@ fn tell(stories: &[&Story]) -> Vec<String> {
         }
     };
     for (number, story) in stories.iter().enumerate() {
+        let begun = Instant::now();
         let told = catch_unwind(AssertUnwindSafe(|| in_namespace(&mut cluster, number, story)));
         match told.unwrap_or_else(|_| Err(anyhow!("the story panicked"))) {
-            Ok(()) => println!("test {} ... ok", title(story)),
+            Ok(()) => println!("test {} ... ok <{:.1} s>", title(story), begun.elapsed().as_secs_f64()),
             Err(error) => {
                 println!("{}{}: {error:#}", title(story), place(&error));
                 cluster.diagnose();

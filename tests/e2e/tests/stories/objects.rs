@@ -1,10 +1,12 @@
 //! Objects by kubectl: made, read in every form, changed, watched and deleted.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use e2e::cluster::Cluster;
 use e2e::process;
+use rustix::process::{Pid, Signal};
 
 use crate::expect::{has, has_not, same};
 use crate::{Story, stories};
@@ -38,6 +40,7 @@ fn shows_the_cluster(c: &mut Cluster) -> Result<()> {
         &c.kubectl("cluster-info")?,
         &["Kubernetes control plane", "is running at", "https://"],
     )?;
+    c.kubectl("wait --for=condition=Ready node --all --timeout=60s")?;
     let (heading, rows) = c.table("get nodes")?;
     same(heading, ["NAME", "STATUS", "ROLES", "AGE", "VERSION"])?;
     same((rows.len(), rows[0][1].as_str()), (1, "Ready"))?;
@@ -130,19 +133,19 @@ fn serves_every_version(c: &mut Cluster) -> Result<()> {
     c.apply(SCALER)?;
     same(
         c.value(
-            "hpa.v1.autoscaling scaler",
+            "horizontalpodautoscalers.v1.autoscaling scaler",
             ".spec.targetCPUUtilizationPercentage",
         )?,
         "60",
     )?;
     same(
         c.value(
-            "hpa.v2.autoscaling scaler",
+            "horizontalpodautoscalers.v2.autoscaling scaler",
             ".spec.metrics[0].resource.target.averageUtilization",
         )?,
         "60",
     )?;
-    same(c.value("hpa.v2.autoscaling scaler", ".spec.minReplicas")?, "1")?;
+    same(c.value("horizontalpodautoscalers.v2.autoscaling scaler", ".spec.minReplicas")?, "1")?;
     c.kubectl_words(
         &["create", "--filename", "-"],
         &EVENT.replace("NAMESPACE", &c.namespace),
@@ -301,7 +304,7 @@ fn applies_changes(c: &mut Cluster) -> Result<()> {
     same(differs.code, 1)?;
     has(&differs.stdout, &["-  a: e", "+  a: f"])?;
     has(
-        &c.kubectl_words(&["replace", "--filename", "-"], &map("z: y"))?,
+        &c.kubectl_words(&["replace", "--filename", "-"], &map("z: 'y'"))?,
         &["configmap/one replaced"],
     )?;
     same(c.value("configmap one", ".data")?, r#"{"z":"y"}"#)?;
@@ -332,27 +335,31 @@ fn watches(c: &mut Cluster) -> Result<()> {
         "--watch",
         "--output-watch-events",
         "--no-headers",
-        "--request-timeout=8s",
+        "--request-timeout=60s",
     ];
-    let watch = c
+    let mut watch = c
         .kubectl_command(&words)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
+    let mut lines = BufReader::new(watch.stdout.take().context("no output")?).lines();
+    let mut until = |kind: &str| -> Result<()> {
+        for line in lines.by_ref() {
+            if let [first, "seen", ..] = line?.split_whitespace().collect::<Vec<_>>()[..] {
+                return same(first, kind);
+            }
+        }
+        bail!("the watch ended before {kind}")
+    };
     c.kubectl("create configmap seen --from-literal=a=b")?;
+    until("ADDED")?;
     c.kubectl("label configmap seen now=labelled")?;
+    until("MODIFIED")?;
     c.kubectl("delete configmap seen")?;
-    let said = watch.wait_with_output()?;
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let of_seen = said.lines().filter(|line| line.contains(" seen "));
-    let events: Vec<_> = of_seen
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    // A watch that begins after the first events starts with what there is then.
-    ensure!(
-        ["ADDED MODIFIED DELETED", "ADDED DELETED"].contains(&events.join(" ").as_str()),
-        "{said}"
-    );
+    until("DELETED")?;
+    let pid = Pid::from_raw(i32::try_from(watch.id())?).context("a pid is not 0")?;
+    rustix::process::kill_process(pid, Signal::TERM)?;
+    watch.wait()?;
     Ok(())
 }
 
@@ -499,14 +506,14 @@ fn helm_installs_a_chart(c: &mut Cluster) -> Result<()> {
         process::output(&mut command)
     };
     let chart = chart.display();
-    has(&helm(&format!("install story {chart}"))?, &["STATUS: deployed"])?;
+    has(&helm(&format!("install story {chart} --server-side=false"))?, &["STATUS: deployed"])?;
     same(c.value("configmap story", ".data.text")?, "once")?;
     has(
-        &helm(&format!("upgrade story {chart} --set text=twice"))?,
+        &helm(&format!("upgrade story {chart} --set text=twice --server-side=false"))?,
         &["REVISION: 2"],
     )?;
     same(c.value("configmap story", ".data.text")?, "twice")?;
-    helm("rollback story 1")?;
+    helm("rollback story 1 --server-side=false")?;
     same(c.value("configmap story", ".data.text")?, "once")?;
     has(&helm("uninstall story")?, &["release \"story\" uninstalled"])?;
     has(&c.refused(&["get", "configmap", "story"], "")?, &["not found"])

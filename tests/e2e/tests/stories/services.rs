@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::wait;
 
@@ -71,14 +71,14 @@ fn a_client_reaches_a_service_by_name(c: &mut Cluster) -> Result<()> {
     )?;
     let address = &rows[0][2];
     start_client(c)?;
-    client_until(c, "wget -qO- -T 5 http://my-nginx", "Welcome to nginx!")?;
+    client_until(c, "timeout 5 wget -qO- http://my-nginx", "Welcome to nginx!")?;
     let full = format!("my-nginx.{}.svc.cluster.local", c.namespace);
     has(
-        &client(c, &format!("wget -qO- -T 5 http://{full}"))?,
+        &client(c, &format!("timeout 5 wget -qO- http://{full}"))?,
         &["Welcome to nginx!"],
     )?;
     has(
-        &client(c, &format!("wget -qO- -T 5 http://{address}"))?,
+        &client(c, &format!("timeout 5 wget -qO- http://{address}"))?,
         &["Welcome to nginx!"],
     )?;
     has(&client(c, &format!("nslookup {full}"))?, &["10.96.0.10", address])?;
@@ -98,10 +98,10 @@ fn a_service_follows_its_pods(c: &mut Cluster) -> Result<()> {
     roll_out(c)?;
     c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=8080 --target-port=80")?;
     start_client(c)?;
-    client_until(c, "wget -qO- -T 5 http://my-nginx:8080", "Welcome to nginx!")?;
+    client_until(c, "timeout 5 wget -qO- http://my-nginx:8080", "Welcome to nginx!")?;
     c.kubectl("set image deployment/nginx-deployment nginx=nginx:1.16.1")?;
     c.kubectl("rollout status deployment/nginx-deployment --timeout=60s")?;
-    client_until(c, "wget -qO- -T 5 http://my-nginx:8080/version", "1.16.1")?;
+    client_until(c, "timeout 5 wget -qO- http://my-nginx:8080/version", "1.16.1")?;
     c.kubectl("scale deployment/nginx-deployment --replicas=0")?;
     c.until_value("endpoints my-nginx", ".subsets", "")?;
     wait::until(
@@ -113,10 +113,10 @@ fn a_service_follows_its_pods(c: &mut Cluster) -> Result<()> {
                     "exec",
                     "client",
                     "--",
+                    "timeout",
+                    "2",
                     "wget",
                     "-qO-",
-                    "-T",
-                    "2",
                     "http://my-nginx:8080",
                 ],
                 "",
@@ -126,7 +126,7 @@ fn a_service_follows_its_pods(c: &mut Cluster) -> Result<()> {
         },
     )?;
     c.kubectl("scale deployment/nginx-deployment --replicas=1")?;
-    client_until(c, "wget -qO- -T 5 http://my-nginx:8080", "Welcome to nginx!").map(drop)
+    client_until(c, "timeout 5 wget -qO- http://my-nginx:8080", "Welcome to nginx!").map(drop)
 }
 
 /// A server that answers each datagram with its own name, and a client that can send one.
@@ -174,7 +174,14 @@ fn a_service_carries_udp(c: &mut Cluster) -> Result<()> {
 }
 
 fn the_api_is_reached_from_a_pod(c: &mut Cluster) -> Result<()> {
-    start_client(c)?;
+    // kubectl finds the API, its certificate and its own credentials as every client in a pod does.
+    let folder = e2e::artifacts::kubectl().canonicalize()?;
+    let folder = folder.parent().context("kubectl lies in a folder")?.display();
+    let mount = "command: [sleep, '3600']\n    volumeMounts: [{name: tools, mountPath: /tools, readOnly: true}]\n  \
+                 volumes: [{name: tools, hostPath: {path: FOLDER}}]";
+    let mount = mount.replace("FOLDER", &folder.to_string());
+    c.apply(&CLIENT.replace("command: [sleep, '3600']", &mount))?;
+    c.kubectl("wait --for=condition=Ready pod/client --timeout=60s")?;
     let folder = "/var/run/secrets/kubernetes.io/serviceaccount";
     same(
         client(c, &format!("cat {folder}/namespace"))?,
@@ -192,6 +199,13 @@ fn the_api_is_reached_from_a_pod(c: &mut Cluster) -> Result<()> {
         &client(c, "env")?,
         &["KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443"],
     )?;
-    let ask = "wget -qO- -T 5 --no-check-certificate https://kubernetes.default/version";
-    client_until(c, ask, "\"gitVersion\"").map(drop)
+    has(&client(c, "timeout 5 nslookup kubernetes.default.svc.cluster.local")?, &["10.96.0.1\n"])?;
+    client_until(c, "timeout 10 /tools/kubectl get --raw /version", "\"gitVersion\"")?;
+    let name = format!("system:serviceaccount:{}:default", c.namespace);
+    let who = "timeout 10 /tools/kubectl auth whoami -o jsonpath={.status.userInfo.username}";
+    same(client(c, who)?, name)?;
+    let refused = client(c, "timeout 10 /tools/kubectl get pods 2>&1 || true")?;
+    has(&refused, &["Error from server (Forbidden): pods is forbidden: User"])?;
+    c.kubectl(&format!("create rolebinding reader --clusterrole=view --serviceaccount={}:default", c.namespace))?;
+    client_until(c, "timeout 10 /tools/kubectl get pods", "client").map(drop)
 }
