@@ -1,11 +1,12 @@
 //! Images of containers: pull policies and back-off (upstream: `pkg/kubelet/images`).
 
 use crate::{
+    about,
     actions::{Backoff, go_duration},
     pod::{Objects, PullPolicy, default_tag, pull_policy, registry_auth, valid_reference},
-    recorder::{About, Kind, Recorder},
     view::{Container, Pod, Waiting},
 };
+use client::{About, Recorder, Severity};
 use component::Clock;
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Image, Runtime};
@@ -99,9 +100,9 @@ impl Images {
             }
         }
         self.backed_off(&request)?;
-        self.recorder.event(
+        self.recorder.record(
             about(&request),
-            Kind::Normal,
+            Severity::Normal,
             "Pulling",
             format!("Pulling image {image:?}"),
         );
@@ -130,7 +131,7 @@ impl Images {
                     "Container image {image:?} already present on machine and can be accessed by the pod"
                 );
                 self.recorder
-                    .event(about(request), Kind::Normal, "Pulled", message);
+                    .record(about(request), Severity::Normal, "Pulled", message);
                 Ok(Some(found))
             }
             Ok(None) => Ok(None),
@@ -161,21 +162,21 @@ impl Images {
                     found.size
                 );
                 self.recorder
-                    .event(about(request), Kind::Normal, "Pulled", message);
+                    .record(about(request), Severity::Normal, "Pulled", message);
                 self.trouble(|t| t.remove(&key(request)));
                 Ok(found)
             }
             Err(error) => {
                 let message = format!("Failed to pull image {image:?}: {error}");
                 self.recorder
-                    .event(about(request), Kind::Warning, "Failed", message);
+                    .record(about(request), Severity::Warning, "Failed", message);
                 let reason = match error {
                     runtime::Error::RegistryUnavailable(_) => "RegistryUnavailable",
                     _ => "ErrImagePull",
                 };
-                self.recorder.event(
+                self.recorder.record(
                     about(request),
-                    Kind::Warning,
+                    Severity::Warning,
                     "Failed",
                     format!("Error: {reason}"),
                 );
@@ -220,9 +221,13 @@ impl Images {
         }
         let message = format!("Back-off pulling image {:?}", request.container.image);
         self.recorder
-            .event(about(request), Kind::Normal, "BackOff", message.clone());
-        self.recorder
-            .event(about(request), Kind::Warning, "Failed", "Error: ImagePullBackOff");
+            .record(about(request), Severity::Normal, "BackOff", message.clone());
+        self.recorder.record(
+            about(request),
+            Severity::Warning,
+            "Failed",
+            "Error: ImagePullBackOff",
+        );
         let waiting = Waiting {
             reason: "ImagePullBackOff".to_owned(),
             message: format!("{message}: {error}"),
@@ -238,10 +243,10 @@ impl Images {
         message: String,
     ) -> Unavailable {
         self.recorder
-            .event(about(request), Kind::Warning, event, message.clone());
-        self.recorder.event(
+            .record(about(request), Severity::Warning, event, message.clone());
+        self.recorder.record(
             about(request),
-            Kind::Warning,
+            Severity::Warning,
             "Failed",
             format!("Error: {reason}"),
         );
@@ -263,7 +268,7 @@ impl Images {
 }
 
 fn about(request: &Request<'_>) -> About {
-    About::container(request.pod, &request.container.name)
+    about::container(request.pod, &request.container.name)
 }
 
 fn key(request: &Request<'_>) -> String {

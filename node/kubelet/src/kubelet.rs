@@ -5,7 +5,6 @@ use crate::{
     images::Images,
     machine::Machine,
     node::{self, NodeKeeper},
-    recorder::Recorder,
     registry::{Input, Registry},
     resources::{NODES, PODS, SERVICES},
     sources::Sources,
@@ -14,7 +13,7 @@ use crate::{
     worker::{Shared, Worker},
 };
 use api::Object;
-use client::{Cache, Change, Client, Selector};
+use client::{Cache, Change, Client, Recorder, Selector};
 use component::{Env, State};
 use futures::StreamExt;
 use runtime::Runtime;
@@ -46,7 +45,7 @@ impl Kubelet {
             State::Starting("waiting for the API server".to_owned()),
         );
         let registry = Arc::new(Registry::default());
-        let recorder = Recorder::start(client.clone(), &env, config.node_name.clone());
+        let recorder = Recorder::start(&client, "kubelet", &config.node_name, &env);
         let facts = machine.facts();
         let pods = Cache::start(
             &client,

@@ -5,6 +5,7 @@
 //! slow look now and then is only the net below. The kubelet never reaches into containers itself: that is the
 //! runtime's side of the edge.
 
+mod about;
 pub mod actions;
 mod config;
 mod decisions;
@@ -17,7 +18,6 @@ pub mod machine;
 mod node;
 pub mod pod;
 mod probes;
-mod recorder;
 mod registry;
 mod resources;
 mod server;

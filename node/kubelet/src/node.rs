@@ -1,15 +1,15 @@
 //! The node object: registration, conditions, lease.
 
 use crate::{
+    about,
     config::Config,
     machine::Facts,
     pod::timestamp,
-    recorder::{About, Kind, Recorder},
     resources::{LEASES, NODES},
     view::{Condition, Node},
 };
 use api::{Key, Object, Quantity, Status};
-use client::{Cache, Change, Client, Patch, Selector};
+use client::{About, Cache, Change, Client, Patch, Recorder, Selector, Severity};
 use component::Env;
 use runtime::Runtime;
 use serde::Serialize;
@@ -171,7 +171,7 @@ impl NodeKeeper {
             delay = (delay * 2).min(Duration::from_secs(7));
         }
         self.recorder
-            .event(self.about(), Kind::Normal, "Starting", "Starting kubelet.");
+            .record(self.about(), Severity::Normal, "Starting", "Starting kubelet.");
         self.env.ready.set("kubelet", component::State::Ready);
         let keeper = Arc::new(self);
         let tasks = keeper.env.tasks.clone();
@@ -185,7 +185,7 @@ impl NodeKeeper {
     }
 
     fn about(&self) -> About {
-        About::node(&self.config.node_name)
+        about::node(&self.config.node_name)
     }
 
     /// Tells of the node's pod range, and registers again when the node was deleted.
@@ -463,7 +463,8 @@ impl NodeKeeper {
         } else {
             ("NodeNotReady", format!("Node {name} status is now: NodeNotReady"))
         };
-        self.recorder.event(self.about(), Kind::Normal, reason, message);
+        self.recorder
+            .record(self.about(), Severity::Normal, reason, message);
     }
 
     fn lease_spec(&self) -> LeaseSpec<'_> {

@@ -1,12 +1,13 @@
 //! Probes and hooks: commands, requests and connections that tell how a container is (upstream: `pkg/kubelet/prober`).
 
 use crate::{
+    about,
     machine::Machine,
-    recorder::{About, Kind as EventKind, Recorder},
     registry::Registry,
     view::{Container, Handler, HttpGet, IntOrString, Pod, Probe},
 };
 use bytes::Bytes;
+use client::{Recorder, Severity};
 use component::{Clock, Tasks, pki};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
@@ -379,10 +380,10 @@ impl Worker {
             if !held {
                 let result = self.prober.run(&self.subject, &probe.handler, limit).await;
                 if let Err(why) = &result {
-                    let about = About::container(&self.subject.pod, &self.subject.container);
+                    let about = about::container(&self.subject.pod, &self.subject.container);
                     let message = format!("{} probe failed: {why}", self.kind.name());
                     self.recorder
-                        .event(about, EventKind::Warning, "Unhealthy", message);
+                        .record(about, Severity::Warning, "Unhealthy", message);
                 }
                 streak = if last == Some(result.is_ok()) {
                     streak + 1

@@ -8,5 +8,4 @@ pub(crate) const SERVICES: Gvr = Gvr::new("", "v1", "services");
 pub(crate) const CONFIG_MAPS: Gvr = Gvr::new("", "v1", "configmaps");
 pub(crate) const SECRETS: Gvr = Gvr::new("", "v1", "secrets");
 pub(crate) const SERVICE_ACCOUNTS: Gvr = Gvr::new("", "v1", "serviceaccounts");
-pub(crate) const EVENTS: Gvr = Gvr::new("", "v1", "events");
 pub(crate) const LEASES: Gvr = Gvr::new("coordination.k8s.io", "v1", "leases");

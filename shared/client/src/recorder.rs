@@ -87,6 +87,7 @@ impl Recorder {
     /// Records one.
     pub fn record(&self, about: About, severity: Severity, reason: &str, message: impl Into<String>) {
         let note = Note { about, severity, reason: reason.to_owned(), message: message.into() };
+        tracing::debug!(reason, message = note.message, "event");
         if self.0.try_send(note).is_err() {
             tracing::debug!(reason, "event dropped");
         }
@@ -114,7 +115,11 @@ impl Writer {
                 written.clear();
             }
             let outcome = match written.get(&note).cloned() {
-                Some(last) => self.again(&last).await,
+                Some(last) => match self.again(&last).await {
+                    // Events expire and are deleted.
+                    Err(status) if status.is_not_found() => self.first(&note).await,
+                    other => other,
+                },
                 None => self.first(&note).await,
             };
             match outcome {

@@ -2,11 +2,12 @@
 
 use super::{Next, Worker};
 use crate::{
+    about,
     actions::{Action, Observed},
     pod::{Objects, references, sandbox_config},
-    recorder::{About, Kind},
     view::Pod,
 };
+use client::Severity;
 use jiff::{SignedDuration, Timestamp};
 use runtime::SandboxId;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ impl Worker {
             Err(why) => {
                 self.shared
                     .recorder
-                    .event(About::pod(pod), Kind::Warning, "FailedMount", why);
+                    .record(about::pod(pod), Severity::Warning, "FailedMount", why);
                 return Err(self.after(1));
             }
         };
@@ -112,7 +113,7 @@ impl Worker {
                 );
                 self.shared
                     .recorder
-                    .event(About::pod(pod), Kind::Warning, "FailedMount", message);
+                    .record(about::pod(pod), Severity::Warning, "FailedMount", message);
                 Err(self.back_off(
                     "volumes/",
                     SignedDuration::from_millis(500),
@@ -185,7 +186,7 @@ impl Worker {
             let message = "Pod sandbox changed, it will be killed and re-created.";
             self.shared
                 .recorder
-                .event(About::pod(pod), Kind::Normal, "SandboxChanged", message);
+                .record(about::pod(pod), Severity::Normal, "SandboxChanged", message);
         }
         match self.shared.runtime.run_sandbox(sandbox).await {
             Ok(SandboxId(id)) => {
@@ -195,9 +196,12 @@ impl Worker {
             }
             Err(error) => {
                 let message = format!("Failed to create pod sandbox: {error}");
-                self.shared
-                    .recorder
-                    .event(About::pod(pod), Kind::Warning, "FailedCreatePodSandBox", message);
+                self.shared.recorder.record(
+                    about::pod(pod),
+                    Severity::Warning,
+                    "FailedCreatePodSandBox",
+                    message,
+                );
                 Err(self.back_off(
                     "sandbox/",
                     SignedDuration::from_secs(1),

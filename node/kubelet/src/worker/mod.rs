@@ -5,13 +5,13 @@ mod start;
 mod stop;
 
 use crate::{
+    about,
     actions::{Action, Backoff, Failure, Memory, Observed, go_duration, pod_actions},
     config::Config,
     images::Images,
     machine::{Facts, Machine},
     pod::{self, PodFacts, StatusInput, pod_status, references},
     probes::{Prober, Probes, Subject},
-    recorder::{About, Kind, Recorder},
     registry::{Input, Registry},
     sources::Sources,
     status_writer::{Of, StatusWriter},
@@ -19,7 +19,7 @@ use crate::{
     volumes::{Tokens, Volumes},
 };
 use api::Key;
-use client::{Cache, Client};
+use client::{Cache, Client, Recorder, Severity};
 use component::{Env, Tasks};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{ContainerId, ContainerState, Runtime};
@@ -301,7 +301,7 @@ impl Worker {
             });
             self.shared
                 .recorder
-                .event(About::pod(pod), Kind::Normal, "DeadlineExceeded", message);
+                .record(about::pod(pod), Severity::Normal, "DeadlineExceeded", message);
         }
         None
     }
@@ -336,9 +336,12 @@ impl Worker {
                     "Back-off restarting failed container {container} in pod {}",
                     pod.full_name()
                 );
-                self.shared
-                    .recorder
-                    .event(About::container(pod, container), Kind::Warning, "BackOff", told);
+                self.shared.recorder.record(
+                    about::container(pod, container),
+                    Severity::Warning,
+                    "BackOff",
+                    told,
+                );
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use super::Worker;
 use crate::{
+    about,
     actions::Observed,
     pod::{ContainerSite, Objects, container_config, hosts_file},
-    recorder::{About, Kind},
     view::{Container, Pod, Service, Waiting},
 };
-use client::Cache;
+use client::{Cache, Severity};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{ContainerConfig, Image, SandboxId};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -62,7 +62,7 @@ impl Worker {
                 let error = format!("Error: {why}");
                 self.shared
                     .recorder
-                    .event(About::container(pod, name), Kind::Warning, "Failed", error);
+                    .record(about::container(pod, name), Severity::Warning, "Failed", error);
                 return Err(self.fail(
                     name,
                     "CreateContainerConfigError",
@@ -160,7 +160,7 @@ impl Worker {
         config: ContainerConfig,
     ) -> Result<(), Timestamp> {
         let (name, attempt) = (config.name.clone(), config.attempt);
-        let about = About::container(pod, &name);
+        let about = about::container(pod, &name);
         let recorder = self.shared.recorder.clone();
         let created = self
             .shared
@@ -170,7 +170,7 @@ impl Worker {
         let id = match created {
             Ok(id) => id,
             Err(error) => {
-                recorder.event(about, Kind::Warning, "Failed", format!("Error: {error}"));
+                recorder.record(about, Severity::Warning, "Failed", format!("Error: {error}"));
                 return Err(self.fail(
                     &name,
                     "CreateContainerError",
@@ -179,13 +179,13 @@ impl Worker {
                 ));
             }
         };
-        recorder.event(about.clone(), Kind::Normal, "Created", "Container created");
+        recorder.record(about.clone(), Severity::Normal, "Created", "Container created");
         if attempt > 0 {
             let now = self.shared.env.clock.wall();
             self.memory.backoff.entry(name.clone()).or_default().next(now);
         }
         if let Err(error) = self.shared.runtime.start_container(id.clone()).await {
-            recorder.event(about, Kind::Warning, "Failed", format!("Error: {error}"));
+            recorder.record(about, Severity::Warning, "Failed", format!("Error: {error}"));
             let until = self.fail(
                 &name,
                 "RunContainerError",
@@ -199,7 +199,7 @@ impl Worker {
             }
             return Err(until);
         }
-        recorder.event(about, Kind::Normal, "Started", "Container started");
+        recorder.record(about, Severity::Normal, "Started", "Container started");
         self.waiting.remove(&name);
         self.retries.remove(&name);
         self.post_start(pod, &name, id, &sandbox);

@@ -2,15 +2,15 @@
 
 use super::{Next, Worker};
 use crate::{
+    about,
     actions::Observed,
     pod::log_directory,
     probes::{Prober, Subject},
-    recorder::{About, Kind},
     resources::PODS,
     view::{Handler, Pod},
 };
 use api::Key;
-use client::DeleteOptions;
+use client::{DeleteOptions, Severity};
 use runtime::{ContainerId, SandboxId};
 use std::{
     path::Path,
@@ -53,7 +53,7 @@ impl Worker {
             };
             shared
                 .recorder
-                .event(About::container(pod, &name), Kind::Normal, "Killing", message);
+                .record(about::container(pod, &name), Severity::Normal, "Killing", message);
         }
         let hook = pod
             .container(&name)
@@ -77,10 +77,10 @@ impl Worker {
             if let Some(hook) = hook {
                 let began = shared.env.clock.now();
                 if let Err(why) = prober.run(&subject, &hook, left).await {
-                    let about = About::container(&subject.pod, &subject.container);
-                    shared.recorder.event(
+                    let about = about::container(&subject.pod, &subject.container);
+                    shared.recorder.record(
                         about,
-                        Kind::Warning,
+                        Severity::Warning,
                         "FailedPreStopHook",
                         format!("PreStopHook failed: {why}"),
                     );
@@ -116,16 +116,16 @@ impl Worker {
             let Err(why) = prober.run(&subject, &hook, limit).await else {
                 return;
             };
-            let about = About::container(&subject.pod, &subject.container);
-            shared.recorder.event(
+            let about = about::container(&subject.pod, &subject.container);
+            shared.recorder.record(
                 about.clone(),
-                Kind::Warning,
+                Severity::Warning,
                 "FailedPostStartHook",
                 format!("PostStartHook failed: {why}"),
             );
             shared
                 .recorder
-                .event(about, Kind::Normal, "Killing", "FailedPostStartHook");
+                .record(about, Severity::Normal, "Killing", "FailedPostStartHook");
             let grace = Duration::from_secs(u64::try_from(subject.pod.grace()).unwrap_or(30));
             if let Err(error) = shared.runtime.stop_container(id, grace).await {
                 tracing::warn!(%error, "container not stopped after its failed postStart hook");
