@@ -68,6 +68,11 @@ pub fn json(status: u16, text: Vec<u8>, form: Form) -> Response<Body> {
             (yaml, "application/yaml")
         }
     };
+    packed(status, text, kind, form)
+}
+
+/// Bytes that are `kind`, compressed if they are many and the client can take it.
+pub fn packed(status: u16, text: Vec<u8>, kind: &'static str, form: Form) -> Response<Body> {
     let mut response = Response::new(full(Bytes::new()));
     *response.status_mut() = code(status);
     let headers = response.headers_mut();

@@ -12,7 +12,7 @@ pub const VERSION: &str = concat!("v1.37.0+ferrokube.", env!("CARGO_PKG_VERSION"
 
 /// A document and the hash that clients keep it by.
 pub struct Document {
-    /// JSON.
+    /// JSON, or protobuf.
     pub text: Vec<u8>,
     /// Its hash.
     pub hash: String,
@@ -34,6 +34,7 @@ pub struct Documents {
     v3: OnceLock<Vec<(String, Document)>>,
     index: OnceLock<Document>,
     v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
 }
 
 impl Documents {
@@ -46,6 +47,7 @@ impl Documents {
             v3: OnceLock::new(),
             index: OnceLock::new(),
             v2: OnceLock::new(),
+            v2_protobuf: OnceLock::new(),
         }
     }
 
@@ -91,20 +93,30 @@ impl Documents {
 
     /// `/openapi/v2`.
     pub fn openapi_v2(&self) -> &Document {
-        self.v2.get_or_init(|| {
-            let infos: Vec<Vec<ResourceInfo<'_>>> = self.served.iter().map(infos).collect();
-            let groups: Vec<GroupVersion<'_>> = self
-                .served
-                .iter()
-                .zip(&infos)
-                .map(|(s, resources)| GroupVersion {
-                    group: s.group,
-                    version: s.version,
-                    resources,
-                })
-                .collect();
-            Document::new(schema::openapi_v2(RELEASE, &groups))
-        })
+        self.v2
+            .get_or_init(|| self.of_all(|groups| schema::openapi_v2(RELEASE, groups)))
+    }
+
+    /// `/openapi/v2` in the form that kubectl asks for.
+    pub fn openapi_v2_protobuf(&self) -> &Document {
+        self.v2_protobuf
+            .get_or_init(|| self.of_all(|groups| schema::openapi_v2_protobuf(RELEASE, groups)))
+    }
+
+    fn of_all(&self, write: impl Fn(&[GroupVersion<'_>]) -> Vec<u8>) -> Document {
+        let infos: Vec<Vec<ResourceInfo<'_>>> = self.served.iter().map(infos).collect();
+        let group = |(served, resources): (&Served, _)| GroupVersion {
+            group: served.group,
+            version: served.version,
+            resources,
+        };
+        let groups: Vec<GroupVersion<'_>> = self
+            .served
+            .iter()
+            .zip(infos.iter().map(Vec::as_slice))
+            .map(group)
+            .collect();
+        Document::new(write(&groups))
     }
 }
 

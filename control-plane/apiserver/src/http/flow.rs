@@ -190,7 +190,7 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
             }
             None => Ok(answer::no_such_path()),
         },
-        ["openapi", "v2"] => Ok(tagged(documents.openapi_v2(), parts, form, false)),
+        ["openapi", "v2"] => Ok(openapi_v2(documents, parts, form)),
         ["openapi", "v3"] => Ok(tagged(documents.openapi_index(), parts, form, false)),
         ["openapi", "v3", rest @ ..] => match documents.openapi_v3(&rest.join("/")) {
             Some(document) => Ok(tagged(document, parts, form, false)),
@@ -241,8 +241,38 @@ fn paths(server: &Server) -> Vec<u8> {
     serde_json::to_vec(&Paths { paths }).unwrap_or_default()
 }
 
+/// `/openapi/v2`, as JSON or protobuf.
+fn openapi_v2(documents: &documents::Documents, parts: &Parts, form: Form) -> Response<Body> {
+    let mut response = if negotiate::openapi_v2_protobuf(&parts.headers) {
+        unless_known(documents.openapi_v2_protobuf(), parts, |text| {
+            answer::packed(200, text, negotiate::OPENAPI_V2_PROTOBUF, form)
+        })
+    } else {
+        tagged(documents.openapi_v2(), parts, form, false)
+    };
+    let vary = HeaderValue::from_static("Accept");
+    response.headers_mut().append(header::VARY, vary);
+    response
+}
+
 /// A document that clients keep by its hash.
 fn tagged(document: &documents::Document, parts: &Parts, form: Form, discovery: bool) -> Response<Body> {
+    let mut response = unless_known(document, parts, |text| answer::json(200, text, form));
+    if discovery {
+        let headers = response.headers_mut();
+        let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
+    response
+}
+
+/// `document` as `answer` has it, or only its hash if the client names that.
+fn unless_known(
+    document: &documents::Document,
+    parts: &Parts,
+    answer: impl FnOnce(Vec<u8>) -> Response<Body>,
+) -> Response<Body> {
     let tag = format!("\"{}\"", document.hash);
     let known = parts
         .headers
@@ -253,16 +283,10 @@ fn tagged(document: &documents::Document, parts: &Parts, form: Form, discovery: 
         *response.status_mut() = http::StatusCode::NOT_MODIFIED;
         response
     } else {
-        answer::json(200, document.text.clone(), form)
+        answer(document.text.clone())
     };
-    let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    if discovery {
-        let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }

@@ -61,6 +61,24 @@ pub fn form(headers: &HeaderMap, query: &super::query::Query) -> Result<Form, St
     Ok(form)
 }
 
+/// What the v2 document is as protobuf.
+pub const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// The name that clients still ask for it by, which is no media type by the RFC.
+const OPENAPI_V2_PROTOBUF_OLD: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// Whether the v2 document is wished as protobuf rather than as text.
+pub fn openapi_v2_protobuf(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let wished = accept.unwrap_or_default().split(',').find_map(|clause| {
+        let kind = clause.split(';').next().unwrap_or_default().trim();
+        if [OPENAPI_V2_PROTOBUF, OPENAPI_V2_PROTOBUF_OLD].contains(&kind) {
+            return Some(true);
+        }
+        accepted(clause, Include::Metadata).map(|_| false)
+    });
+    wished.unwrap_or_default()
+}
+
 fn choose(accept: &str, include: Include) -> Result<Form, Status> {
     if accept.trim().is_empty() {
         return Ok(Form::default());
@@ -122,5 +140,25 @@ mod tests {
             "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
         assert!(!choose(old, Include::None).unwrap().aggregated);
         assert_eq!(choose("text/html", Include::None).unwrap_err().code, 406);
+    }
+
+    #[test]
+    fn the_v2_document_is_protobuf_for_those_who_ask() {
+        let wished = |accept: &'static str| {
+            openapi_v2_protobuf(&HeaderMap::from_iter([(
+                header::ACCEPT,
+                header::HeaderValue::from_static(accept),
+            )]))
+        };
+        assert!(wished(OPENAPI_V2_PROTOBUF));
+        assert!(wished(OPENAPI_V2_PROTOBUF_OLD));
+        assert!(wished(
+            "application/com.github.proto-openapi.spec.v2@v1.0+protobuf;q=1, application/json"
+        ));
+        assert!(!wished(
+            "application/json, application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+        ));
+        assert!(!wished("*/*"));
+        assert!(!openapi_v2_protobuf(&HeaderMap::new()));
     }
 }

@@ -93,6 +93,24 @@ async fn lines(body: &mut Incoming, count: usize) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+async fn openapi_v2(http: &mut Http) {
+    let json = http.get("/openapi/v2").await;
+    assert!(json.text.contains(r#""swagger":"2.0""#), "{}", json.text);
+    assert_eq!(json.headers["content-type"], "application/json");
+    let accept = (
+        "accept",
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    );
+    let protobuf = http.ask("GET", "/openapi/v2", &[accept], "").await;
+    assert!(protobuf.text.starts_with("\n\u{3}2.0\u{12}"), "{}", protobuf.text);
+    let kind = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    assert_eq!(protobuf.headers["content-type"], kind);
+    let tag = protobuf.headers["etag"].to_str().unwrap();
+    assert_ne!(tag, json.headers["etag"]);
+    let again = [accept, ("if-none-match", tag)];
+    assert_eq!(http.ask("GET", "/openapi/v2", &again, "").await.code, 304);
+}
+
 #[tokio::test(start_paused = true)]
 async fn objects_over_http() {
     let (server, _env) = fixture::server().await;
@@ -302,6 +320,7 @@ async fn discovery_and_documents() {
         index.text
     );
     assert_eq!(http.get("/openapi/v3/apis/test.io/v1").await.code, 200);
+    openapi_v2(&mut http).await;
     let version = http.get("/version").await;
     assert!(version.text.contains(r#""gitVersion":"v1.37.0+ferrokube.0.1.0""#));
     assert_eq!(http.get("/healthz").await.text, "ok");

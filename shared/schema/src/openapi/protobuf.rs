@@ -15,16 +15,20 @@ pub(super) fn write(value: &Value) -> Vec<u8> {
 
 fn message(message: &Message, members: &Map<String, Value>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for (name, value) in members {
-        if let Some((_, number, shape)) = message.fields.iter().find(|(field, ..)| field == name) {
+    for (name, number, shape) in message.fields {
+        if let Some(value) = members.get(*name) {
             put(&mut bytes, *number, shape, value);
-        } else if let Some((number, shape)) = message.others(name) {
+        }
+    }
+    let is_field = |name: &String| message.fields.iter().any(|(field, ..)| field == name);
+    for (name, value) in members.iter().filter(|(name, _)| !is_field(name)) {
+        let others = message.others(name);
+        debug_assert!(others.is_some(), "the messages have no place for {name}: {value}");
+        if let Some((number, shape)) = others {
             let mut named = Vec::new();
             put_bytes(&mut named, 1, name.as_bytes());
             put(&mut named, 2, shape, value);
             put_bytes(&mut bytes, number, &named);
-        } else {
-            debug_assert!(false, "the messages have no place for {name}: {value}");
         }
     }
     bytes
