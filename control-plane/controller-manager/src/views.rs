@@ -1,6 +1,6 @@
 //! Views: what the controllers read of objects.
 
-use api::{Gvr, MatchSelector, Object, Owner};
+use api::{Gvr, MatchSelector, Object, Owner, Toleration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -151,16 +151,6 @@ pub(crate) struct ContainerPort {
     pub name: String,
     pub container_port: u16,
     pub protocol: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Toleration {
-    pub key: String,
-    pub operator: String,
-    pub value: String,
-    pub effect: String,
-    pub toleration_seconds: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

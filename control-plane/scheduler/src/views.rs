@@ -1,6 +1,6 @@
 //! Views: what the scheduler reads of pods and nodes.
 
-use api::{Gvr, MatchExpression, MatchSelector, Object, Quantity};
+use api::{Gvr, MatchExpression, MatchSelector, Object, Quantity, Taint, Toleration};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -72,15 +72,6 @@ pub(crate) struct Port {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Toleration {
-    pub key: String,
-    pub operator: String,
-    pub value: String,
-    pub effect: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
 pub(crate) struct Affinity {
     pub node_affinity: Option<NodeAffinity>,
 }
@@ -134,14 +125,6 @@ pub(crate) struct NodeView {
 pub(crate) struct NodeSpec {
     pub taints: Vec<Taint>,
     pub unschedulable: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub(crate) struct Taint {
-    pub key: String,
-    pub value: String,
-    pub effect: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

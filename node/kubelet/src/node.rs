@@ -8,7 +8,7 @@ use crate::{
     resources::{LEASES, NODES},
     view::{Condition, Node},
 };
-use api::{Key, Object, Quantity, Status};
+use api::{Key, Object, Quantity, Status, Taint};
 use client::{About, Cache, Change, Client, Patch, Recorder, Selector, Severity};
 use component::Env;
 use runtime::Runtime;
@@ -49,12 +49,6 @@ struct Metadata<'a> {
 #[derive(Serialize)]
 struct Spec {
     taints: Vec<Taint>,
-}
-
-#[derive(Serialize)]
-struct Taint {
-    key: &'static str,
-    effect: &'static str,
 }
 
 #[derive(Serialize)]
@@ -361,8 +355,9 @@ impl NodeKeeper {
             // The node life-cycle controller takes it away once the node says that it is ready.
             spec: Spec {
                 taints: vec![Taint {
-                    key: "node.kubernetes.io/not-ready",
-                    effect: "NoSchedule",
+                    key: "node.kubernetes.io/not-ready".to_owned(),
+                    effect: "NoSchedule".to_owned(),
+                    ..Taint::default()
                 }],
             },
             status: self.status(conditions),

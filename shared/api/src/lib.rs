@@ -9,6 +9,7 @@ mod quantity;
 pub mod scan;
 mod selector;
 mod status;
+mod taint;
 
 pub use k8s_openapi;
 pub use names::{Gvk, Gvr, Key, valid_dns_label, valid_dns_subdomain};
@@ -16,3 +17,4 @@ pub use object::{Header, Object, ObjectError, Owner, Span};
 pub use quantity::{Quantity, QuantityError};
 pub use selector::{FieldSelector, LabelSelector, MatchExpression, MatchSelector, Requirement, SelectorError};
 pub use status::{Cause, Details, Status};
+pub use taint::{Taint, Toleration};

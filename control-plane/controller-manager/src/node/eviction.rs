@@ -1,9 +1,9 @@
 //! Evicts pods that do not tolerate a NoExecute taint of their node, or no longer.
 
-use super::{Node, Taint};
-use crate::views::{Condition, NODES, PODS, Pod, Seen, Toleration, seconds, see};
+use super::Node;
+use crate::views::{Condition, NODES, PODS, Pod, Seen, seconds, see};
 use api::{
-    Gvr, Key,
+    Gvr, Key, Taint,
     decision::{Reason, Verdict},
 };
 use client::{Caches, Change, Patch};
@@ -60,7 +60,7 @@ impl Controller for TaintEvictionController {
         // The pod may stay as long as the least patient of the tolerations it needs.
         let mut deadline: Option<Timestamp> = None;
         for taint in &observed.taints {
-            let tolerations = pod.view.spec.tolerations.iter().filter(|t| tolerates(t, taint));
+            let tolerations = pod.view.spec.tolerations.iter().filter(|t| t.tolerates(taint));
             let mut patience: Option<Option<i64>> = None;
             for toleration in tolerations {
                 patience = Some(match (patience, toleration.toleration_seconds) {
@@ -92,13 +92,6 @@ impl Controller for TaintEvictionController {
         }
         plan
     }
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    (toleration.effect.is_empty() || toleration.effect == taint.effect)
-        && (toleration.key.is_empty() || toleration.key == taint.key)
-        && (toleration.operator == "Exists"
-            || (!toleration.key.is_empty() && toleration.value == taint.value))
 }
 
 fn node_keys(change: &Change, caches: &Caches) -> Vec<Key> {

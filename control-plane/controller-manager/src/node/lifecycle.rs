@@ -1,9 +1,9 @@
 //! Health of nodes: a node whose kubelet no longer renews its lease is Unknown; what is not Ready is tainted.
 
-use super::{NOT_READY, Node, Taint, UNREACHABLE};
+use super::{NOT_READY, Node, UNREACHABLE};
 use crate::views::{Condition, LEASES, NODES, PODS, Pod, Seen, seconds, see};
 use api::{
-    Gvr, Key, Object,
+    Gvr, Key, Object, Taint,
     decision::{Reason, Verdict},
 };
 use client::{Caches, Change, Patch};

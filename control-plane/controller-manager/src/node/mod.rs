@@ -10,8 +10,8 @@ pub use ipam::NodeIpamController;
 pub use lifecycle::NodeLifecycleController;
 
 use crate::views::Condition;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use api::Taint;
+use serde::Deserialize;
 
 pub(super) const NOT_READY: &str = "node.kubernetes.io/not-ready";
 pub(super) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -36,15 +36,4 @@ pub(super) struct NodeSpec {
 #[serde(default)]
 pub(super) struct NodeStatus {
     pub conditions: Vec<Condition>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Taint {
-    pub key: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub value: String,
-    pub effect: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time_added: Option<Timestamp>,
 }

@@ -3,16 +3,9 @@
 use super::Rejection;
 use crate::{
     snapshot::{Node, Snapshot},
-    views::{Pod, Taint, Toleration},
+    views::Pod,
 };
 use api::decision::Reason;
-
-pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    (toleration.effect.is_empty() || toleration.effect == taint.effect)
-        && (toleration.key.is_empty() || toleration.key == taint.key)
-        && (toleration.operator == "Exists"
-            || (!toleration.key.is_empty() && toleration.value == taint.value))
-}
 
 pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejection>) {
     let mut hard = node
@@ -21,7 +14,7 @@ pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejecti
         .taints
         .iter()
         .filter(|t| t.effect != "PreferNoSchedule");
-    let taint = hard.find(|taint| !pod.spec.tolerations.iter().any(|t| tolerates(t, taint)));
+    let taint = hard.find(|taint| !pod.spec.tolerations.iter().any(|t| t.tolerates(taint)));
     if let Some(taint) = taint {
         out.push(Rejection::new(
             format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value),
@@ -40,7 +33,7 @@ pub(super) fn score(pod: &Pod, node: &Node, _: &Snapshot) -> i64 {
         .iter()
         .filter(|t| t.effect == "PreferNoSchedule");
     let against = soft
-        .filter(|taint| !pod.spec.tolerations.iter().any(|t| tolerates(t, taint)))
+        .filter(|taint| !pod.spec.tolerations.iter().any(|t| t.tolerates(taint)))
         .count();
     100 / (1 + i64::try_from(against).unwrap_or(i64::MAX - 1))
 }

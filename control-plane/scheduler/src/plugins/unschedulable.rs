@@ -1,11 +1,11 @@
 //! NodeUnschedulable: cordoned nodes.
 
-use super::{Rejection, taints::tolerates};
+use super::Rejection;
 use crate::{
     snapshot::{Node, Snapshot},
-    views::{Pod, Taint},
+    views::Pod,
 };
-use api::decision::Reason;
+use api::{Taint, decision::Reason};
 
 pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejection>) {
     if !node.view.spec.unschedulable {
@@ -13,10 +13,10 @@ pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejecti
     }
     let taint = Taint {
         key: "node.kubernetes.io/unschedulable".to_owned(),
-        value: String::new(),
         effect: "NoSchedule".to_owned(),
+        ..Taint::default()
     };
-    if !pod.spec.tolerations.iter().any(|t| tolerates(t, &taint)) {
+    if !pod.spec.tolerations.iter().any(|t| t.tolerates(&taint)) {
         out.push(Rejection::new(
             "node(s) were unschedulable",
             Reason::new("NodeUnschedulable"),
