@@ -244,6 +244,10 @@ fn paths(server: &Server) -> Vec<u8> {
 /// `/openapi/v2`, as JSON or protobuf.
 fn openapi_v2(documents: &documents::Documents, parts: &Parts, form: Form) -> Response<Body> {
     let mut response = if negotiate::openapi_v2_protobuf(&parts.headers) {
+        let form = Form {
+            gzip: negotiate::gzip(&parts.headers),
+            ..form
+        };
         unless_known(documents.openapi_v2_protobuf(), parts, |text| {
             answer::packed(200, text, negotiate::OPENAPI_V2_PROTOBUF, form)
         })

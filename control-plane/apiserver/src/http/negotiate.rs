@@ -55,10 +55,19 @@ pub fn form(headers: &HeaderMap, query: &super::query::Query) -> Result<Form, St
     } else {
         query.flag("pretty")
     };
-    form.gzip = text(header::ACCEPT_ENCODING)
-        .split(',')
-        .any(|e| e.trim().split(';').next() == Some("gzip"));
+    form.gzip = gzip(headers);
     Ok(form)
+}
+
+/// Whether the client can take compressed answers.
+pub fn gzip(headers: &HeaderMap) -> bool {
+    let encodings = headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok());
+    encodings
+        .unwrap_or_default()
+        .split(',')
+        .any(|e| e.trim().split(';').next() == Some("gzip"))
 }
 
 /// What the v2 document is as protobuf.
