@@ -12,7 +12,9 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use component::Env;
 use std::{
-    io::{BufRead, BufReader},
+    fs::File,
+    io::{BufRead, BufReader, Seek, SeekFrom},
+    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -31,7 +33,7 @@ pub fn run(args: UpArgs) -> Result<()> {
         bail!("a node needs root: namespaces, mounts and cgroups are made; try sudo");
     }
     if args.detach {
-        return detach();
+        return detach(&args.data_dir);
     }
     logging();
     let settings = Settings::from_args(&args)?;
@@ -127,14 +129,20 @@ async fn bring_up(
     Arc::try_unwrap(plane).map_err(|_| anyhow::anyhow!("the control plane is still held"))
 }
 
-/// Starts this program again in the background and waits until it is ready.
-fn detach() -> Result<()> {
-    use std::os::unix::process::CommandExt;
+/// Starts this program again in the background and waits until it is ready. What it says later is in the data directory.
+fn detach(data_dir: &Path) -> Result<()> {
+    use std::os::unix::{fs::OpenOptionsExt, process::CommandExt};
+    drop(Place::open(data_dir)?);
+    let path = data_dir.join("ferrokube.log");
+    let log = File::options().create(true).append(true).mode(0o600).open(&path);
+    let log = log.with_context(|| format!("cannot write {}", path.display()))?;
+    let before = log.metadata()?.len();
     let args = std::env::args_os().skip(1).filter(|a| a != "-d" && a != "--detach");
     let mut child = Command::new(std::env::current_exe()?)
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(log)
         .process_group(0)
         .spawn()
         .context("cannot start in the background")?;
@@ -148,5 +156,10 @@ fn detach() -> Result<()> {
             return Ok(());
         }
     }
-    bail!("the cluster did not start: {}", child.wait()?)
+    let status = child.wait()?;
+    let mut log = File::open(&path)?;
+    log.seek(SeekFrom::Start(before))?;
+    let said = std::io::read_to_string(log)?;
+    let why = said.lines().rev().find_map(|line| line.strip_prefix("ferrokube: "));
+    bail!("{}", why.map_or_else(|| format!("it ended with {status}; see {}", path.display()), str::to_owned))
 }
