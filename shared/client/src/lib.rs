@@ -1,4 +1,5 @@
-//! Reads, writes and watches of API objects over a transport, in memory or over TLS; reflectors and views.
+//! Reads, writes and watches of API objects over a transport, in memory or over TLS; reflectors and views; Events, leader
+//! election, kubeconfig files, and the way to nodes and pods.
 //!
 //! A box never knows which transport it has. It never decodes more of an object than a *view*: a small struct with
 //! the fields that it needs.
