@@ -1,5 +1,5 @@
-//! A machine for one cluster: network, mount and process namespaces of its own, on a small network with a registry on it,
-//! and no way out. All of it hangs on two processes and goes with them, also when the tests are killed.
+//! A machine for one cluster: network, mount and process namespaces of its own, on a small network with a registry and a
+//! name server on it, and no way out. All of it hangs on two processes and goes with them, also when the tests are killed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::registry::Registry;
+use crate::resolver::Resolver;
 use crate::{artifacts, kernel, process, wait};
 
 /// The address of the machine, which a node takes for its own.
@@ -48,6 +49,7 @@ pub struct Lab {
     lan_holder: Child,
     init: u32,
     registry: Option<Registry>,
+    resolver: Option<Resolver>,
     cgroups_before: BTreeSet<PathBuf>,
     mounts_before: BTreeSet<String>,
 }
@@ -84,6 +86,7 @@ impl Lab {
             lan_holder,
             init: 0,
             registry: None,
+            resolver: None,
             cgroups_before,
             mounts_before: BTreeSet::new(),
         };
@@ -129,6 +132,7 @@ impl Lab {
             &self.folder.join("registry"),
             &enter,
         )?);
+        self.resolver = Some(Resolver::start(LAN, lan)?);
         fs::write(self.registries(), self.registries_text())?;
         self.mounts_before = kernel::mounts(self.init);
         Ok(())
@@ -225,6 +229,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.registry = None;
+        self.resolver = None;
         let members = kernel::peers_of(self.init);
         for holder in [&mut self.holder, &mut self.lan_holder] {
             let _ = holder.kill();

@@ -14,4 +14,5 @@ pub mod kernel;
 pub mod lab;
 pub mod process;
 pub mod registry;
+pub mod resolver;
 pub mod wait;

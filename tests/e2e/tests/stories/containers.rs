@@ -20,6 +20,7 @@ pub const STORIES: &[Story] = stories![
     limits_bind,
     an_end_is_graceful,
     a_container_is_confined,
+    security_contexts_bind,
 ];
 
 /// A pod of one busybox container that runs a script.
@@ -309,4 +310,31 @@ fn a_container_is_confined(c: &mut Cluster) -> Result<()> {
     // The processes of the machine are not those of the container.
     has_not(&client(c, "ps")?, &["ferrokube up"])?;
     same(client(c, "cat /proc/1/cmdline | tr '\\0' ' '")?, "sleep 3600 ")
+}
+
+const GUARDED: &str = "    securityContext:
+      runAsUser: 1000
+      runAsGroup: 3000
+      readOnlyRootFilesystem: true
+      allowPrivilegeEscalation: false
+      capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}
+  securityContext: {fsGroup: 2000, supplementalGroups: [4000]}
+";
+
+fn security_contexts_bind(c: &mut Cluster) -> Result<()> {
+    c.apply(&(script_pod("guarded", "Never", "sleep 3600") + GUARDED))?;
+    c.kubectl("wait --for=condition=Ready pod/guarded --timeout=60s")?;
+    let inside = |script: &str| c.kubectl_words(&["exec", "guarded", "--", "sh", "-c", script], "");
+    same(inside("id -u; id -g")?, "1000\n3000\n")?;
+    let status = inside("cat /proc/1/status")?;
+    has(&status, &["CapBnd:\t0000000000000400", "NoNewPrivs:\t1", "Seccomp:\t2"])?;
+    let groups = status.lines().find(|line| line.starts_with("Groups:"));
+    has(groups.context("no groups")?, &["2000", "4000"])?;
+    has(&inside("touch /x 2>&1 || true")?, &["Read-only file system"])?;
+    let root = "    securityContext: {runAsNonRoot: true}\n";
+    c.apply(&(script_pod("root", "Never", "true") + root))?;
+    let waiting = ".status.containerStatuses[0].state.waiting.reason";
+    c.until_value("pod root", waiting, "CreateContainerConfigError")?;
+    let message = c.value("pod root", &waiting.replace("reason", "message"))?;
+    has(&message, &["container has runAsNonRoot and image will run as root"])
 }

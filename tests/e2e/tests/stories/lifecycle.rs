@@ -254,6 +254,7 @@ fn bad_settings_are_refused(c: &mut Cluster) -> Result<()> {
     let done = process::run(&mut unknown, "")?;
     ensure!(done.code != 0, "an unknown flag was accepted");
     has(&done.stderr, &["--no-such-flag"])?;
+    same(c.stop()?, 0)?;
     let broken = c.lab.folder().join("broken.yaml");
     fs::write(&broken, "mirrors: [")?;
     let data = c.lab.folder().join("third").display().to_string();
@@ -261,7 +262,8 @@ fn bad_settings_are_refused(c: &mut Cluster) -> Result<()> {
     has(
         &refused(c, &["up", "--data-dir", &data, "--registries", &broken])?,
         &["broken.yaml"],
-    )
+    )?;
+    c.up().map(drop)
 }
 
 fn files_are_private(c: &mut Cluster) -> Result<()> {

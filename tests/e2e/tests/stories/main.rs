@@ -2,12 +2,14 @@
 //! stories of a group share a cluster. What they print is what Rust's test programs print. They never look inside of the
 //! binary, and a story never needs that another one was told before it.
 
+mod api;
 mod bad_input;
 mod configuration;
 mod containers;
 mod deployments;
 mod expect;
 mod lifecycle;
+mod nodes;
 mod objects;
 mod parts;
 mod services;
@@ -41,20 +43,18 @@ const GROUPS: &[&[&[Story]]] = &[
         services::STORIES,
         containers::STORIES,
         configuration::STORIES,
+        nodes::STORIES,
     ],
-    &[objects::STORIES, bad_input::STORIES],
+    &[objects::STORIES, api::STORIES, bad_input::STORIES],
     &[lifecycle::STORIES],
     &[parts::STORIES],
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let filter = arguments
-        .iter()
-        .find(|argument| !argument.starts_with('-'))
-        .cloned()
-        .unwrap_or_default();
-    let wanted = |story: &&Story| story.name.contains(&filter);
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let wanted =
+        |story: &&Story| filters.is_empty() || filters.iter().any(|filter| story.name.contains(filter.as_str()));
     let groups: Vec<Vec<&Story>> = GROUPS
         .iter()
         .map(|group| group.iter().copied().flatten().filter(wanted).collect())

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::cluster::Cluster;
+use e2e::resolver::ELSEWHERE;
 use e2e::wait;
 
 use crate::deployments::roll_out;
-use crate::expect::{has, same};
+use crate::expect::{has, has_not, same};
 use crate::{Story, stories};
 
 pub const STORIES: &[Story] = stories![
     a_client_reaches_a_service_by_name,
     a_service_follows_its_pods,
     a_service_carries_udp,
+    other_names_are_asked_elsewhere,
     the_api_is_reached_from_a_pod,
 ];
 
@@ -171,6 +173,14 @@ fn a_service_carries_udp(c: &mut Cluster) -> Result<()> {
     c.kubectl("wait --for=condition=Ready pod/echo pod/client --timeout=60s")?;
     let ask = "exec bash -c 'exec 3<>/dev/udp/echo/90 && echo hi >&3 && timeout 2 head -c 15 <&3'";
     client_until(c, ask, "hello from echo").map(drop)
+}
+
+fn other_names_are_asked_elsewhere(c: &mut Cluster) -> Result<()> {
+    start_client(c)?;
+    let said = client_until(c, "nslookup elsewhere.example", &ELSEWHERE.to_string())?;
+    has(&said, &["10.96.0.10"])?;
+    let refused = client(c, "nslookup nosuch.default.svc.cluster.local 2>&1 || true")?;
+    has_not(&refused, &[&ELSEWHERE.to_string()])
 }
 
 fn the_api_is_reached_from_a_pod(c: &mut Cluster) -> Result<()> {
