@@ -14,7 +14,7 @@ mod fixture;
 mod handler;
 mod http;
 mod local;
-mod protobuf;
+mod publish;
 pub mod security;
 mod server;
 mod splice;
@@ -22,4 +22,5 @@ mod splice;
 mod stories;
 mod subresources;
 
+pub use publish::{OwnPort, OwnService};
 pub use server::{Config, Error, MakeSecurity, Reader, Records, Server};
