@@ -58,7 +58,8 @@ pub async fn start(settings: &Settings, env: &Env, store_env: &Env, dial: Arc<Me
     let plane = ControlPlane { server: server.clone(), store, authority: authority.clone(), records: records.clone() };
     let master = plane.client("system:apiserver", &["system:masters"]);
     apiserver::security::rbac::bootstrap::reconcile(&master).await.map_err(|e| anyhow!("RBAC bootstrap: {e}"))?;
-    crate::cluster::publish_dns(&master, settings).await.context("the Service of cluster DNS")?;
+    let dns = crate::cluster::dns_service(settings);
+    server.publish(&master, &dns).await.context("the Service of cluster DNS")?;
     let listening = server.clone();
     env.tasks.spawn_draining("kube-apiserver", async move { listening.serve(listener, tls).await });
     env.tasks.spawn("certificates", renew(serving, authority.clone(), env.clone()));
