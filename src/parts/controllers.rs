@@ -2,12 +2,13 @@
 
 use super::{
     flags::{CLIENT, DELEGATED, ELECTION, KUBE_CONTROLLER_MANAGER, PROCESS, SERVING},
-    health, leader,
+    leader,
     part::{Choice, Part},
     tls, way,
 };
 use anyhow::{Context, Result, bail};
 use api::decision::Ring;
+use client::Client;
 use component::{Env, flags::Settings};
 use controller_manager::Config;
 use std::sync::Arc;
@@ -55,11 +56,10 @@ async fn start(settings: Settings, env: Env) -> Result<()> {
     let endpoint = way::endpoint(&settings)?;
     let root_ca = tls::optional_file(&settings, "root-ca-file")?.unwrap_or_else(|| endpoint.ca.clone());
     let config = config(&settings, root_ca)?;
-    let client = way::client(endpoint, NAME, &env)?;
-    health::serve(NAME, &settings, &env).await?;
-    let inner = client.clone();
-    let work = move |env: &Env| drop(controller_manager::start(&inner, config, Ring::default(), env));
-    leader::lead(NAME, &settings, client, &env, work)
+    let work = move |client: &Client, env: &Env| {
+        drop(controller_manager::start(client, config, Ring::default(), env));
+    };
+    leader::run(NAME, &settings, endpoint, &env, work).await
 }
 
 fn config(settings: &Settings, root_ca: String) -> Result<Config> {

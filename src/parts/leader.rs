@@ -1,9 +1,9 @@
 //! Work for the one that holds the Lease.
 
-use super::part::Choice;
+use super::{health, part::Choice, way};
 use anyhow::{Result, bail};
 use api::Key;
-use client::{Client, Recorder, election};
+use client::{Client, Endpoint, Recorder, election};
 use component::{Env, State, flags::Settings};
 
 /// What kind of lock is taken.
@@ -12,9 +12,23 @@ pub const LOCK: Choice = Choice::new("leader-elect-resource-lock", &["leases"], 
 /// Upstream's factor of the retry period.
 const JITTER: f64 = 1.2;
 
+/// Serves the health of a part and, once it leads, does its `work` over a client of `endpoint`.
+pub async fn run(
+    name: &'static str,
+    settings: &Settings,
+    endpoint: Endpoint,
+    env: &Env,
+    work: impl FnOnce(&Client, &Env) + Send + 'static,
+) -> Result<()> {
+    let client = way::client(endpoint, name, env)?;
+    health::serve(name, settings, env).await?;
+    let inner = client.clone();
+    lead(name, settings, client, env, move |env| work(&inner, env))
+}
+
 /// Does `work` in a branch of `env`, once this process leads. A leader that lost its Lease fails, so that the process
 /// ends: nothing of its work may go on.
-pub fn lead(
+fn lead(
     name: &'static str,
     settings: &Settings,
     client: Client,

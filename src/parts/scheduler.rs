@@ -3,12 +3,13 @@
 use super::{
     config::ConfigKind,
     flags::{CLIENT, DELEGATED, ELECTION, KUBE_SCHEDULER, KUBE_SCHEDULER_FILE, PROCESS, SERVING},
-    health, leader,
+    leader,
     part::{Choice, Part},
     way,
 };
 use anyhow::Result;
 use api::decision::Ring;
+use client::Client;
 use component::{Env, flags::Settings};
 
 const NAME: &str = scheduler::NAME;
@@ -37,9 +38,9 @@ pub const PART: Part = Part {
 };
 
 async fn start(settings: Settings, env: Env) -> Result<()> {
-    let client = way::client(way::endpoint(&settings)?, NAME, &env)?;
-    health::serve(NAME, &settings, &env).await?;
-    let inner = client.clone();
-    let work = move |env: &Env| scheduler::start(&inner, scheduler::Config::default(), Ring::default(), env);
-    leader::lead(NAME, &settings, client, &env, work)
+    let endpoint = way::endpoint(&settings)?;
+    let work = |client: &Client, env: &Env| {
+        scheduler::start(client, scheduler::Config::default(), Ring::default(), env);
+    };
+    leader::run(NAME, &settings, endpoint, &env, work).await
 }
