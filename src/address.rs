@@ -18,7 +18,10 @@ pub fn node_ip() -> Result<Ipv4Addr> {
     }
     let interfaces = nix::ifaddrs::getifaddrs().context("cannot list the network interfaces")?;
     let addresses = interfaces.filter_map(|i| i.address.and_then(|a| a.as_sockaddr_in().map(|s| s.ip())));
-    match addresses.into_iter().find(|a| !a.is_loopback() && !a.is_link_local()) {
+    match addresses
+        .into_iter()
+        .find(|a| !a.is_loopback() && !a.is_link_local())
+    {
         Some(address) => Ok(address),
         None => bail!("this machine has no IPv4 address beside loopback; give one with --node-ip"),
     }

@@ -7,20 +7,29 @@ use apiserver::{OwnPort, OwnService};
 /// Every resource that can be listed, watched and deleted, and whether it is namespaced.
 pub fn collectable() -> Vec<(Gvr, bool)> {
     let has = |row: &resources::Row, verb: &str| row.verbs.is_empty() || row.verbs.contains(&verb);
-    let rows = resources::table().iter().filter(|row| ["list", "watch", "delete"].iter().all(|verb| has(row, verb)));
+    let rows = resources::table()
+        .iter()
+        .filter(|row| ["list", "watch", "delete"].iter().all(|verb| has(row, verb)));
     rows.map(|row| (row.gvr(), row.namespaced)).collect()
 }
 
 /// The resource of an owner reference's apiVersion and kind.
 pub fn resource_of(api_version: &str, kind: &str) -> Option<(Gvr, bool)> {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    let row = resources::table().iter().find(|row| row.group == group && row.kind == kind)?;
+    let row = resources::table()
+        .iter()
+        .find(|row| row.group == group && row.kind == kind)?;
     Some((row.gvr(), row.namespaced))
 }
 
 /// The Service `kube-dns`, which leads to the DNS server of this process.
 pub fn dns_service(settings: &Settings) -> OwnService {
-    let port = |(name, protocol)| OwnPort { name, protocol, port: 53, target_port: DNS_PORT };
+    let port = |(name, protocol)| OwnPort {
+        name,
+        protocol,
+        port: 53,
+        target_port: DNS_PORT,
+    };
     OwnService {
         key: Key::new("kube-system", "kube-dns"),
         labels: [
@@ -38,5 +47,11 @@ pub fn dns_service(settings: &Settings) -> OwnService {
 /// Whether a request that came to the kubelet over the network may be served.
 pub fn authorize_node_access(server: &apiserver::Server, access: &kubelet::Access) -> Result<(), Status> {
     let certificate = access.certificate.clone();
-    server.authorize_node(access.bearer.as_deref(), certificate, access.verb, access.subresource, &access.node)
+    server.authorize_node(
+        access.bearer.as_deref(),
+        certificate,
+        access.verb,
+        access.subresource,
+        &access.node,
+    )
 }

@@ -41,10 +41,18 @@ impl ControlPlane {
 }
 
 /// Starts all of it in the task tree of `env`; the store lives in a branch of `store_env`, which ends later.
-pub async fn start(settings: &Settings, env: &Env, store_env: &Env, dial: Arc<MemoryDial>) -> Result<ControlPlane> {
+pub async fn start(
+    settings: &Settings,
+    env: &Env,
+    store_env: &Env,
+    dial: Arc<MemoryDial>,
+) -> Result<ControlPlane> {
     let now = env.clock.wall();
     let pki = settings.data_dir.join("pki");
-    let (certificate, listener) = (pki.clone(), SocketAddr::new(settings.bind_address, settings.secure_port));
+    let (certificate, listener) = (
+        pki.clone(),
+        SocketAddr::new(settings.bind_address, settings.secure_port),
+    );
     let authority = Arc::new(Authority::open(&certificate, now)?);
     let listener = TcpListener::bind(listener)
         .await
@@ -55,14 +63,28 @@ pub async fn start(settings: &Settings, env: &Env, store_env: &Env, dial: Arc<Me
     let records = Ring::default();
     let server = start_server(settings, env, &authority, store.clone(), dial, records.clone()).await?;
     server.bootstrap().await?;
-    let plane = ControlPlane { server: server.clone(), store, authority: authority.clone(), records: records.clone() };
+    let plane = ControlPlane {
+        server: server.clone(),
+        store,
+        authority: authority.clone(),
+        records: records.clone(),
+    };
     let master = plane.client("system:apiserver", &["system:masters"]);
-    apiserver::security::rbac::bootstrap::reconcile(&master).await.map_err(|e| anyhow!("RBAC bootstrap: {e}"))?;
+    apiserver::security::rbac::bootstrap::reconcile(&master)
+        .await
+        .map_err(|e| anyhow!("RBAC bootstrap: {e}"))?;
     let dns = crate::cluster::dns_service(settings);
-    server.publish(&master, &dns).await.context("the Service of cluster DNS")?;
+    server
+        .publish(&master, &dns)
+        .await
+        .context("the Service of cluster DNS")?;
     let listening = server.clone();
-    env.tasks.spawn_draining("kube-apiserver", async move { listening.serve(listener, tls).await });
-    env.tasks.spawn("certificates", renew(serving, authority.clone(), env.clone()));
+    env.tasks.spawn_draining(
+        "kube-apiserver",
+        async move { listening.serve(listener, tls).await },
+    );
+    env.tasks
+        .spawn("certificates", renew(serving, authority.clone(), env.clone()));
     env.ready.set("kube-apiserver", State::Ready);
 
     let scheduler = plane.client("system:kube-scheduler", &[]);
@@ -80,8 +102,12 @@ pub async fn start(settings: &Settings, env: &Env, store_env: &Env, dial: Arc<Me
 }
 
 fn open_store(settings: &Settings, env: &Env) -> Result<Arc<etcd::Engine>> {
-    env.ready.set("store", State::Starting("reading the log".to_owned()));
-    let options = etcd::Options { durable_leases: settings.durable_leases, ..etcd::Options::default() };
+    env.ready
+        .set("store", State::Starting("reading the log".to_owned()));
+    let options = etcd::Options {
+        durable_leases: settings.durable_leases,
+        ..etcd::Options::default()
+    };
     let store = etcd::Engine::open(settings.data_dir.join("store"), options, env.clone())?;
     env.ready.set("store", State::Ready);
     Ok(store)
@@ -103,7 +129,9 @@ async fn start_server(
         random: env.random.clone(),
     };
     let public = format!("https://{}:{}", settings.node_ip, settings.secure_port);
-    let oidc = guards.documents(&public).map_err(|e| anyhow!("{}: {e}", authority.dir().display()))?;
+    let oidc = guards
+        .documents(&public)
+        .map_err(|e| anyhow!("{}: {e}", authority.dir().display()))?;
     let config = apiserver::Config {
         oidc: Some(oidc),
         rows: resources::table().to_vec(),
@@ -113,7 +141,9 @@ async fn start_server(
         kubelet_tls: None,
         service_cidr: settings.service_cidr.clone(),
         advertise: (settings.node_ip.into(), settings.secure_port),
-        records: Some(Arc::new(move || records.recent().iter().map(|r| (**r).clone()).collect())),
+        records: Some(Arc::new(move || {
+            records.recent().iter().map(|r| (**r).clone()).collect()
+        })),
     };
     Ok(Server::start(config, env.clone()).await?)
 }

@@ -4,7 +4,7 @@ use client::{Dial, Duplex, Peer};
 use futures::future::BoxFuture;
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 /// How much a stream in memory may hold.
@@ -16,28 +16,31 @@ pub type Accept = Arc<dyn Fn(tokio::io::DuplexStream) + Send + Sync>;
 /// Leads to the kubelet of this process, once it is there.
 #[derive(Default)]
 pub struct MemoryDial {
-    node: OnceLock<(String, Accept)>,
+    node: RwLock<Option<(String, Accept)>>,
 }
 
 impl MemoryDial {
     /// Says how streams to the node `name` are served.
     pub fn serve(&self, name: &str, accept: Accept) {
-        // Set once, when the node starts; a restarted node keeps its name and its way in.
-        let _ = self.node.set((name.to_owned(), accept));
+        *self.node.write().unwrap_or_else(PoisonError::into_inner) = Some((name.to_owned(), accept));
     }
 }
 
 impl Dial for MemoryDial {
     fn dial(&self, peer: &Peer) -> BoxFuture<'_, io::Result<Box<dyn Duplex>>> {
         let peer = peer.clone();
+        let node = self.node.read().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
-            match (&peer, self.node.get()) {
-                (Peer::Node(wanted), Some((name, accept))) if wanted == name => {
+            match (&peer, node) {
+                (Peer::Node(wanted), Some((name, accept))) if *wanted == name => {
                     let (ours, theirs) = tokio::io::duplex(BUFFER);
                     accept(theirs);
                     Ok(Box::new(ours) as Box<dyn Duplex>)
                 }
-                _ => Err(io::Error::new(io::ErrorKind::NotFound, format!("no way to {peer:?}"))),
+                _ => Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("no way to {peer:?}"),
+                )),
             }
         })
     }

@@ -34,7 +34,9 @@ fn main() -> ExitCode {
         Verb::Stop(args) => stop::run(&args),
         Verb::Rm(args) => remove::run(&args),
         Verb::Why(args) => why::run(&args),
-        Verb::Part(args) => args.split_first().map_or(Ok(()), |(name, args)| parts::run(name, args)),
+        Verb::Part(args) => args
+            .split_first()
+            .map_or(Ok(()), |(name, args)| parts::run(name, args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

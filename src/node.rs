@@ -1,6 +1,10 @@
 //! The node: container runtime, kubelet, service proxy, cluster DNS, joined to the control plane in memory.
 
-use crate::{control_plane::ControlPlane, dial::MemoryDial, settings::{DNS_PORT, Settings}};
+use crate::{
+    control_plane::ControlPlane,
+    dial::MemoryDial,
+    settings::{DNS_PORT, Settings},
+};
 use anyhow::{Result, anyhow};
 use component::{
     Env, State,
@@ -51,7 +55,9 @@ pub async fn start(settings: &Settings, plane: &ControlPlane, env: &Env, dial: &
     let (tasks, serving) = (env.tasks.clone(), kubelet.clone());
     let serve = move |stream| {
         let kubelet = serving.clone();
-        tasks.spawn("kubelet-stream", async move { kubelet.serve_stream(stream, Identity::Trusted).await });
+        tasks.spawn("kubelet-stream", async move {
+            kubelet.serve_stream(stream, Identity::Trusted).await
+        });
     };
     dial.serve(name, Arc::new(serve));
 
@@ -59,7 +65,11 @@ pub async fn start(settings: &Settings, plane: &ControlPlane, env: &Env, dial: &
     let (base, prefix) = settings.cluster_cidr;
     let config = proxy::Config {
         node: name.to_owned(),
-        cluster_cidrs: vec![format!("{base}/{prefix}").parse().map_err(|e| anyhow!("cluster CIDR: {e:?}"))?],
+        cluster_cidrs: vec![
+            format!("{base}/{prefix}")
+                .parse()
+                .map_err(|e| anyhow!("cluster CIDR: {e:?}"))?,
+        ],
         ..proxy::Config::default()
     };
     let (inner, ready) = (env.clone(), env.ready.clone());
@@ -69,7 +79,10 @@ pub async fn start(settings: &Settings, plane: &ControlPlane, env: &Env, dial: &
         }
     });
 
-    let dns = plane.client("system:serviceaccount:kube-system:kube-dns", &["system:serviceaccounts"]);
+    let dns = plane.client(
+        "system:serviceaccount:kube-system:kube-dns",
+        &["system:serviceaccounts"],
+    );
     let config = dns::Config {
         listen: vec![SocketAddr::new(settings.node_ip.into(), DNS_PORT)],
         domain: settings.domain.clone(),
@@ -92,7 +105,10 @@ fn kubelet_config(
     network: cni::BuiltIn,
 ) -> Result<kubelet::Config> {
     let name = &settings.node_name;
-    let purpose = Purpose::server(&format!("system:node:{name}"), vec![name.clone(), settings.node_ip.to_string()]);
+    let purpose = Purpose::server(
+        &format!("system:node:{name}"),
+        vec![name.clone(), settings.node_ip.to_string()],
+    );
     let serving = Rotating::open(&plane.authority, "kubelet", purpose, env.clock.wall())?;
     let tls = Arc::new(server_config(serving, plane.authority.certificate())?);
     let server = plane.server.clone();

@@ -53,15 +53,30 @@ impl Place {
     pub fn lock(dir: &Path) -> Result<Self> {
         let path = dir.join("lock");
         let mut options = OpenOptions::new();
-        let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path);
         let mut lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut text = String::new();
             lock.read_to_string(&mut text).unwrap_or_default();
-            let who = serde_json::from_str::<Running>(&text).map(|r| format!(" (pid {})", r.pid)).unwrap_or_default();
-            bail!("another ferrokube{who} runs on the data directory {}; stop it with: ferrokube stop --data-dir {}", dir.display(), dir.display());
+            let who = serde_json::from_str::<Running>(&text)
+                .map(|r| format!(" (pid {})", r.pid))
+                .unwrap_or_default();
+            bail!(
+                "another ferrokube{who} runs on the data directory {}; stop it with: ferrokube stop --data-dir {}",
+                dir.display(),
+                dir.display()
+            );
         }
-        Ok(Self { dir: dir.to_owned(), lock })
+        Ok(Self {
+            dir: dir.to_owned(),
+            lock,
+        })
     }
 
     /// What the last process on `dir` said of itself, running or not.
@@ -73,13 +88,20 @@ impl Place {
         let path = self.dir.join("version");
         match fs::read_to_string(&path) {
             Ok(text) => {
-                let found: u32 = text.trim().parse().with_context(|| format!("{} is broken", path.display()))?;
+                let found: u32 = text
+                    .trim()
+                    .parse()
+                    .with_context(|| format!("{} is broken", path.display()))?;
                 if found > LAYOUT {
-                    bail!("{} was written by a newer ferrokube (layout {found}, this one knows {LAYOUT})", self.dir.display());
+                    bail!(
+                        "{} was written by a newer ferrokube (layout {found}, this one knows {LAYOUT})",
+                        self.dir.display()
+                    );
                 }
                 Ok(())
             }
-            Err(_) => fs::write(&path, format!("{LAYOUT}\n")).with_context(|| format!("cannot write {}", path.display())),
+            Err(_) => fs::write(&path, format!("{LAYOUT}\n"))
+                .with_context(|| format!("cannot write {}", path.display())),
         }
     }
 

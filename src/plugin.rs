@@ -14,7 +14,8 @@ pub fn hook() -> Option<i32> {
     let plugin = if cni::PLUGINS.contains(&name.as_str()) {
         name
     } else if args.next()? == "cni" {
-        args.next().filter(|plugin| cni::PLUGINS.contains(&plugin.as_str()))?
+        args.next()
+            .filter(|plugin| cni::PLUGINS.contains(&plugin.as_str()))?
     } else {
         return None;
     };

@@ -19,7 +19,11 @@ const BOXES: &[(&str, &str)] = &[
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Prints each box as it becomes ready. An error when one failed or took too long.
-pub async fn show(ready: &Readiness, start: tokio::time::Instant, clock: &component::Clock) -> Result<(), String> {
+pub async fn show(
+    ready: &Readiness,
+    start: tokio::time::Instant,
+    clock: &component::Clock,
+) -> Result<(), String> {
     let mut board = ready.watch();
     let mut shown: BTreeMap<&str, ()> = BTreeMap::new();
     let deadline = start + PATIENCE;
@@ -27,7 +31,9 @@ pub async fn show(ready: &Readiness, start: tokio::time::Instant, clock: &compon
         let states = board.borrow_and_update().clone();
         for (name, title) in BOXES {
             match states.get(name) {
-                Some(State::Ready) if shown.insert(name, ()).is_none() => line("✓", title, clock.now() - start),
+                Some(State::Ready) if shown.insert(name, ()).is_none() => {
+                    line("✓", title, clock.now() - start)
+                }
                 Some(State::Failed(why)) => return Err(format!("{title}: {why}")),
                 _ => {}
             }
@@ -53,10 +59,18 @@ fn missing(states: &BTreeMap<&'static str, State>) -> String {
         Some(State::Starting(why)) => Some(format!("{title} ({why})")),
         _ => Some((*title).to_owned()),
     });
-    format!("not ready after {} s: {}", PATIENCE.as_secs(), waiting.collect::<Vec<_>>().join(", "))
+    format!(
+        "not ready after {} s: {}",
+        PATIENCE.as_secs(),
+        waiting.collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn line(mark: &str, title: &str, after: Duration) {
-    let mark = if std::io::stdout().is_terminal() { format!("\x1b[32m{mark}\x1b[0m") } else { mark.to_owned() };
+    let mark = if std::io::stdout().is_terminal() {
+        format!("\x1b[32m{mark}\x1b[0m")
+    } else {
+        mark.to_owned()
+    };
     println!("{mark} {title:<20} {:>6.2} s", after.as_secs_f64());
 }

@@ -1,6 +1,12 @@
 //! `ferrokube rm`: takes away all that a cluster made and stored.
 
-use crate::{cli::PlaceArgs, kubectl, node, place::Place, settings::{Settings, range}, stop};
+use crate::{
+    cli::PlaceArgs,
+    kubectl, node,
+    place::Place,
+    settings::{Settings, range},
+    stop,
+};
 use anyhow::{Context, Result, bail};
 use component::Env;
 use kubelet::machine::Machine;
@@ -24,7 +30,9 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
     let _place = Place::lock(&dir)?;
     let running = Place::running(&dir);
     if let Some(running) = &running {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let settings = Settings {
             data_dir: dir.clone(),
             run_dir: running.run_dir.clone(),
@@ -44,7 +52,9 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
         };
         runtime.block_on(containers(&settings))?;
         let machine = kubelet::machine::Linux::new(&running.kubelet_dir, "/etc/resolv.conf");
-        machine.remove_tree(&running.kubelet_dir).context("pods and volumes")?;
+        machine
+            .remove_tree(&running.kubelet_dir)
+            .context("pods and volumes")?;
         for made in [&running.log_dir, &running.run_dir] {
             remove(made)?;
         }

@@ -76,14 +76,20 @@ impl Settings {
 
     /// The address at which this machine's clients reach the API server.
     pub fn server_url(&self) -> String {
-        let host = if self.bind_address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { self.bind_address };
+        let host = if self.bind_address.is_unspecified() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            self.bind_address
+        };
         format!("https://{}", std::net::SocketAddr::new(host, self.secure_port))
     }
 }
 
 /// Reads an IPv4 network such as `10.244.0.0/16`.
 pub fn range(text: &str) -> Result<(Ipv4Addr, u8)> {
-    let parts = text.split_once('/').and_then(|(base, prefix)| Some((base.parse().ok()?, prefix.parse().ok()?)));
+    let parts = text
+        .split_once('/')
+        .and_then(|(base, prefix)| Some((base.parse().ok()?, prefix.parse().ok()?)));
     match parts {
         Some((base, prefix)) if (8..=28).contains(&prefix) => Ok((base, prefix)),
         _ => bail!("{text:?} is not an IPv4 network with a prefix from 8 to 28"),

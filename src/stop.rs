@@ -9,7 +9,10 @@ use rustix::{
 use std::path::Path;
 
 /// How long a cluster may take to stop.
-const LIMIT: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+const LIMIT: Timespec = Timespec {
+    tv_sec: 60,
+    tv_nsec: 0,
+};
 
 /// Stops the cluster and waits until it ended.
 pub fn run(args: &PlaceArgs) -> Result<()> {
@@ -29,8 +32,10 @@ pub fn stop(dir: &Path) -> Result<bool> {
     let running = Place::running(dir).context("the process that runs here does not say its pid")?;
     let pid = Pid::from_raw(running.pid).context("the process that runs here does not say its pid")?;
     // A pidfd names the process, not its number: nobody else can be hit.
-    let process = pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("no process {}", running.pid))?;
-    pidfd_send_signal(&process, Signal::TERM).with_context(|| format!("cannot signal process {}", running.pid))?;
+    let process =
+        pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("no process {}", running.pid))?;
+    pidfd_send_signal(&process, Signal::TERM)
+        .with_context(|| format!("cannot signal process {}", running.pid))?;
     let mut ended = [PollFd::new(&process, PollFlags::IN)];
     if poll(&mut ended, Some(&LIMIT))? == 0 {
         bail!("process {} did not stop within {} s", running.pid, LIMIT.tv_sec);

@@ -15,6 +15,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Seek, SeekFrom},
     path::Path,
+    pin::Pin,
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -56,21 +57,29 @@ pub fn run(args: UpArgs) -> Result<()> {
 
 fn workers(name: &'static str) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.enable_all().worker_threads(2).max_blocking_threads(64).thread_name(name);
-    builder.thread_keep_alive(Duration::from_secs(5)).build().context("cannot start threads")
+    builder
+        .enable_all()
+        .worker_threads(2)
+        .max_blocking_threads(64)
+        .thread_name(name);
+    builder
+        .thread_keep_alive(Duration::from_secs(5))
+        .build()
+        .context("cannot start threads")
 }
 
 fn logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FERROKUBE_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }
 
 async fn serve(settings: &Settings, target: &kubectl::Target, node_runtime: &Runtime) -> Result<()> {
     let mut stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let root = Env::system();
-    let (store_env, plane_env, node_env) = (root.child(), root.child(), root.child());
-    let start = root.clock.now();
     let asked = async {
         tokio::select! {
             _ = stop.0.recv() => {}
@@ -78,26 +87,82 @@ async fn serve(settings: &Settings, target: &kubectl::Target, node_runtime: &Run
         }
     };
     tokio::pin!(asked);
+    // A panic ends the branch it happened in: the node starts again alone, the control plane with all that hangs on it.
+    while let Ended::Broken = live(settings, target, node_runtime, asked.as_mut()).await? {
+        tracing::error!("the control plane starts again after a panic");
+    }
+    Ok(())
+}
+
+/// Why a cluster ended that had no error.
+enum Ended {
+    /// It was told to.
+    Asked,
+    /// A task of the control plane panicked.
+    Broken,
+}
+
+/// One life of the cluster: up, until it is told to stop or the control plane breaks, and down.
+async fn live(
+    settings: &Settings,
+    target: &kubectl::Target,
+    node_runtime: &Runtime,
+    mut asked: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Ended> {
+    let root = Env::system();
+    let (store_env, plane_env) = (root.child(), root.child());
+    let mut node_env = root.child();
+    let start = root.clock.now();
     let started = tokio::select! {
         started = bring_up(settings, target, &plane_env, &store_env, &node_env, node_runtime, start) => Some(started),
         () = &mut asked => None,
     };
-    let (plane, failed) = match started {
-        Some(Ok(plane)) => {
-            asked.await;
-            (Some(plane), None)
+    let mut ended = Ok(Ended::Asked);
+    let mut up = None;
+    match started {
+        Some(Ok((plane, dial))) => {
+            let plane = up.insert(plane);
+            loop {
+                tokio::select! {
+                    () = &mut asked => {}
+                    () = plane_env.tasks.stopping() => ended = Ok(Ended::Broken),
+                    () = node_env.tasks.stopping() => {
+                        tracing::error!("the node starts again after a panic");
+                        node_env.tasks.drain(DRAIN).await;
+                        node_env = root.child();
+                        match start_node(settings, plane, &node_env, &dial, node_runtime).await {
+                            Ok(()) => continue,
+                            Err(error) => ended = Err(error),
+                        }
+                    }
+                }
+                break;
+            }
         }
-        Some(Err(error)) => (None, Some(error)),
-        None => (None, None),
-    };
+        Some(Err(error)) => ended = Err(error),
+        None => {}
+    }
     // The node first, while it can still say what became of its pods; the store last.
     node_env.tasks.drain(DRAIN).await;
     plane_env.tasks.drain(DRAIN).await;
-    if let Some(plane) = plane {
+    if let Some(plane) = up {
         plane.store.close().await;
     }
     store_env.tasks.drain(DRAIN).await;
-    failed.map_or(Ok(()), Err)
+    ended
+}
+
+/// Starts the node on its own runtime.
+async fn start_node(
+    settings: &Settings,
+    plane: &Arc<ControlPlane>,
+    env: &Env,
+    dial: &Arc<MemoryDial>,
+    runtime: &Runtime,
+) -> Result<()> {
+    let (settings, plane, env, dial) = (settings.clone(), plane.clone(), env.clone(), dial.clone());
+    let node = runtime.spawn(async move { node::start(&settings, &plane, &env, &dial).await });
+    node.await.context("the node's start panicked")?
 }
 
 async fn bring_up(
@@ -108,7 +173,7 @@ async fn bring_up(
     node_env: &Env,
     node_runtime: &Runtime,
     start: tokio::time::Instant,
-) -> Result<ControlPlane> {
+) -> Result<(Arc<ControlPlane>, Arc<MemoryDial>)> {
     let (ready, clock) = (plane_env.ready.clone(), plane_env.clock.clone());
     let lines = plane_env.tasks.child();
     let (shown, seen) = tokio::sync::oneshot::channel();
@@ -119,14 +184,16 @@ async fn bring_up(
     let dial = Arc::new(MemoryDial::default());
     let plane = Arc::new(control_plane::start(settings, plane_env, store_env, dial.clone()).await?);
     kubectl::write(target, settings, &plane.authority, plane_env.clock.wall())?;
-    let node = {
-        let (settings, plane, env, dial) = (settings.clone(), plane.clone(), node_env.clone(), dial.clone());
-        node_runtime.spawn(async move { node::start(&settings, &plane, &env, &dial).await })
-    };
-    node.await.context("the node's start panicked")??;
-    seen.await.context("the process is stopping")?.map_err(anyhow::Error::msg)?;
-    println!("ready in {:.2} s\n\nTry:\n  kubectl{1} get nodes\n  kubectl{1} create deployment web --image=nginx\n  kubectl{1} get pods --watch", (plane_env.clock.now() - start).as_secs_f64(), target.flag());
-    Arc::try_unwrap(plane).map_err(|_| anyhow::anyhow!("the control plane is still held"))
+    start_node(settings, &plane, node_env, &dial, node_runtime).await?;
+    seen.await
+        .context("the process is stopping")?
+        .map_err(anyhow::Error::msg)?;
+    println!(
+        "ready in {:.2} s\n\nTry:\n  kubectl{1} get nodes\n  kubectl{1} create deployment web --image=nginx\n  kubectl{1} get pods --watch",
+        (plane_env.clock.now() - start).as_secs_f64(),
+        target.flag()
+    );
+    Ok((plane, dial))
 }
 
 /// Starts this program again in the background and waits until it is ready. What it says later is in the data directory.
@@ -137,7 +204,9 @@ fn detach(data_dir: &Path) -> Result<()> {
     let log = File::options().create(true).append(true).mode(0o600).open(&path);
     let log = log.with_context(|| format!("cannot write {}", path.display()))?;
     let before = log.metadata()?.len();
-    let args = std::env::args_os().skip(1).filter(|a| a != "-d" && a != "--detach");
+    let args = std::env::args_os()
+        .skip(1)
+        .filter(|a| a != "-d" && a != "--detach");
     let mut child = Command::new(std::env::current_exe()?)
         .args(args)
         .stdin(Stdio::null())
@@ -146,7 +215,9 @@ fn detach(data_dir: &Path) -> Result<()> {
         .process_group(0)
         .spawn()
         .context("cannot start in the background")?;
-    let Some(out) = child.stdout.take() else { bail!("the cluster's output is not there") };
+    let Some(out) = child.stdout.take() else {
+        bail!("the cluster's output is not there")
+    };
     let mut ready = false;
     for line in BufReader::new(out).lines() {
         let line = line?;
@@ -160,6 +231,15 @@ fn detach(data_dir: &Path) -> Result<()> {
     let mut log = File::open(&path)?;
     log.seek(SeekFrom::Start(before))?;
     let said = std::io::read_to_string(log)?;
-    let why = said.lines().rev().find_map(|line| line.strip_prefix("ferrokube: "));
-    bail!("{}", why.map_or_else(|| format!("it ended with {status}; see {}", path.display()), str::to_owned))
+    let why = said
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("ferrokube: "));
+    bail!(
+        "{}",
+        why.map_or_else(
+            || format!("it ended with {status}; see {}", path.display()),
+            str::to_owned
+        )
+    )
 }

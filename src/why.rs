@@ -34,13 +34,21 @@ struct Reason {
 /// Prints them, the latest of each part.
 pub fn run(args: &WhyArgs) -> Result<()> {
     let (kind, name) = match args.object.as_slice() {
-        [one] => one.split_once('/').context("say what: KIND/NAME, such as pod/web")?,
+        [one] => one
+            .split_once('/')
+            .context("say what: KIND/NAME, such as pod/web")?,
         [kind, name] => (kind.as_str(), name.as_str()),
         _ => bail!("say what: KIND/NAME, such as pod/web"),
     };
     let row = find(&kind.to_lowercase()).with_context(|| format!("there is no resource {kind:?}"))?;
-    let namespace = if row.namespaced { args.namespace.as_str() } else { "" };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let namespace = if row.namespaced {
+        args.namespace.as_str()
+    } else {
+        ""
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let decisions = runtime.block_on(decisions(args, row, namespace, name))?;
     if decisions.is_empty() {
         println!("nothing was decided lately about {} {name}", row.singular);
@@ -51,12 +59,24 @@ pub fn run(args: &WhyArgs) -> Result<()> {
 
 /// The row that a person means by `deployment`, `deploy`, `deployments.apps`.
 fn find(wanted: &str) -> Option<&'static resources::Row> {
-    let (plain, group) = wanted.split_once('.').map_or((wanted, None), |(plain, group)| (plain, Some(group)));
-    let named = |row: &resources::Row| row.plural == plain || row.singular == plain || row.short_names.contains(&plain);
-    resources::table().iter().copied().find(|row| named(row) && group.is_none_or(|g| g == row.group))
+    let (plain, group) = wanted
+        .split_once('.')
+        .map_or((wanted, None), |(plain, group)| (plain, Some(group)));
+    let named = |row: &resources::Row| {
+        row.plural == plain || row.singular == plain || row.short_names.contains(&plain)
+    };
+    resources::table()
+        .iter()
+        .copied()
+        .find(|row| named(row) && group.is_none_or(|g| g == row.group))
 }
 
-async fn decisions(args: &WhyArgs, row: &resources::Row, namespace: &str, name: &str) -> Result<Vec<Decision>> {
+async fn decisions(
+    args: &WhyArgs,
+    row: &resources::Row,
+    namespace: &str,
+    name: &str,
+) -> Result<Vec<Decision>> {
     let target = Target::choose(args.kubeconfig.as_deref())?;
     let endpoint = kubeconfig::read(&target.path, args.kubeconfig.is_none().then_some("ferrokube"))?;
     let client = Client::new(HttpsTransport::new(endpoint, Env::system())?, "ferrokube-why");
@@ -64,19 +84,43 @@ async fn decisions(args: &WhyArgs, row: &resources::Row, namespace: &str, name: 
         field_selector: format!("resource={},namespace={namespace},name={name}", row.gvr()),
         ..ListParams::default()
     };
-    let list = client.list(&DECISIONS, namespace, params).await.map_err(|status| anyhow!("{status}"))?;
-    let all: Vec<Decision> = list.items.iter().map(|item| item.view()).collect::<Result<_, _>>()?;
+    let list = client
+        .list(&DECISIONS, namespace, params)
+        .await
+        .map_err(|status| anyhow!("{status}"))?;
+    let all: Vec<Decision> = list
+        .items
+        .iter()
+        .map(|item| item.view())
+        .collect::<Result<_, _>>()?;
     let mut told = BTreeSet::new();
-    let mut latest: Vec<Decision> = all.into_iter().rev().filter(|d| told.insert(d.actor.clone())).collect();
+    let mut latest: Vec<Decision> = all
+        .into_iter()
+        .rev()
+        .filter(|d| told.insert(d.actor.clone()))
+        .collect();
     latest.reverse();
     Ok(latest)
 }
 
 fn tell(decision: &Decision) {
-    println!("{} {}: {}", decision.at.strftime("%Y-%m-%d %H:%M:%S"), decision.actor, decision.verdict);
+    println!(
+        "{} {}: {}",
+        decision.at.strftime("%Y-%m-%d %H:%M:%S"),
+        decision.actor,
+        decision.verdict
+    );
     for reason in &decision.reasons {
-        let facts: Vec<String> = reason.params.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let cause = if reason.cause.is_empty() { String::new() } else { format!("{}: ", reason.cause) };
+        let facts: Vec<String> = reason
+            .params
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let cause = if reason.cause.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", reason.cause)
+        };
         println!("    {cause}{} {}", reason.code, facts.join(" "));
     }
     if !decision.unblock.is_empty() {

@@ -25,7 +25,14 @@ use anyhow::{Result, bail};
 use part::Part;
 
 /// The parts.
-const PARTS: &[Part] = &[apiserver::PART, scheduler::PART, controllers::PART, kubelet::PART, proxy::PART, dns::PART];
+const PARTS: &[Part] = &[
+    apiserver::PART,
+    scheduler::PART,
+    controllers::PART,
+    kubelet::PART,
+    proxy::PART,
+    dns::PART,
+];
 
 /// Runs the part `name` until it is told to stop.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
@@ -34,7 +41,10 @@ pub fn run(name: &str, args: &[String]) -> Result<()> {
     }
     let Some(part) = PARTS.iter().find(|part| part.name == name) else {
         let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-        bail!("there is no command {name:?}; see ferrokube --help (parts that run alone: {})", names.join(", "));
+        bail!(
+            "there is no command {name:?}; see ferrokube --help (parts that run alone: {})",
+            names.join(", ")
+        );
     };
     let settings = match part.settings(args) {
         Ok(settings) => settings,

@@ -1,7 +1,10 @@
 //! Decisions for others of this process: who asks a kubelet, and may they (what TokenReview and SubjectAccessReview
 //! are over the wire).
 
-use crate::{Server, security::{Attributes, User}};
+use crate::{
+    Server,
+    security::{Attributes, User},
+};
 use api::Status;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
@@ -21,7 +24,10 @@ impl Server {
         if let Some(token) = token {
             request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let (parts, ()) = request.body(()).map_err(|e| Status::bad_request(e.to_string()))?.into_parts();
+        let (parts, ()) = request
+            .body(())
+            .map_err(|e| Status::bad_request(e.to_string()))?
+            .into_parts();
         let chain: Vec<CertificateDer<'static>> = certificate.into_iter().map(CertificateDer::from).collect();
         let user = self.handler.security.authn.authenticate(&parts, &chain)?;
         self.authorize(&Attributes {

@@ -5,6 +5,7 @@ use crate::{
     images::Images,
     machine::Machine,
     node::{self, NodeKeeper},
+    pod::uid_of_log_directory,
     registry::{Input, Registry},
     resources::{NODES, PODS, SERVICES},
     sources::Sources,
@@ -180,11 +181,21 @@ impl Kubelet {
                 Worker::spawn(&self.shared, uid, receiver, poke);
             }
         }
+        let known = |uid: &str| {
+            standing.contains(uid) || self.pods.by_uid(uid).is_some() || self.shared.registry.has(uid)
+        };
         for uid in self.shared.volumes.pods() {
-            let known =
-                standing.contains(&uid) || self.pods.by_uid(&uid).is_some() || self.shared.registry.has(&uid);
-            if !known && let Err(error) = self.shared.volumes.remove(&uid) {
+            if !known(&uid)
+                && let Err(error) = self.shared.volumes.remove(&uid)
+            {
                 tracing::warn!(uid, %error, "folder of a deleted pod not removed");
+            }
+        }
+        let (machine, logs) = (&self.shared.machine, &self.shared.config.log_dir);
+        for folder in machine.children(logs) {
+            let gone = uid_of_log_directory(&folder).is_some_and(|uid| !known(uid));
+            if gone && let Err(error) = machine.remove_tree(&logs.join(&folder)) {
+                tracing::warn!(folder, %error, "logs of a deleted pod not removed");
             }
         }
     }

@@ -38,7 +38,10 @@ pub struct Reason {
 impl Reason {
     /// A reason without facts.
     pub fn new(code: &'static str) -> Self {
-        Self { code, ..Self::default() }
+        Self {
+            code,
+            ..Self::default()
+        }
     }
 
     /// Adds a fact.
@@ -110,7 +113,12 @@ impl Ring {
     /// Keeps a record, unless it repeats the latest of its actor about its object.
     pub fn push(&self, record: Record) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (record.resource.clone(), record.namespace.clone(), record.name.clone(), record.actor);
+        let key = (
+            record.resource.clone(),
+            record.namespace.clone(),
+            record.name.clone(),
+            record.actor,
+        );
         let repeated = state.latest.get(&key).is_some_and(|last| {
             last.verdict == record.verdict && last.reasons == record.reasons && last.unblock == record.unblock
         });
@@ -124,7 +132,11 @@ impl Ring {
         }
         state.latest.insert(key, record);
         if state.latest.len() > Self::LATEST {
-            let oldest = state.latest.iter().min_by_key(|(_, r)| r.at).map(|(key, _)| key.clone());
+            let oldest = state
+                .latest
+                .iter()
+                .min_by_key(|(_, r)| r.at)
+                .map(|(key, _)| key.clone());
             oldest.map(|key| state.latest.remove(&key));
         }
     }
@@ -134,11 +146,22 @@ impl Ring {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from = (resource.to_owned(), namespace.to_owned(), name.to_owned(), "");
         let same = |k: &(String, String, String, &str)| k.0 == resource && k.1 == namespace && k.2 == name;
-        state.latest.range(from..).take_while(|(k, _)| same(k)).map(|(_, r)| r.clone()).collect()
+        state
+            .latest
+            .range(from..)
+            .take_while(|(k, _)| same(k))
+            .map(|(_, r)| r.clone())
+            .collect()
     }
 
     /// The recent records, oldest first.
     pub fn recent(&self) -> Vec<Arc<Record>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).recent.iter().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recent
+            .iter()
+            .cloned()
+            .collect()
     }
 }

@@ -75,7 +75,12 @@ pub struct Error {
 
 impl Error {
     fn new(kind: ErrorType, field: impl Into<String>, value: String, detail: impl Into<String>) -> Self {
-        Self { kind, field: field.into(), value, detail: detail.into() }
+        Self {
+            kind,
+            field: field.into(),
+            value,
+            detail: detail.into(),
+        }
     }
 
     /// It must be there.
@@ -84,7 +89,11 @@ impl Error {
     }
 
     /// It may not be this value.
-    pub fn invalid(field: impl Into<String>, value: impl serde::Serialize, detail: impl Into<String>) -> Self {
+    pub fn invalid(
+        field: impl Into<String>,
+        value: impl serde::Serialize,
+        detail: impl Into<String>,
+    ) -> Self {
         Self::new(ErrorType::Invalid, field, json(value), detail)
     }
 
@@ -112,19 +121,36 @@ impl Error {
 
     /// It is longer than `max` bytes.
     pub fn too_long(field: impl Into<String>, max: usize) -> Self {
-        Self::new(ErrorType::TooLong, field, String::new(), format!("may not be more than {max} bytes"))
+        Self::new(
+            ErrorType::TooLong,
+            field,
+            String::new(),
+            format!("may not be more than {max} bytes"),
+        )
     }
 
     fn body(&self) -> String {
         let words = self.kind.words();
-        let value = if self.value.is_empty() { String::new() } else { format!(": {}", self.value) };
-        let detail = if self.detail.is_empty() { String::new() } else { format!(": {}", self.detail) };
+        let value = if self.value.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", self.value)
+        };
+        let detail = if self.detail.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", self.detail)
+        };
         format!("{words}{value}{detail}")
     }
 
     /// As a cause of a `Status`.
     pub fn into_cause(self) -> Cause {
-        Cause { reason: self.kind.reason().to_owned(), message: self.body(), field: self.field }
+        Cause {
+            reason: self.kind.reason().to_owned(),
+            message: self.body(),
+            field: self.field,
+        }
     }
 }
 
@@ -140,7 +166,11 @@ fn json(value: impl serde::Serialize) -> String {
 
 /// `parent.child`; the child alone when the parent is empty.
 pub fn child(parent: &str, name: &str) -> String {
-    if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") }
+    if parent.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{parent}.{name}")
+    }
 }
 
 /// `parent[3]`.

@@ -15,6 +15,8 @@ pub use k8s_openapi;
 pub use names::{Gvk, Gvr, Key, valid_dns_label, valid_dns_subdomain};
 pub use object::{Header, Object, ObjectError, Owner, Span};
 pub use quantity::{Quantity, QuantityError};
-pub use selector::{FieldSelector, LabelSelector, MatchExpression, MatchSelector, Requirement, SelectorError};
+pub use selector::{
+    FieldSelector, LabelSelector, MatchExpression, MatchSelector, Requirement, SelectorError,
+};
 pub use status::{Cause, Details, Status};
 pub use taint::{Taint, Toleration};

@@ -16,7 +16,10 @@ pub struct Span {
 impl Span {
     fn of(range: &Range<usize>) -> Self {
         // Bodies are limited to a few megabytes long before this.
-        Self { start: u32::try_from(range.start).unwrap_or(u32::MAX), end: u32::try_from(range.end).unwrap_or(u32::MAX) }
+        Self {
+            start: u32::try_from(range.start).unwrap_or(u32::MAX),
+            end: u32::try_from(range.end).unwrap_or(u32::MAX),
+        }
     }
 
     /// As a range of bytes.
@@ -96,7 +99,10 @@ impl Object {
     /// Reads the header of `body` (JSON, without resourceVersion; see [`Object::parse_any`] for foreign text).
     /// `fields` are the dotted paths of the selectable fields, in the row's order.
     pub fn parse(body: Bytes, resource_version: u64, fields: &[&str]) -> Result<Self, ObjectError> {
-        let mut header = Header { resource_version, ..Header::default() };
+        let mut header = Header {
+            resource_version,
+            ..Header::default()
+        };
         for member in scan::members(&body, 0) {
             let (key, value) = member?;
             match &*key {
@@ -106,14 +112,18 @@ impl Object {
                 _ => {}
             }
         }
-        let values = fields.iter().map(|path| scan::scalar(&body, path).map(|v| v.into_owned().into_boxed_str()));
+        let values = fields
+            .iter()
+            .map(|path| scan::scalar(&body, path).map(|v| v.into_owned().into_boxed_str()));
         header.fields = values.collect::<Result<_, _>>()?;
         Ok(Self { header, body })
     }
 
     /// Reads an object as a server sent it: takes `metadata.resourceVersion` out of the text.
     pub fn parse_any(body: Bytes, fields: &[&str]) -> Result<Self, ObjectError> {
-        let Some(metadata) = scan::find(&body, "metadata")? else { return Self::parse(body, 0, fields) };
+        let Some(metadata) = scan::find(&body, "metadata")? else {
+            return Self::parse(body, 0, fields);
+        };
         let Some(value) = scan::find(&body[metadata.clone()], "resourceVersion")? else {
             return Self::parse(body, 0, fields);
         };
@@ -121,7 +131,10 @@ impl Object {
         let version = scan::text(&body, value.clone())?.parse().unwrap_or(0);
         // Widen to the member: back to the key's opening quote, then one comma on either side.
         let key = br#""resourceVersion""#;
-        let start = body[..value.start].windows(key.len()).rposition(|w| w == key).unwrap_or(value.start);
+        let start = body[..value.start]
+            .windows(key.len())
+            .rposition(|w| w == key)
+            .unwrap_or(value.start);
         let end = scan::skip_space(&body, value.end);
         let mut text = Vec::with_capacity(body.len());
         if body.get(end) == Some(&b',') {
@@ -209,7 +222,10 @@ impl Object {
 
     /// Labels, in the text's order.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.header.labels.iter().map(|&(key, value)| (self.str(key), self.str(value)))
+        self.header
+            .labels
+            .iter()
+            .map(|&(key, value)| (self.str(key), self.str(value)))
     }
 
     /// The value of a label.
@@ -244,7 +260,11 @@ impl Object {
         scan::members(&self.body, metadata.start + annotations.start)
             .filter_map(Result::ok)
             .find(|(k, _)| k == key)
-            .and_then(|(_, value)| scan::text(&self.body, value).ok().map(std::borrow::Cow::into_owned))
+            .and_then(|(_, value)| {
+                scan::text(&self.body, value)
+                    .ok()
+                    .map(std::borrow::Cow::into_owned)
+            })
     }
 
     /// Where `metadata` stands in the body; empty if there is none.
@@ -326,11 +346,13 @@ impl Header {
                 "labels" => self.labels = labels(body, value)?,
                 "finalizers" => {
                     let spans = scan::elements(body, value.start)?.into_iter();
-                    self.finalizers = spans.map(|e| inner(body, e, "finalizers")).collect::<Result<_, _>>()?;
+                    self.finalizers = spans
+                        .map(|e| inner(body, e, "finalizers"))
+                        .collect::<Result<_, _>>()?;
                 }
                 "ownerReferences" => {
-                    let owners: Vec<Owner> =
-                        serde_json::from_slice(&body[value]).map_err(|_| ObjectError::Metadata("ownerReferences"))?;
+                    let owners: Vec<Owner> = serde_json::from_slice(&body[value])
+                        .map_err(|_| ObjectError::Metadata("ownerReferences"))?;
                     self.owners = owners.into();
                 }
                 _ => {}
@@ -394,24 +416,38 @@ mod tests {
     #[test]
     fn header_of_a_pod() {
         let pod = Object::parse(Bytes::from(POD), 42, &["spec.nodeName", "status.phase"]).unwrap();
-        assert_eq!((pod.name(), pod.namespace(), pod.uid(), pod.generation()), ("web", "default", "u1", 2));
+        assert_eq!(
+            (pod.name(), pod.namespace(), pod.uid(), pod.generation()),
+            ("web", "default", "u1", 2)
+        );
         assert_eq!(pod.labels().collect::<Vec<_>>(), [("app", "web"), ("e", "")]);
         assert_eq!(pod.controller().unwrap().name, "rs");
         assert_eq!(pod.finalizers().collect::<Vec<_>>(), ["a/b"]);
         assert_eq!((pod.field(0), pod.field(1)), ("n1", ""));
         assert_eq!(pod.annotation("k").as_deref(), Some("v\n"));
-        assert_eq!(pod.creation_timestamp().unwrap().to_string(), "2026-01-02T03:04:05Z");
+        assert_eq!(
+            pod.creation_timestamp().unwrap().to_string(),
+            "2026-01-02T03:04:05Z"
+        );
     }
 
     #[test]
     fn resource_version_is_spliced_and_taken_out_again() {
         let pod = Object::parse(Bytes::from(POD), 42, &[]).unwrap();
         let text = pod.to_json();
-        assert!(std::str::from_utf8(&text).unwrap().contains(r#""metadata":{"resourceVersion":"42","name""#));
+        assert!(
+            std::str::from_utf8(&text)
+                .unwrap()
+                .contains(r#""metadata":{"resourceVersion":"42","name""#)
+        );
         let again = Object::parse_any(text, &[]).unwrap();
         assert_eq!(again.body(), pod.body());
         assert_eq!(again.resource_version(), 42);
-        let last = Object::parse_any(Bytes::from(r#"{"metadata":{"name":"a", "resourceVersion" : "7"}}"#), &[]).unwrap();
+        let last = Object::parse_any(
+            Bytes::from(r#"{"metadata":{"name":"a", "resourceVersion" : "7"}}"#),
+            &[],
+        )
+        .unwrap();
         assert_eq!((last.name(), last.resource_version()), ("a", 7));
         assert_eq!(last.body(), r#"{"metadata":{"name":"a"}}"#);
     }

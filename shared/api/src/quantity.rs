@@ -23,24 +23,50 @@ pub struct Quantity {
 }
 
 const NANO: i128 = 1_000_000_000;
-const DECIMAL: [(&str, u32); 10] =
-    [("n", 0), ("u", 3), ("m", 6), ("", 9), ("k", 12), ("M", 15), ("G", 18), ("T", 21), ("P", 24), ("E", 27)];
-const BINARY: [(&str, u32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+const DECIMAL: [(&str, u32); 10] = [
+    ("n", 0),
+    ("u", 3),
+    ("m", 6),
+    ("", 9),
+    ("k", 12),
+    ("M", 15),
+    ("G", 18),
+    ("T", 21),
+    ("P", 24),
+    ("E", 27),
+];
+const BINARY: [(&str, u32); 6] = [
+    ("Ki", 10),
+    ("Mi", 20),
+    ("Gi", 30),
+    ("Ti", 40),
+    ("Pi", 50),
+    ("Ei", 60),
+];
 
 impl Quantity {
     /// A whole number.
     pub fn from_int(value: i64) -> Self {
-        Self { nanos: i128::from(value) * NANO, format: Format::Decimal }
+        Self {
+            nanos: i128::from(value) * NANO,
+            format: Format::Decimal,
+        }
     }
 
     /// A number of thousandths.
     pub fn from_millis(value: i64) -> Self {
-        Self { nanos: i128::from(value) * 1_000_000, format: Format::Decimal }
+        Self {
+            nanos: i128::from(value) * 1_000_000,
+            format: Format::Decimal,
+        }
     }
 
     /// A number of bytes, printed with binary suffixes.
     pub fn from_bytes(value: i64) -> Self {
-        Self { nanos: i128::from(value) * NANO, format: Format::Binary }
+        Self {
+            nanos: i128::from(value) * NANO,
+            format: Format::Binary,
+        }
     }
 
     /// The value, rounded up.
@@ -67,14 +93,20 @@ impl Quantity {
 impl std::ops::Add for Quantity {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self { nanos: self.nanos.saturating_add(other.nanos), format: self.format }
+        Self {
+            nanos: self.nanos.saturating_add(other.nanos),
+            format: self.format,
+        }
     }
 }
 
 impl std::ops::Sub for Quantity {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
-        Self { nanos: self.nanos.saturating_sub(other.nanos), format: self.format }
+        Self {
+            nanos: self.nanos.saturating_sub(other.nanos),
+            format: self.format,
+        }
     }
 }
 
@@ -112,7 +144,9 @@ impl FromStr for Quantity {
             Some(b'+') => (false, &text[1..]),
             _ => (false, text),
         };
-        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let end = unsigned
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
@@ -129,7 +163,10 @@ impl FromStr for Quantity {
         }
         let cap = i128::from(i64::MAX).saturating_mul(NANO);
         let nanos = nanos.min(cap);
-        Ok(Self { nanos: if negative { -nanos } else { nanos }, format })
+        Ok(Self {
+            nanos: if negative { -nanos } else { nanos },
+            format,
+        })
     }
 }
 
@@ -141,7 +178,9 @@ fn scaled(digit: i128, multiplier: i128, exponent: i32) -> i128 {
     }
     match u32::try_from(exponent) {
         Ok(up) => value.saturating_mul(10i128.checked_pow(up).unwrap_or(i128::MAX)),
-        Err(_) => 10i128.checked_pow(exponent.unsigned_abs()).map_or(1, |down| ceil(value, down)),
+        Err(_) => 10i128
+            .checked_pow(exponent.unsigned_abs())
+            .map_or(1, |down| ceil(value, down)),
     }
 }
 
@@ -169,7 +208,10 @@ impl fmt::Display for Quantity {
         let whole = self.nanos % NANO == 0;
         if self.format == Format::Binary && whole && self.nanos.abs() >= 1024 * NANO {
             let value = self.nanos / NANO;
-            let fitting = BINARY.iter().rev().find(|(_, shift)| value % (1i128 << shift) == 0);
+            let fitting = BINARY
+                .iter()
+                .rev()
+                .find(|(_, shift)| value % (1i128 << shift) == 0);
             return match fitting {
                 Some((suffix, shift)) => write!(f, "{}{suffix}", value >> shift),
                 None => write!(f, "{value}"),
@@ -178,12 +220,19 @@ impl fmt::Display for Quantity {
         if self.format == Format::Binary && whole {
             return write!(f, "{}", self.nanos / NANO);
         }
-        let fitting = DECIMAL.iter().rev().find(|(_, zeros)| self.nanos % 10i128.pow(*zeros) == 0);
+        let fitting = DECIMAL
+            .iter()
+            .rev()
+            .find(|(_, zeros)| self.nanos % 10i128.pow(*zeros) == 0);
         let (suffix, zeros) = fitting.copied().unwrap_or(("n", 0));
         let mantissa = self.nanos / 10i128.pow(zeros);
         if self.format == Format::Exponent {
             let exponent = zeros.cast_signed() - 9;
-            return if exponent == 0 { write!(f, "{mantissa}") } else { write!(f, "{mantissa}e{exponent}") };
+            return if exponent == 0 {
+                write!(f, "{mantissa}")
+            } else {
+                write!(f, "{mantissa}e{exponent}")
+            };
         }
         write!(f, "{mantissa}{suffix}")
     }
@@ -227,10 +276,28 @@ mod tests {
     #[test]
     fn canonical_form_is_upstreams() {
         for (text, canonical) in [
-            ("0", "0"), ("0.5", "500m"), ("1.5", "1500m"), ("1000m", "1"), ("1500", "1500"), ("1000", "1k"),
-            ("100m", "100m"), ("1Gi", "1Gi"), ("1.5Gi", "1536Mi"), ("1024Mi", "1Gi"), ("500Ki", "500Ki"),
-            ("0.5Ki", "512"), ("1e3", "1e3"), ("1E", "1E"), ("12e-3", "12e-3"), ("-2k", "-2k"), ("0.1n", "1n"),
-            ("1000Ki", "1000Ki"), ("128974848", "128974848"), ("129M", "129M"), (".5", "500m"), ("1.", "1"),
+            ("0", "0"),
+            ("0.5", "500m"),
+            ("1.5", "1500m"),
+            ("1000m", "1"),
+            ("1500", "1500"),
+            ("1000", "1k"),
+            ("100m", "100m"),
+            ("1Gi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("1024Mi", "1Gi"),
+            ("500Ki", "500Ki"),
+            ("0.5Ki", "512"),
+            ("1e3", "1e3"),
+            ("1E", "1E"),
+            ("12e-3", "12e-3"),
+            ("-2k", "-2k"),
+            ("0.1n", "1n"),
+            ("1000Ki", "1000Ki"),
+            ("128974848", "128974848"),
+            ("129M", "129M"),
+            (".5", "500m"),
+            ("1.", "1"),
         ] {
             assert_eq!(text.parse::<Quantity>().unwrap().to_string(), canonical, "{text}");
         }
@@ -244,7 +311,14 @@ mod tests {
         let parse = |t: &str| t.parse::<Quantity>().unwrap();
         assert_eq!(parse("1Ki"), parse("1024"));
         assert!(parse("1G") < parse("1Gi"));
-        assert_eq!((parse("0.1").value(), parse("100m").millis(), parse("1.0001").millis()), (1, 100, 1001));
+        assert_eq!(
+            (
+                parse("0.1").value(),
+                parse("100m").millis(),
+                parse("1.0001").millis()
+            ),
+            (1, 100, 1001)
+        );
         assert_eq!((parse("100m") + parse("0.9")).to_string(), "1");
         assert_eq!(parse("99999999999999999999E").value(), i64::MAX);
     }

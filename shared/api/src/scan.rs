@@ -55,7 +55,10 @@ pub fn skip_value(json: &[u8], at: usize) -> Result<usize, ScanError> {
         }
         Some(_) => {
             let mut i = at;
-            while !matches!(json.get(i), None | Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')) {
+            while !matches!(
+                json.get(i),
+                None | Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')
+            ) {
                 i += 1;
             }
             if i == at { Err(ScanError(at)) } else { Ok(i) }
@@ -79,7 +82,11 @@ pub struct Members<'a> {
 pub fn members(json: &[u8], at: usize) -> Members<'_> {
     let at = skip_space(json, at);
     let object = json.get(at) == Some(&b'{');
-    Members { json, at: at + 1, done: !object }
+    Members {
+        json,
+        at: at + 1,
+        done: !object,
+    }
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -148,9 +155,13 @@ pub fn text(json: &[u8], range: Range<usize>) -> Result<Cow<'_, str>, ScanError>
     }
     let inner = &raw[1..raw.len() - 1];
     if inner.contains(&b'\\') {
-        serde_json::from_slice::<String>(raw).map(Cow::Owned).map_err(|_| ScanError(range.start))
+        serde_json::from_slice::<String>(raw)
+            .map(Cow::Owned)
+            .map_err(|_| ScanError(range.start))
     } else {
-        std::str::from_utf8(inner).map(Cow::Borrowed).map_err(|_| ScanError(range.start))
+        std::str::from_utf8(inner)
+            .map(Cow::Borrowed)
+            .map_err(|_| ScanError(range.start))
     }
 }
 
@@ -176,7 +187,9 @@ pub fn find(json: &[u8], path: &str) -> Result<Option<Range<usize>>, ScanError> 
 
 /// The scalar at `path` as selectors compare it: a string's text, `true`, a number's digits; empty if absent or null.
 pub fn scalar<'a>(json: &'a [u8], path: &str) -> Result<Cow<'a, str>, ScanError> {
-    let Some(range) = find(json, path)? else { return Ok(Cow::Borrowed("")) };
+    let Some(range) = find(json, path)? else {
+        return Ok(Cow::Borrowed(""));
+    };
     match json.get(range.start) {
         Some(b'"') => text(json, range),
         Some(b'{' | b'[') => Ok(Cow::Borrowed("")),
@@ -200,7 +213,9 @@ mod tests {
         assert_eq!(scalar(POD, "t").unwrap(), "true");
         assert_eq!(scalar(POD, "a.b").unwrap(), "");
         assert_eq!(scalar(POD, "a.missing").unwrap(), "");
-        let keys: Vec<_> = members(POD, find(POD, "a").unwrap().unwrap().start).map(|m| m.unwrap().0).collect();
+        let keys: Vec<_> = members(POD, find(POD, "a").unwrap().unwrap().start)
+            .map(|m| m.unwrap().0)
+            .collect();
         assert_eq!(keys, ["b", "d\n"]);
         let b = find(POD, "a.b").unwrap().unwrap();
         assert_eq!(elements(POD, b.start).unwrap().len(), 3);
@@ -208,7 +223,14 @@ mod tests {
 
     #[test]
     fn broken_text_is_an_error_and_never_a_hang() {
-        for text in [&b"{\"a\""[..], b"{\"a\":", b"{\"a\":[", b"{a:1}", b"{\"a\":\"\\", b"{\"a\" 1}"] {
+        for text in [
+            &b"{\"a\""[..],
+            b"{\"a\":",
+            b"{\"a\":[",
+            b"{a:1}",
+            b"{\"a\":\"\\",
+            b"{\"a\" 1}",
+        ] {
             assert!(find(text, "a").is_err(), "{:?}", std::str::from_utf8(text));
         }
         assert_eq!(find(b"", "a"), Ok(None));

@@ -41,8 +41,12 @@ impl Requirement {
             Self::NotIn(key, values) => value(key).is_none_or(|v| !values.contains(v)),
             Self::Exists(key) => value(key).is_some(),
             Self::Absent(key) => value(key).is_none(),
-            Self::Greater(key, n) => value(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v > *n),
-            Self::Less(key, n) => value(key).and_then(|v| v.parse::<i64>().ok()).is_some_and(|v| v < *n),
+            Self::Greater(key, n) => value(key)
+                .and_then(|v| v.parse::<i64>().ok())
+                .is_some_and(|v| v > *n),
+            Self::Less(key, n) => value(key)
+                .and_then(|v| v.parse::<i64>().ok())
+                .is_some_and(|v| v < *n),
         }
     }
 }
@@ -55,17 +59,24 @@ impl LabelSelector {
 
     /// Matches nothing (a nil `metav1.LabelSelector`).
     pub fn nothing() -> Self {
-        Self { requirements: Vec::new(), nothing: true }
+        Self {
+            requirements: Vec::new(),
+            nothing: true,
+        }
     }
 
     /// All of `requirements`.
     pub fn new(requirements: Vec<Requirement>) -> Self {
-        Self { requirements, nothing: false }
+        Self {
+            requirements,
+            nothing: false,
+        }
     }
 
     /// `k=v` for each pair.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let one = |(key, value): (&str, &str)| Requirement::In(key.to_owned(), BTreeSet::from([value.to_owned()]));
+        let one =
+            |(key, value): (&str, &str)| Requirement::In(key.to_owned(), BTreeSet::from([value.to_owned()]));
         Self::new(pairs.into_iter().map(one).collect())
     }
 
@@ -101,7 +112,8 @@ impl LabelSelector {
 
 impl fmt::Display for LabelSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        let list =
+            |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
         for (i, requirement) in self.requirements.iter().enumerate() {
             if i > 0 {
                 f.write_str(",")?;
@@ -143,12 +155,17 @@ impl<'a> Parser<'a> {
 
     fn unexpected(&self, wanted: &str) -> SelectorError {
         let found = self.rest.split([',', ' ']).next().unwrap_or_default();
-        SelectorError(format!("unable to parse requirement: found '{found}', expected: {wanted}"))
+        SelectorError(format!(
+            "unable to parse requirement: found '{found}', expected: {wanted}"
+        ))
     }
 
     fn word(&mut self) -> &'a str {
         self.space();
-        let end = self.rest.find([',', '=', '!', '<', '>', '(', ')', ' ', '\t']).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find([',', '=', '!', '<', '>', '(', ')', ' ', '\t'])
+            .unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         word
@@ -161,7 +178,9 @@ impl<'a> Parser<'a> {
         } else if word.is_empty() {
             Err(self.unexpected("!, identifier, or 'end of string'"))
         } else {
-            Err(SelectorError(format!("unable to parse requirement: <nil>: Invalid value: {word:?}: name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")))
+            Err(SelectorError(format!(
+                "unable to parse requirement: <nil>: Invalid value: {word:?}: name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+            )))
         }
     }
 
@@ -170,7 +189,9 @@ impl<'a> Parser<'a> {
         if valid_label_value(word) {
             Ok(word.to_owned())
         } else {
-            Err(SelectorError(format!("unable to parse requirement: values[0][{key}]: Invalid value: {word:?}: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")))
+            Err(SelectorError(format!(
+                "unable to parse requirement: values[0][{key}]: Invalid value: {word:?}: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+            )))
         }
     }
 
@@ -235,7 +256,9 @@ fn name_part(name: &str) -> bool {
     bytes.len() <= 63
         && alphanumeric(bytes.first())
         && alphanumeric(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
 /// Whether `key` is a qualified name: `[prefix/]name`.
@@ -280,16 +303,24 @@ impl MatchSelector {
     /// As a selector that can be matched; an unknown operator is an error.
     pub fn selector(&self) -> Result<LabelSelector, SelectorError> {
         let labels = self.match_labels.iter();
-        let mut all: Vec<_> =
-            labels.map(|(k, v)| Requirement::In(k.clone(), BTreeSet::from([v.clone()]))).collect();
+        let mut all: Vec<_> = labels
+            .map(|(k, v)| Requirement::In(k.clone(), BTreeSet::from([v.clone()])))
+            .collect();
         for expression in &self.match_expressions {
-            let (key, values) = (expression.key.clone(), expression.values.iter().cloned().collect());
+            let (key, values) = (
+                expression.key.clone(),
+                expression.values.iter().cloned().collect(),
+            );
             all.push(match expression.operator.as_str() {
                 "In" => Requirement::In(key, values),
                 "NotIn" => Requirement::NotIn(key, values),
                 "Exists" => Requirement::Exists(key),
                 "DoesNotExist" => Requirement::Absent(key),
-                other => return Err(SelectorError(format!("{other:?} is not a valid label selector operator"))),
+                other => {
+                    return Err(SelectorError(format!(
+                        "{other:?} is not a valid label selector operator"
+                    )));
+                }
             });
         }
         Ok(LabelSelector::new(all))
@@ -310,7 +341,9 @@ impl FieldSelector {
             } else if let Some((path, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
                 (path, true, value)
             } else {
-                return Err(SelectorError(format!("invalid selector: '{text}'; can't understand '{term}'")));
+                return Err(SelectorError(format!(
+                    "invalid selector: '{text}'; can't understand '{term}'"
+                )));
             };
             terms.push((path.trim().to_owned(), equal, unescape(value)));
         }
@@ -324,20 +357,28 @@ impl FieldSelector {
 
     /// The value that `path` must equal, if the selector says so.
     pub fn required(&self, path: &str) -> Option<&str> {
-        self.0.iter().find(|(p, equal, _)| p == path && *equal).map(|(_, _, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(p, equal, _)| p == path && *equal)
+            .map(|(_, _, value)| value.as_str())
     }
 
     /// Whether an object matches, given how to find a field's value.
     pub fn matches<'a>(&self, value: impl Fn(&str) -> &'a str) -> bool {
-        self.0.iter().all(|(path, equal, wanted)| (value(path) == wanted) == *equal)
+        self.0
+            .iter()
+            .all(|(path, equal, wanted)| (value(path) == wanted) == *equal)
     }
 }
 
 impl fmt::Display for FieldSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let escape = |v: &str| v.replace('\\', r"\\").replace(',', r"\,").replace('=', r"\=");
-        let terms: Vec<String> =
-            self.0.iter().map(|(p, equal, v)| format!("{p}{}{}", if *equal { "=" } else { "!=" }, escape(v))).collect();
+        let terms: Vec<String> = self
+            .0
+            .iter()
+            .map(|(p, equal, v)| format!("{p}{}{}", if *equal { "=" } else { "!=" }, escape(v)))
+            .collect();
         f.write_str(&terms.join(","))
     }
 }
@@ -400,7 +441,10 @@ mod tests {
         for bad in ["app=we b", "=x", "a in web", "a in (b", "a,,b", "-a=b", "a=b c"] {
             assert!(LabelSelector::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(LabelSelector::parse("a==b, c in (e,d)").unwrap().to_string(), "a=b,c in (d,e)");
+        assert_eq!(
+            LabelSelector::parse("a==b, c in (e,d)").unwrap().to_string(),
+            "a=b,c in (d,e)"
+        );
     }
 
     #[test]
@@ -409,6 +453,9 @@ mod tests {
         assert_eq!(selector.required("metadata.name"), Some("web"));
         assert_eq!(selector.0[2].2, "a,b");
         assert!(FieldSelector::parse("nonsense").is_err());
-        assert_eq!(selector.to_string(), r"metadata.name=web,spec.nodeName!=n1,x=a\,b");
+        assert_eq!(
+            selector.to_string(),
+            r"metadata.name=web,spec.nodeName!=n1,x=a\,b"
+        );
     }
 }

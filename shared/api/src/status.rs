@@ -63,7 +63,12 @@ fn is_zero(n: &u32) -> bool {
 
 impl Status {
     fn new(code: u16, reason: &str, message: String) -> Self {
-        Self { code, reason: reason.to_owned(), message, details: None }
+        Self {
+            code,
+            reason: reason.to_owned(),
+            message,
+            details: None,
+        }
     }
 
     fn about(mut self, resource: &Gvr, name: &str) -> Self {
@@ -80,7 +85,11 @@ impl Status {
     /// Adds a cause.
     #[must_use]
     pub fn with_cause(mut self, reason: &str, message: impl Into<String>, field: impl Into<String>) -> Self {
-        let cause = Cause { reason: reason.to_owned(), message: message.into(), field: field.into() };
+        let cause = Cause {
+            reason: reason.to_owned(),
+            message: message.into(),
+            field: field.into(),
+        };
         self.details.get_or_insert_default().causes.push(cause);
         self
     }
@@ -99,13 +108,25 @@ impl Status {
 
     /// 404, of a path.
     pub fn no_such_path() -> Self {
-        let status = Self::new(404, "NotFound", "the server could not find the requested resource".to_owned());
-        Self { details: Some(Box::default()), ..status }
+        let status = Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource".to_owned(),
+        );
+        Self {
+            details: Some(Box::default()),
+            ..status
+        }
     }
 
     /// 409, create of what is there.
     pub fn already_exists(resource: &Gvr, name: &str) -> Self {
-        Self::new(409, "AlreadyExists", format!("{resource} {name:?} already exists")).about(resource, name)
+        Self::new(
+            409,
+            "AlreadyExists",
+            format!("{resource} {name:?} already exists"),
+        )
+        .about(resource, name)
     }
 
     /// 409, with the cause in words.
@@ -116,7 +137,8 @@ impl Status {
 
     /// 409, stale resourceVersion.
     pub fn modified(resource: &Gvr, name: &str) -> Self {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)
     }
 
@@ -128,7 +150,11 @@ impl Status {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let qualified = if group.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{group}")
+        };
         let mut status = Self::new(422, "Invalid", format!("{qualified} {name:?} is invalid: {list}"));
         let details = Details {
             name: name.to_owned(),
@@ -197,11 +223,12 @@ impl Status {
 
     /// 500.
     pub fn internal(message: impl std::fmt::Display) -> Self {
-        Self::new(500, "InternalError", format!("Internal error occurred: {message}")).with_cause(
-            "",
-            message.to_string(),
-            "",
+        Self::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
         )
+        .with_cause("", message.to_string(), "")
     }
 
     /// 503.
@@ -267,10 +294,16 @@ mod tests {
     #[test]
     fn upstreams_words() {
         let deployments = Gvr::new("apps", "v1", "deployments");
-        assert_eq!(Status::not_found(&deployments, "web").message, r#"deployments.apps "web" not found"#);
+        assert_eq!(
+            Status::not_found(&deployments, "web").message,
+            r#"deployments.apps "web" not found"#
+        );
         let errors = vec![field::Error::required("spec.containers", "")];
         let invalid = Status::invalid("", "Pod", "web", errors);
-        assert_eq!(invalid.message, r#"Pod "web" is invalid: spec.containers: Required value"#);
+        assert_eq!(
+            invalid.message,
+            r#"Pod "web" is invalid: spec.containers: Required value"#
+        );
         assert_eq!(invalid.details.unwrap().causes[0].reason, "FieldValueRequired");
     }
 }

@@ -1,6 +1,8 @@
 //! The handle that boxes hold.
 
-use crate::{DeleteOptions, List, ListParams, Patch, Target, Transport, WatchParams, WatchStream, Write, WriteOptions};
+use crate::{
+    DeleteOptions, List, ListParams, Patch, Target, Transport, WatchParams, WatchStream, Write, WriteOptions,
+};
 use api::{Gvr, Key, Object, Status};
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,7 +18,10 @@ pub struct Client {
 impl Client {
     /// Over `transport`; writes are managed as `field_manager`, such as `kube-scheduler`.
     pub fn new(transport: Arc<dyn Transport>, field_manager: &str) -> Self {
-        Self { transport, manager: field_manager.into() }
+        Self {
+            transport,
+            manager: field_manager.into(),
+        }
     }
 
     /// The name that writes are managed as.
@@ -30,7 +35,10 @@ impl Client {
     }
 
     fn options(&self) -> WriteOptions {
-        WriteOptions { field_manager: self.manager.to_string(), ..WriteOptions::default() }
+        WriteOptions {
+            field_manager: self.manager.to_string(),
+            ..WriteOptions::default()
+        }
     }
 
     /// Reads one object.
@@ -49,12 +57,21 @@ impl Client {
 
     /// Reads a collection; an empty namespace is all of them.
     pub async fn list(&self, gvr: &Gvr, namespace: &str, params: ListParams) -> Result<List, Status> {
-        self.transport.list(Target::collection(gvr, namespace), params).await
+        self.transport
+            .list(Target::collection(gvr, namespace), params)
+            .await
     }
 
     /// Watches a collection.
-    pub async fn watch(&self, gvr: &Gvr, namespace: &str, params: WatchParams) -> Result<WatchStream, Status> {
-        self.transport.watch(Target::collection(gvr, namespace), params).await
+    pub async fn watch(
+        &self,
+        gvr: &Gvr,
+        namespace: &str,
+        params: WatchParams,
+    ) -> Result<WatchStream, Status> {
+        self.transport
+            .watch(Target::collection(gvr, namespace), params)
+            .await
     }
 
     /// Any write.
@@ -63,13 +80,20 @@ impl Client {
     }
 
     /// Creates an object from anything that serializes to one.
-    pub async fn create(&self, gvr: &Gvr, namespace: &str, object: &impl Serialize) -> Result<Arc<Object>, Status> {
-        self.write(Target::collection(gvr, namespace), Write::Create(encode(object)?)).await
+    pub async fn create(
+        &self,
+        gvr: &Gvr,
+        namespace: &str,
+        object: &impl Serialize,
+    ) -> Result<Arc<Object>, Status> {
+        self.write(Target::collection(gvr, namespace), Write::Create(encode(object)?))
+            .await
     }
 
     /// Replaces an object.
     pub async fn update(&self, gvr: &Gvr, key: &Key, object: &impl Serialize) -> Result<Arc<Object>, Status> {
-        self.write(Target::object(gvr, key), Write::Update(encode(object)?)).await
+        self.write(Target::object(gvr, key), Write::Update(encode(object)?))
+            .await
     }
 
     /// Patches an object or one of its subresources.
@@ -81,7 +105,11 @@ impl Client {
         kind: Patch,
         patch: &impl Serialize,
     ) -> Result<Arc<Object>, Status> {
-        self.write(Target::object(gvr, key).sub(subresource), Write::Patch(kind, encode(patch)?)).await
+        self.write(
+            Target::object(gvr, key).sub(subresource),
+            Write::Patch(kind, encode(patch)?),
+        )
+        .await
     }
 
     /// Deletes an object.
@@ -91,7 +119,9 @@ impl Client {
 }
 
 fn encode(object: &impl Serialize) -> Result<Bytes, Status> {
-    serde_json::to_vec(object).map(Bytes::from).map_err(Status::internal)
+    serde_json::to_vec(object)
+        .map(Bytes::from)
+        .map_err(Status::internal)
 }
 
 impl std::fmt::Debug for Client {
@@ -99,4 +129,3 @@ impl std::fmt::Debug for Client {
         write!(f, "Client({})", self.manager)
     }
 }
-

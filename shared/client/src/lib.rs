@@ -19,5 +19,6 @@ pub use https::{ConnectError, Credential, Endpoint, HttpsTransport, TcpDial};
 pub use recorder::{About, Recorder, Severity};
 pub use reflector::{Cache, Caches, Change, Selector};
 pub use transport::{
-    DeleteOptions, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
+    DeleteOptions, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams, WatchStream, Write,
+    WriteOptions,
 };

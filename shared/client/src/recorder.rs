@@ -79,14 +79,24 @@ impl Recorder {
     /// Events from `component` (such as `kubelet`) on `host`.
     pub fn start(client: &Client, component: &'static str, host: &str, env: &Env) -> Self {
         let (sender, receiver) = mpsc::channel(1000);
-        let writer = Writer { client: client.clone(), component, host: host.to_owned(), env: env.clone() };
+        let writer = Writer {
+            client: client.clone(),
+            component,
+            host: host.to_owned(),
+            env: env.clone(),
+        };
         env.tasks.spawn("events", writer.run(receiver));
         Self(sender)
     }
 
     /// Records one.
     pub fn record(&self, about: About, severity: Severity, reason: &str, message: impl Into<String>) {
-        let note = Note { about, severity, reason: reason.to_owned(), message: message.into() };
+        let note = Note {
+            about,
+            severity,
+            reason: reason.to_owned(),
+            message: message.into(),
+        };
         tracing::debug!(reason, message = note.message, "event");
         if self.0.try_send(note).is_err() {
             tracing::debug!(reason, "event dropped");
@@ -136,7 +146,11 @@ impl Writer {
 
     async fn first(&self, note: &Note) -> Result<Written, Status> {
         let now = self.env.clock.wall();
-        let namespace = if note.about.namespace.is_empty() { "default" } else { &note.about.namespace };
+        let namespace = if note.about.namespace.is_empty() {
+            "default"
+        } else {
+            &note.about.namespace
+        };
         let mut suffix = [0; 8];
         self.env.random.fill(&mut suffix);
         let name = format!("{}.{:016x}", note.about.name, u64::from_be_bytes(suffix));
@@ -144,20 +158,33 @@ impl Writer {
         let event = Event {
             api_version: "v1",
             kind: "Event",
-            metadata: Metadata { name: &name, namespace },
+            metadata: Metadata {
+                name: &name,
+                namespace,
+            },
             involved_object: &note.about,
             reason: &note.reason,
             message: &note.message,
-            source: Source { component: self.component, host: &self.host },
+            source: Source {
+                component: self.component,
+                host: &self.host,
+            },
             first_timestamp: &seconds,
             last_timestamp: &seconds,
             count: 1,
-            r#type: if note.severity == Severity::Normal { "Normal" } else { "Warning" },
+            r#type: if note.severity == Severity::Normal {
+                "Normal"
+            } else {
+                "Warning"
+            },
             reporting_component: self.component,
             reporting_instance: &self.host,
         };
         self.client.create(&EVENTS, namespace, &event).await?;
-        Ok(Written { key: Key::new(namespace, name), count: 1 })
+        Ok(Written {
+            key: Key::new(namespace, name),
+            count: 1,
+        })
     }
 
     async fn again(&self, last: &Written) -> Result<Written, Status> {
@@ -168,9 +195,17 @@ impl Writer {
             last_timestamp: String,
         }
         let count = last.count + 1;
-        let patch = Again { count, last_timestamp: self.env.clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ").to_string() };
-        self.client.patch(&EVENTS, &last.key, "", Patch::Merge, &patch).await?;
-        Ok(Written { key: last.key.clone(), count })
+        let patch = Again {
+            count,
+            last_timestamp: self.env.clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        };
+        self.client
+            .patch(&EVENTS, &last.key, "", Patch::Merge, &patch)
+            .await?;
+        Ok(Written {
+            key: last.key.clone(),
+            count,
+        })
     }
 }
 
@@ -204,4 +239,3 @@ struct Source<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     host: &'a str,
 }
-

@@ -30,7 +30,10 @@ impl Selector {
 
     /// By field selector.
     pub fn fields(fields: impl Into<String>) -> Self {
-        Self { fields: fields.into(), ..Self::default() }
+        Self {
+            fields: fields.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -82,7 +85,10 @@ impl Cache {
         let cache = Self::detached(gvr);
         let (inner, client, env) = (cache.clone(), client.clone(), env.clone());
         let tasks = env.tasks.clone();
-        tasks.spawn("reflector", async move { inner.run(&client, &selector, &env).await });
+        tasks.spawn(
+            "reflector",
+            async move { inner.run(&client, &selector, &env).await },
+        );
         cache
     }
 
@@ -124,7 +130,11 @@ impl Cache {
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<Object>> {
         let from = Key::new(namespace, "");
         self.read(|s| {
-            s.objects.range(from..).take_while(|(k, _)| k.namespace == namespace).map(|(_, o)| o.clone()).collect()
+            s.objects
+                .range(from..)
+                .take_while(|(k, _)| k.namespace == namespace)
+                .map(|(_, o)| o.clone())
+                .collect()
         })
     }
 
@@ -159,9 +169,15 @@ impl Cache {
         let (sender, receiver) = mpsc::unbounded_channel();
         let state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for object in state.objects.values() {
-            let _ = sender.send(Change::Applied { old: None, new: object.clone() });
+            let _ = sender.send(Change::Applied {
+                old: None,
+                new: object.clone(),
+            });
         }
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sender);
         receiver
     }
 
@@ -174,7 +190,9 @@ impl Cache {
     pub fn apply(&self, object: Arc<Object>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let key = object.key();
-        let newer = |old: &Arc<Object>| old.uid() != object.uid() || old.resource_version() < object.resource_version();
+        let newer = |old: &Arc<Object>| {
+            old.uid() != object.uid() || old.resource_version() < object.resource_version()
+        };
         if !state.objects.get(&key).is_none_or(newer) {
             return;
         }
@@ -183,7 +201,10 @@ impl Cache {
         if let Some(old) = old.as_ref().filter(|old| old.uid() != object.uid()) {
             state.by_uid.remove(old.uid());
             self.tell(&Change::Deleted { old: old.clone() });
-            self.tell(&Change::Applied { old: None, new: object });
+            self.tell(&Change::Applied {
+                old: None,
+                new: object,
+            });
         } else {
             self.tell(&Change::Applied { old, new: object });
         }
@@ -193,7 +214,10 @@ impl Cache {
     pub fn remove(&self, object: &Arc<Object>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let key = object.key();
-        let same = state.objects.get(&key).is_some_and(|held| held.uid() == object.uid());
+        let same = state
+            .objects
+            .get(&key)
+            .is_some_and(|held| held.uid() == object.uid());
         if same && state.objects.remove(&key).is_some() {
             state.by_uid.remove(object.uid());
             // The last state is the one the server sent with the deletion.
@@ -214,7 +238,11 @@ impl Cache {
 
     fn replace(&self, items: Vec<Arc<Object>>, version: u64) {
         let listed: BTreeMap<Key, Arc<Object>> = items.into_iter().map(|o| (o.key(), o)).collect();
-        let gone: Vec<_> = self.all().into_iter().filter(|o| !listed.contains_key(&o.key())).collect();
+        let gone: Vec<_> = self
+            .all()
+            .into_iter()
+            .filter(|o| !listed.contains_key(&o.key()))
+            .collect();
         for object in gone {
             self.remove(&object);
         }
@@ -240,7 +268,11 @@ impl Cache {
                     }
                     // A version that is too old, or an outage, is mended by a new list.
                     from = if status.code == 410 { None } else { self.version() };
-                    delay = if status.code == 410 { Duration::ZERO } else { backoff(delay, env) };
+                    delay = if status.code == 410 {
+                        Duration::ZERO
+                    } else {
+                        backoff(delay, env)
+                    };
                 }
             }
         }
@@ -298,7 +330,11 @@ pub struct Caches {
 impl Caches {
     /// Caches filled by `client`, in the task tree of `env`.
     pub fn new(client: Client, env: Env) -> Self {
-        Self { client, env, caches: Arc::default() }
+        Self {
+            client,
+            env,
+            caches: Arc::default(),
+        }
     }
 
     /// The cache of all objects of a resource.
@@ -310,7 +346,10 @@ impl Caches {
     pub fn select(&self, gvr: &Gvr, selector: Selector) -> Cache {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || Cache::start(&self.client, gvr.clone(), selector.clone(), &self.env);
-        caches.entry((gvr.clone(), selector.clone())).or_insert_with(start).clone()
+        caches
+            .entry((gvr.clone(), selector.clone()))
+            .or_insert_with(start)
+            .clone()
     }
 
     /// The client that fills them.

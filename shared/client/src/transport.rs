@@ -21,17 +21,30 @@ pub struct Target {
 impl Target {
     /// One object.
     pub fn object(gvr: &Gvr, key: &Key) -> Self {
-        Self { gvr: gvr.clone(), namespace: key.namespace.clone(), name: key.name.clone(), subresource: "" }
+        Self {
+            gvr: gvr.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            subresource: "",
+        }
     }
 
     /// A collection; an empty namespace is all of them.
     pub fn collection(gvr: &Gvr, namespace: &str) -> Self {
-        Self { gvr: gvr.clone(), namespace: namespace.to_owned(), name: String::new(), subresource: "" }
+        Self {
+            gvr: gvr.clone(),
+            namespace: namespace.to_owned(),
+            name: String::new(),
+            subresource: "",
+        }
     }
 
     /// Its subresource.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "short for subresource; nothing is subtracted")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "short for subresource; nothing is subtracted"
+    )]
     pub fn sub(mut self, subresource: &'static str) -> Self {
         self.subresource = subresource;
         self
@@ -166,5 +179,10 @@ pub trait Transport: Send + Sync + 'static {
     fn watch(&self, target: Target, params: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>>;
     /// Writes. The answer is the object as written (or, for a finished delete, as it was; a `Status` of kind
     /// `Status` when that is what the server says).
-    fn write(&self, target: Target, write: Write, options: WriteOptions) -> BoxFuture<'_, Result<Arc<Object>, Status>>;
+    fn write(
+        &self,
+        target: Target,
+        write: Write,
+        options: WriteOptions,
+    ) -> BoxFuture<'_, Result<Arc<Object>, Status>>;
 }

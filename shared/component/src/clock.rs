@@ -22,7 +22,9 @@ impl Clock {
     /// A clock whose wall time starts at `origin` and advances only with the runtime's own time.
     /// Must be called inside a Tokio runtime.
     pub fn from_origin(origin: Timestamp) -> Self {
-        Self { origin: Some((origin, monotonic())) }
+        Self {
+            origin: Some((origin, monotonic())),
+        }
     }
 
     /// Monotonic time.
@@ -57,12 +59,18 @@ impl Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads monotonic time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads monotonic time"
+)]
 fn monotonic() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the system's wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the system's wall clock"
+)]
 fn system_wall() -> Timestamp {
     Timestamp::now()
 }

@@ -18,7 +18,12 @@ pub struct Env {
 impl Env {
     /// The machine's own clock and randomness, a new task tree.
     pub fn system() -> Self {
-        Self { clock: Clock::system(), random: Random::system(), tasks: Tasks::new(), ready: Readiness::new() }
+        Self {
+            clock: Clock::system(),
+            random: Random::system(),
+            tasks: Tasks::new(),
+            ready: Readiness::new(),
+        }
     }
 
     /// For simulation: everything from `seed`; wall time starts at 2030-01-01. Must be called inside a runtime.
@@ -34,6 +39,9 @@ impl Env {
 
     /// The same outside with a branch of the task tree of its own, for one box.
     pub fn child(&self) -> Self {
-        Self { tasks: self.tasks.child(), ..self.clone() }
+        Self {
+            tasks: self.tasks.child(),
+            ..self.clone()
+        }
     }
 }

@@ -59,17 +59,31 @@ pub struct Flag {
 impl Flag {
     /// A flag that works.
     pub const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
-        Self { name, kind, default, field: "", file_only: false, standing: Standing::Works, help }
+        Self {
+            name,
+            kind,
+            default,
+            field: "",
+            file_only: false,
+            standing: Standing::Works,
+            help,
+        }
     }
 
     /// A flag that is accepted and changes nothing.
     pub const fn ignored(name: &'static str, kind: Kind, why: &'static str) -> Self {
-        Self { standing: Standing::Ignored(why), ..Self::new(name, kind, "", why) }
+        Self {
+            standing: Standing::Ignored(why),
+            ..Self::new(name, kind, "", why)
+        }
     }
 
     /// A flag that is an error to give.
     pub const fn refused(name: &'static str, kind: Kind, why: &'static str) -> Self {
-        Self { standing: Standing::Refused(why), ..Self::new(name, kind, "", why) }
+        Self {
+            standing: Standing::Refused(why),
+            ..Self::new(name, kind, "", why)
+        }
     }
 
     /// The same as a field of the configuration file that no flag says; its name is the field's path.
@@ -89,7 +103,11 @@ impl Flag {
 
     /// As it is written before people: `--name`, or the field's path.
     fn title(&self) -> String {
-        if self.file_only { self.name.to_owned() } else { format!("--{}", self.name) }
+        if self.file_only {
+            self.name.to_owned()
+        } else {
+            format!("--{}", self.name)
+        }
     }
 }
 
@@ -137,19 +155,28 @@ pub struct Settings {
 
 /// Reads `args` (without the program's name) over `fields` (of the configuration files, the weakest first) over the
 /// defaults of `tables`.
-pub fn parse(tables: &[&'static [Flag]], args: &[String], fields: &[(String, String)]) -> Result<Settings, FlagError> {
+pub fn parse(
+    tables: &[&'static [Flag]],
+    args: &[String],
+    fields: &[(String, String)],
+) -> Result<Settings, FlagError> {
     let mut settings = Settings::default();
     for flag in tables.iter().flat_map(|t| t.iter()) {
         settings.values.insert(flag.name, flag.default.to_owned());
     }
     for (path, value) in fields {
-        let flag = tables.iter().flat_map(|t| t.iter()).find(|f| !f.field.is_empty() && f.field == path);
+        let flag = tables
+            .iter()
+            .flat_map(|t| t.iter())
+            .find(|f| !f.field.is_empty() && f.field == path);
         let flag = flag.ok_or_else(|| FlagError::UnknownField(path.clone()))?;
         settings.set(flag, value, false)?;
     }
     let mut args = args.iter().peekable();
     while let Some(arg) = args.next() {
-        let Some(name) = arg.strip_prefix("--") else { return Err(FlagError::Stray(arg.clone())) };
+        let Some(name) = arg.strip_prefix("--") else {
+            return Err(FlagError::Stray(arg.clone()));
+        };
         let (name, inline) = match name.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (name, None),
@@ -159,7 +186,10 @@ pub fn parse(tables: &[&'static [Flag]], args: &[String], fields: &[(String, Str
         }
         // pflag takes underscores for dashes.
         let name = name.replace('_', "-");
-        let flag = tables.iter().flat_map(|t| t.iter()).find(|f| f.name == name && !f.file_only);
+        let flag = tables
+            .iter()
+            .flat_map(|t| t.iter())
+            .find(|f| f.name == name && !f.file_only);
         let flag = flag.ok_or_else(|| FlagError::Unknown(name.clone()))?;
         let value = match inline {
             Some(value) => value,
@@ -176,7 +206,11 @@ fn help(tables: &[&'static [Flag]]) -> String {
     flags.retain(|f| f.standing == Standing::Works && !f.file_only);
     flags.sort_by_key(|f| f.name);
     let line = |f: &&Flag| {
-        let default = if f.default.is_empty() { String::new() } else { format!(" (default {})", f.default) };
+        let default = if f.default.is_empty() {
+            String::new()
+        } else {
+            format!(" (default {})", f.default)
+        };
         format!("  --{:<44} {}{default}\n", f.name, f.help)
     };
     flags.iter().map(line).collect()
@@ -186,7 +220,9 @@ impl Settings {
     fn set(&mut self, flag: &Flag, value: &str, given: bool) -> Result<(), FlagError> {
         match flag.standing {
             Standing::Refused(why) => return Err(FlagError::Refused(flag.title(), why)),
-            Standing::Ignored(why) => self.warnings.push(format!("{} changes nothing: {why}", flag.title())),
+            Standing::Ignored(why) => self
+                .warnings
+                .push(format!("{} changes nothing: {why}", flag.title())),
             Standing::Works => {}
         }
         check(flag, value)?;
@@ -231,25 +267,40 @@ impl Settings {
 
     /// A list.
     pub fn list(&self, name: &str) -> Vec<String> {
-        self.text(name).split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
+        self.text(name)
+            .split(',')
+            .map(str::trim)
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// A map.
     pub fn map(&self, name: &str) -> BTreeMap<String, String> {
         let pairs = self.list(name);
-        pairs.iter().filter_map(|p| p.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+        pairs
+            .iter()
+            .filter_map(|p| p.split_once('='))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
     }
 }
 
 fn check(flag: &Flag, value: &str) -> Result<(), FlagError> {
     let wrong = |why: &str| {
-        Err(FlagError::Invalid { name: flag.name.to_owned(), value: value.to_owned(), why: why.to_owned() })
+        Err(FlagError::Invalid {
+            name: flag.name.to_owned(),
+            value: value.to_owned(),
+            why: why.to_owned(),
+        })
     };
     match flag.kind {
         Kind::Bool if !matches!(value, "true" | "false") => wrong("must be true or false"),
         Kind::Int if value.parse::<i64>().is_err() => wrong("must be a whole number"),
         Kind::Duration if parse_duration(value).is_none() => wrong("must be a duration such as 1h30m"),
-        Kind::Map if !value.is_empty() && value.split(',').any(|p| !p.contains('=')) => wrong("must be key=value pairs"),
+        Kind::Map if !value.is_empty() && value.split(',').any(|p| !p.contains('=')) => {
+            wrong("must be key=value pairs")
+        }
         _ => Ok(()),
     }
 }
@@ -267,7 +318,15 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..end].parse().ok()?;
         rest = &rest[end..];
-        let units = [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+        let units = [
+            ("ns", 1e-9),
+            ("us", 1e-6),
+            ("µs", 1e-6),
+            ("ms", 1e-3),
+            ("s", 1.0),
+            ("m", 60.0),
+            ("h", 3600.0),
+        ];
         let (unit, seconds) = units.into_iter().find(|(unit, _)| rest.starts_with(unit))?;
         total += number * seconds;
         rest = &rest[unit.len()..];
@@ -292,7 +351,10 @@ mod tests {
 
     fn read(args: &[&str], fields: &[(&str, &str)]) -> Result<Settings, FlagError> {
         let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
-        let fields: Vec<_> = fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         parse(&[TABLE], &args, &fields)
     }
 
@@ -301,10 +363,30 @@ mod tests {
         assert_eq!(read(&[], &[]).unwrap().text("bind-address"), "0.0.0.0");
         let files = [("address", "1.1.1.1"), ("address", "2.2.2.2")];
         assert_eq!(read(&[], &files).unwrap().text("bind-address"), "2.2.2.2");
-        assert_eq!(read(&["--bind-address=3.3.3.3"], &files).unwrap().text("bind-address"), "3.3.3.3");
-        let some = read(&["--profiling=false", "--grace", "1m30s", "--node-labels=a=b", "--node-labels", "c=d", "--v=4"], &[]).unwrap();
+        assert_eq!(
+            read(&["--bind-address=3.3.3.3"], &files)
+                .unwrap()
+                .text("bind-address"),
+            "3.3.3.3"
+        );
+        let some = read(
+            &[
+                "--profiling=false",
+                "--grace",
+                "1m30s",
+                "--node-labels=a=b",
+                "--node-labels",
+                "c=d",
+                "--v=4",
+            ],
+            &[],
+        )
+        .unwrap();
         assert!(!some.bool("profiling"));
-        assert_eq!((some.duration("grace").as_secs(), some.int("secure-port")), (90, 6443));
+        assert_eq!(
+            (some.duration("grace").as_secs(), some.int("secure-port")),
+            (90, 6443)
+        );
         assert_eq!(some.map("node-labels").len(), 2);
         assert_eq!(some.warnings.len(), 1);
     }
@@ -314,15 +396,33 @@ mod tests {
         for (args, words) in [
             (&["--nonsense"][..], "unknown flag: --nonsense"),
             (&["--secure-port"], "flag needs an argument: --secure-port"),
-            (&["--secure-port=x"], "invalid argument \"x\" for \"--secure-port\" flag: must be a whole number"),
-            (&["--grace=5"], "invalid argument \"5\" for \"--grace\" flag: must be a duration such as 1h30m"),
-            (&["--insecure-port=80"], "--insecure-port is not supported: there is no insecure port"),
+            (
+                &["--secure-port=x"],
+                "invalid argument \"x\" for \"--secure-port\" flag: must be a whole number",
+            ),
+            (
+                &["--grace=5"],
+                "invalid argument \"5\" for \"--grace\" flag: must be a duration such as 1h30m",
+            ),
+            (
+                &["--insecure-port=80"],
+                "--insecure-port is not supported: there is no insecure port",
+            ),
             (&["extra"], "unknown command or argument \"extra\""),
         ] {
             assert_eq!(read(args, &[]).unwrap_err().to_string(), words);
         }
         assert!(read(&[], &[("nope", "1")]).is_err());
-        assert_eq!(read(&["--grace.period=2s"], &[]).unwrap_err().to_string(), "unknown flag: --grace.period");
-        assert_eq!(read(&[], &[("grace.period", "2s")]).unwrap().duration("grace.period").as_secs(), 2);
+        assert_eq!(
+            read(&["--grace.period=2s"], &[]).unwrap_err().to_string(),
+            "unknown flag: --grace.period"
+        );
+        assert_eq!(
+            read(&[], &[("grace.period", "2s")])
+                .unwrap()
+                .duration("grace.period")
+                .as_secs(),
+            2
+        );
     }
 }

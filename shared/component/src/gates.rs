@@ -24,8 +24,14 @@ pub struct Gate {
 
 /// The gates whose features are there. A gate of upstream's that is not listed has no feature behind it here yet.
 pub const GATES: &[Gate] = &[
-    Gate { name: "OrderedNamespaceDeletion", stage: Stage::Stable },
-    Gate { name: "WatchBookmark", stage: Stage::Stable },
+    Gate {
+        name: "OrderedNamespaceDeletion",
+        stage: Stage::Stable,
+    },
+    Gate {
+        name: "WatchBookmark",
+        stage: Stage::Stable,
+    },
 ];
 
 /// Which features are on.
@@ -39,19 +45,29 @@ impl Gates {
         let value = |name: &str, text: &str| match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(format!("invalid value of {name}={text}, err: must be true or false")),
+            _ => Err(format!(
+                "invalid value of {name}={text}, err: must be true or false"
+            )),
         };
         for (all, stage) in [("AllAlpha", Stage::Alpha), ("AllBeta", Stage::Beta)] {
             if let Some(text) = pairs.get(all) {
                 let on = value(all, text)?;
-                GATES.iter().filter(|g| g.stage == stage).for_each(|g| drop(gates.insert(g.name, on)));
+                gates.extend(GATES.iter().filter(|g| g.stage == stage).map(|g| (g.name, on)));
             }
         }
-        for (name, text) in pairs.iter().filter(|(name, _)| *name != "AllAlpha" && *name != "AllBeta") {
-            let gate = GATES.iter().find(|g| g.name == name).ok_or(format!("unrecognized feature gate: {name}"))?;
+        for (name, text) in pairs
+            .iter()
+            .filter(|(name, _)| *name != "AllAlpha" && *name != "AllBeta")
+        {
+            let gate = GATES
+                .iter()
+                .find(|g| g.name == name)
+                .ok_or(format!("unrecognized feature gate: {name}"))?;
             let on = value(name, text)?;
             if gate.stage == Stage::Stable && !on {
-                return Err(format!("cannot set feature gate {name} to false, feature is locked to true"));
+                return Err(format!(
+                    "cannot set feature gate {name} to false, feature is locked to true"
+                ));
             }
             gates.insert(gate.name, on);
         }
@@ -70,9 +86,13 @@ mod tests {
 
     #[test]
     fn gates_are_checked() {
-        let read = |name: &str, value: &str| Gates::parse(&BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        let read =
+            |name: &str, value: &str| Gates::parse(&BTreeMap::from([(name.to_owned(), value.to_owned())]));
         assert!(read("WatchBookmark", "true").unwrap().enabled("WatchBookmark"));
-        assert_eq!(read("Nonsense", "true").unwrap_err(), "unrecognized feature gate: Nonsense");
+        assert_eq!(
+            read("Nonsense", "true").unwrap_err(),
+            "unrecognized feature gate: Nonsense"
+        );
         assert_eq!(
             read("WatchBookmark", "false").unwrap_err(),
             "cannot set feature gate WatchBookmark to false, feature is locked to true"

@@ -35,13 +35,19 @@ impl Random {
     /// The suffix that `generateName` appends (upstream: five characters).
     pub fn name_suffix(&self, length: usize) -> String {
         self.with(|rng| {
-            (0..length).map(|_| char::from(NAME_ALPHABET[rng.random_range(0..NAME_ALPHABET.len())])).collect()
+            (0..length)
+                .map(|_| char::from(NAME_ALPHABET[rng.random_range(0..NAME_ALPHABET.len())]))
+                .collect()
         })
     }
 
     /// A number in `0..bound`; 0 when `bound` is 0.
     pub fn below(&self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.with(|rng| rng.random_range(0..bound)) }
+        if bound == 0 {
+            0
+        } else {
+            self.with(|rng| rng.random_range(0..bound))
+        }
     }
 
     /// `duration` lengthened by a random share of up to `factor`, as upstream's `wait.Jitter`.
@@ -60,7 +66,6 @@ impl std::fmt::Debug for Random {
         f.write_str("Random")
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -32,7 +32,8 @@ impl Readiness {
 
     /// Writes the state of `name`.
     pub fn set(&self, name: &'static str, state: State) {
-        self.0.send_if_modified(|board| board.insert(name, state.clone()) != Some(state));
+        self.0
+            .send_if_modified(|board| board.insert(name, state.clone()) != Some(state));
     }
 
     /// A view that wakes on each change.
@@ -43,7 +44,9 @@ impl Readiness {
     /// Resolves when `name` is ready, or with the reason when it failed.
     pub async fn wait(&self, name: &'static str) -> Result<(), String> {
         let mut board = self.watch();
-        let seen = board.wait_for(|b| matches!(b.get(name), Some(State::Ready | State::Failed(_)))).await;
+        let seen = board
+            .wait_for(|b| matches!(b.get(name), Some(State::Ready | State::Failed(_))))
+            .await;
         match seen.map(|b| b.get(name).cloned()) {
             Ok(Some(State::Failed(why))) => Err(why),
             Ok(_) => Ok(()),

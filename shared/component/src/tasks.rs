@@ -19,11 +19,18 @@ impl Tasks {
 
     /// A branch that stops when this one does, and can be stopped alone. Its tasks are waited for by itself only.
     pub fn child(&self) -> Self {
-        Self { stop: self.stop.child_token(), tracker: TaskTracker::new() }
+        Self {
+            stop: self.stop.child_token(),
+            tracker: TaskTracker::new(),
+        }
     }
 
     /// Spawns `future` on the current runtime. It is dropped at its next await when the branch stops.
-    pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
         let stop = self.stop.clone();
         self.spawn_draining(name, async move {
             tokio::select! {
@@ -35,10 +42,16 @@ impl Tasks {
     }
 
     /// Spawns a `future` that watches [`Tasks::stopping`] itself and finishes its work before it returns.
-    pub fn spawn_draining(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    pub fn spawn_draining(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
         let stop = self.stop.clone();
         let guarded = async move {
-            let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(future)).await.is_err();
+            let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(future))
+                .await
+                .is_err();
             if panicked {
                 tracing::error!(task = name, "task panicked; its branch stops");
                 stop.cancel();

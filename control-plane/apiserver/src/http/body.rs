@@ -52,7 +52,8 @@ pub fn object(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Status> {
             .map(Bytes::from)
             .map_err(Status::bad_request),
         "application/vnd.kubernetes.protobuf" => {
-            let json = schema::protobuf_to_json(&body).map_err(|error| Status::bad_request(error.to_string()))?;
+            let json =
+                schema::protobuf_to_json(&body).map_err(|error| Status::bad_request(error.to_string()))?;
             Ok(json.into())
         }
         _ => Err(unknown_format(

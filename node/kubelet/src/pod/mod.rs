@@ -20,6 +20,6 @@ pub use fields::{PodFacts, field_value, resource_value};
 pub use image::{PullPolicy, default_tag, pull_policy, registry_auth, valid_reference};
 pub use objects::{Objects, Reference, references};
 pub use resources::{Qos, cgroup_parent, qos};
-pub use sandbox::{host_name, log_directory, sandbox_config};
+pub use sandbox::{host_name, log_directory, sandbox_config, uid_of_log_directory};
 pub use security::{image_user_allowed, security};
 pub use status::{StatusInput, container_id, pod_status, timestamp};

@@ -22,6 +22,12 @@ pub fn log_directory(root: &Path, pod: &Pod) -> std::path::PathBuf {
     root.join(format!("{}_{}_{}", meta.namespace, meta.name, meta.uid))
 }
 
+/// The pod that a folder of logs, as [`log_directory`] names it, belongs to.
+pub fn uid_of_log_directory(folder: &str) -> Option<&str> {
+    let mut parts = folder.splitn(3, '_').skip(2);
+    parts.next().filter(|uid| !uid.is_empty())
+}
+
 /// The sandbox of a pod. `host_dns` is the node's resolv.conf.
 pub fn sandbox_config(
     pod: &Pod,

@@ -1,7 +1,9 @@
 //! The certificate authority and the folder it lives in.
 
 use super::leaf::{self, Leaf, Purpose};
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -37,7 +39,11 @@ impl Authority {
     /// Opens the CA in `dir` (`ca.crt`, `ca.key`), or makes one there, good for ten years.
     pub fn open(dir: &Path, now: jiff::Timestamp) -> Result<Self, PkiError> {
         let file = |e| PkiError::File(dir.to_owned(), e);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(file)?;
         let (crt, key) = (dir.join("ca.crt"), dir.join("ca.key"));
         if !crt.exists() || !key.exists() {
             make(&crt, &key, now)?;
@@ -46,7 +52,11 @@ impl Authority {
         let broken = |e: rcgen::Error| PkiError::Broken(crt.display().to_string(), e.to_string());
         let key = KeyPair::from_pem(&read(&key)?).map_err(broken)?;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(broken)?;
-        Ok(Self { dir: dir.to_owned(), certificate, issuer })
+        Ok(Self {
+            dir: dir.to_owned(),
+            certificate,
+            issuer,
+        })
     }
 
     /// The CA's certificate, PEM.
@@ -92,8 +102,16 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), PkiError> {
     let file = |e| PkiError::File(path.to_owned(), e);
     let new = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
-    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(file)?;
-    io::Write::write_all(&mut out, text.as_bytes()).and_then(|()| out.sync_all()).map_err(file)?;
+    let mut out = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(file)?;
+    io::Write::write_all(&mut out, text.as_bytes())
+        .and_then(|()| out.sync_all())
+        .map_err(file)?;
     fs::rename(&new, path).map_err(file)
 }
 
@@ -107,8 +125,11 @@ fn make(crt: &Path, key: &Path, now: jiff::Timestamp) -> Result<(), PkiError> {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "kubernetes");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages =
-        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment, KeyUsagePurpose::KeyCertSign];
+    params.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyEncipherment,
+        KeyUsagePurpose::KeyCertSign,
+    ];
     // A little into the past, for clocks of other machines.
     params.not_before = offset(now) - Duration::minutes(5);
     params.not_after = offset(now) + Duration::days(3650);

@@ -1,7 +1,9 @@
 //! Leaf certificates.
 
 use super::authority::{Authority, PkiError, offset, read, write};
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use time::Duration;
 
@@ -26,12 +28,22 @@ impl Purpose {
     /// A client certificate of a user with groups.
     pub fn client(user: &str, groups: &[&str]) -> Self {
         let organizations = groups.iter().map(|g| (*g).to_owned()).collect();
-        Self { common_name: user.to_owned(), organizations, names: Vec::new(), client: true }
+        Self {
+            common_name: user.to_owned(),
+            organizations,
+            names: Vec::new(),
+            client: true,
+        }
     }
 
     /// A server certificate for names and addresses.
     pub fn server(common_name: &str, names: Vec<String>) -> Self {
-        Self { common_name: common_name.to_owned(), organizations: Vec::new(), names, client: false }
+        Self {
+            common_name: common_name.to_owned(),
+            organizations: Vec::new(),
+            names,
+            client: false,
+        }
     }
 }
 
@@ -47,17 +59,31 @@ pub struct Leaf {
 impl Leaf {
     /// In the forms that TLS takes.
     pub fn der(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
-        let broken = |e: rustls::pki_types::pem::Error| PkiError::Broken("certificate".to_owned(), e.to_string());
-        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<Result<_, _>>().map_err(broken)?;
+        let broken =
+            |e: rustls::pki_types::pem::Error| PkiError::Broken("certificate".to_owned(), e.to_string());
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(broken)?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(broken)?;
         Ok((chain, key))
     }
 }
 
-pub(super) fn open(authority: &Authority, name: &str, purpose: &Purpose, now: jiff::Timestamp) -> Result<Leaf, PkiError> {
-    let (crt, key) = (authority.dir().join(format!("{name}.crt")), authority.dir().join(format!("{name}.key")));
+pub(super) fn open(
+    authority: &Authority,
+    name: &str,
+    purpose: &Purpose,
+    now: jiff::Timestamp,
+) -> Result<Leaf, PkiError> {
+    let (crt, key) = (
+        authority.dir().join(format!("{name}.crt")),
+        authority.dir().join(format!("{name}.key")),
+    );
     if crt.exists() && key.exists() {
-        let leaf = Leaf { certificate: read(&crt)?, key: read(&key)? };
+        let leaf = Leaf {
+            certificate: read(&crt)?,
+            key: read(&key)?,
+        };
         if is_good(&leaf, authority, purpose, now) {
             return Ok(leaf);
         }
@@ -72,37 +98,76 @@ fn issue(authority: &Authority, purpose: &Purpose, now: jiff::Timestamp) -> Resu
     let broken = |e: rcgen::Error| PkiError::Broken(purpose.common_name.clone(), e.to_string());
     let mut params = CertificateParams::new(purpose.names.clone()).map_err(broken)?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, purpose.common_name.as_str());
+    params
+        .distinguished_name
+        .push(DnType::CommonName, purpose.common_name.as_str());
     for organization in &purpose.organizations {
-        params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, organization.as_str());
     }
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyEncipherment,
+    ];
     if !purpose.names.is_empty() {
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ServerAuth);
     }
     if purpose.client {
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ClientAuth);
     }
     params.use_authority_key_identifier_extension = true;
     params.not_before = offset(now) - Duration::minutes(5);
     params.not_after = offset(now) + Duration::days(LIFE_DAYS);
     let key = KeyPair::generate().map_err(broken)?;
     let certificate = params.signed_by(&key, authority.issuer()).map_err(broken)?;
-    Ok(Leaf { certificate: certificate.pem(), key: key.serialize_pem() })
+    Ok(Leaf {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
 }
 
 fn is_good(leaf: &Leaf, authority: &Authority, purpose: &Purpose, now: jiff::Timestamp) -> bool {
     let Ok((chain, _)) = leaf.der() else { return false };
-    let Some((_, found)) = chain.first().and_then(|c| x509_parser::parse_x509_certificate(c).ok()) else { return false };
-    let Ok(ca) = CertificateDer::from_pem_slice(authority.certificate().as_bytes()) else { return false };
-    let Ok((_, ca)) = x509_parser::parse_x509_certificate(&ca) else { return false };
+    let Some((_, found)) = chain
+        .first()
+        .and_then(|c| x509_parser::parse_x509_certificate(c).ok())
+    else {
+        return false;
+    };
+    let Ok(ca) = CertificateDer::from_pem_slice(authority.certificate().as_bytes()) else {
+        return false;
+    };
+    let Ok((_, ca)) = x509_parser::parse_x509_certificate(&ca) else {
+        return false;
+    };
     let left = found.validity().not_after.timestamp() - now.as_second();
     let lasts = left > RENEW_DAYS * 86_400 && found.validity().not_before.timestamp() <= now.as_second();
     let subject = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect::<Vec<_>>();
-    let name = subject(found.subject().iter_common_name().filter_map(|a| a.as_str().ok()).collect());
-    let groups = subject(found.subject().iter_organization().filter_map(|a| a.as_str().ok()).collect());
+    let name = subject(
+        found
+            .subject()
+            .iter_common_name()
+            .filter_map(|a| a.as_str().ok())
+            .collect(),
+    );
+    let groups = subject(
+        found
+            .subject()
+            .iter_organization()
+            .filter_map(|a| a.as_str().ok())
+            .collect(),
+    );
     let ours = found.verify_signature(Some(ca.public_key())).is_ok();
-    lasts && ours && name == [purpose.common_name.as_str()] && groups == purpose.organizations && names(&found) == expected(purpose)
+    lasts
+        && ours
+        && name == [purpose.common_name.as_str()]
+        && groups == purpose.organizations
+        && names(&found) == expected(purpose)
 }
 
 fn expected(purpose: &Purpose) -> Vec<String> {
@@ -113,12 +178,18 @@ fn expected(purpose: &Purpose) -> Vec<String> {
 
 fn names(found: &x509_parser::certificate::X509Certificate<'_>) -> Vec<String> {
     use x509_parser::extensions::GeneralName;
-    let Ok(Some(extension)) = found.subject_alternative_name() else { return Vec::new() };
+    let Ok(Some(extension)) = found.subject_alternative_name() else {
+        return Vec::new();
+    };
     let one = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes).ok().map(|b| std::net::IpAddr::from(b).to_string()),
-            16 => <[u8; 16]>::try_from(*bytes).ok().map(|b| std::net::IpAddr::from(b).to_string()),
+            4 => <[u8; 4]>::try_from(*bytes)
+                .ok()
+                .map(|b| std::net::IpAddr::from(b).to_string()),
+            16 => <[u8; 16]>::try_from(*bytes)
+                .ok()
+                .map(|b| std::net::IpAddr::from(b).to_string()),
             _ => None,
         },
         _ => None,
@@ -141,14 +212,23 @@ mod tests {
         let purpose = Purpose::server("kube-apiserver", vec!["10.96.0.1".into(), "kubernetes".into()]);
         let first = ca.leaf("apiserver", &purpose, now).unwrap();
         let again = Authority::open(dir.path(), now).unwrap();
-        assert_eq!(again.leaf("apiserver", &purpose, now).unwrap().certificate, first.certificate);
+        assert_eq!(
+            again.leaf("apiserver", &purpose, now).unwrap().certificate,
+            first.certificate
+        );
         let aged = now + SignedDuration::from_hours(24 * 300);
-        assert_ne!(again.leaf("apiserver", &purpose, aged).unwrap().certificate, first.certificate);
+        assert_ne!(
+            again.leaf("apiserver", &purpose, aged).unwrap().certificate,
+            first.certificate
+        );
         let other = Purpose::server("kube-apiserver", vec!["10.96.0.1".into()]);
         let changed = again.leaf("apiserver", &other, now).unwrap();
         assert_ne!(changed.certificate, first.certificate);
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(dir.path().join("apiserver.key")).unwrap().permissions().mode();
+        let mode = std::fs::metadata(dir.path().join("apiserver.key"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -1,6 +1,9 @@
 //! TLS settings from the PKI.
 
-use super::{authority::{Authority, PkiError}, leaf::{Leaf, Purpose}};
+use super::{
+    authority::{Authority, PkiError},
+    leaf::{Leaf, Purpose},
+};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::CryptoProvider,
@@ -20,7 +23,9 @@ pub(super) fn broken(what: &str, error: impl ToString) -> PkiError {
 
 fn certified(leaf: &Leaf) -> Result<Arc<CertifiedKey>, PkiError> {
     let (chain, key) = leaf.der()?;
-    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(|e| broken("certificate", e))
+    CertifiedKey::from_der(chain, key, &provider())
+        .map(Arc::new)
+        .map_err(|e| broken("certificate", e))
 }
 
 /// A server certificate that can be renewed under the listener that shows it.
@@ -33,10 +38,19 @@ pub struct Rotating {
 
 impl Rotating {
     /// The leaf `name` of `authority`.
-    pub fn open(authority: &Authority, name: &str, purpose: Purpose, now: jiff::Timestamp) -> Result<Arc<Self>, PkiError> {
+    pub fn open(
+        authority: &Authority,
+        name: &str,
+        purpose: Purpose,
+        now: jiff::Timestamp,
+    ) -> Result<Arc<Self>, PkiError> {
         let leaf = authority.leaf(name, &purpose, now)?;
         let current = RwLock::new((leaf.certificate.clone(), certified(&leaf)?));
-        Ok(Arc::new(Self { name: name.to_owned(), purpose, current }))
+        Ok(Arc::new(Self {
+            name: name.to_owned(),
+            purpose,
+            current,
+        }))
     }
 
     /// Renews it if it is due. True if it was.
@@ -53,27 +67,42 @@ impl Rotating {
 
 impl ResolvesServerCert for Rotating {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(PoisonError::into_inner).1.clone())
+        Some(
+            self.current
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .1
+                .clone(),
+        )
     }
 }
 
 fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
-        roots.add(certificate.map_err(|e| broken("CA", e))?).map_err(|e| broken("CA", e))?;
+        roots
+            .add(certificate.map_err(|e| broken("CA", e))?)
+            .map_err(|e| broken("CA", e))?;
     }
     Ok(roots)
 }
 
 /// A server that shows `certificate` and asks clients for certificates of `client_ca` (PEM), which they need not show.
-pub fn server_config(certificate: Arc<dyn ResolvesServerCert>, client_ca: &str) -> Result<ServerConfig, PkiError> {
+pub fn server_config(
+    certificate: Arc<dyn ResolvesServerCert>,
+    client_ca: &str,
+) -> Result<ServerConfig, PkiError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
         .allow_unauthenticated()
         .build()
         .map_err(|e| broken("client CA", e))?;
     let builder = ServerConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().map_err(|e| broken("TLS", e))?;
-    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(certificate);
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|e| broken("TLS", e))?;
+    let mut config = builder
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -81,12 +110,16 @@ pub fn server_config(certificate: Arc<dyn ResolvesServerCert>, client_ca: &str) 
 /// A client that trusts `server_ca` (PEM) and shows `leaf`, if there is one.
 pub fn client_config(server_ca: &str, leaf: Option<&Leaf>) -> Result<ClientConfig, PkiError> {
     let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().map_err(|e| broken("TLS", e))?;
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|e| broken("TLS", e))?;
     let builder = builder.with_root_certificates(roots(server_ca)?);
     match leaf {
         Some(leaf) => {
             let (chain, key) = leaf.der()?;
-            builder.with_client_auth_cert(chain, key).map_err(|e| broken("client certificate", e))
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|e| broken("client certificate", e))
         }
         None => Ok(builder.with_no_client_auth()),
     }

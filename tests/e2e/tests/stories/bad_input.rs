@@ -315,7 +315,9 @@ fn no_credentials(c: &mut Cluster) -> Result<()> {
     );
     has(
         &refused.stderr,
-        &["User \"system:anonymous\" cannot list resource \"secrets\" in API group \"\" in the namespace \"default\""],
+        &[
+            "User \"system:anonymous\" cannot list resource \"secrets\" in API group \"\" in the namespace \"default\"",
+        ],
     )?;
     let refused = ask(&["get", "--raw", "/api/v1/pods", "--token=wrong"])?;
     has(&refused.stderr, &["nauthorized"])?;

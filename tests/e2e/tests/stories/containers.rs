@@ -327,7 +327,10 @@ fn security_contexts_bind(c: &mut Cluster) -> Result<()> {
     let inside = |script: &str| c.kubectl_words(&["exec", "guarded", "--", "sh", "-c", script], "");
     same(inside("id -u; id -g")?, "1000\n3000\n")?;
     let status = inside("cat /proc/1/status")?;
-    has(&status, &["CapBnd:\t0000000000000400", "NoNewPrivs:\t1", "Seccomp:\t2"])?;
+    has(
+        &status,
+        &["CapBnd:\t0000000000000400", "NoNewPrivs:\t1", "Seccomp:\t2"],
+    )?;
     let groups = status.lines().find(|line| line.starts_with("Groups:"));
     has(groups.context("no groups")?, &["2000", "4000"])?;
     has(&inside("touch /x 2>&1 || true")?, &["Read-only file system"])?;
@@ -336,5 +339,8 @@ fn security_contexts_bind(c: &mut Cluster) -> Result<()> {
     let waiting = ".status.containerStatuses[0].state.waiting.reason";
     c.until_value("pod root", waiting, "CreateContainerConfigError")?;
     let message = c.value("pod root", &waiting.replace("reason", "message"))?;
-    has(&message, &["container has runAsNonRoot and image will run as root"])
+    has(
+        &message,
+        &["container has runAsNonRoot and image will run as root"],
+    )
 }

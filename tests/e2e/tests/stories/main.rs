@@ -52,9 +52,13 @@ const GROUPS: &[&[&[Story]]] = &[
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted =
-        |story: &&Story| filters.is_empty() || filters.iter().any(|filter| story.name.contains(filter.as_str()));
+    let filters: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let wanted = |story: &&Story| {
+        filters.is_empty() || filters.iter().any(|filter| story.name.contains(filter.as_str()))
+    };
     let groups: Vec<Vec<&Story>> = GROUPS
         .iter()
         .map(|group| group.iter().copied().flatten().filter(wanted).collect())
@@ -125,7 +129,11 @@ fn tell(stories: &[&Story]) -> Vec<String> {
         let begun = Instant::now();
         let told = catch_unwind(AssertUnwindSafe(|| in_namespace(&mut cluster, number, story)));
         match told.unwrap_or_else(|_| Err(anyhow!("the story panicked"))) {
-            Ok(()) => println!("test {} ... ok <{:.1} s>", title(story), begun.elapsed().as_secs_f64()),
+            Ok(()) => println!(
+                "test {} ... ok <{:.1} s>",
+                title(story),
+                begun.elapsed().as_secs_f64()
+            ),
             Err(error) => {
                 println!("{}{}: {error:#}", title(story), place(&error));
                 cluster.diagnose();

@@ -25,14 +25,21 @@ fn node(c: &Cluster) -> Result<String> {
 
 /// Waits until the scheduler says this of a pod.
 fn until_unschedulable(c: &Cluster, pod: &str, why: &str) -> Result<()> {
-    wait::until(&format!("{pod} to be told {why:?}"), Duration::from_secs(30), || {
-        let events = c.kubectl(&format!("get events --field-selector involvedObject.name={pod},reason=FailedScheduling"))?;
-        has(&events, &[why]).map(Some)
-    })
+    wait::until(
+        &format!("{pod} to be told {why:?}"),
+        Duration::from_secs(30),
+        || {
+            let events = c.kubectl(&format!(
+                "get events --field-selector involvedObject.name={pod},reason=FailedScheduling"
+            ))?;
+            has(&events, &[why]).map(Some)
+        },
+    )
 }
 
 fn until_running(c: &Cluster, pod: &str) -> Result<()> {
-    c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=60s")).map(drop)
+    c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=60s"))
+        .map(drop)
 }
 
 fn a_node_has_a_lease(c: &mut Cluster) -> Result<()> {
@@ -42,7 +49,10 @@ fn a_node_has_a_lease(c: &mut Cluster) -> Result<()> {
     same(c.value(&lease, ".spec.leaseDurationSeconds")?, "40")?;
     same(c.value(&lease, ".metadata.ownerReferences[0].name")?, node)?;
     let conditions = c.value("nodes", ".items[0].status.conditions[*].type")?;
-    has(&conditions, &["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"])
+    has(
+        &conditions,
+        &["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"],
+    )
 }
 
 fn taints_keep_pods_away(c: &mut Cluster) -> Result<()> {
@@ -50,8 +60,13 @@ fn taints_keep_pods_away(c: &mut Cluster) -> Result<()> {
     c.kubectl(&format!("taint node {node} stories=apart:NoSchedule"))?;
     let told = (|| {
         c.apply(&script_pod("kept", "Never", "sleep 3600"))?;
-        until_unschedulable(c, "kept", "0/1 nodes are available: 1 node(s) had untolerated taint")?;
-        let tolerates = "  tolerations: [{key: stories, operator: Equal, value: apart, effect: NoSchedule}]\n";
+        until_unschedulable(
+            c,
+            "kept",
+            "0/1 nodes are available: 1 node(s) had untolerated taint",
+        )?;
+        let tolerates =
+            "  tolerations: [{key: stories, operator: Equal, value: apart, effect: NoSchedule}]\n";
         c.apply(&(script_pod("tolerant", "Never", "sleep 3600") + tolerates))?;
         until_running(c, "tolerant")
     })();
@@ -66,14 +81,25 @@ fn host_ports_are_taken_once(c: &mut Cluster) -> Result<()> {
     c.apply(&(script_pod("first", "Never", "sleep 3600") + port))?;
     until_running(c, "first")?;
     c.apply(&(script_pod("second", "Never", "sleep 3600") + port))?;
-    until_unschedulable(c, "second", "1 node(s) didn't have free ports for the requested pod ports")?;
+    until_unschedulable(
+        c,
+        "second",
+        "1 node(s) didn't have free ports for the requested pod ports",
+    )?;
     c.kubectl("delete pod first --grace-period=1")?;
     until_running(c, "second")
 }
 
 fn why(c: &Cluster, object: &str) -> Result<String> {
     let kubeconfig = c.kubeconfig().display().to_string();
-    process::output(&mut c.ferrokube(&["why", object, "--namespace", &c.namespace, "--kubeconfig", &kubeconfig]))
+    process::output(&mut c.ferrokube(&[
+        "why",
+        object,
+        "--namespace",
+        &c.namespace,
+        "--kubeconfig",
+        &kubeconfig,
+    ]))
 }
 
 fn why_tells_the_decisions(c: &mut Cluster) -> Result<()> {
@@ -82,7 +108,10 @@ fn why_tells_the_decisions(c: &mut Cluster) -> Result<()> {
     has(&why(c, "pod/picky")?, &["scheduler", "NodeAffinity"])?;
     roll_out(c)?;
     has(&why(c, "deployment/nginx-deployment")?, &["deployment"])?;
-    has(&why(c, "deploy/nosuch")?, &["nothing was decided lately about deployment nosuch"])?;
+    has(
+        &why(c, "deploy/nosuch")?,
+        &["nothing was decided lately about deployment nosuch"],
+    )?;
     let mut unknown = c.ferrokube(&["why", "nosuches/x"]);
     let done = process::run(&mut unknown, "")?;
     same(done.code, 1)?;
@@ -92,13 +121,24 @@ fn why_tells_the_decisions(c: &mut Cluster) -> Result<()> {
 fn decisions_are_under_the_rights_of_their_object(c: &mut Cluster) -> Result<()> {
     c.apply(&(script_pod("picky", "Never", "true") + "  nodeSelector: {disk: nosuch}\n"))?;
     until_unschedulable(c, "picky", "didn't match Pod's node affinity/selector")?;
-    let path = format!("/apis/insight.ferrokube.io/v1alpha1/namespaces/{}/decisions", c.namespace);
-    has(&c.kubectl_words(&["get", "--raw", &path], "")?, &["\"name\":\"picky\"", "\"resource\":\"pods\""])?;
+    let path = format!(
+        "/apis/insight.ferrokube.io/v1alpha1/namespaces/{}/decisions",
+        c.namespace
+    );
+    has(
+        &c.kubectl_words(&["get", "--raw", &path], "")?,
+        &["\"name\":\"picky\"", "\"resource\":\"pods\""],
+    )?;
     let user = format!("--as=system:serviceaccount:{}:default", c.namespace);
-    let seen = || -> Result<String> {
-        Ok(c.try_kubectl(&["get", "--raw", &path, &user], "")?.stdout)
-    };
+    let seen = || -> Result<String> { Ok(c.try_kubectl(&["get", "--raw", &path, &user], "")?.stdout) };
     has_not(&seen()?, &["picky"])?;
-    c.kubectl(&format!("create rolebinding reader --clusterrole=view --serviceaccount={}:default", c.namespace))?;
-    wait::until("a reader of pods to see decisions", Duration::from_secs(10), || has(&seen()?, &["picky"]).map(Some))
+    c.kubectl(&format!(
+        "create rolebinding reader --clusterrole=view --serviceaccount={}:default",
+        c.namespace
+    ))?;
+    wait::until(
+        "a reader of pods to see decisions",
+        Duration::from_secs(10),
+        || has(&seen()?, &["picky"]).map(Some),
+    )
 }

@@ -145,7 +145,13 @@ fn serves_every_version(c: &mut Cluster) -> Result<()> {
         )?,
         "60",
     )?;
-    same(c.value("horizontalpodautoscalers.v2.autoscaling scaler", ".spec.minReplicas")?, "1")?;
+    same(
+        c.value(
+            "horizontalpodautoscalers.v2.autoscaling scaler",
+            ".spec.minReplicas",
+        )?,
+        "1",
+    )?;
     c.kubectl_words(
         &["create", "--filename", "-"],
         &EVENT.replace("NAMESPACE", &c.namespace),
@@ -506,10 +512,15 @@ fn helm_installs_a_chart(c: &mut Cluster) -> Result<()> {
         process::output(&mut command)
     };
     let chart = chart.display();
-    has(&helm(&format!("install story {chart} --server-side=false"))?, &["STATUS: deployed"])?;
+    has(
+        &helm(&format!("install story {chart} --server-side=false"))?,
+        &["STATUS: deployed"],
+    )?;
     same(c.value("configmap story", ".data.text")?, "once")?;
     has(
-        &helm(&format!("upgrade story {chart} --set text=twice --server-side=false"))?,
+        &helm(&format!(
+            "upgrade story {chart} --set text=twice --server-side=false"
+        ))?,
         &["REVISION: 2"],
     )?;
     same(c.value("configmap story", ".data.text")?, "twice")?;

@@ -34,7 +34,11 @@ impl Papers {
         let clock = Clock::system();
         let authority = Authority::open(&folder.join("pki"), clock.wall())?;
         authority.signing_key("sa")?;
-        Ok(Papers { folder, authority, clock })
+        Ok(Papers {
+            folder,
+            authority,
+            clock,
+        })
     }
 
     fn path(&self, name: &str) -> String {
@@ -86,11 +90,16 @@ impl Parts {
     /// Asks each to stop, the last one first, and expects that it ends well.
     fn stop(&mut self) -> Result<()> {
         while let Some((name, mut child)) = self.running.pop() {
-            let pid = kernel::child_of(child.id()).with_context(|| format!("{name} ended:\n{}", self.log(&name)))?;
+            let pid = kernel::child_of(child.id())
+                .with_context(|| format!("{name} ended:\n{}", self.log(&name)))?;
             let pid = Pid::from_raw(i32::try_from(pid)?).context("a pid is not 0")?;
             rustix::process::kill_process(pid, Signal::TERM)?;
             let status = wait::until(&format!("{name} to end"), LIMIT, || Ok(child.try_wait()?))?;
-            ensure!(status.success(), "{name} ended with {status}:\n{}", self.log(&name));
+            ensure!(
+                status.success(),
+                "{name} ended with {status}:\n{}",
+                self.log(&name)
+            );
             let printed = fs::read_to_string(self.folder.join(format!("{name}.out")))?;
             same(printed, "")?;
         }
@@ -104,7 +113,10 @@ impl Parts {
     }
 
     fn logs(&self) -> String {
-        let logs = self.running.iter().map(|(name, _)| format!("--- {name}\n{}", self.log(name)));
+        let logs = self
+            .running
+            .iter()
+            .map(|(name, _)| format!("--- {name}\n{}", self.log(name)));
         logs.collect::<Vec<_>>().join("\n")
     }
 }
@@ -117,7 +129,10 @@ impl Drop for Parts {
 }
 
 fn words(flags: &[(&str, &str)]) -> Vec<String> {
-    flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()
+    flags
+        .iter()
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect()
 }
 
 fn parts_that_run_alone_make_a_cluster(c: &mut Cluster) -> Result<()> {
@@ -125,7 +140,10 @@ fn parts_that_run_alone_make_a_cluster(c: &mut Cluster) -> Result<()> {
     let folder = c.lab.folder().join("parts");
     fs::create_dir_all(&folder)?;
     let papers = Papers::new(folder.clone())?;
-    let mut parts = Parts { folder, running: Vec::new() };
+    let mut parts = Parts {
+        folder,
+        running: Vec::new(),
+    };
     let told = start_all(c, &papers, &mut parts).and_then(|()| see_that_it_works(c));
     told.map_err(|error| anyhow!("{error:#}\n{}", parts.logs()))?;
     c.kubectl("delete deployment/nginx-deployment service/my-nginx pod/client --timeout=60s")?;
@@ -134,29 +152,56 @@ fn parts_that_run_alone_make_a_cluster(c: &mut Cluster) -> Result<()> {
 
 fn start_all(c: &Cluster, papers: &Papers, parts: &mut Parts) -> Result<()> {
     parts.start(c, "kube-apiserver", &api_server(papers)?)?;
-    fs::copy(papers.kubeconfig("admin", "admin", &["system:masters"])?, c.kubeconfig())?;
-    wait::until("the API server", LIMIT, || c.kubectl("get --raw /readyz").map(Some))?;
+    fs::copy(
+        papers.kubeconfig("admin", "admin", &["system:masters"])?,
+        c.kubeconfig(),
+    )?;
+    wait::until("the API server", LIMIT, || {
+        c.kubectl("get --raw /readyz").map(Some)
+    })?;
 
     let ca = papers.path("pki/ca.crt");
     let scheduler = papers.kubeconfig("scheduler", "system:kube-scheduler", &[])?;
     parts.start(c, "kube-scheduler", &words(&[("kubeconfig", &scheduler)]))?;
     let controllers = papers.kubeconfig("controllers", "system:kube-controller-manager", &[])?;
-    let flags = [("kubeconfig", controllers.as_str()), ("root-ca-file", &ca), ("cluster-cidr", "10.244.0.0/16")];
+    let flags = [
+        ("kubeconfig", controllers.as_str()),
+        ("root-ca-file", &ca),
+        ("cluster-cidr", "10.244.0.0/16"),
+    ];
     parts.start(c, "kube-controller-manager", &words(&flags))?;
     parts.start(c, "kubelet", &kubelet(c, papers)?)?;
     let proxy = papers.kubeconfig("proxy", "system:kube-proxy", &[])?;
-    let flags = [("kubeconfig", proxy.as_str()), ("hostname-override", "alone"), ("cluster-cidr", "10.244.0.0/16")];
+    let flags = [
+        ("kubeconfig", proxy.as_str()),
+        ("hostname-override", "alone"),
+        ("cluster-cidr", "10.244.0.0/16"),
+    ];
     parts.start(c, "kube-proxy", &words(&flags))?;
     let dns = papers.kubeconfig("dns", "dns", &["system:masters"])?;
     let listen = format!("{NODE}:53");
-    parts.start(c, "dns", &words(&[("kubeconfig", &dns), ("listen", &listen), ("cluster-dns", NODE)]))
+    parts.start(
+        c,
+        "dns",
+        &words(&[("kubeconfig", &dns), ("listen", &listen), ("cluster-dns", NODE)]),
+    )
 }
 
 fn api_server(papers: &Papers) -> Result<Vec<String>> {
-    let names = ["kubernetes", "kubernetes.default.svc", "localhost", "127.0.0.1", "10.96.0.1", NODE];
+    let names = [
+        "kubernetes",
+        "kubernetes.default.svc",
+        "localhost",
+        "127.0.0.1",
+        "10.96.0.1",
+        NODE,
+    ];
     let names = names.map(str::to_owned).to_vec();
     papers.leaf("apiserver", &Purpose::server("kube-apiserver", names))?;
-    papers.leaf("apiserver-kubelet-client", &Purpose::client("apiserver-kubelet-client", &["system:masters"]))?;
+    papers.leaf(
+        "apiserver-kubelet-client",
+        &Purpose::client("apiserver-kubelet-client", &["system:masters"]),
+    )?;
     let pki = |name: &str| papers.path(&format!("pki/{name}"));
     Ok(words(&[
         ("store-dir", &papers.path("store")),
@@ -188,11 +233,17 @@ fn kubelet(c: &Cluster, papers: &Papers) -> Result<Vec<String>> {
     fs::write(papers.path("kubelet.yaml"), text)?;
     let drop_ins = papers.path("kubelet.d");
     fs::create_dir_all(&drop_ins)?;
-    fs::write(Path::new(&drop_ins).join("10-pods.conf"), format!("{head}maxPods: 21\n"))?;
+    fs::write(
+        Path::new(&drop_ins).join("10-pods.conf"),
+        format!("{head}maxPods: 21\n"),
+    )?;
     Ok(words(&[
         ("config", &papers.path("kubelet.yaml")),
         ("config-dir", &drop_ins),
-        ("kubeconfig", &papers.kubeconfig("kubelet", "system:node:alone", &["system:nodes"])?),
+        (
+            "kubeconfig",
+            &papers.kubeconfig("kubelet", "system:node:alone", &["system:nodes"])?,
+        ),
         ("hostname-override", "alone"),
         ("node-ip", NODE),
         ("data-dir", &papers.path("runtime")),
@@ -205,17 +256,25 @@ fn see_that_it_works(c: &mut Cluster) -> Result<()> {
     wait::until("the node", LIMIT, || c.kubectl("get node alone").map(Some))?;
     c.kubectl("wait --for=condition=Ready node/alone --timeout=60s")?;
     same(c.value("node alone", ".status.capacity.pods")?, "21")?;
-    wait::until("the service account", LIMIT, || c.kubectl("get serviceaccount default").map(Some))?;
+    wait::until("the service account", LIMIT, || {
+        c.kubectl("get serviceaccount default").map(Some)
+    })?;
     roll_out(c)?;
     // From kubectl over the API server to the kubelet, with certificates all the way.
-    has(&c.kubectl("exec deployment/nginx-deployment -- cat /etc/hostname")?, &["nginx-deployment-"])?;
+    has(
+        &c.kubectl("exec deployment/nginx-deployment -- cat /etc/hostname")?,
+        &["nginx-deployment-"],
+    )?;
     c.kubectl("logs deployment/nginx-deployment")?;
     c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=80")?;
     start_client(c)?;
     let ip = c.value("service my-nginx", ".spec.clusterIP")?;
     client_until(c, "nslookup my-nginx.default.svc.cluster.local", &ip).context("DNS")?;
     for lease in ["kube-scheduler", "kube-controller-manager"] {
-        let holder = c.value(&format!("lease {lease} --namespace kube-system"), ".spec.holderIdentity")?;
+        let holder = c.value(
+            &format!("lease {lease} --namespace kube-system"),
+            ".spec.holderIdentity",
+        )?;
         ensure!(holder.contains('_'), "nobody leads {lease}: {holder:?}");
     }
     for (port, part) in [(10259, "kube-scheduler"), (10257, "kube-controller-manager")] {

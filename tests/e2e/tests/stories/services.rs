@@ -209,13 +209,26 @@ fn the_api_is_reached_from_a_pod(c: &mut Cluster) -> Result<()> {
         &client(c, "env")?,
         &["KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443"],
     )?;
-    has(&client(c, "timeout 5 nslookup kubernetes.default.svc.cluster.local")?, &["10.96.0.1\n"])?;
-    client_until(c, "timeout 10 /tools/kubectl get --raw /version", "\"gitVersion\"")?;
+    has(
+        &client(c, "timeout 5 nslookup kubernetes.default.svc.cluster.local")?,
+        &["10.96.0.1\n"],
+    )?;
+    client_until(
+        c,
+        "timeout 10 /tools/kubectl get --raw /version",
+        "\"gitVersion\"",
+    )?;
     let name = format!("system:serviceaccount:{}:default", c.namespace);
     let who = "timeout 10 /tools/kubectl auth whoami -o jsonpath={.status.userInfo.username}";
     same(client(c, who)?, name)?;
     let refused = client(c, "timeout 10 /tools/kubectl get pods 2>&1 || true")?;
-    has(&refused, &["Error from server (Forbidden): pods is forbidden: User"])?;
-    c.kubectl(&format!("create rolebinding reader --clusterrole=view --serviceaccount={}:default", c.namespace))?;
+    has(
+        &refused,
+        &["Error from server (Forbidden): pods is forbidden: User"],
+    )?;
+    c.kubectl(&format!(
+        "create rolebinding reader --clusterrole=view --serviceaccount={}:default",
+        c.namespace
+    ))?;
     client_until(c, "timeout 10 /tools/kubectl get pods", "client").map(drop)
 }
