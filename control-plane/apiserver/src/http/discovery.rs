@@ -102,6 +102,16 @@ pub fn served(rows: &[&'static Row]) -> Vec<Served> {
         short_names: &[],
         categories: &[],
     });
+    let (group, version) = (super::definitions::GROUP, super::definitions::VERSION);
+    entry(&mut all, group, version).push(Listed {
+        name: super::definitions::PLURAL.to_owned(),
+        singular: "customresourcedefinition",
+        namespaced: false,
+        kind: (group, version, "CustomResourceDefinition"),
+        verbs: &["list"],
+        short_names: &["crd", "crds"],
+        categories: &[],
+    });
     for served in &mut all {
         served.resources.sort_by(|a, b| a.name.cmp(&b.name));
     }

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 pub mod decisions;
+mod definitions;
 mod discovery;
 mod documents;
 mod flow;

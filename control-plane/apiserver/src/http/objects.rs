@@ -2,7 +2,7 @@
 
 use super::{
     answer::{self, Body},
-    body, decisions,
+    body, decisions, definitions,
     flow::{self, Allowed},
     kubelet,
     shape::Shaper,
@@ -27,6 +27,13 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
     let route = &allowed.route;
     if (route.gvr.group.as_ref(), route.gvr.resource.as_ref()) == (decisions::GROUP, decisions::PLURAL) {
         return flow::decisions(&allowed);
+    }
+    if definitions::are_asked_for(&route.gvr) {
+        return match route.verb {
+            "list" => Ok(answer::json(200, definitions::list().into(), allowed.form)),
+            "get" => Err(Status::not_found(&route.gvr, &route.name)),
+            _ => Err(Status::method_not_allowed()),
+        };
     }
     if let Some(of) = subresources::reviews::find(&route.gvr) {
         if route.verb != "create" || !route.name.is_empty() {

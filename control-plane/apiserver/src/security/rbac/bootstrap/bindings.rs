@@ -45,6 +45,7 @@ pub(super) const BINDINGS: &[BindingRow] = &[
     same("system:monitoring", &["Group:system:monitoring"]),
     same("system:discovery", KNOWN),
     same("system:basic-user", KNOWN),
+    same("ferrokube:decisions", KNOWN),
     same("system:public-info-viewer", EVERYBODY),
     same("system:node-proxier", &["User:system:kube-proxy"]),
     same(

@@ -270,6 +270,11 @@ pub(super) const ROLES: &[RoleRow] = &[
         "system:public-info-viewer",
         &[may_get("/healthz /livez /readyz /version /version/")],
     ),
+    // Not upstream's: whoever is known may ask, and is told of the objects that they may get.
+    role(
+        "ferrokube:decisions",
+        &[may("list", "insight.ferrokube.io", "decisions")],
+    ),
     whole("admin", ""),
     whole("edit", "admin"),
     whole("view", "edit"),
