@@ -1,6 +1,5 @@
 //! Pods on the built-in bridge.
 
-use crate::netns::Netns;
 use cni::{Assigned, Attachment, BuiltIn, BuiltInConfig, Cni, Error, PortMapping};
 use component::Tasks;
 use std::{
@@ -9,6 +8,7 @@ use std::{
     path::Path,
     time::Duration,
 };
+use testing::Netns;
 
 const LIMIT: Duration = Duration::from_secs(5);
 

@@ -3,5 +3,4 @@
 
 mod builtin;
 mod exec;
-mod netns;
 mod protocol;

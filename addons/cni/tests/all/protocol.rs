@@ -1,8 +1,8 @@
 //! This binary's plugins by the specification: environment and stdin in, exit code and stdout out.
 
-use crate::netns::Netns;
 use cni::main_plugin;
 use std::{collections::BTreeMap, path::Path};
+use testing::Netns;
 
 fn call(host: &Netns, plugin: &str, command: &str, netns: &str, config: &str) -> (i32, String) {
     let env = BTreeMap::from(

@@ -1,13 +1,13 @@
 //! The box: objects of the API in, answers out.
 
 use crate::{
-    api::Api,
     server::{question, udp},
     stories::tell,
 };
 use component::Env;
 use dns::{Config, run};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use testing::ScriptedApi;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
@@ -32,7 +32,7 @@ async fn until(server: SocketAddr, name: &str, wanted: &str) {
 
 #[tokio::test]
 async fn objects_become_answers() {
-    let (api, env) = (Arc::new(Api::default()), Env::system());
+    let (api, env) = (Arc::new(ScriptedApi::default()), Env::system());
     let free = std::net::UdpSocket::bind("127.0.0.1:0")
         .expect("a socket")
         .local_addr()

@@ -1,6 +1,5 @@
 //! The rules at work: a host namespace, pods behind a bridge in it, a client, real connections.
 
-use crate::netns::Netns;
 use proxy::{Action, Destination, Protocol, Rules, nftables::Nftables};
 use std::{
     collections::BTreeSet,
@@ -8,6 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::Duration,
 };
+use testing::Netns;
 
 const LIMIT: Duration = Duration::from_secs(5);
 

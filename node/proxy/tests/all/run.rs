@@ -1,9 +1,9 @@
 //! The box: objects of the API in, rules of the kernel out.
 
-use crate::{api::Api, netns::Netns};
 use component::Env;
 use proxy::{Config, run};
 use std::{future::Future, sync::Arc, time::Duration};
+use testing::{Netns, ScriptedApi};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
@@ -41,7 +41,7 @@ fn on(host: &Netns, work: impl Future<Output = ()> + Send) {
 fn objects_become_rules_and_health_is_told() {
     let host = Netns::new();
     on(&host, async {
-        let (api, env) = (Arc::new(Api::default()), Env::system());
+        let (api, env) = (Arc::new(ScriptedApi::default()), Env::system());
         let config = Config {
             node: "here".to_owned(),
             healthz: Some(([127, 0, 0, 1], 10256).into()),

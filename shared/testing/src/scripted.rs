@@ -7,26 +7,28 @@ use client::{
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A way for events of one resource.
 type Way = (UnboundedSender<WatchEvent>, Option<UnboundedReceiver<WatchEvent>>);
 
-#[derive(Default)]
-pub(crate) struct Api {
+/// Such a server. A resource can be watched once.
+#[derive(Debug, Default)]
+pub struct ScriptedApi {
     ways: Mutex<HashMap<String, Way>>,
     version: Mutex<u64>,
 }
 
-impl Api {
-    pub(crate) fn client(self: &Arc<Self>) -> Client {
+impl ScriptedApi {
+    /// A client of it.
+    pub fn client(self: &Arc<Self>) -> Client {
         Client::new(self.clone(), "test")
     }
 
     fn way<T>(&self, resource: &str, with: impl FnOnce(&mut Way) -> T) -> T {
-        let mut ways = self.ways.lock().expect("the ways");
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         with(ways.entry(resource.to_owned()).or_insert_with(|| {
             let (sender, receiver) = unbounded_channel();
             (sender, Some(receiver))
@@ -34,27 +36,29 @@ impl Api {
     }
 
     fn object(&self, json: &str) -> Arc<Object> {
-        let mut version = self.version.lock().expect("the version");
+        let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         *version += 1;
-        Arc::new(Object::parse(json.to_owned().into(), *version, &[]).expect("an object"))
+        let object = Object::parse(json.to_owned().into(), *version, &[]);
+        Arc::new(object.unwrap_or_else(|error| panic!("not an object: {error}: {json}")))
     }
 
-    pub(crate) fn apply(&self, resource: &str, json: &str) {
-        let object = self.object(json);
-        self.way(resource, |way| {
-            way.0.send(WatchEvent::Added(object)).expect("a watch")
-        });
+    /// Tells that an object of `resource` is there, or is another now.
+    pub fn apply(&self, resource: &str, json: &str) {
+        self.tell(resource, WatchEvent::Added(self.object(json)));
     }
 
-    pub(crate) fn delete(&self, resource: &str, json: &str) {
-        let object = self.object(json);
-        self.way(resource, |way| {
-            way.0.send(WatchEvent::Deleted(object)).expect("a watch")
-        });
+    /// Tells that an object of `resource` is gone.
+    pub fn delete(&self, resource: &str, json: &str) {
+        self.tell(resource, WatchEvent::Deleted(self.object(json)));
+    }
+
+    fn tell(&self, resource: &str, event: WatchEvent) {
+        let told = self.way(resource, |way| way.0.send(event));
+        assert!(told.is_ok(), "nobody watches {resource} any more");
     }
 }
 
-impl Transport for Api {
+impl Transport for ScriptedApi {
     fn get(&self, target: Target) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         async move { Err(Status::not_found(&target.gvr, &target.name)) }.boxed()
     }
@@ -72,7 +76,7 @@ impl Transport for Api {
     fn watch(&self, target: Target, _: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>> {
         let receiver = self
             .way(&target.gvr.resource, |way| way.1.take())
-            .expect("one watch of each resource");
+            .unwrap_or_else(|| panic!("a second watch of {}", target.gvr.resource));
         let next = |mut receiver: UnboundedReceiver<WatchEvent>| async {
             let event = receiver.recv().await?;
             Some((Ok(event), receiver))
