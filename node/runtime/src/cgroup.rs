@@ -215,7 +215,7 @@ impl Cgroups {
         self.dirs(path).iter().try_for_each(|dir| remove_tree(dir))
     }
 
-    /// Removes all groups of ours that nothing is in; true when none is left.
+    /// Removes all groups of ours that nothing is in, but for those of pods; true when none is left.
     pub(crate) fn prune(&self) -> bool {
         // Without a root of our own we cannot tell whose a group is.
         self.root.is_empty() || self.dirs("").iter().filter(|dir| !prune_tree(dir)).count() == 0
@@ -322,7 +322,15 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
 }
 
 fn prune_tree(dir: &Path) -> bool {
-    let left = subfolders(dir).iter().filter(|below| !prune_tree(below)).count();
+    // A pod's group goes with its pod: an empty one here is a pod that another cluster of this machine is starting.
+    let pods = |dir: &&PathBuf| {
+        dir.file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"pod"))
+    };
+    let left = subfolders(dir)
+        .iter()
+        .filter(|below| pods(below) || !prune_tree(below))
+        .count();
     left == 0 && fs::remove_dir(dir).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
 }
 
@@ -373,6 +381,18 @@ mod tests {
             PathBuf::from("/sys/fs/cgroup/cpu/ferrokube/kubepods/podX")
         );
         assert_eq!(dirs.len(), 2);
+    }
+
+    #[test]
+    fn pruning_leaves_the_groups_of_pods() {
+        let top = tempfile::tempdir().unwrap();
+        fs::create_dir_all(top.path().join("kubepods/besteffort/podX")).unwrap();
+        fs::create_dir_all(top.path().join("supervisors/1")).unwrap();
+        assert!(!prune_tree(top.path()));
+        assert!(top.path().join("kubepods/besteffort/podX").exists());
+        assert!(!top.path().join("supervisors").exists());
+        fs::remove_dir(top.path().join("kubepods/besteffort/podX")).unwrap();
+        assert!(prune_tree(top.path()));
     }
 
     #[test]

@@ -19,7 +19,10 @@ pub fn host_name(pod: &Pod) -> String {
 /// Folder of a pod's logs.
 pub fn log_directory(root: &Path, pod: &Pod) -> std::path::PathBuf {
     let meta = &pod.metadata;
-    root.join(format!("{}_{}_{}", meta.namespace, meta.name, meta.uid))
+    // A file's name has at most 255 bytes, so of a long pod's name the end is left out; the uid tells it apart.
+    let room = 255usize.saturating_sub(meta.namespace.len() + meta.uid.len() + 2);
+    let name = meta.name.get(..room).unwrap_or(&meta.name);
+    root.join(format!("{}_{name}_{}", meta.namespace, meta.uid))
 }
 
 /// The pod that a folder of logs, as [`log_directory`] names it, belongs to.
@@ -93,5 +96,31 @@ pub fn sandbox_config(
             .map(|s| (s.name.clone(), s.value.clone()))
             .collect(),
         runtime_handler: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Meta;
+
+    #[test]
+    fn the_folder_of_logs_has_a_name_that_fits_and_names_its_pod() {
+        let mut pod = Pod {
+            metadata: Meta {
+                name: "web".to_owned(),
+                namespace: "shop".to_owned(),
+                uid: "1-2".to_owned(),
+                ..Meta::default()
+            },
+            ..Pod::default()
+        };
+        let name = |pod: &Pod| log_directory(Path::new("/logs"), pod).display().to_string();
+        assert_eq!(name(&pod), "/logs/shop_web_1-2");
+        pod.metadata.name = "a".repeat(253);
+        let long = name(&pod);
+        assert_eq!(long.len(), "/logs/".len() + 255);
+        assert_eq!(uid_of_log_directory(&long["/logs/".len()..]), Some("1-2"));
+        assert_eq!(uid_of_log_directory("lost+found"), None);
     }
 }

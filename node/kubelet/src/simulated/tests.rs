@@ -462,6 +462,8 @@ async fn volumes_lie_on_disk_and_follow_their_objects() {
     let mut config = Config::new("node-1", "192.0.2.1");
     config.root_dir = dir.path().join("kubelet");
     config.log_dir = dir.path().join("logs");
+    let stale = config.log_dir.join("shop_old_uid-of-old");
+    std::fs::create_dir_all(&stale).unwrap();
     let linux = Arc::new(Linux::new("/", "/etc/resolv.conf"));
     let kubelet = Kubelet::start(config, fake.client(), runtime.clone(), linux, env.clone());
     let node = Node {
@@ -486,6 +488,7 @@ async fn volumes_lie_on_disk_and_follow_their_objects() {
     let pod_dir = dir.path().join("kubelet/pods/uid-of-web");
     let guard = Unmount(pod_dir.clone());
     node.phase("web", "Running").await;
+    assert!(!stale.exists(), "the logs of a pod that was deleted meanwhile");
     let volume = pod_dir.join("volumes/kubernetes.io~projected/all");
     let read = |name: &str| std::fs::read_to_string(volume.join(name)).unwrap();
     assert_eq!(

@@ -14,6 +14,7 @@ use nix::{fcntl::OFlag, unistd::pipe2};
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::Path,
 };
 
 /// A launch.
@@ -66,6 +67,12 @@ impl Birth {
 impl Supervisor {
     /// Begins to start a container.
     pub(super) fn start(&mut self, client: u64, start: Start) -> io::Result<()> {
+        let (id, dir) = (start.container.clone(), start.dir.clone());
+        self.launch(client, start)
+            .inspect_err(|error| self.stillborn(&id, &dir, error.to_string()))
+    }
+
+    fn launch(&mut self, client: u64, start: Start) -> io::Result<()> {
         let log = Log::open(&start.log_path)?;
         let (stdio, outputs, stdin) = if start.tty {
             (None, [None, None], None)
@@ -155,6 +162,18 @@ impl Supervisor {
         }
     }
 
+    /// A container that could not start has ended, so that what was tried is counted and not tried at once again.
+    fn stillborn(&mut self, container: &str, dir: &Path, message: String) {
+        let record = ExitRecord {
+            code: 128,
+            finished_at: self.clock.wall(),
+            reason: "StartError".to_owned(),
+            message,
+        };
+        note(record::write(&dir.join(EXIT), &record));
+        self.tell(container, true);
+    }
+
     fn conclude(&mut self, birth: Birth) {
         let Birth {
             client,
@@ -168,15 +187,8 @@ impl Supervisor {
         let failure = failed.or_else(|| pid.is_none().then(|| "the launch child died".to_owned()));
         match (failure, pid, what) {
             (Some(message), _, What::Container(container)) => {
-                let record = ExitRecord {
-                    code: 128,
-                    finished_at: self.clock.wall(),
-                    reason: "StartError".to_owned(),
-                    message: message.clone(),
-                };
-                note(record::write(&container.start.dir.join(EXIT), &record));
+                self.stillborn(&container.start.container, &container.start.dir, message.clone());
                 self.answer(client, &Reply::Failed { message }, &[]);
-                self.tell(&container.start.container, true);
             }
             (Some(message), ..) => self.answer(client, &Reply::Failed { message }, &[]),
             (None, Some(pid), What::Container(mut container)) => {

@@ -146,6 +146,17 @@ async fn what_cannot_run_says_why() {
         );
         assert!(status.message.ends_with(why));
     }
+    let mut config = lab.script("unlogged", "");
+    config.log_path = "a".repeat(300);
+    let id = lab
+        .native()
+        .create_container(sandbox.clone(), config)
+        .await
+        .unwrap();
+    let error = lab.native().start_container(id.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("File name too long"), "{error}");
+    let status = lab.status(&id).await;
+    assert_eq!((status.state, status.exit_code), (ContainerState::Exited, 128));
     let mut config = lab.script("lost", "");
     config.mounts = vec![Mount {
         container_path: "/x".into(),
