@@ -138,9 +138,14 @@ impl Cluster {
         kernel::child_of(child.id()).context("the cluster's process is gone")
     }
 
-    /// Stops the cluster as Ctrl-C does and gives its exit code.
+    /// Stops the cluster as a service manager does and gives its exit code.
     pub fn stop(&mut self) -> Result<i32> {
         self.end(Signal::TERM)
+    }
+
+    /// Stops the cluster as Ctrl-C does and gives its exit code.
+    pub fn interrupt(&mut self) -> Result<i32> {
+        self.end(Signal::INT)
     }
 
     /// Ends the cluster as a crash does.

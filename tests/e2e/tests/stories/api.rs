@@ -77,7 +77,10 @@ fn preconditions_hold(c: &mut Cluster) -> Result<()> {
     let refused = c.refused(&delete, &options.replace("UID", "1234"))?;
     has(
         &refused,
-        &["Precondition failed: UID in precondition: 1234, UID in object meta:"],
+        &[
+            "(Conflict)",
+            "the UID in the precondition (1234) does not match the UID in record",
+        ],
     )?;
     let uid = c.value("configmap one", ".metadata.uid")?;
     c.kubectl_words(&delete, &options.replace("UID", &uid))?;
@@ -164,11 +167,7 @@ fn binds_a_pod(c: &mut Cluster) -> Result<()> {
     let binding = format!(
         "apiVersion: v1\nkind: Binding\nmetadata: {{name: bound}}\ntarget: {{kind: Node, name: {node}}}\n"
     );
-    c.kubectl_words(CREATE, &binding).or_else(|_| {
-        let path = path(c, "pods/bound/binding");
-        let binding = format!(r#"{{"apiVersion":"v1","kind":"Binding","metadata":{{"name":"bound"}},"target":{{"kind":"Node","name":"{node}"}}}}"#);
-        c.kubectl_words(&["create", "--raw", &path, "--filename", "-"], &binding)
-    })?;
+    c.kubectl_words(CREATE, &binding)?;
     c.kubectl("wait --for=jsonpath={.status.phase}=Succeeded pod/bound --timeout=60s")
         .map(drop)
 }

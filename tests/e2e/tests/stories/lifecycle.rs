@@ -18,6 +18,7 @@ pub const STORIES: &[Story] = stories![
     it_says_what_it_does,
     it_keeps_other_contexts,
     it_runs_in_the_background,
+    ctrl_c_stops_it,
     a_restart_interrupts_no_container,
     a_crash_loses_nothing,
     changes_while_it_was_down_are_made_up_for,
@@ -119,6 +120,15 @@ fn it_runs_in_the_background(c: &mut Cluster) -> Result<()> {
     )?;
     c.up()?;
     c.kubectl("get nodes").map(drop)
+}
+
+fn ctrl_c_stops_it(c: &mut Cluster) -> Result<()> {
+    same(c.interrupt()?, 0)?;
+    has(
+        &c.refused(&["get", "nodes", "--request-timeout=5s"], "")?,
+        &["refused"],
+    )?;
+    c.up().map(drop)
 }
 
 fn a_restart_interrupts_no_container(c: &mut Cluster) -> Result<()> {
