@@ -1,4 +1,4 @@
-//! A name server of the lab's network: it has one address for every name, as far as the machine is concerned elsewhere.
+//! A name server of the lab's network. It knows one name; any other is no name of the world.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -10,7 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// The address of every name.
+/// The name that it knows.
+pub const NAME: &str = "elsewhere.example";
+/// The address of that name.
 pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
 /// A running name server; it ends when this is dropped.
@@ -63,14 +65,20 @@ fn serve(socket: &UdpSocket, over: &AtomicBool) {
     }
 }
 
-/// The answer to a query for an address; one for something else gets an empty answer.
+/// The answer to a query: the address, nothing of another type, or that there is no such name.
 fn answer(query: &[u8]) -> Option<Vec<u8>> {
     const ADDRESS: [u8; 4] = [0, 1, 0, 1];
     let name = query.get(12..)?.iter().position(|byte| *byte == 0)? + 13;
     let question = query.get(12..name + 4)?;
-    let found = query.get(name..name + 4)? == ADDRESS;
+    let labels = NAME.split('.').flat_map(|label| {
+        let length = u8::try_from(label.len()).unwrap_or(0);
+        std::iter::once(length).chain(label.bytes())
+    });
+    let known = labels.eq(query[12..name - 1].iter().copied());
+    let found = known && query.get(name..name + 4)? == ADDRESS;
+    let code = if known { 0 } else { 3 };
     let mut answer = query[..2].to_vec();
-    answer.extend([0x81, 0x80, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
+    answer.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(found), 0, 0, 0, 0]);
     answer.extend(question);
     if found {
         // The name of the question again, for a minute.

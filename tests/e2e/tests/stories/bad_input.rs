@@ -54,7 +54,6 @@ fn until_waiting(c: &Cluster, pod: &str, reasons: &[&str]) -> Result<String> {
 
 fn an_unknown_image(c: &mut Cluster) -> Result<()> {
     c.apply(&script_pod("lost", "Always", "true").replace("busybox:1.28", "busybox:nosuch"))?;
-    until_waiting(c, "lost", &["ErrImagePull"])?;
     has(
         &until_waiting(c, "lost", &["ImagePullBackOff"])?,
         &["Back-off pulling image \"busybox:nosuch\""],

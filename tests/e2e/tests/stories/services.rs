@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::cluster::Cluster;
-use e2e::resolver::ELSEWHERE;
+use e2e::resolver::{ELSEWHERE, NAME};
 use e2e::wait;
 
 use crate::deployments::roll_out;
@@ -177,7 +177,7 @@ fn a_service_carries_udp(c: &mut Cluster) -> Result<()> {
 
 fn other_names_are_asked_elsewhere(c: &mut Cluster) -> Result<()> {
     start_client(c)?;
-    let said = client_until(c, "nslookup elsewhere.example", &ELSEWHERE.to_string())?;
+    let said = client_until(c, &format!("nslookup {NAME}"), &ELSEWHERE.to_string())?;
     has(&said, &["10.96.0.10"])?;
     let refused = client(c, "nslookup nosuch.default.svc.cluster.local 2>&1 || true")?;
     has_not(&refused, &[&ELSEWHERE.to_string()])
