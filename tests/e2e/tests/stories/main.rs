@@ -2,6 +2,8 @@
 //! stories of a group share a cluster. What they print is what Rust's test programs print. They never look inside of the
 //! binary, and a story never needs that another one was told before it.
 
+#![expect(clippy::disallowed_methods, reason = "how long a story took is real time")]
+
 mod api;
 mod bad_input;
 mod configuration;
