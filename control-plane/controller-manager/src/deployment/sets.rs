@@ -239,7 +239,8 @@ fn tell_revision(plan: &mut Plan, deployment: &Seen<Deployment>, revision: &str)
         "revision",
         &crate::views::DEPLOYMENTS,
         &key,
-        "",
+        // As upstream by way of the status, so that it makes no generation.
+        "status",
         Patch::Merge,
         &AnnotationPatch { metadata },
     );
