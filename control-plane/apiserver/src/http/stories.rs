@@ -475,7 +475,11 @@ async fn no_custom_resource_is_defined() {
     let mut http = Http::new(&server).await;
     let url = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let all = http.get(url).await;
-    assert!(all.code == 200 && all.text.contains(r#""items":[]"#), "{}", all.text);
+    assert!(
+        all.code == 200 && all.text.contains(r#""items":[]"#),
+        "{}",
+        all.text
+    );
     assert_eq!(http.get(&format!("{url}/a.b")).await.code, 404);
     assert_eq!(http.ask("POST", url, &[], "{}").await.code, 405);
 }
