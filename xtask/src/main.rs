@@ -12,6 +12,7 @@ mod schema;
 mod test;
 mod tidy;
 mod tools;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ enum Task {
     Schema(schema::Options),
     /// Check the rules of the code base that a machine can check.
     Tidy,
+    /// Run the runtime's pod tests in QEMU on Debian's kernel, with cgroups of version 2.
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Schema(options) => schema::run(&options),
         Task::Tidy => tidy::run(),
+        Task::Vm(options) => vm::run(&options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
