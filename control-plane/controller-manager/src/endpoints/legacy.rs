@@ -14,7 +14,6 @@ const MAX_ADDRESSES: usize = 1000;
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const MANAGER: &str = "endpoint-controller";
-const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// The Endpoints controller.
 #[derive(Debug)]
@@ -102,15 +101,7 @@ impl Controller for EndpointsController {
         };
         let (subsets, cut) = subsets(backed);
         let service = &backed.service;
-        let mut labels: BTreeMap<String, String> = service
-            .object
-            .labels()
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .collect();
-        labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
-        if service.view.spec.cluster_ip == "None" {
-            labels.insert(HEADLESS.to_owned(), String::new());
-        }
+        let labels = backed.labels(MANAGED_BY, MANAGER);
         let mut new = match &observed.current {
             Some(current) => current.view.clone(),
             None => Endpoints {

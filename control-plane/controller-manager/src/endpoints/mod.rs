@@ -118,7 +118,21 @@ fn selector(service: &Service) -> LabelSelector {
     )
 }
 
+/// Says of endpoints that their Service has no address of its own.
+const HEADLESS: &str = "service.kubernetes.io/headless";
+
 impl Backed {
+    /// The labels of what is made for the Service: its own, who manages it, and whether it is headless.
+    pub fn labels(&self, managed_by: &str, manager: &str) -> BTreeMap<String, String> {
+        let own = self.service.object.labels();
+        let mut labels: BTreeMap<String, String> = own.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        labels.insert(managed_by.to_owned(), manager.to_owned());
+        if self.service.view.spec.cluster_ip == "None" {
+            labels.insert(HEADLESS.to_owned(), String::new());
+        }
+        labels
+    }
+
     /// The Service's ports as numbers of this pod; a named port the pod does not have is left out.
     pub fn ports(&self, pod: &Pod) -> Vec<Port> {
         let resolve = |port: &ServicePort| match &port.target_port {

@@ -13,7 +13,6 @@ const MAX_ENDPOINTS: usize = 100;
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
-const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// The EndpointSlice controller.
 #[derive(Debug)]
@@ -203,17 +202,9 @@ fn place(
 
 /// The Service's labels and the slice's own.
 fn labels(observed: &Observed) -> BTreeMap<String, String> {
-    let service = &observed.backed.service;
-    let mut labels: BTreeMap<String, String> = service
-        .object
-        .labels()
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .collect();
-    labels.insert(SERVICE_NAME.to_owned(), service.object.name().to_owned());
-    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
-    if service.view.spec.cluster_ip == "None" {
-        labels.insert(HEADLESS.to_owned(), String::new());
-    }
+    let mut labels = observed.backed.labels(MANAGED_BY, MANAGER);
+    let name = observed.backed.service.object.name();
+    labels.insert(SERVICE_NAME.to_owned(), name.to_owned());
     labels
 }
 
