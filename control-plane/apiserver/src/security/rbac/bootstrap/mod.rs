@@ -3,6 +3,7 @@
 //! (upstream `pkg/registry/rbac/reconciliation`).
 
 mod bindings;
+mod controllers;
 mod objects;
 mod roles;
 

@@ -3,7 +3,8 @@
 use super::{
     AUTO_UPDATE,
     bindings::{BINDINGS, BindingRow, LOCAL_BINDINGS, LOCAL_ROLES},
-    roles::{Allow, CONTROLLERS, ROLES, RoleRow},
+    controllers::CONTROLLERS,
+    roles::{Allow, ROLES, RoleRow},
 };
 use crate::security::rbac::{
     CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES as LOCAL, Rule, uncovered,

@@ -1,5 +1,5 @@
-//! The cluster roles that every cluster has, a row a rule (upstream `bootstrappolicy/policy.go` and
-//! `controller_policy.go`). Lists are words; `core` is the group without a name.
+//! The cluster roles that every cluster has, a row a rule (upstream `bootstrappolicy/policy.go`). Lists are words; `core`
+//! is the group without a name.
 
 /// A rule. `on` is resources, or paths when there are no groups.
 pub(super) struct Allow {
@@ -46,7 +46,7 @@ const fn may_get(paths: &'static str) -> Allow {
     may("get", "", paths)
 }
 
-const fn role(name: &'static str, rules: &'static [Allow]) -> RoleRow {
+pub(super) const fn role(name: &'static str, rules: &'static [Allow]) -> RoleRow {
     RoleRow {
         name,
         rules,
@@ -73,14 +73,14 @@ const fn whole(name: &'static str, part_of: &'static str) -> RoleRow {
     }
 }
 
-const READ: &str = "get list watch";
+pub(super) const READ: &str = "get list watch";
 const WRITE: &str = "create delete deletecollection patch update";
 const READ_WRITE: &str = "create delete deletecollection get list patch update watch";
-const LISTEN: &str = "list watch";
+pub(super) const LISTEN: &str = "list watch";
 pub(super) const EVENTS: Allow = may("create patch update", "core events.k8s.io", "events");
 const ASK_TOKEN: Allow = may("create", "authentication.k8s.io", "tokenreviews");
-const ASK_ACCESS: Allow = may("create", "authorization.k8s.io", "subjectaccessreviews");
-const CERTIFICATES: &str = "certificates.k8s.io";
+pub(super) const ASK_ACCESS: Allow = may("create", "authorization.k8s.io", "subjectaccessreviews");
+pub(super) const CERTIFICATES: &str = "certificates.k8s.io";
 
 /// What every node may do; the Node authorizer narrows it to what concerns the node.
 pub(super) const NODE: &[Allow] = &[
@@ -101,7 +101,10 @@ pub(super) const NODE: &[Allow] = &[
     may("patch update", "core", "pods/status"),
     may("create", "core", "pods/eviction"),
     may(READ, "core", "configmaps secrets"),
-    may("get", "core", "persistentvolumeclaims persistentvolumes"),
+    may("get", "core", "persistentvolumeclaims"),
+    // Upstream's nodes only get volumes. Here a node watches for those whose local data it has to remove, and takes the
+    // finalizer off that says so; NodeRestriction allows no other change.
+    may("get list patch watch", "core", "persistentvolumes"),
     may("get", "core", "endpoints"),
     may(
         "create get list watch",
@@ -157,6 +160,7 @@ const EDIT: &[Allow] = &[
     may(WRITE, "policy", "poddisruptionbudgets"),
     may(WRITE, "networking.k8s.io", "ingresses networkpolicies"),
     may(READ_WRITE, "coordination.k8s.io", "leases"),
+    may(WRITE, "resource.k8s.io", "resourceclaims resourceclaimtemplates"),
 ];
 
 const VIEW: &[Allow] = &[
@@ -198,6 +202,11 @@ const VIEW: &[Allow] = &[
         "networking.k8s.io",
         "ingresses ingresses/status networkpolicies",
     ),
+    may(
+        READ,
+        "resource.k8s.io",
+        "resourceclaims resourceclaims/status resourceclaimtemplates",
+    ),
 ];
 
 const SCHEDULER: &[Allow] = &[
@@ -219,6 +228,14 @@ const SCHEDULER: &[Allow] = &[
     may(READ, "core", "namespaces"),
     may(READ, "storage.k8s.io", "csidrivers"),
     may(READ, "storage.k8s.io", "csistoragecapacities"),
+    may(READ, "storage.k8s.io", "volumeattachments"),
+    may(
+        READ,
+        "resource.k8s.io",
+        "deviceclasses resourceclaims resourceslices",
+    ),
+    may("patch update", "resource.k8s.io", "resourceclaims/status"),
+    may("patch update", "resource.k8s.io", "resourceclaims"),
 ];
 
 const CONTROLLER_MANAGER: &[Allow] = &[
@@ -289,6 +306,13 @@ pub(super) const ROLES: &[RoleRow] = &[
     part("system:aggregate-to-edit", "edit", EDIT),
     part("system:aggregate-to-view", "view", VIEW),
     role("system:node", NODE),
+    role(
+        "system:heapster",
+        &[
+            may(READ, "core", "events namespaces nodes pods"),
+            may(READ, "extensions", "deployments"),
+        ],
+    ),
     role(
         "system:node-problem-detector",
         &[
@@ -416,115 +440,6 @@ pub(super) const ROLES: &[RoleRow] = &[
             EVENTS,
             may(LISTEN, "discovery.k8s.io", "endpointslices"),
             may(LISTEN, "networking.k8s.io", "servicecidrs"),
-        ],
-    ),
-];
-
-const WRITE_STATUS_OF_NODES: Allow = may("patch update", "core", "nodes/status");
-
-/// The roles of the controllers, named `system:controller:…`; each is bound to the service account of that name.
-pub(super) const CONTROLLERS: &[RoleRow] = &[
-    role(
-        "clusterrole-aggregation-controller",
-        &[may(
-            "escalate get list patch update watch",
-            "rbac.authorization.k8s.io",
-            "clusterroles",
-        )],
-    ),
-    role(
-        "deployment-controller",
-        &[
-            may("get list update watch", "apps extensions", "deployments"),
-            may("update", "apps extensions", "deployments/status"),
-            may("update", "apps extensions", "deployments/finalizers"),
-            may(
-                "create delete get list patch update watch",
-                "apps extensions",
-                "replicasets",
-            ),
-            may("get list update watch", "core", "pods"),
-            EVENTS,
-        ],
-    ),
-    role(
-        "replicaset-controller",
-        &[
-            may("get list update watch", "apps extensions", "replicasets"),
-            may("update", "apps extensions", "replicasets/status"),
-            may("update", "apps extensions", "replicasets/finalizers"),
-            may("create delete list patch watch", "core", "pods"),
-            EVENTS,
-        ],
-    ),
-    role(
-        "endpoint-controller",
-        &[
-            may(READ, "core", "pods services"),
-            may("create delete get list update watch", "core", "endpoints"),
-            may("create", "core", "endpoints/restricted"),
-            EVENTS,
-        ],
-    ),
-    role(
-        "endpointslice-controller",
-        &[
-            may(READ, "core", "nodes pods services"),
-            may("update", "core", "services/finalizers"),
-            may(
-                "create delete get list update watch",
-                "discovery.k8s.io",
-                "endpointslices",
-            ),
-            EVENTS,
-        ],
-    ),
-    role(
-        "generic-garbage-collector",
-        &[may("delete get list patch update watch", "*", "*"), EVENTS],
-    ),
-    role(
-        "namespace-controller",
-        &[
-            may("delete get list watch", "core", "namespaces"),
-            may("update", "core", "namespaces/finalize namespaces/status"),
-            may("delete deletecollection get list", "*", "*"),
-        ],
-    ),
-    role(
-        "node-controller",
-        &[
-            may("delete get list patch update watch", "core", "nodes"),
-            WRITE_STATUS_OF_NODES,
-            may("patch update", "core", "pods/status"),
-            may("delete get list watch", "core", "pods"),
-            may(LISTEN, "coordination.k8s.io", "leases"),
-            EVENTS,
-        ],
-    ),
-    role(
-        "root-ca-cert-publisher",
-        &[may("create update", "core", "configmaps"), EVENTS],
-    ),
-    role(
-        "service-account-controller",
-        &[may("create", "core", "serviceaccounts"), EVENTS],
-    ),
-    role(
-        "pod-garbage-collector",
-        &[
-            may("delete list watch", "core", "pods"),
-            may("get list", "core", "nodes"),
-            may("patch", "core", "pods/status"),
-        ],
-    ),
-    role(
-        "taint-eviction-controller",
-        &[
-            may(READ, "core", "nodes"),
-            may("delete get list watch", "core", "pods"),
-            may("patch", "core", "pods/status"),
-            EVENTS,
         ],
     ),
 ];
