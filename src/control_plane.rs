@@ -92,6 +92,9 @@ pub async fn start(
     let controllers = plane.client("system:kube-controller-manager", &[]);
     let config = controller_manager::Config {
         root_ca: authority.certificate().to_owned(),
+        token_key: Some(Arc::new(
+            component::jwt::Key::from_pem(&authority.signing_key("sa")?).map_err(|e| anyhow!(e))?,
+        )),
         cluster_cidr: settings.cluster_cidr,
         node_cidr_prefix: 24,
         resources: crate::cluster::collectable(),

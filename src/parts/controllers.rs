@@ -6,7 +6,7 @@ use super::{
     part::{Choice, Part},
     tls, way,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use api::decision::Ring;
 use client::Client;
 use component::{Env, flags::Settings};
@@ -71,8 +71,13 @@ fn config(settings: &Settings, root_ca: String) -> Result<Config> {
             cluster_cidr.1
         );
     }
+    let token_key = tls::optional_file(settings, "service-account-private-key-file")?
+        .map(|pem| component::jwt::Key::from_pem(&pem).map(Arc::new))
+        .transpose()
+        .map_err(|error| anyhow!("--service-account-private-key-file: {error}"))?;
     Ok(Config {
         root_ca,
+        token_key,
         cluster_cidr,
         node_cidr_prefix,
         resources: crate::cluster::collectable(),

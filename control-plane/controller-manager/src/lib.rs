@@ -8,6 +8,7 @@ mod claim;
 mod deployment;
 mod endpoints;
 pub mod gc;
+mod legacy_token;
 mod memo;
 mod namespace;
 mod node;
@@ -20,6 +21,7 @@ mod views;
 pub use aggregation::ClusterRoleAggregationController;
 pub use deployment::DeploymentController;
 pub use endpoints::{EndpointSliceController, EndpointsController};
+pub use legacy_token::LegacyTokenController;
 pub use namespace::NamespaceController;
 pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
 pub use publish::{RootCaController, ServiceAccountController};
@@ -29,7 +31,7 @@ use api::{Gvr, decision::Ring};
 use client::Client;
 use component::{Env, State};
 use reconcile::Runtime;
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 /// The name of the box on the readiness board.
 pub const NAME: &str = "kube-controller-manager";
@@ -39,6 +41,8 @@ pub const NAME: &str = "kube-controller-manager";
 pub struct Config {
     /// The cluster's CA certificate, PEM, published to every namespace.
     pub root_ca: String,
+    /// The key that signs service account tokens; without it no Secret is given one.
+    pub token_key: Option<Arc<component::jwt::Key>>,
     /// The cluster's pod range.
     pub cluster_cidr: (Ipv4Addr, u8),
     /// The prefix length of a node's range.
@@ -58,6 +62,12 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     runtime.start(EndpointsController);
     runtime.start(ClusterRoleAggregationController);
     runtime.start(ServiceAccountController);
+    if let Some(key) = config.token_key {
+        runtime.start(LegacyTokenController {
+            key,
+            root_ca: config.root_ca.clone(),
+        });
+    }
     runtime.start(RootCaController {
         certificate: config.root_ca,
     });

@@ -12,6 +12,7 @@ pub(crate) const SERVICES: Gvr = Gvr::new("", "v1", "services");
 pub(crate) const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
 pub(crate) const NAMESPACES: Gvr = Gvr::new("", "v1", "namespaces");
 pub(crate) const CONFIG_MAPS: Gvr = Gvr::new("", "v1", "configmaps");
+pub(crate) const SECRETS: Gvr = Gvr::new("", "v1", "secrets");
 pub(crate) const SERVICE_ACCOUNTS: Gvr = Gvr::new("", "v1", "serviceaccounts");
 pub(crate) const REPLICA_SETS: Gvr = Gvr::new("apps", "v1", "replicasets");
 pub(crate) const DEPLOYMENTS: Gvr = Gvr::new("apps", "v1", "deployments");

@@ -194,6 +194,7 @@ impl Cluster {
         let rows = resources::table().iter().filter(collectable);
         let config = controller_manager::Config {
             root_ca: "the root\n".to_owned(),
+            token_key: None,
             cluster_cidr: ([10, 244, 0, 0].into(), 16),
             node_cidr_prefix: 24,
             resources: rows.map(|row| (row.gvr(), row.namespaced)).collect(),

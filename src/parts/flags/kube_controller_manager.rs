@@ -71,10 +71,11 @@ pub const KUBE_CONTROLLER_MANAGER: &[Flag] = &[
         Text,
         "nodes' ranges are only of --cluster-cidr",
     ),
-    Flag::ignored(
+    Flag::new(
         "service-account-private-key-file",
         Text,
-        "there are no token secrets to sign",
+        "",
+        "the key that signs the tokens of Secrets that ask for one, PEM; empty: they get none",
     ),
     Flag::ignored(
         "use-service-account-credentials",

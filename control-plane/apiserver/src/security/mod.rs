@@ -2,7 +2,6 @@
 
 mod authenticate;
 mod escalation;
-pub mod jwt;
 mod node;
 mod node_restriction;
 pub mod oidc;

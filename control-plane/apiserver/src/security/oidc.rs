@@ -1,6 +1,6 @@
 //! The documents by which others verify service account tokens (upstream `pkg/serviceaccount/openidmetadata.go`).
 
-use super::jwt::Key;
+use component::jwt::Key;
 use serde::Serialize;
 
 /// The path of the provider's configuration.

@@ -1,12 +1,13 @@
 //! Service account tokens: bound, with an audience, short-lived (upstream `pkg/serviceaccount`, KEP-1205).
 
-use super::{
-    Token, TokenAsk, TokenIssuer, User,
+use super::{Token, TokenAsk, TokenIssuer, User};
+use crate::server::Reader;
+use api::{Gvr, Object, Status};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use component::{
+    Clock, Random,
     jwt::{self, Key},
 };
-use crate::server::Reader;
-use api::{Gvr, Status};
-use component::{Clock, Random};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -90,8 +91,10 @@ impl ServiceAccounts {
         token: &str,
         audiences: &[String],
     ) -> Result<Option<(User, Vec<String>)>, String> {
-        if jwt::unverified_issuer(token).as_deref() != Some(&self.issuer) {
-            return Ok(None);
+        match jwt::unverified_issuer(token) {
+            Some(issuer) if issuer == self.issuer => {}
+            Some(issuer) if issuer == jwt::LEGACY_ISSUER => return self.legacy(token, audiences).map(Some),
+            _ => return Ok(None),
         }
         let claims: Claims = self.key.verify(token).ok_or("invalid bearer token")?;
         let now = self.clock.wall();
@@ -120,6 +123,40 @@ impl ServiceAccounts {
         }
         self.check_bound(&claims.kubernetes, now)?;
         Ok(Some((user(&claims), good)))
+    }
+
+    /// A token that lives in a Secret: without an end, and good only while the Secret holds it.
+    fn legacy(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), String> {
+        let claims: jwt::LegacyClaims = self.key.verify(token).ok_or("invalid bearer token")?;
+        let good: Vec<String> = match audiences {
+            [] => self.audiences.clone(),
+            wanted => wanted.iter().filter(|a| self.audiences.contains(a)).cloned().collect(),
+        };
+        if good.is_empty() {
+            return Err(format!(
+                "[invalid bearer token, token audiences {:?} is invalid for the target audiences {audiences:?}]",
+                self.audiences
+            ));
+        }
+        let account = Named {
+            name: claims.account.clone(),
+            uid: claims.account_uid.clone(),
+        };
+        self.alive(&SERVICE_ACCOUNTS, &claims.namespace, &account, self.clock.wall())?;
+        let secret = self.reader.get(&SECRETS, &claims.namespace, &claims.secret);
+        if !secret.is_some_and(|secret| holds(&secret, token)) {
+            return Err("[invalid bearer token, service account token has been invalidated]".to_owned());
+        }
+        let claims = Claims {
+            sub: claims.sub,
+            kubernetes: Private {
+                namespace: claims.namespace,
+                serviceaccount: account,
+                ..Private::default()
+            },
+            ..Claims::default()
+        };
+        Ok((user(&claims), good))
     }
 
     /// The objects that the token is bound to must still be there, with the same UID.
@@ -157,6 +194,17 @@ impl ServiceAccounts {
     }
 }
 
+/// Whether a Secret that is not being deleted has `token`.
+fn holds(secret: &Object, token: &str) -> bool {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Secret {
+        data: BTreeMap<String, String>,
+    }
+    let Secret { data } = secret.view().unwrap_or_default();
+    secret.deletion_timestamp().is_none() && data.get("token").is_some_and(|held| *held == BASE64.encode(token))
+}
+
 fn user(claims: &Claims) -> User {
     let bound = &claims.kubernetes;
     let mut extra = BTreeMap::new();
@@ -166,7 +214,9 @@ fn user(claims: &Claims) -> User {
             vec![value.to_owned()],
         );
     };
-    add("credential-id", &format!("JTI={}", claims.jti));
+    if !claims.jti.is_empty() {
+        add("credential-id", &format!("JTI={}", claims.jti));
+    }
     if let Some(pod) = &bound.pod {
         add("pod-name", &pod.name);
         add("pod-uid", &pod.uid);

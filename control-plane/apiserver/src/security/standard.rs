@@ -28,7 +28,7 @@ impl Settings {
         oidc::documents(
             &self.issuer,
             server,
-            &super::jwt::Key::from_pem(&self.signing_key)?,
+            &component::jwt::Key::from_pem(&self.signing_key)?,
         )
     }
 }

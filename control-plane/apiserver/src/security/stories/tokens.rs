@@ -1,7 +1,8 @@
 //! Who asks: tokens and certificates.
 
 use super::{Guarded, ISSUER, guarded, key, settings};
-use crate::security::{Bound, ServiceAccounts, TokenAsk, User, jwt::Key as SigningKey, oidc};
+use crate::security::{Bound, ServiceAccounts, TokenAsk, User, oidc};
+use component::jwt::Key as SigningKey;
 use api::{Gvr, Key, Object};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use client::DeleteOptions;

@@ -17,6 +17,30 @@ const SPKI_PREFIX: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
+/// The issuer of tokens that live in Secrets (upstream `pkg/serviceaccount/legacy.go`).
+pub const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+
+/// What a token in a Secret says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LegacyClaims {
+    /// [`LEGACY_ISSUER`].
+    pub iss: String,
+    /// Namespace of the account.
+    #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
+    pub namespace: String,
+    /// The Secret that holds the token.
+    #[serde(rename = "kubernetes.io/serviceaccount/secret.name")]
+    pub secret: String,
+    /// The account.
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.name")]
+    pub account: String,
+    /// Its UID.
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.uid")]
+    pub account_uid: String,
+    /// The user's name.
+    pub sub: String,
+}
+
 /// Longer tokens are not looked at.
 const MAX_LENGTH: usize = 16 * 1024;
 
