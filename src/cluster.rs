@@ -1,25 +1,23 @@
 //! What the parts of a cluster know of each other only here.
 
 use crate::settings::{DNS_PORT, Settings};
-use api::{Gvr, Key, Status};
+use api::{Key, Status};
 use apiserver::{OwnPort, OwnService};
+use controller_manager::gc::{Collectable, Resources};
 
-/// Every resource that can be listed, watched and deleted, and whether it is namespaced.
-pub fn collectable() -> Vec<(Gvr, bool)> {
+/// Every built-in resource that can be listed, watched and deleted.
+pub fn collectable() -> Resources {
     let has = |row: &resources::Row, verb: &str| row.verbs.is_empty() || row.verbs.contains(&verb);
     let rows = resources::table()
         .iter()
         .filter(|row| ["list", "watch", "delete"].iter().all(|verb| has(row, verb)));
-    rows.map(|row| (row.gvr(), row.namespaced)).collect()
-}
-
-/// The resource of an owner reference's apiVersion and kind.
-pub fn resource_of(api_version: &str, kind: &str) -> Option<(Gvr, bool)> {
-    let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    let row = resources::table()
-        .iter()
-        .find(|row| row.group == group && row.kind == kind)?;
-    Some((row.gvr(), row.namespaced))
+    let collectable = rows.map(|row| Collectable {
+        gvr: row.gvr(),
+        kind: row.kind.to_owned(),
+        namespaced: row.namespaced,
+        built_in: true,
+    });
+    Resources(collectable.collect())
 }
 
 /// The Service `kube-dns`, which leads to the DNS server of this process.

@@ -97,8 +97,7 @@ pub async fn start(
         )),
         cluster_cidr: settings.cluster_cidr,
         node_cidr_prefix: 24,
-        resources: crate::cluster::collectable(),
-        kinds: Arc::new(crate::cluster::resource_of),
+        resources: crate::cluster::collectable().fixed(),
     };
     controller_manager::start(&controllers, config, records, env);
     Ok(plane)

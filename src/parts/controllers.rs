@@ -11,7 +11,6 @@ use api::decision::Ring;
 use client::Client;
 use component::{Env, flags::Settings};
 use controller_manager::Config;
-use std::sync::Arc;
 
 const NAME: &str = controller_manager::NAME;
 
@@ -80,7 +79,6 @@ fn config(settings: &Settings, root_ca: String) -> Result<Config> {
         token_key,
         cluster_cidr,
         node_cidr_prefix,
-        resources: crate::cluster::collectable(),
-        kinds: Arc::new(crate::cluster::resource_of),
+        resources: crate::cluster::collectable().fixed(),
     })
 }

@@ -3,7 +3,7 @@
 
 use crate::views::{PODS, Seen, controller_ref};
 use api::{Gvr, LabelSelector, Object, Owner};
-use client::Patch;
+use client::{Cache, Patch};
 use reconcile::Plan;
 use serde::Serialize;
 use std::sync::Arc;
@@ -14,6 +14,14 @@ pub(crate) fn concerns(child: &Object, owner: &Object, selector: &LabelSelector)
         Some(controller) => controller.uid == owner.uid(),
         None => child.deletion_timestamp().is_none() && selector.matches(|key| child.label(key)),
     }
+}
+
+/// What is or could become a child of `owner`, out of a cache of children.
+pub(crate) fn children(cache: &Cache, owner: &Object, selector: &LabelSelector) -> Vec<Arc<Object>> {
+    let mut children = cache.owned_by(owner.uid());
+    let orphans = cache.orphans_in(owner.namespace()).into_iter();
+    children.extend(orphans.filter(|orphan| concerns(orphan, owner, selector)));
+    children
 }
 
 /// Pods: plans adoptions and releases and returns the pods that are the owner's own by now.

@@ -27,7 +27,7 @@ pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionControl
 pub use publish::{RootCaController, ServiceAccountController};
 pub use replicaset::ReplicaSetController;
 
-use api::{Gvr, decision::Ring};
+use api::decision::Ring;
 use client::Client;
 use component::{Env, State};
 use reconcile::Runtime;
@@ -47,10 +47,8 @@ pub struct Config {
     pub cluster_cidr: (Ipv4Addr, u8),
     /// The prefix length of a node's range.
     pub node_cidr_prefix: u8,
-    /// Every resource that can be listed, watched and deleted, and whether it is namespaced.
-    pub resources: Vec<(Gvr, bool)>,
-    /// Finds the resource of an owner reference.
-    pub kinds: gc::Kinds,
+    /// Every resource that can be listed, watched and deleted; it may change.
+    pub resources: gc::Served,
 }
 
 /// Starts all controllers in the task tree of `env`.
@@ -81,16 +79,12 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
         since: env.clock.wall(),
     });
     runtime.start(TaintEvictionController);
-    let namespaced = config
-        .resources
-        .iter()
-        .filter(|(_, namespaced)| *namespaced)
-        .map(|(gvr, _)| gvr.clone());
+    let collections = gc::Collections::default();
+    gc::start(client, runtime.caches(), &config.resources, &collections, env);
     runtime.start(NamespaceController {
-        resources: namespaced.collect(),
+        served: config.resources.borrow().clone(),
+        collections,
     });
-    let resources = config.resources.into_iter().map(|(gvr, _)| gvr).collect();
-    gc::start(client, runtime.caches(), resources, config.kinds, env);
     env.ready.set(NAME, State::Ready);
     runtime
 }

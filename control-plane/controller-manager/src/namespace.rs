@@ -1,6 +1,9 @@
 //! Namespace: empties a namespace that is being deleted, then lets it go (upstream `pkg/controller/namespace`).
 
-use crate::views::{Condition, NAMESPACES, PODS, Seen, seconds, see};
+use crate::{
+    gc::{Collections, Resources},
+    views::{Condition, NAMESPACES, PODS, Seen, seconds, see},
+};
 use api::{
     Gvr, Key,
     decision::{Reason, Verdict},
@@ -9,12 +12,14 @@ use client::{Caches, Change, DeleteOptions, Target, Write};
 use jiff::Timestamp;
 use reconcile::{Controller, LastOutcome, Plan, PlannedWrite, Watch, own_key};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The Namespace controller.
-#[derive(Debug)]
 pub struct NamespaceController {
-    /// Every namespaced resource that can be listed and deleted.
-    pub resources: Vec<Gvr>,
+    /// What is served at the start: the changes of what stays served are watched, the rest is looked at again.
+    pub served: Arc<Resources>,
+    /// What there is of every resource of the moment.
+    pub collections: Collections,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -57,21 +62,18 @@ impl Controller for NamespaceController {
 
     fn watches(&self) -> Vec<Watch> {
         let mut watches = vec![Watch::all(NAMESPACES, own_key)];
-        watches.extend(
-            self.resources
-                .iter()
-                .map(|gvr| Watch::all(gvr.clone(), namespace_keys)),
-        );
+        let lasting = self.served.0.iter().filter(|r| r.built_in && r.namespaced);
+        watches.extend(lasting.map(|r| Watch::all(r.gvr.clone(), namespace_keys)));
         watches
     }
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Observed> {
         let object = caches.all(&NAMESPACES).get(key)?;
         object.deletion_timestamp()?;
-        let left = self.resources.iter().map(|gvr| {
-            let objects = caches.all(gvr).in_namespace(&key.name);
+        let left = self.collections.namespaced().into_iter().map(|cache| {
+            let objects = cache.in_namespace(&key.name);
             let finalizing = objects.iter().filter(|o| o.finalizers().next().is_some()).count();
-            (gvr.clone(), objects.len(), finalizing)
+            (cache.gvr().clone(), objects.len(), finalizing)
         });
         let left = left.collect();
         Some(Observed {
@@ -90,7 +92,7 @@ impl Controller for NamespaceController {
         let pods_left = observed.left.iter().any(|(gvr, n, _)| *gvr == PODS && *n > 0);
         // Caches may be late: only the collections' own answers say that nothing is left, and all of them must have.
         let answered = last.0.iter().filter(|(label, _)| *label == "empty").count();
-        let emptied = answered == self.resources.len() && last.is_done();
+        let emptied = answered == observed.left.len() && last.is_done();
         if total == 0 && emptied {
             finalize(&mut plan, namespace);
             return plan;

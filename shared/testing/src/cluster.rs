@@ -5,6 +5,7 @@ use api::{Key, Object, Status, decision::Ring};
 use apiserver::{Server, security::User};
 use client::{Client, DeleteOptions, Dial, Duplex, Patch, Peer, Target, Write};
 use component::Env;
+use controller_manager::gc::{Collectable, Resources};
 use etcd::{Engine, MemoryFiles, Store};
 use futures::{FutureExt, future::BoxFuture};
 use std::{sync::Arc, time::Duration};
@@ -190,18 +191,20 @@ impl Cluster {
     /// Starts the controllers; those that run are stopped first, as by a crash: what they were about to do is not done.
     pub fn start_controllers(&mut self) {
         let env = self.plane().env.child();
-        let collectable = |row: &&&resources::Row| row.verbs.is_empty() || row.verbs.contains(&"watch");
-        let rows = resources::table().iter().filter(collectable);
+        let watched = |row: &&&resources::Row| row.verbs.is_empty() || row.verbs.contains(&"watch");
+        let rows = resources::table().iter().filter(watched);
+        let collectable = |row: &&resources::Row| Collectable {
+            gvr: row.gvr(),
+            kind: row.kind.to_owned(),
+            namespaced: row.namespaced,
+            built_in: true,
+        };
         let config = controller_manager::Config {
             root_ca: "the root\n".to_owned(),
             token_key: None,
             cluster_cidr: ([10, 244, 0, 0].into(), 16),
             node_cidr_prefix: 24,
-            resources: rows.map(|row| (row.gvr(), row.namespaced)).collect(),
-            kinds: Arc::new(|api_version, kind| {
-                let group = api_version.split_once('/').map_or("", |(group, _)| group);
-                resources::by_kind(group, kind).map(|row| (row.gvr(), row.namespaced))
-            }),
+            resources: Resources(rows.map(collectable).collect()).fixed(),
         };
         let client = Client::new(Arc::new(self.controllers.clone()), "kube-controller-manager");
         let records = self.records.clone();

@@ -47,21 +47,14 @@ impl Controller for DeploymentController {
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Observed> {
         let deployment: Seen<Deployment> = see(caches.all(&DEPLOYMENTS).get(key)?)?;
         let selector = deployment.view.spec.selector.selector().ok()?;
-        let sets = caches.all(&REPLICA_SETS).in_namespace(&key.namespace).into_iter();
-        let sets: Vec<Seen<ReplicaSet>> = sets
-            .filter(|s| claim::concerns(s, &deployment.object, &selector))
-            .filter_map(see)
-            .collect();
+        let sets = claim::children(&caches.all(&REPLICA_SETS), &deployment.object, &selector);
+        let sets: Vec<Seen<ReplicaSet>> = sets.into_iter().filter_map(see).collect();
         // Only a Recreate rollout has to know when the last old pod is gone.
         let recreate = deployment.view.spec.strategy.r#type == "Recreate";
-        let owned = |pod: &api::Object| {
-            recreate
-                && pod
-                    .controller()
-                    .is_some_and(|o| sets.iter().any(|s| s.object.uid() == o.uid))
-        };
-        let pods = caches.all(&PODS).in_namespace(&key.namespace).into_iter();
-        let pods = pods.filter(|p| owned(p)).filter_map(see).collect();
+        let pods = caches.all(&PODS);
+        let owned = sets.iter().filter(|_| recreate);
+        let owned = owned.flat_map(|set| pods.owned_by(set.object.uid()));
+        let pods = owned.filter_map(see).collect();
         Some(Observed {
             deployment,
             sets,

@@ -1,23 +1,23 @@
 //! Carries the engine's effects out.
 
-use super::engine::{Effect, Engine, Event};
+use super::{
+    Collections, Served,
+    engine::{Effect, Engine, Event},
+};
 use api::{Gvr, Key, Owner, Status};
-use client::{Caches, Change, Client, DeleteOptions, Patch, Target, Write};
+use client::{Cache, Caches, Change, Client, DeleteOptions, Patch, Recorder, Severity};
 use component::Env;
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Finds the resource of an owner: from apiVersion and kind to the resource, and whether it is namespaced.
-pub type Kinds = Arc<dyn Fn(&str, &str) -> Option<(Gvr, bool)> + Send + Sync>;
-
-/// Starts the garbage collector over all `resources`.
-pub fn start(client: &Client, caches: &Caches, resources: Vec<Gvr>, kinds: Kinds, env: &Env) {
+/// Starts the garbage collector over all that is `served`; what it watches is kept in `collections`.
+pub fn start(client: &Client, caches: &Caches, served: &Served, collections: &Collections, env: &Env) {
     let (sender, events) = mpsc::unbounded_channel();
-    for gvr in resources {
-        let mut changes = caches.all(&gvr).subscribe();
-        let sender = sender.clone();
+    let told = sender.clone();
+    let opened = move |cache: Cache, env: &Env| {
+        let (mut changes, sender, gvr) = (cache.subscribe(), sender.clone(), cache.gvr().clone());
         env.tasks.spawn("gc-watch", async move {
             while let Some(change) = changes.recv().await {
                 let event = match change {
@@ -29,10 +29,24 @@ pub fn start(client: &Client, caches: &Caches, resources: Vec<Gvr>, kinds: Kinds
                 }
             }
         });
-    }
+    };
+    let (own, mut changing) = (collections.clone(), served.clone());
+    let (opener, caches, within) = (client.clone(), caches.clone(), env.clone());
+    let now = changing.borrow_and_update().clone();
+    own.update(&now, &opener, &caches, &within, &opened);
+    env.tasks.spawn("gc-resources", async move {
+        while changing.changed().await.is_ok() {
+            let now = changing.borrow_and_update().clone();
+            own.update(&now, &opener, &caches, &within, &opened);
+            if told.send(Event::Served).is_err() {
+                return;
+            }
+        }
+    });
     let executor = Executor {
         client: client.clone(),
-        kinds,
+        served: served.clone(),
+        recorder: Recorder::start(client, "garbage-collector-controller", "", env),
         env: env.clone(),
     };
     env.tasks.spawn("gc", executor.run(events));
@@ -40,7 +54,8 @@ pub fn start(client: &Client, caches: &Caches, resources: Vec<Gvr>, kinds: Kinds
 
 struct Executor {
     client: Client,
-    kinds: Kinds,
+    served: Served,
+    recorder: Recorder,
     env: Env,
 }
 
@@ -89,7 +104,13 @@ impl Executor {
         match effect {
             Effect::LookOwner(owner, namespace) => {
                 let there = self.owner_is_there(owner, namespace).await?;
-                Ok(Event::Owner(owner.clone(), there))
+                Ok(Event::Owner(owner.clone(), namespace.clone(), there))
+            }
+            Effect::Warn(about, message) => {
+                let reason = "OwnerRefInvalidNamespace";
+                self.recorder
+                    .record(about.clone(), Severity::Warning, reason, message);
+                Ok(Event::Dependent(String::new(), None))
             }
             Effect::LookDependent(uid, gvr, key) => {
                 Ok(Event::Dependent(uid.clone(), self.client.find(gvr, key).await?))
@@ -110,12 +131,14 @@ impl Executor {
                 Ok(Event::Dependent(uid.clone(), None))
             }
             Effect::Release(uid, gvr, key, version, owners) => {
-                let patch = release(uid, *version, owners);
-                let write = Write::Patch(
-                    Patch::Strategic,
-                    serde_json::to_vec(&patch).map_err(Status::internal)?.into(),
-                );
-                match self.client.write(Target::object(gvr, key), write).await {
+                let patch = Release {
+                    metadata: ReleaseMeta {
+                        uid: uid.clone(),
+                        resource_version: version.to_string(),
+                        owner_references: owners.clone(),
+                    },
+                };
+                match self.client.patch(gvr, key, "", Patch::Merge, &patch).await {
                     Err(status) if !status.is_not_found() => Err(status),
                     _ => Ok(Event::Dependent(uid.clone(), None)),
                 }
@@ -152,11 +175,16 @@ impl Executor {
 
     async fn owner_is_there(&self, owner: &Owner, namespace: &str) -> Result<bool, Status> {
         // A kind that is not served is left alone: it may be served later.
-        let Some((gvr, namespaced)) = (self.kinds)(&owner.api_version, &owner.kind) else {
+        let served = self.served.borrow().clone();
+        let Some(resource) = served.of_kind(&owner.api_version, &owner.kind) else {
             return Ok(true);
         };
-        let key = Key::new(if namespaced { namespace } else { "" }, &owner.name);
-        let live = self.client.find(&gvr, &key).await?;
+        // No namespace is looked in: what has none cannot be owned by what is in one, and is kept.
+        if resource.namespaced && namespace.is_empty() {
+            return Ok(true);
+        }
+        let key = Key::new(if resource.namespaced { namespace } else { "" }, &owner.name);
+        let live = self.client.find(&resource.gvr, &key).await?;
         Ok(live.is_some_and(|o| o.uid() == owner.uid))
     }
 }
@@ -184,27 +212,5 @@ struct Release {
 struct ReleaseMeta {
     uid: String,
     resource_version: String,
-    owner_references: Vec<ReleaseOwner>,
-}
-
-#[derive(Serialize)]
-struct ReleaseOwner {
-    #[serde(rename = "$patch")]
-    patch: &'static str,
-    uid: String,
-}
-
-fn release(uid: &str, version: u64, owners: &[String]) -> Release {
-    let gone = |owner: &String| ReleaseOwner {
-        patch: "delete",
-        uid: owner.clone(),
-    };
-    let owner_references = owners.iter().map(gone).collect();
-    Release {
-        metadata: ReleaseMeta {
-            uid: uid.to_owned(),
-            resource_version: version.to_string(),
-            owner_references,
-        },
-    }
+    owner_references: Vec<Owner>,
 }

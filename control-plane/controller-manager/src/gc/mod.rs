@@ -1,6 +1,10 @@
-//! The garbage collector: deletes what no owner is left for (upstream `pkg/controller/garbagecollector`).
+//! The garbage collector: an engine that deletes what nobody owns any more, and what carries its effects out.
 
+mod collections;
 mod engine;
 mod executor;
+mod resources;
 
-pub use executor::{Kinds, start};
+pub use collections::Collections;
+pub use executor::start;
+pub use resources::{Collectable, Resources, Served};

@@ -1,0 +1,84 @@
+//! The caches of all resources that are served: those of built-in resources for good, the others while they are served.
+
+use super::{Collectable, Resources};
+use api::Gvr;
+use client::{Cache, Caches, Client, Selector};
+use component::Env;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+struct Collection {
+    cache: Cache,
+    namespaced: bool,
+    /// Where its cache lives; stopped when it is no longer served.
+    env: Env,
+}
+
+/// The caches. Clones share them.
+#[derive(Clone, Default)]
+pub struct Collections(Arc<Mutex<BTreeMap<Gvr, Collection>>>);
+
+impl Collections {
+    /// The namespaced resources, with their caches.
+    pub(crate) fn namespaced(&self) -> Vec<Cache> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = all.values().filter(|c| c.namespaced);
+        all.map(|c| c.cache.clone()).collect()
+    }
+
+    /// Opens and closes caches as `served` says. `opened` is called with each new cache and what it lives in.
+    pub(super) fn update(
+        &self,
+        served: &Resources,
+        client: &Client,
+        caches: &Caches,
+        env: &Env,
+        opened: impl Fn(Cache, &Env),
+    ) {
+        self.close_all_but(&served.0);
+        for resource in &served.0 {
+            if let Some((cache, env)) = self.open(resource, client, caches, env) {
+                opened(cache, &env);
+            }
+        }
+    }
+
+    /// None if it is open already.
+    fn open(
+        &self,
+        resource: &Collectable,
+        client: &Client,
+        caches: &Caches,
+        env: &Env,
+    ) -> Option<(Cache, Env)> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.contains_key(&resource.gvr) {
+            return None;
+        }
+        let env = env.child();
+        let cache = match resource.built_in {
+            true => caches.all(&resource.gvr),
+            false => Cache::start(client, resource.gvr.clone(), Selector::all(), &env),
+        };
+        let collection = Collection {
+            cache: cache.clone(),
+            namespaced: resource.namespaced,
+            env: env.clone(),
+        };
+        all.insert(resource.gvr.clone(), collection);
+        Some((cache, env))
+    }
+
+    fn close_all_but(&self, served: &[Collectable]) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|gvr, collection| {
+            let stays = served.iter().any(|r| r.gvr == *gvr);
+            if !stays {
+                collection.env.tasks.stop();
+            }
+            stays
+        });
+    }
+}
