@@ -5,7 +5,7 @@ use api::{Gvr, Key, Object, Status};
 use component::Env;
 use futures::StreamExt;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -68,6 +68,42 @@ impl Change {
 struct State {
     objects: BTreeMap<Key, Arc<Object>>,
     by_uid: HashMap<String, Key>,
+    /// By the UID of the owner that manages them.
+    owned: HashMap<String, BTreeSet<Key>>,
+    /// Those that nobody manages.
+    orphans: BTreeSet<Key>,
+}
+
+impl State {
+    fn insert(&mut self, key: Key, object: Arc<Object>) -> Option<Arc<Object>> {
+        let old = self.remove(&key);
+        self.by_uid.insert(object.uid().to_owned(), key.clone());
+        match object.controller() {
+            Some(owner) => self.owned.entry(owner.uid.clone()).or_default().insert(key.clone()),
+            None => self.orphans.insert(key.clone()),
+        };
+        self.objects.insert(key, object);
+        old
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
+        let old = self.objects.remove(key)?;
+        self.by_uid.remove(old.uid());
+        match old.controller() {
+            Some(owner) => {
+                if let Some(keys) = self.owned.get_mut(&owner.uid) {
+                    keys.remove(key);
+                    if keys.is_empty() {
+                        self.owned.remove(&owner.uid);
+                    }
+                }
+            }
+            None => {
+                self.orphans.remove(key);
+            }
+        }
+        Some(old)
+    }
 }
 
 /// The copy. Clones share it. Reads never wait for the network.
@@ -138,6 +174,25 @@ impl Cache {
         })
     }
 
+    /// The objects that the owner of this UID manages, by namespace and name.
+    pub fn owned_by(&self, uid: &str) -> Vec<Arc<Object>> {
+        self.read(|s| {
+            let keys = s.owned.get(uid).into_iter().flatten();
+            keys.filter_map(|key| s.objects.get(key).cloned()).collect()
+        })
+    }
+
+    /// The objects of a namespace that nobody manages, by name.
+    pub fn orphans_in(&self, namespace: &str) -> Vec<Arc<Object>> {
+        let from = Key::new(namespace, "");
+        self.read(|s| {
+            let keys = s.orphans.range(from..);
+            keys.take_while(|key| key.namespace == namespace)
+                .filter_map(|key| s.objects.get(key).cloned())
+                .collect()
+        })
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.read(|s| s.objects.len())
@@ -196,10 +251,8 @@ impl Cache {
         if !state.objects.get(&key).is_none_or(newer) {
             return;
         }
-        state.by_uid.insert(object.uid().to_owned(), key.clone());
-        let old = state.objects.insert(key, object.clone());
+        let old = state.insert(key, object.clone());
         if let Some(old) = old.as_ref().filter(|old| old.uid() != object.uid()) {
-            state.by_uid.remove(old.uid());
             self.tell(&Change::Deleted { old: old.clone() });
             self.tell(&Change::Applied {
                 old: None,
@@ -218,8 +271,7 @@ impl Cache {
             .objects
             .get(&key)
             .is_some_and(|held| held.uid() == object.uid());
-        if same && state.objects.remove(&key).is_some() {
-            state.by_uid.remove(object.uid());
+        if same && state.remove(&key).is_some() {
             // The last state is the one the server sent with the deletion.
             self.tell(&Change::Deleted { old: object.clone() });
         }
@@ -362,4 +414,48 @@ impl Caches {
 fn backoff(last: Duration, env: &Env) -> Duration {
     let next = (last * 2).clamp(Duration::from_millis(800), Duration::from_secs(30));
     env.random.jitter(next, 1.0).min(Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, version: u64, owner: &str) -> Arc<Object> {
+        let owners = if owner.is_empty() {
+            String::new()
+        } else {
+            format!(
+                r#","ownerReferences":[{{"apiVersion":"v1","kind":"Set","name":"s","uid":"{owner}","controller":true}}]"#
+            )
+        };
+        let body = format!(
+            r#"{{"kind":"Pod","metadata":{{"name":"{name}","namespace":"d","uid":"{name}"{owners}}}}}"#
+        );
+        Arc::new(Object::parse(body.into(), version, &[]).unwrap())
+    }
+
+    fn names(objects: &[Arc<Object>]) -> Vec<&str> {
+        objects.iter().map(|object| object.name()).collect()
+    }
+
+    #[test]
+    fn objects_are_found_by_who_manages_them() {
+        let cache = Cache::detached(Gvr::new("", "v1", "pods"));
+        for (version, (name, owner)) in [("b", "x"), ("a", "x"), ("c", ""), ("d", "y")]
+            .into_iter()
+            .enumerate()
+        {
+            cache.apply(pod(name, version as u64 + 1, owner));
+        }
+        assert_eq!(names(&cache.owned_by("x")), ["a", "b"]);
+        assert_eq!(names(&cache.orphans_in("d")), ["c"]);
+        assert!(cache.orphans_in("c").is_empty() && cache.orphans_in("e").is_empty());
+        // Adopted, released, gone.
+        cache.apply(pod("c", 10, "x"));
+        cache.apply(pod("a", 11, ""));
+        cache.remove(&pod("b", 12, "x"));
+        assert_eq!(names(&cache.owned_by("x")), ["c"]);
+        assert_eq!(names(&cache.orphans_in("d")), ["a"]);
+        assert_eq!(names(&cache.owned_by("y")), ["d"]);
+    }
 }
