@@ -22,6 +22,9 @@ pub const LAN: &str = "10.99.0.1";
 /// The registry's port.
 const REGISTRY_PORT: u16 = 5000;
 
+/// The public registries that it stands for.
+const MIRRORED: &[&str] = &["docker.io", "registry.k8s.io", "us-docker.pkg.dev"];
+
 /// What the first process of the machine does: it makes the places private where a node writes, and then takes in orphans.
 const INIT: &str = r#"
 set -e
@@ -143,17 +146,17 @@ impl Lab {
         &self.folder
     }
 
-    /// A file that names the registry as a mirror of docker.io, and one registry that does not answer.
+    /// A file that names the registry as a mirror of the public ones, and one registry that does not answer.
     pub fn registries(&self) -> PathBuf {
         self.folder.join("registries.yaml")
     }
 
     fn registries_text(&self) -> String {
-        format!(
-            "mirrors:\n  docker.io:\n    endpoint:\n      - http://{LAN}:{REGISTRY_PORT}\n  \
-             dead.example:\n    endpoint:\n      - http://{LAN}:{}\n",
-            REGISTRY_PORT + 1
-        )
+        let mirror =
+            |name: &str, port: u16| format!("  {name}:\n    endpoint:\n      - http://{LAN}:{port}\n");
+        let mirrors = MIRRORED.iter().map(|name| mirror(name, REGISTRY_PORT));
+        let dead = mirror("dead.example", REGISTRY_PORT + 1);
+        format!("mirrors:\n{}{dead}", mirrors.collect::<String>())
     }
 
     /// A command in all namespaces of the machine.

@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result};
 use e2e::process;
 use serde::{Deserialize, Serialize};
 
+use super::recipes::Recipe;
+
 /// The annotation of a layout's index that holds an image's name.
 const NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -41,19 +43,6 @@ impl Media {
     }
 }
 
-/// What an image runs.
-#[derive(Default)]
-pub struct Config {
-    /// `NAME=value`, beside `PATH`.
-    pub env: Vec<String>,
-    /// The command.
-    pub cmd: Vec<String>,
-    /// Exposed ports, as `80/tcp`.
-    pub ports: Vec<String>,
-    /// The signal that ends it in order.
-    pub stop_signal: Option<String>,
-}
-
 /// A layer in the layout.
 #[derive(Clone)]
 pub struct Layer {
@@ -63,10 +52,9 @@ pub struct Layer {
 }
 
 /// An image to be written.
-pub struct Image {
-    pub config: Config,
+pub struct Image<'a> {
+    pub recipe: &'a Recipe,
     pub layers: Vec<Layer>,
-    pub media: Media,
 }
 
 /// A blob, as manifests and indexes refer to it.
@@ -177,7 +165,7 @@ impl Layout {
     }
 
     /// Adds an image under the tags of its repository.
-    pub fn image(&mut self, repository: &str, tags: &[&str], image: &Image) -> Result<()> {
+    pub fn image(&mut self, repository: &str, tags: &[&str], image: &Image<'_>) -> Result<()> {
         let descriptor = |media_type: &str, (digest, size): (String, u64)| Descriptor {
             media_type: media_type.to_owned(),
             digest,
@@ -186,17 +174,18 @@ impl Layout {
         };
         let config = self.write(config_text(image)?.as_bytes())?;
         let layers = image.layers.iter();
-        let layers = layers.map(|layer| descriptor(image.media.layer(), (layer.digest.clone(), layer.size)));
+        let layers =
+            layers.map(|layer| descriptor(image.recipe.media.layer(), (layer.digest.clone(), layer.size)));
         let manifest = Manifest {
             schema_version: 2,
-            media_type: image.media.manifest().to_owned(),
-            config: Some(descriptor(image.media.config(), config)),
+            media_type: image.recipe.media.manifest().to_owned(),
+            config: Some(descriptor(image.recipe.media.config(), config)),
             layers: layers.collect(),
             manifests: Vec::new(),
         };
         let written = self.write(&serde_json::to_vec(&manifest)?)?;
         for tag in tags {
-            let mut named = descriptor(image.media.manifest(), written.clone());
+            let mut named = descriptor(image.recipe.media.manifest(), written.clone());
             named
                 .annotations
                 .insert(NAME.to_owned(), format!("{repository}:{tag}"));
@@ -240,7 +229,7 @@ fn digest(file: &Path) -> Result<String> {
 }
 
 /// The image configuration of the OCI image specification.
-fn config_text(image: &Image) -> Result<String> {
+fn config_text(image: &Image<'_>) -> Result<String> {
     #[derive(Serialize)]
     struct Text {
         architecture: &'static str,
@@ -253,11 +242,16 @@ fn config_text(image: &Image) -> Result<String> {
     #[serde(rename_all = "PascalCase")]
     struct Process {
         env: Vec<String>,
-        cmd: Vec<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        entrypoint: Vec<&'static str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        cmd: Vec<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         exposed_ports: Option<std::collections::BTreeMap<String, Empty>>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        stop_signal: Option<String>,
+        stop_signal: Option<&'static str>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        working_dir: &'static str,
     }
     #[derive(Serialize)]
     struct Empty {}
@@ -267,8 +261,12 @@ fn config_text(image: &Image) -> Result<String> {
         diff_ids: Vec<String>,
     }
     let path = String::from("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    let config = &image.config;
-    let ports = config.ports.iter().map(|port| (port.clone(), Empty {})).collect();
+    let recipe = image.recipe;
+    let ports = recipe
+        .ports
+        .iter()
+        .map(|port| ((*port).to_owned(), Empty {}))
+        .collect();
     let text = Text {
         architecture: if cfg!(target_arch = "aarch64") {
             "arm64"
@@ -278,10 +276,14 @@ fn config_text(image: &Image) -> Result<String> {
         os: "linux",
         created: "1970-01-01T00:00:00Z",
         config: Process {
-            env: std::iter::once(path).chain(config.env.iter().cloned()).collect(),
-            cmd: config.cmd.clone(),
-            exposed_ports: (!config.ports.is_empty()).then_some(ports),
-            stop_signal: config.stop_signal.clone(),
+            env: std::iter::once(path)
+                .chain(recipe.env.iter().map(|pair| (*pair).to_owned()))
+                .collect(),
+            entrypoint: recipe.entrypoint.to_vec(),
+            cmd: recipe.cmd.to_vec(),
+            exposed_ports: (!recipe.ports.is_empty()).then_some(ports),
+            stop_signal: recipe.stop_signal,
+            working_dir: recipe.directory,
         },
         rootfs: Rootfs {
             r#type: "layers",

@@ -3,8 +3,10 @@
 mod http;
 mod layout;
 mod push;
+mod recipes;
 mod rootfs;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,11 +17,11 @@ use e2e::registry::Registry;
 use e2e::{artifacts, wait};
 
 use crate::tools;
-use layout::{Config, Image, Layout, Media};
-use rootfs::Layers;
+use layout::{Image, Layout};
+use recipes::RECIPES;
 
 /// Raised whenever the recipe below changes, so that caches are filled again.
-const RECIPE: &str = "3";
+const RECIPE: &str = "4";
 
 /// `cargo xtask images`.
 pub fn run(to: Option<&str>, rebuild: bool) -> Result<bool> {
@@ -61,46 +63,24 @@ fn gone(error: std::io::Error) -> std::io::Result<()> {
 fn build(folder: &Path) -> Result<Layout> {
     println!("building images from Debian packages");
     let scratch = tools::Scratch::new("images")?;
-    let layers = Layers::build(&scratch.0)?;
+    let roots = rootfs::build(&scratch.0)?;
     let mut layout = Layout::create(folder)?;
-    let base = layout.layer(&layers.base)?;
-    let nginx = layout.layer(&layers.nginx)?;
-    for (version, names) in [("1.14.2", &["1.14.2"][..]), ("1.16.1", &["1.16.1", "latest"])] {
-        let site = layout.layer(&rootfs::site(&scratch.0, version)?)?;
-        let layers = vec![base.clone(), nginx.clone(), site];
-        let image = Image {
-            config: nginx_config(version),
-            layers,
-            media: Media::Docker,
-        };
-        layout.image("library/nginx", names, &image)?;
+    let mut packed = BTreeMap::new();
+    for recipe in RECIPES {
+        let mut layers = Vec::new();
+        for name in rootfs::stack(recipe.layer)? {
+            if !packed.contains_key(name) {
+                packed.insert(name, layout.layer(&roots.join(name))?);
+            }
+            layers.push(packed[name].clone());
+        }
+        let image = Image { recipe, layers };
+        for (repository, tags) in recipe.names {
+            layout.image(repository, tags, &image)?;
+        }
     }
-    let busybox = layout.layer(&layers.busybox)?;
-    let config = Config {
-        cmd: vec!["sh".into()],
-        ..Config::default()
-    };
-    layout.image(
-        "library/busybox",
-        &["1.28", "latest"],
-        &Image {
-            config,
-            layers: vec![busybox],
-            media: Media::Oci,
-        },
-    )?;
     layout.close()?;
     Ok(layout)
-}
-
-/// As the public image of nginx has it.
-fn nginx_config(version: &str) -> Config {
-    Config {
-        env: vec![format!("NGINX_VERSION={version}")],
-        cmd: ["nginx", "-g", "daemon off;"].map(String::from).to_vec(),
-        ports: vec!["80/tcp".into()],
-        stop_signal: Some("SIGTERM".into()),
-    }
 }
 
 /// Pushes all images into a registry over `storage`, on a free port of loopback.

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use e2e::process;
 
+use super::recipes::{LAYERS, Layer};
 use crate::apt;
 
 /// Packages that serve to install others, or that nothing in an image calls.
@@ -25,21 +26,6 @@ const LEAVE: &[&str] = &[
     "tar",
 ];
 
-/// What a Debian image has for a person who looks around in it.
-const BASE: &[&str] = &[
-    "base-files",
-    "base-passwd",
-    "bash",
-    "coreutils",
-    "dash",
-    "grep",
-    "hostname",
-    "sed",
-];
-
-/// The server, and its module for TCP and UDP streams.
-const NGINX: &[&str] = &["nginx-light", "libnginx-mod-stream"];
-
 /// Folders of packages that an image does not need.
 const UNUSED: &[&str] = &[
     "usr/share/doc",
@@ -49,50 +35,70 @@ const UNUSED: &[&str] = &[
     "usr/share/lintian",
 ];
 
-/// The layers, as folders.
-pub struct Layers {
-    pub base: PathBuf,
-    pub nginx: PathBuf,
-    pub busybox: PathBuf,
-}
-
-impl Layers {
-    /// Fetches and unpacks the packages of every layer below `scratch`.
-    pub fn build(scratch: &Path) -> Result<Layers> {
-        let base_packages = apt::closure(BASE, LEAVE)?;
-        let nginx_packages = &apt::closure(NGINX, LEAVE)? - &base_packages;
-        let layers = Layers {
-            base: scratch.join("base"),
-            nginx: scratch.join("nginx"),
-            busybox: scratch.join("busybox"),
-        };
-        unpack(&base_packages, scratch, &layers.base)?;
-        finish_base(&layers.base)?;
-        unpack(&nginx_packages, scratch, &layers.nginx)?;
-        finish_nginx(&layers.nginx)?;
-        unpack(&[String::from("busybox-static")].into(), scratch, &layers.busybox)?;
-        finish_busybox(&layers.busybox)?;
-        check(scratch, &layers)?;
-        Ok(layers)
+/// Makes every layer as a folder of its name, below `scratch`.
+pub fn build(scratch: &Path) -> Result<PathBuf> {
+    let roots = scratch.join("roots");
+    for layer in LAYERS {
+        let root = roots.join(layer.name);
+        let mut below = BTreeSet::new();
+        for name in stack(layer.on)? {
+            below.extend(apt::closure(find(name)?.packages, LEAVE)?);
+        }
+        let leave: Vec<&str> = LEAVE
+            .iter()
+            .filter(|name| !layer.packages.contains(name))
+            .copied()
+            .collect();
+        fs::create_dir_all(&root)?;
+        let packages = &apt::closure(layer.packages, &leave)? - &below;
+        if !packages.is_empty() {
+            unpack(&packages, scratch, &root)?;
+        }
+        finish(layer, &root).with_context(|| format!("layer {}", layer.name))?;
+        check(layer, &roots, scratch)?;
     }
+    Ok(roots)
 }
 
-/// The layer on top of nginx: the site of the public image, with a marker of the version, and Debian's own site whited out.
-pub fn site(scratch: &Path, version: &str) -> Result<PathBuf> {
-    let root = scratch.join(format!("site-{}", version.replace('.', "-")));
-    let html = root.join("usr/share/nginx/html");
-    write(&html.join("index.html"), INDEX)?;
-    write(&html.join("version"), &format!("{version}\n"))?;
-    write(&root.join("etc/nginx/conf.d/default.conf"), SITE)?;
-    write(&root.join("etc/nginx/sites-enabled/.wh.default"), "")?;
-    Ok(root)
+/// A layer and those below it, the lowest first.
+pub fn stack(name: &'static str) -> Result<Vec<&'static str>> {
+    let mut stack = Vec::new();
+    let mut name = name;
+    while !name.is_empty() {
+        stack.insert(0, name);
+        name = find(name)?.on;
+    }
+    Ok(stack)
 }
 
-const INDEX: &str = "<!DOCTYPE html>\n<html>\n<head>\n<title>Welcome to nginx!</title>\n</head>\n<body>\n\
-                     <h1>Welcome to nginx!</h1>\n</body>\n</html>\n";
+fn find(name: &str) -> Result<&'static Layer> {
+    let found = LAYERS.iter().find(|layer| layer.name == name);
+    found.with_context(|| format!("no layer {name}"))
+}
 
-const SITE: &str = "server {\n    listen 80;\n    server_name localhost;\n    location / {\n        \
-                    root /usr/share/nginx/html;\n        index index.html;\n    }\n}\n";
+fn finish(layer: &Layer, root: &Path) -> Result<()> {
+    match layer.name {
+        "base" => finish_base(root)?,
+        "busybox" => finish_busybox(root)?,
+        _ => {}
+    }
+    for (path, text) in layer.files {
+        write(&root.join(path), text)?;
+    }
+    for (path, text) in layer.programs {
+        write(&root.join(path), text)?;
+        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o755))?;
+    }
+    for (path, target) in layer.links {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().context("a link without a folder")?)?;
+        symlink(target, path)?;
+    }
+    for path in layer.folders {
+        fs::create_dir_all(root.join(path))?;
+    }
+    Ok(())
+}
 
 fn write(file: &Path, text: &str) -> Result<()> {
     fs::create_dir_all(file.parent().context("a file without a folder")?)?;
@@ -134,18 +140,6 @@ fn finish_base(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As the public image has it: logs go to the container's output.
-fn finish_nginx(root: &Path) -> Result<()> {
-    let log = root.join("var/log/nginx");
-    fs::create_dir_all(&log)?;
-    symlink("/dev/stdout", log.join("access.log"))?;
-    symlink("/dev/stderr", log.join("error.log"))?;
-    fs::create_dir_all(root.join("var/lib/nginx"))?;
-    let enabled = root.join("etc/nginx/sites-enabled");
-    fs::create_dir_all(&enabled)?;
-    symlink("/etc/nginx/sites-available/default", enabled.join("default")).context("enable Debian's site")
-}
-
 /// As the public image has it: one program, and a hard link to it for each of its commands.
 fn finish_busybox(root: &Path) -> Result<()> {
     let program = root.join("bin/busybox");
@@ -166,35 +160,30 @@ fn finish_busybox(root: &Path) -> Result<()> {
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).context("open /tmp")
 }
 
-/// Runs the programs in the root that the layers make together.
-fn check(scratch: &Path, layers: &Layers) -> Result<()> {
+/// Runs the layer's check in the root that it makes with those below it.
+fn check(layer: &'static Layer, roots: &Path, scratch: &Path) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let whole = scratch.join("whole");
-    for layer in [&layers.base, &layers.nginx, &site(scratch, "check")?] {
+    let whole = scratch.join("whole").join(layer.name);
+    for name in stack(layer.name)? {
         let script = r#"set -e; mkdir -p "$1"; tar -C "$0" -c . | tar -C "$1" -x --keep-directory-symlink"#;
         process::output(
             Command::new("bash")
                 .args(["-o", "pipefail", "-c", script])
-                .arg(layer)
+                .arg(roots.join(name))
                 .arg(&whole),
         )?;
     }
-    fs::remove_file(whole.join("etc/nginx/sites-enabled/default"))?;
-    fs::remove_file(whole.join("etc/nginx/sites-enabled/.wh.default"))?;
     write(&whole.join("dev/null"), "")?;
-    let inside = |root: &Path, command: &[&str]| {
-        process::run(Command::new("chroot").arg(root).args(command), "").map(|done| (done.code, done.stderr))
-    };
-    for (root, command) in [
-        (&whole, &["nginx", "-t"][..]),
-        (&whole, &["sh", "-c", "ls / | grep -q etc && id www-data"]),
-        (&layers.busybox, &["wget", "--help"]),
-        (&layers.busybox, &["sh", "-c", "true"]),
-    ] {
-        let (code, stderr) = inside(root, command)?;
-        ensure!(code == 0, "{command:?} in the image ended with {code}: {stderr}");
-    }
-    Ok(())
+    let done = process::run(Command::new("chroot").arg(&whole).args(layer.check), "")?;
+    ensure!(
+        done.code == 0,
+        "{:?} in the layer {} ended with {}: {}",
+        layer.check,
+        layer.name,
+        done.code,
+        done.stderr
+    );
+    fs::remove_dir_all(whole).context("remove the root of a check")
 }
