@@ -17,6 +17,7 @@ mod replicaset;
 #[cfg(test)]
 mod stories;
 mod views;
+mod workloads;
 
 pub use aggregation::ClusterRoleAggregationController;
 pub use deployment::DeploymentController;
@@ -25,7 +26,7 @@ pub use legacy_token::LegacyTokenController;
 pub use namespace::NamespaceController;
 pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
 pub use publish::{RootCaController, ServiceAccountController};
-pub use replicaset::ReplicaSetController;
+pub use replicaset::{ReplicaSetController, ReplicationController};
 
 use api::decision::Ring;
 use client::Client;

@@ -1,11 +1,12 @@
-//! ReplicaSet: keeps the wished number of pods (upstream `pkg/controller/replicaset`).
+//! ReplicaSet and ReplicationController: keep the wished number of pods (upstream `pkg/controller/replicaset`).
 
 use crate::{
     claim,
     memo::Memo,
-    views::{
-        Condition, Meta, PODS, Pod, REPLICA_SETS, ReplicaSet, ReplicaSetStatus, Seen, controller_ref,
-        seconds, see,
+    views::{Condition, PODS, Pod, REPLICA_SETS, ReplicaSet, ReplicaSetStatus, Seen, seconds, see},
+    workloads::{
+        pods::{self, BURST, NewPod},
+        status,
     },
 };
 use api::{
@@ -14,19 +15,62 @@ use api::{
 };
 use client::{Caches, Change};
 use jiff::Timestamp;
-use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key, owner_key};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use std::{cmp::Reverse, sync::Arc, time::Duration};
+use reconcile::{Controller, LastOutcome, Plan, Watch, own_key, owner_key};
+use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
-/// At most so many pods are created or deleted by one plan.
-const BURST: usize = 500;
+const REPLICATION_CONTROLLERS: Gvr = Gvr::new("", "v1", "replicationcontrollers");
+
+/// A kind that keeps a number of pods.
+pub trait Replicated: std::fmt::Debug + Send + Sync + 'static {
+    /// The name of its controller.
+    const CONTROLLER: &'static str;
+    /// The kind.
+    const KIND: &'static str;
+    /// Its resource.
+    const RESOURCE: Gvr;
+}
+
+/// ReplicaSets.
+#[derive(Debug)]
+pub struct ReplicaSets;
+
+impl Replicated for ReplicaSets {
+    const CONTROLLER: &'static str = "replicaset-controller";
+    const KIND: &'static str = "ReplicaSet";
+    const RESOURCE: Gvr = REPLICA_SETS;
+}
+
+/// ReplicationControllers.
+#[derive(Debug)]
+pub struct ReplicationControllers;
+
+impl Replicated for ReplicationControllers {
+    const CONTROLLER: &'static str = "replication-controller";
+    const KIND: &'static str = "ReplicationController";
+    const RESOURCE: Gvr = REPLICATION_CONTROLLERS;
+}
+
+/// The controller of one of these kinds.
+#[derive(Debug)]
+pub struct Replicas<K> {
+    pods: Memo<Pod>,
+    kind: PhantomData<K>,
+}
+
+impl<K> Default for Replicas<K> {
+    fn default() -> Self {
+        Self {
+            pods: Memo::default(),
+            kind: PhantomData,
+        }
+    }
+}
 
 /// The ReplicaSet controller.
-#[derive(Debug, Default)]
-pub struct ReplicaSetController {
-    pods: Memo<Pod>,
-}
+pub type ReplicaSetController = Replicas<ReplicaSets>;
+
+/// The ReplicationController controller.
+pub type ReplicationController = Replicas<ReplicationControllers>;
 
 /// A ReplicaSet and the pods that are or could be its own.
 #[derive(Debug)]
@@ -35,30 +79,25 @@ pub struct Observed {
     pods: Vec<Arc<Seen<Pod>>>,
 }
 
-impl Controller for ReplicaSetController {
+impl<K: Replicated> Controller for Replicas<K> {
     type Observed = Observed;
 
     fn name(&self) -> &'static str {
-        "replicaset-controller"
+        K::CONTROLLER
     }
 
     fn primary(&self) -> Gvr {
-        REPLICA_SETS
+        K::RESOURCE
     }
 
     fn watches(&self) -> Vec<Watch> {
-        vec![Watch::all(REPLICA_SETS, own_key), Watch::all(PODS, pod_keys)]
+        vec![Watch::all(K::RESOURCE, own_key), Watch::all(PODS, pod_keys::<K>)]
     }
 
     fn observe(&self, caches: &Caches, key: &Key) -> Option<Observed> {
-        let set: Seen<ReplicaSet> = see(caches.all(&REPLICA_SETS).get(key)?)?;
+        let set: Seen<ReplicaSet> = see(caches.all(&K::RESOURCE).get(key)?)?;
         let selector = set.view.spec.selector.selector().ok()?;
-        let concerns = |pod: &api::Object| claim::concerns(pod, &set.object, &selector);
-        let pods = caches
-            .all(&PODS)
-            .in_namespace(&key.namespace)
-            .into_iter()
-            .filter(|pod| concerns(pod));
+        let pods = claim::children(&caches.all(&PODS), &set.object, &selector).into_iter();
         let pods = pods.filter_map(|pod| self.pods.see(pod)).collect();
         Some(Observed { set, pods })
     }
@@ -71,11 +110,11 @@ impl Controller for ReplicaSetController {
         let own = claim::claim(&mut plan, &observed.set.object, &selector, &observed.pods);
         let active: Vec<&Seen<Pod>> = own.into_iter().filter(|pod| pod.is_active()).collect();
         let wished = usize::try_from(observed.set.view.spec.replicas).unwrap_or(0);
-        let failure = last.refused("create-pod").or(last.refused("delete-pod"));
-        let failure = failure.map(|status| (last.refused("create-pod").is_some(), status.message.clone()));
+        let failure = last.refused(pods::CREATE).or(last.refused(pods::DELETE));
+        let failure = failure.map(|status| (last.refused(pods::CREATE).is_some(), status.message.clone()));
         // A refusal ends a plan: after one, the status is told first.
         if failure.is_some() {
-            status(&mut plan, observed, &active, failure.clone(), now);
+            status::<K>(&mut plan, observed, &active, failure.clone(), now);
         }
         if observed.set.object.deletion_timestamp().is_none() {
             if active.len() < wished {
@@ -85,20 +124,20 @@ impl Controller for ReplicaSetController {
             }
         }
         if failure.is_none() {
-            status(&mut plan, observed, &active, None, now);
+            status::<K>(&mut plan, observed, &active, None, now);
         }
         plan
     }
 }
 
-fn pod_keys(change: &Change, caches: &Caches) -> Vec<Key> {
+fn pod_keys<K: Replicated>(change: &Change, caches: &Caches) -> Vec<Key> {
     let pod = change.object();
     if pod.controller().is_some() {
-        return owner_key(change, "ReplicaSet");
+        return owner_key(change, K::KIND);
     }
     // An orphan concerns each set that would adopt it; one just released concerns its former owner.
-    let mut keys = owner_key(change, "ReplicaSet");
-    for set in caches.all(&REPLICA_SETS).in_namespace(pod.namespace()) {
+    let mut keys = owner_key(change, K::KIND);
+    for set in caches.all(&K::RESOURCE).in_namespace(pod.namespace()) {
         let selector = see::<ReplicaSet>(set.clone()).and_then(|s| s.view.spec.selector.selector().ok());
         if selector.is_some_and(|s| s.matches(|key| pod.label(key))) {
             keys.push(set.key());
@@ -107,146 +146,30 @@ fn pod_keys(change: &Change, caches: &Caches) -> Vec<Key> {
     keys
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NewPod<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    metadata: Meta,
-    spec: &'a RawValue,
-}
-
 fn create(plan: &mut Plan, observed: &Observed, missing: usize) {
     let set = &observed.set;
-    let template = &set.view.spec.template;
-    // Room for the random suffix in 63 characters, as upstream's `getPodsPrefix`.
-    let prefix = format!("{}-", set.object.name());
-    let prefix = if prefix.len() <= 57 {
-        prefix
-    } else {
-        set.object.name().to_owned()
-    };
-    let pod = NewPod {
-        api_version: "v1",
-        kind: "Pod",
-        metadata: Meta {
-            generate_name: prefix,
-            namespace: set.object.namespace().to_owned(),
-            labels: template.metadata.labels.clone(),
-            annotations: template.metadata.annotations.clone(),
-            finalizers: template.metadata.finalizers.clone(),
-            owner_references: vec![controller_ref(&set.object)],
-            ..Meta::default()
-        },
-        spec: &template.spec,
-    };
-    let about = About::object(&set.object);
+    let pod = NewPod::of(&set.object, &set.view.spec.template);
     for _ in 0..missing.min(BURST) {
-        plan.create("create-pod", &PODS, set.object.namespace(), &pod);
-        plan.noting(
-            Some(Note::normal(
-                about.clone(),
-                "SuccessfulCreate",
-                "Created pod: {name}",
-            )),
-            Some(Note::warning(
-                about.clone(),
-                "FailedCreate",
-                "Error creating: {error}",
-            )),
-        );
+        pod.create(plan, &set.object);
     }
     plan.because(Verdict::Done, Reason::new("TooFewPods").with("missing", missing));
 }
 
 fn delete(plan: &mut Plan, observed: &Observed, active: &[&Seen<Pod>], excess: usize, now: Timestamp) {
+    let mut crowds: BTreeMap<&str, usize> = BTreeMap::new();
+    for pod in active.iter().filter(|pod| !pod.view.spec.node_name.is_empty()) {
+        *crowds.entry(&pod.view.spec.node_name).or_default() += 1;
+    }
+    let crowd = |pod: &Seen<Pod>| crowds.get(pod.view.spec.node_name.as_str()).copied();
     let mut ranked: Vec<&Seen<Pod>> = active.to_vec();
-    ranked.sort_by_cached_key(|pod| rank(pod, active, now));
-    let about = About::object(&observed.set.object);
+    ranked.sort_by_cached_key(|pod| pods::rank(pod, crowd(pod).unwrap_or(0), now));
     for pod in ranked.into_iter().take(excess.min(BURST)) {
-        plan.delete("delete-pod", &PODS, &pod.object);
-        plan.noting(
-            Some(Note::normal(
-                about.clone(),
-                "SuccessfulDelete",
-                format!("Deleted pod: {}", pod.object.name()),
-            )),
-            Some(Note::warning(
-                about.clone(),
-                "FailedDelete",
-                "Error deleting: {error}",
-            )),
-        );
+        pods::delete(plan, &observed.set.object, &pod.object);
     }
     plan.because(Verdict::Done, Reason::new("TooManyPods").with("excess", excess));
 }
 
-type Rank = (
-    bool,
-    u8,
-    bool,
-    i64,
-    Reverse<usize>,
-    i64,
-    Reverse<i32>,
-    i64,
-    String,
-);
-
-/// The order in which pods go (upstream `ActivePodsWithRanks`): unassigned, pending, not ready, cheap to delete, on
-/// crowded nodes, ready for less time (in powers of ten), restarted more, younger.
-fn rank(pod: &Seen<Pod>, active: &[&Seen<Pod>], now: Timestamp) -> Rank {
-    let phase = match pod.view.status.phase.as_str() {
-        "Pending" | "" => 0,
-        "Unknown" => 1,
-        _ => 2,
-    };
-    let node = &pod.view.spec.node_name;
-    let neighbours = active
-        .iter()
-        .filter(|p| !node.is_empty() && p.view.spec.node_name == *node)
-        .count();
-    let cost = pod
-        .view
-        .metadata
-        .annotations
-        .get("controller.kubernetes.io/pod-deletion-cost");
-    let cost: i64 = cost.and_then(|c| c.parse().ok()).unwrap_or(0);
-    let age = |t: Option<Timestamp>| t.map_or(0, |t| (now.as_second() - t.as_second()).max(0));
-    let magnitude = |seconds: i64| i64::from(seconds.max(1).ilog10());
-    let restarts = pod
-        .view
-        .status
-        .container_statuses
-        .iter()
-        .map(|c| c.restart_count)
-        .max()
-        .unwrap_or(0);
-    (
-        !node.is_empty(),
-        phase,
-        pod.is_ready(),
-        cost,
-        Reverse(neighbours),
-        magnitude(age(pod.ready_since())),
-        Reverse(restarts),
-        magnitude(age(pod.object.creation_timestamp())),
-        pod.object.uid().to_owned(),
-    )
-}
-
-#[derive(Serialize)]
-struct UidMeta<'a> {
-    uid: &'a str,
-}
-
-#[derive(Serialize)]
-struct StatusPatch<'a> {
-    metadata: UidMeta<'a>,
-    status: &'a ReplicaSetStatus,
-}
-
-fn status(
+fn status<K: Replicated>(
     plan: &mut Plan,
     observed: &Observed,
     active: &[&Seen<Pod>],
@@ -256,36 +179,18 @@ fn status(
     let set = &observed.set;
     let min_ready = set.view.spec.min_ready_seconds;
     let template = &set.view.spec.template.metadata.labels;
-    let count = |f: &dyn Fn(&Seen<Pod>) -> bool| {
-        i32::try_from(active.iter().filter(|p| f(p)).count()).unwrap_or(i32::MAX)
-    };
     let new = ReplicaSetStatus {
-        replicas: count(&|_| true),
-        fully_labeled_replicas: count(&|p| template.iter().all(|(k, v)| p.object.label(k) == Some(v))),
-        ready_replicas: count(&|p| p.is_ready()),
-        available_replicas: count(&|p| p.is_available(min_ready, now)),
+        replicas: pods::count(active, |_| true),
+        fully_labeled_replicas: pods::count(active, |p| template.iter().all(|(k, v)| p.object.label(k) == Some(v))),
+        ready_replicas: pods::count(active, |p| p.is_ready()),
+        available_replicas: pods::count(active, |p| p.is_available(min_ready, now)),
         observed_generation: set.object.generation(),
         conditions: conditions(&set.view.status.conditions, failure, plan, now),
     };
     if new.available_replicas < new.ready_replicas {
         plan.again_after(Duration::from_secs(min_ready.unsigned_abs().max(1)));
     }
-    if new != set.view.status {
-        let patch = StatusPatch {
-            metadata: UidMeta {
-                uid: set.object.uid(),
-            },
-            status: &new,
-        };
-        plan.patch(
-            "status",
-            &REPLICA_SETS,
-            &set.object.key(),
-            "status",
-            client::Patch::Merge,
-            &patch,
-        );
-    }
+    status::write(plan, &K::RESOURCE, &set.object, &set.view.status, &new);
 }
 
 /// ReplicaFailure is set by a refusal and goes when there is nothing left to make or a plan went through.
@@ -299,7 +204,7 @@ fn conditions(
     let pending = plan
         .writes
         .iter()
-        .any(|w| matches!(w.label, "create-pod" | "delete-pod"));
+        .any(|w| matches!(w.label, pods::CREATE | pods::DELETE));
     match failure {
         Some((create, message)) => {
             let reason = if create { "FailedCreate" } else { "FailedDelete" };

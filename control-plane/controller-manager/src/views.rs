@@ -1,6 +1,6 @@
 //! Views: what the controllers read of objects.
 
-use api::{Gvr, MatchSelector, Object, Owner, Toleration};
+use api::{Gvr, MatchExpression, MatchSelector, Object, Owner, Toleration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -137,7 +137,33 @@ pub(crate) struct PodSpec {
     pub hostname: String,
     pub subdomain: String,
     pub tolerations: Vec<Toleration>,
+    pub affinity: Option<Affinity>,
     pub containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Affinity {
+    pub node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeAffinity {
+    pub required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeSelector {
+    pub node_selector_terms: Vec<NodeSelectorTerm>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct NodeSelectorTerm {
+    pub match_expressions: Vec<MatchExpression>,
+    pub match_fields: Vec<MatchExpression>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -162,12 +188,28 @@ pub(crate) struct PodStatus {
     pub pod_ip: String,
     pub conditions: Vec<Condition>,
     pub container_statuses: Vec<ContainerStatus>,
+    pub init_container_statuses: Vec<ContainerStatus>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ContainerStatus {
+    pub name: String,
     pub restart_count: i32,
+    pub state: ContainerState,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ContainerState {
+    pub terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Terminated {
+    pub exit_code: i32,
+    pub finished_at: Option<Timestamp>,
 }
 
 impl Seen<Pod> {
@@ -223,8 +265,26 @@ pub(crate) struct ReplicaSetSpec {
     pub replicas: i32,
     #[serde(default)]
     pub min_ready_seconds: i64,
+    #[serde(deserialize_with = "selector_or_labels")]
     pub selector: MatchSelector,
     pub template: Template,
+}
+
+/// A ReplicationController selects by plain labels.
+fn selector_or_labels<'de, D: serde::Deserializer<'de>>(from: D) -> Result<MatchSelector, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Labels(BTreeMap<String, String>),
+        Selector(MatchSelector),
+    }
+    Ok(match Either::deserialize(from)? {
+        Either::Labels(match_labels) => MatchSelector {
+            match_labels,
+            ..MatchSelector::default()
+        },
+        Either::Selector(selector) => selector,
+    })
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

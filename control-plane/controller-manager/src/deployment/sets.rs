@@ -1,7 +1,8 @@
 //! The ReplicaSets of a Deployment: which is new, which are old, their revisions.
 
-use crate::views::{
-    Deployment, Meta, REPLICA_SETS, ReplicaSet, ReplicaSetSpec, Seen, Template, controller_ref,
+use crate::{
+    views::{Deployment, Meta, REPLICA_SETS, ReplicaSet, ReplicaSetSpec, Seen, Template, controller_ref},
+    workloads::hash::hash,
 };
 use client::Patch;
 use reconcile::{About, LastOutcome, Note, Outcome, Plan};
@@ -121,27 +122,10 @@ fn copied_annotations(deployment: &Deployment) -> BTreeMap<String, String> {
     annotations
 }
 
-/// FNV-1a over the template's text and the collision count, in letters that names may hold.
+/// The hash of a template that labels and names its set.
 pub(super) fn template_hash(template: &Template, collisions: i32) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let meta = serde_json::to_string(&template.metadata).unwrap_or_default();
-    let mut hash: u32 = 0x811c_9dc5;
-    let count = if collisions > 0 {
-        collisions.to_string()
-    } else {
-        String::new()
-    };
-    for byte in meta
-        .bytes()
-        .chain(template.spec.get().bytes())
-        .chain(count.bytes())
-    {
-        hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    }
-    hash.to_string()
-        .bytes()
-        .map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()]))
-        .collect()
+    hash([meta.as_str(), template.spec.get()], collisions)
 }
 
 #[derive(Serialize)]

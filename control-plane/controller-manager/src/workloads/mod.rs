@@ -1,0 +1,6 @@
+//! What the controllers of workloads share.
+
+pub(crate) mod fields;
+pub(crate) mod hash;
+pub(crate) mod pods;
+pub(crate) mod status;
