@@ -4,7 +4,7 @@ use crate::{Cell, Column, duration};
 use api::Object;
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A column that is always shown.
 pub(crate) const fn column(name: &'static str, kind: &'static str, description: &'static str) -> Column {
@@ -80,6 +80,21 @@ pub(crate) fn view<T: serde::de::DeserializeOwned + Default>(object: &Object) ->
     object.view().unwrap_or_default()
 }
 
+/// Text, or what upstream prints for an unset field.
+pub(crate) fn or_unset(text: Option<String>) -> Cell {
+    Cell::Text(text.unwrap_or_else(|| "<unset>".to_owned()))
+}
+
+/// `True` or `False`.
+pub(crate) fn truth(yes: bool) -> Cell {
+    text(if yes { "True" } else { "False" })
+}
+
+/// How many.
+pub(crate) fn count<T>(list: &[T]) -> Cell {
+    Cell::Int(i64::try_from(list.len()).unwrap_or(i64::MAX))
+}
+
 /// `a=1,b=2`, or `<none>`.
 pub(crate) fn labels(labels: &BTreeMap<String, String>) -> Cell {
     let list: Vec<String> = labels
@@ -98,6 +113,48 @@ pub(crate) fn three(list: &[String], none: &str) -> String {
     }
 }
 
+/// A condition.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ConditionView {
+    /// What it says.
+    pub r#type: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+}
+
+/// The addresses that a load balancer gave.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct BalancerView {
+    ingress: Vec<PointView>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PointView {
+    ip: String,
+    hostname: String,
+}
+
+impl BalancerView {
+    /// Addresses or host names, sorted.
+    pub(crate) fn addresses(self) -> Vec<String> {
+        let points = self.ingress.into_iter();
+        let all = points.map(|point| {
+            if point.ip.is_empty() {
+                point.hostname
+            } else {
+                point.ip
+            }
+        });
+        all.filter(|point| !point.is_empty())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+}
+
 /// Names and images of a template's containers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -106,9 +163,10 @@ pub(crate) struct TemplateView {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct TemplateSpec {
     containers: Vec<ContainerView>,
+    node_selector: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -119,6 +177,11 @@ struct ContainerView {
 }
 
 impl TemplateView {
+    /// The labels of nodes.
+    pub(crate) fn node_selector(&self) -> &BTreeMap<String, String> {
+        &self.spec.node_selector
+    }
+
     /// The two cells.
     pub(crate) fn cells(&self) -> [Cell; 2] {
         let join = |part: fn(&ContainerView) -> &str| {

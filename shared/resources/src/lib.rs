@@ -5,7 +5,9 @@
 
 mod apps;
 mod autoscaling;
+mod batch;
 mod cells;
+mod certificates;
 mod coordination;
 mod core;
 mod discovery;
@@ -14,10 +16,14 @@ mod encode;
 mod events;
 mod meta;
 mod names;
+mod networking;
+mod node;
+mod policy;
 mod rbac;
 mod row;
 mod scheduling;
 mod selector;
+mod storage;
 mod table;
 mod virtual_resources;
 mod write;

@@ -194,3 +194,12 @@ pub(crate) fn ip(address: &str) -> Vec<String> {
     }
     vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
 }
+
+/// An IP address in the one form that has no other.
+pub(crate) fn canonical_ip(address: &str) -> Vec<String> {
+    match address.parse::<std::net::IpAddr>() {
+        Ok(ip) if ip.to_string() == address => Vec::new(),
+        Ok(ip) => vec![format!("must be in canonical form ({:?})", ip.to_string())],
+        Err(_) => ip(address),
+    }
+}

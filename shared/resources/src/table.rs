@@ -1,6 +1,9 @@
 //! The table itself.
 
-use crate::{Row, apps, autoscaling, coordination, core, discovery, rbac, scheduling};
+use crate::{
+    Row, apps, autoscaling, batch, certificates, coordination, core, discovery, networking, node, policy,
+    rbac, scheduling, storage,
+};
 
 /// All built-in resources.
 static TABLE: &[&Row] = &[
@@ -13,16 +16,41 @@ static TABLE: &[&Row] = &[
     &core::secret::ROW,
     &core::service_account::ROW,
     &core::event::ROW,
+    &core::limit_range::ROW,
+    &core::persistent_volume::ROW,
+    &core::persistent_volume_claim::ROW,
+    &core::pod_template::ROW,
+    &core::replication_controller::ROW,
+    &core::resource_quota::ROW,
+    &apps::controller_revision::ROW,
+    &apps::daemon_set::ROW,
     &apps::deployment::ROW,
     &apps::replica_set::ROW,
+    &apps::stateful_set::ROW,
     &autoscaling::horizontal_pod_autoscaler::ROW,
+    &batch::cron_job::ROW,
+    &batch::job::ROW,
+    &certificates::certificate_signing_request::ROW,
     &coordination::ROW,
     &discovery::ROW,
+    &networking::ingress::ROW,
+    &networking::ingress_class::ROW,
+    &networking::ip_address::ROW,
+    &networking::network_policy::ROW,
+    &networking::service_cidr::ROW,
+    &node::ROW,
+    &policy::ROW,
     &rbac::cluster_role::ROW,
     &rbac::cluster_role_binding::ROW,
     &rbac::role::ROW,
     &rbac::role_binding::ROW,
     &scheduling::ROW,
+    &storage::csi_driver::ROW,
+    &storage::csi_node::ROW,
+    &storage::csi_storage_capacity::ROW,
+    &storage::storage_class::ROW,
+    &storage::volume_attachment::ROW,
+    &storage::volume_attributes_class::ROW,
 ];
 
 /// All built-in resources.

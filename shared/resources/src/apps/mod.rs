@@ -1,7 +1,10 @@
 //! The apps group.
 
+pub(crate) mod controller_revision;
+pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod replica_set;
+pub(crate) mod stateful_set;
 
 use crate::{core::pod, selector};
 use api::field::Error;

@@ -280,20 +280,7 @@ struct PortView {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct StatusView {
-    load_balancer: BalancerView,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BalancerView {
-    ingress: Vec<IngressView>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct IngressView {
-    ip: String,
-    hostname: String,
+    load_balancer: cells::BalancerView,
 }
 
 fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
@@ -301,16 +288,7 @@ fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let outside = match spec.r#type.as_str() {
         "ExternalName" => spec.external_name.clone(),
         "LoadBalancer" => {
-            let ingress = status.load_balancer.ingress.iter();
-            let mut list: Vec<String> = ingress
-                .map(|i| {
-                    if i.ip.is_empty() {
-                        i.hostname.clone()
-                    } else {
-                        i.ip.clone()
-                    }
-                })
-                .collect();
+            let mut list = status.load_balancer.addresses();
             list.extend(spec.external_ips.iter().cloned());
             if list.is_empty() {
                 "<pending>".to_owned()
