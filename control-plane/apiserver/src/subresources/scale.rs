@@ -126,8 +126,14 @@ fn selector(paths: &ScalePaths, object: &Object) -> String {
     let Ok(Some(range)) = scan::find(object.body(), paths.selector) else {
         return String::new();
     };
-    let Ok(view) = serde_json::from_slice::<View>(&object.body()[range]) else {
-        return String::new();
+    // A ReplicationController's selector is a plain map.
+    let json = &object.body()[range];
+    let view = match serde_json::from_slice(json) {
+        Ok(match_labels) => View {
+            match_labels,
+            ..View::default()
+        },
+        Err(_) => serde_json::from_slice::<View>(json).unwrap_or_default(),
     };
     let labels = view
         .match_labels
