@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -18,15 +19,32 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest that one call of kubectl may take, in seconds.
 const KUBECTL_LIMIT: &str = "180";
 
-/// A cluster; it is stopped and removed with its lab when this is dropped.
+/// A cluster, as seen from one namespace; it is stopped and removed with its lab when the last view of it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    /// The machine that it runs on.
-    pub lab: Lab,
     /// The namespace that kubectl works in.
     pub namespace: String,
     binary: PathBuf,
-    running: Option<Child>,
+    running: Arc<Running>,
+    /// The machine that it runs on.
+    pub lab: Arc<Lab>,
+}
+
+/// The process of a cluster, if there is one. It is stopped with the last view; the lab ends what does not end by itself.
+#[derive(Debug, Default)]
+struct Running(Mutex<Option<Child>>);
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let child = self.lock().take();
+        let _ = child.map(|child| end(child, Signal::TERM));
+    }
 }
 
 impl Cluster {
@@ -40,11 +58,21 @@ impl Cluster {
     /// Makes a machine for this binary.
     pub fn with_binary(binary: PathBuf) -> Result<Cluster> {
         Ok(Cluster {
-            lab: Lab::new()?,
             namespace: "default".to_owned(),
             binary,
-            running: None,
+            running: Arc::default(),
+            lab: Arc::new(Lab::new()?),
         })
+    }
+
+    /// The same cluster, seen from another namespace.
+    pub fn in_namespace(&self, namespace: &str) -> Cluster {
+        Cluster {
+            namespace: namespace.to_owned(),
+            binary: self.binary.clone(),
+            running: self.running.clone(),
+            lab: self.lab.clone(),
+        }
     }
 
     /// The kubeconfig that the cluster writes.
@@ -87,7 +115,8 @@ impl Cluster {
 
     /// Starts the cluster and waits until it says that it is ready. The answer is how long that took.
     pub fn up(&mut self) -> Result<Duration> {
-        ensure!(self.running.is_none(), "the cluster runs already");
+        let mut running = self.running.lock();
+        ensure!(running.is_none(), "the cluster runs already");
         let output = self.output();
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = self.up_command(&[]);
@@ -96,7 +125,7 @@ impl Cluster {
             .stdout(File::create(&output)?)
             .stderr(log);
         let start = Instant::now();
-        let child = self.running.insert(command.spawn().context("start ferrokube")?);
+        let child = running.insert(command.spawn().context("start ferrokube")?);
         // An early end is an answer too: there is nothing more to wait for.
         let answer = wait::until("ferrokube up to say that it is ready", PATIENCE, || {
             let said = fs::read_to_string(&output)?;
@@ -121,12 +150,12 @@ impl Cluster {
 
     /// Starts the cluster if it does not run, since a story that failed may have left it stopped.
     pub fn see_that_it_runs(&mut self) -> Result<()> {
-        let ended = match &mut self.running {
+        let ended = match &mut *self.running.lock() {
             Some(child) => child.try_wait()?.is_some(),
             None => true,
         };
         if ended {
-            self.running = None;
+            *self.running.lock() = None;
             self.up()?;
         }
         Ok(())
@@ -134,8 +163,8 @@ impl Cluster {
 
     /// The process of the running cluster, as seen outside of the lab.
     pub fn pid(&self) -> Result<u32> {
-        let child = self.running.as_ref().context("the cluster does not run")?;
-        kernel::child_of(child.id()).context("the cluster's process is gone")
+        let running = self.running.lock();
+        process_of(running.as_ref().context("the cluster does not run")?)
     }
 
     /// Stops the cluster as a service manager does and gives its exit code.
@@ -154,15 +183,8 @@ impl Cluster {
     }
 
     fn end(&mut self, signal: Signal) -> Result<i32> {
-        use std::os::unix::process::ExitStatusExt as _;
-        let pid = Pid::from_raw(i32::try_from(self.pid()?)?).context("a pid is not 0")?;
-        rustix::process::kill_process(pid, signal)?;
-        let mut child = self.running.take().context("the cluster does not run")?;
-        let ended = wait::until("ferrokube up to end", PATIENCE, || Ok(child.try_wait()?));
-        let status = ended.map_err(|error| anyhow!("{error:#}\n{}", self.log_tail()))?;
-        Ok(status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+        let child = self.running.lock().take().context("the cluster does not run")?;
+        end(child, signal).map_err(|error| anyhow!("{error:#}\n{}", self.log_tail()))
     }
 
     /// A kubectl command in the network of the cluster and in the namespace of the story, with a limit of time.
@@ -289,11 +311,17 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if self.running.is_some() {
-            // The lab ends what does not end by itself.
-            let _ = self.stop();
-        }
-    }
+fn process_of(child: &Child) -> Result<u32> {
+    kernel::child_of(child.id()).context("the cluster's process is gone")
+}
+
+/// Ends a cluster's process and gives its exit code.
+fn end(mut child: Child, signal: Signal) -> Result<i32> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let pid = Pid::from_raw(i32::try_from(process_of(&child)?)?).context("a pid is not 0")?;
+    rustix::process::kill_process(pid, signal)?;
+    let status = wait::until("ferrokube up to end", PATIENCE, || Ok(child.try_wait()?))?;
+    Ok(status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }

@@ -18,6 +18,8 @@ mod services;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -38,18 +40,37 @@ macro_rules! stories {
 }
 use stories;
 
-/// The groups; each has a cluster.
-const GROUPS: &[&[&[Story]]] = &[
-    &[
-        deployments::STORIES,
-        services::STORIES,
-        containers::STORIES,
-        configuration::STORIES,
-        nodes::STORIES,
-    ],
-    &[objects::STORIES, api::STORIES, bad_input::STORIES],
-    &[lifecycle::STORIES],
-    &[parts::STORIES],
+/// Stories that share a cluster.
+struct Group {
+    stories: &'static [&'static [Story]],
+    /// How many of them are told at the same time. More than one: they may not touch the cluster itself.
+    at_once: usize,
+}
+
+/// The groups.
+const GROUPS: &[Group] = &[
+    Group {
+        stories: &[
+            deployments::STORIES,
+            services::STORIES,
+            containers::STORIES,
+            configuration::STORIES,
+            nodes::STORIES,
+        ],
+        at_once: 1,
+    },
+    Group {
+        stories: &[objects::STORIES, api::STORIES, bad_input::STORIES],
+        at_once: 1,
+    },
+    Group {
+        stories: &[lifecycle::STORIES],
+        at_once: 1,
+    },
+    Group {
+        stories: &[parts::STORIES],
+        at_once: 1,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -61,30 +82,36 @@ fn main() -> ExitCode {
     let wanted = |story: &&Story| {
         filters.is_empty() || filters.iter().any(|filter| story.name.contains(filter.as_str()))
     };
-    let groups: Vec<Vec<&Story>> = GROUPS
+    let groups: Vec<(Vec<&Story>, usize)> = GROUPS
         .iter()
-        .map(|group| group.iter().copied().flatten().filter(wanted).collect())
+        .map(|group| {
+            let stories = group.stories.iter().copied().flatten().filter(wanted);
+            (stories.collect(), group.at_once)
+        })
         .collect();
-    let count: usize = groups.iter().map(Vec::len).sum();
+    let count: usize = groups.iter().map(|(stories, _)| stories.len()).sum();
     if arguments.iter().any(|argument| argument == "--list") {
         groups
             .iter()
-            .flatten()
+            .flat_map(|(stories, _)| stories)
             .for_each(|story| println!("{}: test", title(story)));
         return ExitCode::SUCCESS;
     }
     println!("\nrunning {count} tests");
     let failures: Vec<String> = groups
         .iter()
-        .filter(|group| !group.is_empty())
-        .flat_map(|group| tell(group))
+        .filter(|(stories, _)| !stories.is_empty())
+        .flat_map(|(stories, at_once)| tell(stories, *at_once))
         .collect();
     let word = if failures.is_empty() { "ok" } else { "FAILED" };
     for failure in &failures {
         println!("\n---- {failure}");
     }
     let (passed, failed) = (count - failures.len(), failures.len());
-    let out = GROUPS.iter().copied().flatten().copied().flatten().count() - count;
+    let all = GROUPS
+        .iter()
+        .flat_map(|group| group.stories.iter().copied().flatten());
+    let out = all.count() - count;
     println!(
         "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; {out} filtered out\n"
     );
@@ -112,45 +139,69 @@ fn place(error: &anyhow::Error) -> String {
 }
 
 /// Tells the stories of a group in one cluster; the answer is what failed and why.
-fn tell(stories: &[&Story]) -> Vec<String> {
-    let mut failures = Vec::new();
-    let mut fail = |story: &Story, error: &anyhow::Error| {
-        println!("test {} ... FAILED", title(story));
-        failures.push(format!("{}{}\n{error:#}", title(story), place(error)));
-    };
+fn tell(stories: &[&Story], at_once: usize) -> Vec<String> {
     let started = Cluster::new().and_then(|mut cluster| cluster.up().map(|_| cluster));
-    let mut cluster = match started {
+    let cluster = match started {
         Ok(cluster) => cluster,
         Err(error) => {
             let error = error.context("the cluster did not start");
-            stories.iter().for_each(|story| fail(story, &error));
-            return failures;
+            return stories.iter().map(|story| failed(story, &error)).collect();
         }
     };
-    for (number, story) in stories.iter().enumerate() {
-        let begun = Instant::now();
-        let told = catch_unwind(AssertUnwindSafe(|| in_namespace(&mut cluster, number, story)));
-        match told.unwrap_or_else(|_| Err(anyhow!("the story panicked"))) {
-            Ok(()) => println!(
-                "test {} ... ok <{:.1} s>",
-                title(story),
-                begun.elapsed().as_secs_f64()
-            ),
-            Err(error) => {
-                println!("{}{}: {error:#}", title(story), place(&error));
-                cluster.diagnose();
-                fail(story, &error);
-            }
+    if at_once == 1 {
+        // In this thread, since a cluster that a story starts ends with the thread of its start.
+        let told = stories.iter().enumerate();
+        return told
+            .filter_map(|(number, story)| tell_one(&cluster, number, story))
+            .collect();
+    }
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let number = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some(story) = stories.get(number)
+                {
+                    let failure = tell_one(&cluster, number, story);
+                    failures
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .extend(failure);
+                }
+            });
+        }
+    });
+    failures.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(story: &Story, error: &anyhow::Error) -> String {
+    println!("test {} ... FAILED", title(story));
+    format!("{}{}\n{error:#}", title(story), place(error))
+}
+
+/// Tells one story and prints how it went; the answer is why it failed.
+fn tell_one(cluster: &Cluster, number: usize, story: &Story) -> Option<String> {
+    let begun = Instant::now();
+    let mut cluster = cluster.in_namespace(&format!("story-{number}"));
+    let told = catch_unwind(AssertUnwindSafe(|| in_namespace(&mut cluster, story)));
+    match told.unwrap_or_else(|_| Err(anyhow!("the story panicked"))) {
+        Ok(()) => {
+            let took = begun.elapsed().as_secs_f64();
+            println!("test {} ... ok <{took:.1} s>", title(story));
+            None
+        }
+        Err(error) => {
+            println!("{}{}: {error:#}", title(story), place(&error));
+            cluster.diagnose();
+            Some(failed(story, &error))
         }
     }
-    failures
 }
 
 /// Tells a story in a namespace of its own, which goes afterwards.
-fn in_namespace(cluster: &mut Cluster, number: usize, story: &Story) -> Result<()> {
+fn in_namespace(cluster: &mut Cluster, story: &Story) -> Result<()> {
     cluster.see_that_it_runs()?;
-    let name = format!("story-{number}");
-    cluster.namespace = name.clone();
+    let name = cluster.namespace.clone();
     cluster.kubectl(&format!("create namespace {name}"))?;
     wait::until("the namespace's service account", Duration::from_secs(20), || {
         cluster.kubectl("get serviceaccount default").map(Some)
