@@ -15,6 +15,9 @@ pub enum Error {
     /// The connection broke.
     #[error(transparent)]
     Socket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }
 
 impl From<tokio_tungstenite::tungstenite::Error> for Error {

@@ -5,6 +5,7 @@
 //! streams is never known here.
 
 pub mod channel;
+pub mod spdy;
 mod error;
 mod forward;
 mod handshake;
