@@ -4,15 +4,18 @@
 pub mod decision;
 pub mod field;
 mod names;
+mod node_selector;
 mod object;
 mod quantity;
 pub mod scan;
 mod selector;
 mod status;
 mod taint;
+pub mod volume;
 
 pub use k8s_openapi;
 pub use names::{Gvk, Gvr, Key, valid_dns_label, valid_dns_subdomain};
+pub use node_selector::{NodeSelector, NodeSelectorTerm};
 pub use object::{Header, Object, ObjectError, Owner, Span};
 pub use quantity::{Quantity, QuantityError};
 pub use selector::{
