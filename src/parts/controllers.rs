@@ -11,6 +11,7 @@ use api::decision::Ring;
 use client::Client;
 use component::{Env, flags::Settings};
 use controller_manager::Config;
+use std::sync::Arc;
 
 const NAME: &str = controller_manager::NAME;
 
