@@ -5,7 +5,7 @@ use crate::{
     security::{User, rbac},
 };
 use api::{Gvr, Key, Status};
-use client::Client;
+use client::{Client, Patch};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,6 +26,8 @@ pub(crate) struct Meta {
     name: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<&'static str, &'static str>,
 }
 
 #[derive(Serialize)]
@@ -38,8 +40,21 @@ struct Priority {
     description: &'static str,
 }
 
+/// The annotation that says that the default storage class was written.
+const CLASS_WRITTEN: &str = "ferrokube.io/local-path-class-written";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Class {
+    provisioner: &'static str,
+    volume_binding_mode: &'static str,
+    reclaim_policy: &'static str,
+    allow_volume_expansion: bool,
+}
+
 impl Server {
-    /// Writes the namespaces, the priority classes and the Service of this server. The binary calls it after the
+    /// Writes the namespaces, the priority classes, the roles, the default storage class and the Service
+    /// of this server. The binary calls it after the
     /// start; it may be called again.
     pub async fn bootstrap(self: &Arc<Self>) -> Result<(), Error> {
         let user = User::new("system:apiserver", &["system:masters"]);
@@ -87,7 +102,44 @@ impl Server {
         {
             rbac::bootstrap::reconcile(client).await?;
         }
+        self.default_class(client).await?;
         self.publish(client, &self.own_service()).await
+    }
+
+    /// Writes the storage class of directories on nodes, once: who deletes it is not given it again. That it was written
+    /// is noted at the namespace kube-system.
+    async fn default_class(&self, client: &Client) -> Result<(), Status> {
+        if self.handler.cache("storage.k8s.io", "storageclasses").is_none() {
+            return Ok(());
+        }
+        let (namespaces, kube_system) = (Gvr::new("", "v1", "namespaces"), Key::cluster("kube-system"));
+        if client
+            .get(&namespaces, &kube_system)
+            .await?
+            .annotation(CLASS_WRITTEN)
+            .is_some()
+        {
+            return Ok(());
+        }
+        let local_path = Class {
+            provisioner: api::volume::LOCAL_PATH,
+            volume_binding_mode: "WaitForFirstConsumer",
+            reclaim_policy: "Delete",
+            allow_volume_expansion: false,
+        };
+        let mut class = thing("storage.k8s.io/v1", "StorageClass", "local-path", local_path);
+        let default = ("storageclass.kubernetes.io/is-default-class", "true");
+        class.metadata.annotations.insert(default.0, default.1);
+        make(
+            client,
+            &Gvr::new("storage.k8s.io", "v1", "storageclasses"),
+            &class,
+        )
+        .await?;
+        let mut note = thing("v1", "Namespace", "kube-system", Nothing {});
+        note.metadata.annotations.insert(CLASS_WRITTEN, "true");
+        let noted = client.patch(&namespaces, &kube_system, "", Patch::Merge, &note);
+        noted.await.map(drop)
     }
 
     /// The Service of this server.
@@ -121,6 +173,7 @@ pub(crate) fn thing<T: Serialize>(
         metadata: Meta {
             name: name.to_owned(),
             labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
         },
         rest,
     }

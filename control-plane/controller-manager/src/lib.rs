@@ -5,6 +5,7 @@
 
 mod aggregation;
 mod claim;
+mod daemonset;
 mod deployment;
 mod endpoints;
 pub mod gc;
@@ -17,9 +18,11 @@ mod replicaset;
 #[cfg(test)]
 mod stories;
 mod views;
+mod volumes;
 mod workloads;
 
 pub use aggregation::ClusterRoleAggregationController;
+pub use daemonset::DaemonSetController;
 pub use deployment::DeploymentController;
 pub use endpoints::{EndpointSliceController, EndpointsController};
 pub use legacy_token::LegacyTokenController;
@@ -80,6 +83,7 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
         since: env.clock.wall(),
     });
     runtime.start(TaintEvictionController);
+    volumes::start(&runtime);
     let collections = gc::Collections::default();
     gc::start(client, runtime.caches(), &config.resources, &collections, env);
     runtime.start(NamespaceController {
