@@ -14,6 +14,7 @@ mod openapi;
 mod patch;
 mod protobuf;
 mod prune;
+mod structural;
 mod syntax;
 mod table;
 mod time;
@@ -27,6 +28,7 @@ pub use openapi::{
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use protobuf::{ProtobufError, protobuf_to_json};
 pub use prune::{canonical, prune};
+pub use structural::{Additional, Instance, JsonPath, Published, Rule, StrictInstance, Structural};
 pub use syntax::SyntaxError;
 pub use table::{Field, Shape, ShapeRef, TypeRef, type_named, type_of, types};
 pub use yaml::{json_to_yaml, yaml_to_json};

@@ -31,6 +31,11 @@ pub fn canonical(json: &[u8], ty: TypeRef) -> Result<Vec<u8>, SyntaxError> {
     Ok(write(&value))
 }
 
+/// The same of a value.
+pub(crate) fn prune_value(value: &mut Value, ty: TypeRef) {
+    shaped(value, Shape::Struct(ty), false);
+}
+
 fn shaped(value: &mut Value, shape: Shape, canonical: bool) {
     match (shape, value) {
         (Shape::Struct(ty), Value::Object(members)) => members.retain(|name, value| {

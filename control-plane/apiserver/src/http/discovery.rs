@@ -46,6 +46,7 @@ impl Listed {
             version,
             kind,
             verbs: self.verbs,
+            custom: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha512};
 
 use crate::{
     document::write,
+    structural::Published,
     table::{TypeRef, type_named, type_of},
 };
 
@@ -33,6 +34,8 @@ pub struct ResourceInfo<'a> {
     pub kind: &'a str,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verbs: &'a [&'a str],
+    /// How the kind is shown, if it is a custom one.
+    pub custom: Option<&'a Published>,
 }
 
 /// The resources of one group and version.
@@ -131,6 +134,8 @@ struct Document {
     types: BTreeSet<TypeRef>,
     /// Kinds that the table does not know: group, version, kind.
     others: BTreeSet<(String, String, String)>,
+    /// Schemas of custom kinds and their lists, by name.
+    customs: Map<String, Value>,
 }
 
 impl Document {
@@ -140,13 +145,40 @@ impl Document {
             paths: Map::new(),
             types: BTreeSet::new(),
             others: BTreeSet::new(),
+            customs: Map::new(),
         }
     }
 
     fn add(&mut self, group: &GroupVersion<'_>) {
         for resource in group.resources {
+            if let Some(custom) = resource.custom {
+                self.custom(resource, custom);
+            }
             paths::add(self, group, resource);
         }
+    }
+
+    /// Adds the schemas of a custom kind and of its lists.
+    fn custom(&mut self, resource: &ResourceInfo<'_>, custom: &Published) {
+        let (group, version) = (resource.group, resource.version);
+        let (meta, list_meta) = (self.meta("ObjectMeta"), self.meta("ListMeta"));
+        let name = schemas::other_name(group, version, resource.kind);
+        let mut schema = custom.schema(&meta, self.dialect == Dialect::V2);
+        schema["x-kubernetes-group-version-kind"] = json!([schemas::gvk(group, version, resource.kind)]);
+        let list = json!({
+            "type": "object",
+            "required": ["items"],
+            "properties": {
+                "apiVersion": { "type": "string" },
+                "items": { "type": "array", "items": self.dialect.reference(&name) },
+                "kind": { "type": "string" },
+                "metadata": list_meta,
+            },
+            "x-kubernetes-group-version-kind": [schemas::gvk(group, version, &custom.list_kind)],
+        });
+        let list_name = schemas::other_name(group, version, &custom.list_kind);
+        self.customs.insert(name, schema);
+        self.customs.insert(list_name, list);
     }
 
     /// A reference to the schema of a kind.
@@ -169,6 +201,8 @@ impl Document {
 
     /// All schemas that the paths refer to, and those that these refer to.
     fn schemas(&self) -> Map<String, Value> {
-        schemas::reachable(self.dialect, &self.types, &self.others)
+        let mut schemas = schemas::reachable(self.dialect, &self.types, &self.others);
+        schemas.extend(self.customs.clone());
+        schemas
     }
 }

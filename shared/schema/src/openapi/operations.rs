@@ -123,6 +123,8 @@ const PATCHES: [&str; 4] = [
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+/// Custom resources have no strategic merge.
+const CUSTOM_PATCHES: [&str; 3] = [PATCHES[0], PATCHES[1], PATCHES[3]];
 const ANSWERS: [&str; 2] = ["application/json", "application/yaml"];
 
 /// The operation `action` on a resource.
@@ -148,7 +150,10 @@ pub(super) fn operation(
     let kind = document.kind(resource.group, resource.version, resource.kind);
     let body = match action {
         Action::Create | Action::Update => Some((kind.clone(), &["*/*"][..], true)),
-        Action::Patch => Some((document.meta("Patch"), &PATCHES[..], true)),
+        Action::Patch => {
+            let patches = if resource.custom.is_some() { &CUSTOM_PATCHES[..] } else { &PATCHES };
+            Some((document.meta("Patch"), patches, true))
+        }
         Action::Delete | Action::DeleteCollection => {
             Some((document.meta("DeleteOptions"), &["*/*"][..], false))
         }
@@ -158,7 +163,9 @@ pub(super) fn operation(
         Action::List => document.kind(
             resource.group,
             resource.version,
-            &format!("{}List", resource.kind),
+            &resource
+                .custom
+                .map_or_else(|| format!("{}List", resource.kind), |custom| custom.list_kind.clone()),
         ),
         Action::Delete | Action::DeleteCollection => document.meta("Status"),
         _ => kind,

@@ -114,6 +114,7 @@ mod tests {
             version: "v1",
             kind,
             verbs: VERBS,
+            custom: None,
         };
         let resources = [
             resource("deployments", "Deployment"),

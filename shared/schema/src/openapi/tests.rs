@@ -19,6 +19,7 @@ fn resource<'a>(name: &'a str, group: &'a str, kind: &'a str, verbs: &'a [&'a st
         version: "v1",
         kind,
         verbs,
+        custom: None,
     }
 }
 
@@ -188,6 +189,7 @@ fn ids_and_tags_are_upstreams() {
         version: "v1",
         kind: "ClusterRole",
         verbs: ALL,
+        custom: None,
     };
     let group = GroupVersion {
         group: "rbac.authorization.k8s.io",

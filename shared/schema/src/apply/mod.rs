@@ -1,0 +1,24 @@
+//! Field management and server-side apply (KEP-555; structured-merge-diff): who owns which fields of an object, and
+//! what an applied configuration makes of it.
+
+mod compare;
+mod engine;
+mod fields;
+mod fields_v1;
+mod last_applied;
+mod managed;
+mod manager;
+mod merge;
+mod node;
+mod raw;
+mod remove;
+mod set;
+#[cfg(test)]
+mod stories;
+mod validate;
+
+pub use engine::{Conflict, Versions};
+pub use managed::{Manager, Operation, is_reset, read as read_managed, same_but_times, write as write_managed};
+pub use manager::{Applied, ApplyError, Writer, apply, update};
+pub use node::Node;
+pub use set::FieldSet;
