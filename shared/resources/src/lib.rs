@@ -3,6 +3,8 @@
 //! Pure: what a write needs of time, randomness and the cluster is in its request. It never reads a clock, does I/O,
 //! keeps state or knows who is served.
 
+mod admissionregistration;
+mod apiregistration;
 mod apps;
 mod autoscaling;
 mod batch;
@@ -14,16 +16,19 @@ mod discovery;
 mod duration;
 mod encode;
 mod events;
+mod flowcontrol;
 mod meta;
 mod names;
 mod networking;
 mod node;
 mod policy;
 mod rbac;
+mod resource;
 mod row;
 mod scheduling;
 mod selector;
 mod storage;
+mod storagemigration;
 mod table;
 mod virtual_resources;
 mod write;

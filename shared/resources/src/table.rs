@@ -1,8 +1,8 @@
 //! The table itself.
 
 use crate::{
-    Row, apps, autoscaling, batch, certificates, coordination, core, discovery, networking, node, policy,
-    rbac, scheduling, storage,
+    Row, admissionregistration, apiregistration, apps, autoscaling, batch, certificates, coordination, core,
+    discovery, flowcontrol, networking, node, policy, rbac, resource, scheduling, storage, storagemigration,
 };
 
 /// All built-in resources.
@@ -22,6 +22,13 @@ static TABLE: &[&Row] = &[
     &core::pod_template::ROW,
     &core::replication_controller::ROW,
     &core::resource_quota::ROW,
+    &admissionregistration::admission_policies::MUTATING,
+    &admissionregistration::admission_policies::MUTATING_BINDING,
+    &admissionregistration::admission_policies::VALIDATING,
+    &admissionregistration::admission_policies::VALIDATING_BINDING,
+    &admissionregistration::webhooks::MUTATING,
+    &admissionregistration::webhooks::VALIDATING,
+    &apiregistration::ROW,
     &apps::controller_revision::ROW,
     &apps::daemon_set::ROW,
     &apps::deployment::ROW,
@@ -31,8 +38,12 @@ static TABLE: &[&Row] = &[
     &batch::cron_job::ROW,
     &batch::job::ROW,
     &certificates::certificate_signing_request::ROW,
+    &certificates::cluster_trust_bundle::ROW,
+    &certificates::pod_certificate_request::ROW,
     &coordination::ROW,
     &discovery::ROW,
+    &flowcontrol::flow_schema::ROW,
+    &flowcontrol::priority_level_configuration::ROW,
     &networking::ingress::ROW,
     &networking::ingress_class::ROW,
     &networking::ip_address::ROW,
@@ -44,6 +55,11 @@ static TABLE: &[&Row] = &[
     &rbac::cluster_role_binding::ROW,
     &rbac::role::ROW,
     &rbac::role_binding::ROW,
+    &resource::device_class::ROW,
+    &resource::device_taint_rule::ROW,
+    &resource::resource_claim::ROW,
+    &resource::resource_claim_template::ROW,
+    &resource::resource_slice::ROW,
     &scheduling::ROW,
     &storage::csi_driver::ROW,
     &storage::csi_node::ROW,
@@ -51,6 +67,7 @@ static TABLE: &[&Row] = &[
     &storage::storage_class::ROW,
     &storage::volume_attachment::ROW,
     &storage::volume_attributes_class::ROW,
+    &storagemigration::ROW,
 ];
 
 /// All built-in resources.

@@ -1,3 +1,5 @@
 //! The certificates group.
 
 pub(crate) mod certificate_signing_request;
+pub(crate) mod cluster_trust_bundle;
+pub(crate) mod pod_certificate_request;

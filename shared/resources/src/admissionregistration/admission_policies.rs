@@ -1,0 +1,249 @@
+//! ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings.
+
+use super::matching;
+use crate::{
+    Cell, Column, Row, STATUS, WriteRequest, cells, encode,
+    write::{Kind, write},
+};
+use api::Object;
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding,
+};
+use serde::{Deserialize, de::IgnoredAny};
+
+const GROUP: &str = "admissionregistration.k8s.io";
+
+pub(crate) static VALIDATING: Row = Row {
+    categories: &["api-extensions"],
+    namespaced: false,
+    prefix: "/registry/validatingadmissionpolicies",
+    subresources: &[STATUS],
+    columns: &[
+        cells::NAME,
+        cells::column("Validations", "integer", "Number of rules."),
+        PARAM_KIND,
+        cells::AGE,
+    ],
+    cells: policy_cells,
+    ..Row::usual(
+        GROUP,
+        "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicy",
+        write::<ValidatingAdmissionPolicy>,
+    )
+};
+
+pub(crate) static MUTATING: Row = Row {
+    categories: &["api-extensions"],
+    namespaced: false,
+    prefix: "/registry/mutatingadmissionpolicies",
+    columns: &[
+        cells::NAME,
+        cells::column("Mutations", "integer", "Number of changes."),
+        PARAM_KIND,
+        cells::AGE,
+    ],
+    cells: policy_cells,
+    ..Row::usual(
+        GROUP,
+        "MutatingAdmissionPolicy",
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicy",
+        write::<MutatingAdmissionPolicy>,
+    )
+};
+
+pub(crate) static VALIDATING_BINDING: Row = Row {
+    categories: &["api-extensions"],
+    namespaced: false,
+    prefix: "/registry/validatingadmissionpolicybindings",
+    columns: BINDING,
+    cells: binding_cells,
+    ..Row::usual(
+        GROUP,
+        "ValidatingAdmissionPolicyBinding",
+        "validatingadmissionpolicybindings",
+        "validatingadmissionpolicybinding",
+        write::<ValidatingAdmissionPolicyBinding>,
+    )
+};
+
+pub(crate) static MUTATING_BINDING: Row = Row {
+    categories: &["api-extensions"],
+    namespaced: false,
+    prefix: "/registry/mutatingadmissionpolicybindings",
+    columns: BINDING,
+    cells: binding_cells,
+    ..Row::usual(
+        GROUP,
+        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicybindings",
+        "mutatingadmissionpolicybinding",
+        write::<MutatingAdmissionPolicyBinding>,
+    )
+};
+
+const PARAM_KIND: Column = cells::column("ParamKind", "string", "The kind of the parameters.");
+const BINDING: &[Column] = &[
+    cells::NAME,
+    cells::column("PolicyName", "string", "The policy."),
+    cells::column("ParamRef", "string", "The parameters."),
+    cells::AGE,
+];
+
+impl Kind for ValidatingAdmissionPolicy {
+    const ROW: &'static Row = &VALIDATING;
+    const GENERATION: bool = true;
+
+    fn defaults(&mut self) {
+        let spec = self.spec.get_or_insert_default();
+        spec.failure_policy.get_or_insert_with(|| "Fail".to_owned());
+        matching::resources(&mut spec.match_constraints);
+        self.status.get_or_insert_default();
+    }
+
+    fn prepare_create(&mut self, _: &WriteRequest<'_>) {
+        self.status = Some(Default::default());
+    }
+
+    fn prepare_update(&mut self, old: &Self) {
+        self.status.clone_from(&old.status);
+    }
+
+    fn prepare_status(&mut self, old: &Self) {
+        self.spec.clone_from(&old.spec);
+    }
+
+    fn spec_changed(&self, old: &Self) -> bool {
+        !encode::same(&self.spec, &old.spec)
+    }
+}
+
+impl Kind for MutatingAdmissionPolicy {
+    const ROW: &'static Row = &MUTATING;
+    const GENERATION: bool = true;
+
+    fn defaults(&mut self) {
+        let spec = self.spec.get_or_insert_default();
+        spec.failure_policy.get_or_insert_with(|| "Fail".to_owned());
+        spec.reinvocation_policy.get_or_insert_with(|| "Never".to_owned());
+        matching::resources(&mut spec.match_constraints);
+    }
+
+    fn spec_changed(&self, old: &Self) -> bool {
+        !encode::same(&self.spec, &old.spec)
+    }
+}
+
+impl Kind for ValidatingAdmissionPolicyBinding {
+    const ROW: &'static Row = &VALIDATING_BINDING;
+    const GENERATION: bool = true;
+
+    fn defaults(&mut self) {
+        matching::parameters(&mut self.spec.param_ref);
+        matching::resources(&mut self.spec.match_resources);
+    }
+
+    fn spec_changed(&self, old: &Self) -> bool {
+        !encode::same(&self.spec, &old.spec)
+    }
+}
+
+impl Kind for MutatingAdmissionPolicyBinding {
+    const ROW: &'static Row = &MUTATING_BINDING;
+    const GENERATION: bool = true;
+
+    fn defaults(&mut self) {
+        let spec = self.spec.get_or_insert_default();
+        matching::parameters(&mut spec.param_ref);
+        matching::resources(&mut spec.match_resources);
+    }
+
+    fn spec_changed(&self, old: &Self) -> bool {
+        !encode::same(&self.spec, &old.spec)
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PolicyView {
+    spec: PolicySpecView,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PolicySpecView {
+    validations: Vec<IgnoredAny>,
+    mutations: Vec<IgnoredAny>,
+    param_kind: Option<ParamKindView>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ParamKindView {
+    api_version: String,
+    kind: String,
+}
+
+/// A policy has either validations or mutations.
+fn policy_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
+    let spec = cells::view::<PolicyView>(object).spec;
+    let rules = if spec.mutations.is_empty() {
+        &spec.validations
+    } else {
+        &spec.mutations
+    };
+    vec![
+        cells::name(object),
+        cells::count(rules),
+        cells::or_unset(
+            spec.param_kind
+                .map(|of| format!("{}/{}", of.api_version, of.kind)),
+        ),
+        cells::age(object, now),
+    ]
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BindingView {
+    spec: BindingSpecView,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct BindingSpecView {
+    policy_name: String,
+    param_ref: Option<ParamRefView>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ParamRefView {
+    name: String,
+    namespace: String,
+}
+
+fn binding_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
+    let spec = cells::view::<BindingView>(object).spec;
+    let param = spec
+        .param_ref
+        .filter(|param| !param.name.is_empty())
+        .map(|param| {
+            let namespace = if param.namespace.is_empty() {
+                "*"
+            } else {
+                &param.namespace
+            };
+            format!("{namespace}/{}", param.name)
+        });
+    vec![
+        cells::name(object),
+        Cell::Text(spec.policy_name),
+        cells::or_unset(param),
+        cells::age(object, now),
+    ]
+}

@@ -1,0 +1,116 @@
+//! ResourceClaim.
+
+use crate::{
+    Cell, Row, STATUS, WriteRequest, cells,
+    write::{Kind, write},
+};
+use api::Object;
+use jiff::Timestamp;
+use k8s_openapi::api::resource::v1::{
+    DeviceToleration, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus,
+};
+use serde::{Deserialize, de::IgnoredAny};
+
+pub(crate) static ROW: Row = Row {
+    prefix: "/registry/resourceclaims",
+    subresources: &[STATUS],
+    columns: &[
+        cells::NAME,
+        cells::column("State", "string", "Whether it is allocated and in use."),
+        cells::AGE,
+    ],
+    cells: row_cells,
+    ..Row::usual(
+        super::GROUP,
+        "ResourceClaim",
+        "resourceclaims",
+        "resourceclaim",
+        write::<ResourceClaim>,
+    )
+};
+
+impl Kind for ResourceClaim {
+    const ROW: &'static Row = &ROW;
+
+    fn defaults(&mut self) {
+        defaults(self.spec.get_or_insert_default());
+        self.status.get_or_insert_default();
+    }
+
+    fn prepare_create(&mut self, _: &WriteRequest<'_>) {
+        self.status = Some(ResourceClaimStatus::default());
+    }
+
+    fn prepare_update(&mut self, old: &Self) {
+        self.status.clone_from(&old.status);
+    }
+
+    fn prepare_status(&mut self, old: &Self) {
+        self.spec.clone_from(&old.spec);
+    }
+}
+
+/// What a claim's author may leave out; a template has it too.
+pub(super) fn defaults(spec: &mut ResourceClaimSpec) {
+    let requests = spec.devices.get_or_insert_default().requests.iter_mut().flatten();
+    for request in requests {
+        if let Some(exact) = &mut request.exactly {
+            amount(&mut exact.allocation_mode, &mut exact.count);
+            tolerate(&mut exact.tolerations);
+        }
+        for sub in request.first_available.iter_mut().flatten() {
+            amount(&mut sub.allocation_mode, &mut sub.count);
+            tolerate(&mut sub.tolerations);
+        }
+    }
+}
+
+fn amount(mode: &mut Option<String>, count: &mut Option<i64>) {
+    if mode.as_deref().unwrap_or_default().is_empty() {
+        *mode = Some("ExactCount".to_owned());
+    }
+    if mode.as_deref() == Some("ExactCount") && count.unwrap_or_default() == 0 {
+        *count = Some(1);
+    }
+}
+
+fn tolerate(tolerations: &mut Option<Vec<DeviceToleration>>) {
+    for toleration in tolerations.iter_mut().flatten() {
+        toleration.operator.get_or_insert_with(|| "Equal".to_owned());
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct View {
+    status: StatusView,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct StatusView {
+    allocation: Option<IgnoredAny>,
+    reserved_for: Vec<IgnoredAny>,
+}
+
+fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
+    let status = cells::view::<View>(object).status;
+    let deleted = object.deletion_timestamp().is_some();
+    let allocated = status.allocation.is_some();
+    let states = [
+        (deleted, "deleted"),
+        (!allocated && !deleted, "pending"),
+        (allocated, "allocated"),
+        (allocated && !status.reserved_for.is_empty(), "reserved"),
+    ];
+    let states: Vec<&str> = states
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, state)| *state)
+        .collect();
+    vec![
+        cells::name(object),
+        cells::text(states.join(",")),
+        cells::age(object, now),
+    ]
+}
