@@ -15,6 +15,7 @@ mod namespace;
 mod node;
 mod publish;
 mod replicaset;
+mod statefulset;
 #[cfg(test)]
 mod stories;
 mod views;
@@ -30,6 +31,7 @@ pub use namespace::NamespaceController;
 pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
 pub use publish::{RootCaController, ServiceAccountController};
 pub use replicaset::{ReplicaSetController, ReplicationController};
+pub use statefulset::StatefulSetController;
 
 use api::decision::Ring;
 use client::Client;

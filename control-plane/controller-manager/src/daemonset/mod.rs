@@ -100,6 +100,7 @@ impl Controller for DaemonSetController {
             selector: &selector,
             template: &set.view.spec.template,
             label: REVISION_LABEL,
+            resource: &DAEMON_SETS,
             collisions: set.view.status.collision_count.unwrap_or(0),
         };
         let history = History::take(&mut plan, &owner, &observed.revisions, last);

@@ -9,7 +9,7 @@ use crate::{
     claim,
     views::{Meta, Seen, Template, controller_ref},
 };
-use api::{LabelSelector, Object};
+use api::{Gvr, LabelSelector, Object};
 use client::Patch;
 use reconcile::{LastOutcome, Plan};
 use serde::Serialize;
@@ -65,6 +65,8 @@ pub(crate) struct Owner<'a> {
     pub template: &'a RawValue,
     /// The label that gets the hash.
     pub label: &'static str,
+    /// The owner's resource.
+    pub resource: &'a Gvr,
     /// Collisions that are known.
     pub collisions: i32,
 }
@@ -88,6 +90,18 @@ struct Bump<'a> {
 #[derive(Serialize)]
 struct UidMeta<'a> {
     uid: &'a str,
+}
+
+#[derive(Serialize)]
+struct CollisionPatch<'a> {
+    metadata: UidMeta<'a>,
+    status: Collisions,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Collisions {
+    collision_count: i32,
 }
 
 impl<'a> History<'a> {
@@ -154,6 +168,18 @@ impl<'a> History<'a> {
             owner.object.namespace(),
             &revision,
         );
+        if self.collisions != owner.collisions {
+            let patch = CollisionPatch {
+                metadata: UidMeta {
+                    uid: owner.object.uid(),
+                },
+                status: Collisions {
+                    collision_count: self.collisions,
+                },
+            };
+            let key = owner.object.key();
+            plan.patch("collisions", owner.resource, &key, "status", Patch::Merge, &patch);
+        }
     }
 
     /// Deletes the oldest revisions that nobody uses, but for `limit` of them.

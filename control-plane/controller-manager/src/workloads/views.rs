@@ -74,8 +74,6 @@ pub(crate) struct DaemonSetStatus {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct StatefulSet {
-    #[serde(default)]
-    pub metadata: Meta,
     pub spec: StatefulSetSpec,
     #[serde(default)]
     pub status: StatefulSetStatus,
