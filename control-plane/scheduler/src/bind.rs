@@ -1,14 +1,16 @@
 //! What the scheduler writes: bindings, the PodScheduled condition, events, decision records.
 
 use crate::{
+    prebind::bind_volumes,
     schedule::Diagnosis,
     views::{PODS, Pod},
+    volumes::Assignment,
 };
 use api::{
     Key, Status,
     decision::{Reason, Record, Ring, Verdict},
 };
-use client::{About, Client, Patch, Recorder, Severity, Target, Write};
+use client::{About, Cache, Client, Patch, Recorder, Severity, Target, Write};
 use component::Env;
 use serde::Serialize;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use tokio::sync::mpsc;
 pub(crate) struct Bound {
     pub pod: Arc<Pod>,
     pub node: String,
+    pub volumes: Assignment,
     pub done: bool,
 }
 
@@ -27,6 +30,7 @@ pub(crate) struct Binder {
     client: Client,
     recorder: Recorder,
     records: Ring,
+    claims: Cache,
     env: Env,
 }
 
@@ -53,7 +57,7 @@ struct BindingTarget<'a> {
 }
 
 impl Binder {
-    pub fn new(client: &Client, scheduler_name: &str, records: Ring, env: &Env) -> Self {
+    pub fn new(client: &Client, scheduler_name: &str, records: Ring, claims: Cache, env: &Env) -> Self {
         // Events of the default scheduler carry its name, whatever profiles are called.
         let host = if scheduler_name == "default-scheduler" {
             ""
@@ -65,6 +69,7 @@ impl Binder {
             client: client.clone(),
             recorder,
             records,
+            claims,
             env: env.clone(),
         }
     }
@@ -83,11 +88,17 @@ impl Binder {
         self.records.push(record);
     }
 
-    /// Binds `pod` to `node` and tells `bound`.
-    pub fn bind(&self, pod: Arc<Pod>, node: String, bound: mpsc::UnboundedSender<Bound>) {
+    /// Binds `pod` to `node`, once it has its volumes, and tells `bound`.
+    pub fn bind(
+        &self,
+        pod: Arc<Pod>,
+        node: String,
+        volumes: Assignment,
+        bound: mpsc::UnboundedSender<Bound>,
+    ) {
         let binder = self.clone();
         self.env.tasks.spawn("bind", async move {
-            let done = match binder.write_binding(&pod, &node).await {
+            let done = match binder.prepare_and_bind(&pod, &node, &volumes).await {
                 Ok(()) => {
                     let key = pod.object.key();
                     let message = format!("Successfully assigned {key} to {node}");
@@ -105,24 +116,39 @@ impl Binder {
                     );
                     true
                 }
-                Err(status) => {
-                    let message = format!("binding rejected: {status}");
+                Err(message) => {
                     binder.recorder.record(
                         About::object(&pod.object),
                         Severity::Warning,
                         "FailedScheduling",
-                        message,
+                        message.clone(),
                     );
                     let reason = Reason::new("BindingRejected")
                         .with("node", &node)
-                        .with("message", &status.message);
+                        .with("message", &message);
                     binder.record(&pod, Verdict::Failed, vec![reason], "");
                     false
                 }
             };
             // The receiver lives as long as the scheduler.
-            let _ = bound.send(Bound { pod, node, done });
+            let _ = bound.send(Bound {
+                pod,
+                node,
+                volumes,
+                done,
+            });
         });
+    }
+
+    /// `Err`: upstream's words for what went wrong.
+    async fn prepare_and_bind(&self, pod: &Pod, node: &str, volumes: &Assignment) -> Result<(), String> {
+        if !volumes.is_empty() {
+            let bound = bind_volumes(&self.client, &self.claims, volumes, node, &self.env.clock).await;
+            bound
+                .map_err(|why| format!("running PreBind plugin \"VolumeBinding\": binding volumes: {why}"))?;
+        }
+        let written = self.write_binding(pod, node).await;
+        written.map_err(|status| format!("binding rejected: {status}"))
     }
 
     async fn write_binding(&self, pod: &Pod, node: &str) -> Result<(), Status> {

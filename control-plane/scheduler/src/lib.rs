@@ -5,10 +5,12 @@
 
 mod bind;
 mod plugins;
+mod prebind;
 mod queue;
 mod schedule;
 mod snapshot;
 mod views;
+mod volumes;
 
 use crate::{
     bind::{Binder, Bound},
@@ -16,6 +18,7 @@ use crate::{
     schedule::schedule,
     snapshot::Snapshot,
     views::{NODES, NodeView, PODS, Pod},
+    volumes::{CLAIMS, CLASSES, VOLUMES, Volumes},
 };
 use api::{Object, decision::Ring};
 use client::{Cache, Change, Client, Selector};
@@ -47,7 +50,13 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) {
     let unfinished = Selector::fields("status.phase!=Succeeded,status.phase!=Failed");
     let pods = Cache::start(client, PODS, unfinished, env);
     let nodes = Cache::start(client, NODES, Selector::all(), env);
-    let binder = Binder::new(client, &config.scheduler_name, records, env);
+    let storage = Storage {
+        claims: Cache::start(client, CLAIMS, Selector::all(), env),
+        volumes: Cache::start(client, VOLUMES, Selector::all(), env),
+        classes: Cache::start(client, CLASSES, Selector::all(), env),
+    };
+    let claims = storage.claims.clone();
+    let binder = Binder::new(client, &config.scheduler_name, records, claims, env);
     let scheduler = Scheduler {
         config,
         env: env.clone(),
@@ -56,7 +65,14 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) {
         snapshot: Snapshot::default(),
         turn: 0,
     };
-    env.tasks.spawn("scheduler", scheduler.run(pods, nodes));
+    env.tasks.spawn("scheduler", scheduler.run(pods, nodes, storage));
+}
+
+/// What pods can be given.
+struct Storage {
+    claims: Cache,
+    volumes: Cache,
+    classes: Cache,
 }
 
 struct Scheduler {
@@ -69,9 +85,17 @@ struct Scheduler {
 }
 
 impl Scheduler {
-    async fn run(mut self, pods: Cache, nodes: Cache) {
-        nodes.synced().await;
-        pods.synced().await;
+    async fn run(mut self, pods: Cache, nodes: Cache, storage: Storage) {
+        let Storage {
+            claims,
+            volumes,
+            classes,
+        } = storage;
+        for cache in [&nodes, &pods, &claims, &volumes, &classes] {
+            cache.synced().await;
+        }
+        let mut claim_changes = claims.subscribe();
+        let (mut volume_changes, mut class_changes) = (volumes.subscribe(), classes.subscribe());
         let (mut pod_changes, mut node_changes) = (pods.subscribe(), nodes.subscribe());
         let (bound_sender, mut bound) = mpsc::unbounded_channel();
         self.env.ready.set(NAME, State::Ready);
@@ -79,6 +103,15 @@ impl Scheduler {
             // Everything that is known comes before the next decision.
             while let Ok(change) = node_changes.try_recv() {
                 self.node(&change);
+            }
+            while let Ok(change) = class_changes.try_recv() {
+                self.storage(&change, Volumes::class);
+            }
+            while let Ok(change) = volume_changes.try_recv() {
+                self.storage(&change, Volumes::volume);
+            }
+            while let Ok(change) = claim_changes.try_recv() {
+                self.storage(&change, Volumes::claim);
             }
             while let Ok(change) = pod_changes.try_recv() {
                 self.pod(&change);
@@ -98,6 +131,9 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 Some(change) = node_changes.recv() => self.node(&change),
+                Some(change) = class_changes.recv() => self.storage(&change, Volumes::class),
+                Some(change) = volume_changes.recv() => self.storage(&change, Volumes::volume),
+                Some(change) = claim_changes.recv() => self.storage(&change, Volumes::claim),
                 Some(change) = pod_changes.recv() => self.pod(&change),
                 Some(outcome) = bound.recv() => self.bound(outcome),
                 () = timer => {}
@@ -115,6 +151,13 @@ impl Scheduler {
             }
             Change::Deleted { old } => self.snapshot.remove_node(old.name()),
         }
+    }
+
+    /// A class, volume or claim: pods that use claims may go now.
+    fn storage(&mut self, change: &Change, take: fn(&mut Volumes, &Change)) {
+        take(&mut self.snapshot.volumes, change);
+        let now = self.env.clock.now();
+        self.queue.wake_those(now, |pod| pod.claims().next().is_some());
     }
 
     fn pod(&mut self, change: &Change) {
@@ -158,8 +201,12 @@ impl Scheduler {
         self.turn += 1;
         match schedule(pod, &self.snapshot, self.turn) {
             Ok(node) => {
+                let object = self.snapshot.node(&node);
+                let volumes = object.and_then(|object| self.snapshot.volumes.assign(pod, object).ok());
+                let volumes = volumes.unwrap_or_default();
+                self.snapshot.volumes.assume(&volumes, &node);
                 self.snapshot.set_pod(&node, pod.clone());
-                self.binder.bind(pod.clone(), node, bound.clone());
+                self.binder.bind(pod.clone(), node, volumes, bound.clone());
             }
             Err(diagnosis) => self.binder.refuse(pod.clone(), &diagnosis),
         }
@@ -167,6 +214,7 @@ impl Scheduler {
 
     fn bound(&mut self, outcome: Bound) {
         let uid = outcome.pod.object.uid();
+        self.snapshot.volumes.forget(&outcome.volumes);
         if outcome.done {
             self.queue.remove(uid);
         } else if self.snapshot.node_of(uid) == Some(&outcome.node) {

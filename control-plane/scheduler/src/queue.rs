@@ -108,10 +108,15 @@ impl Queue {
 
     /// The cluster changed: what waits is tried again after its back-off.
     pub fn wake_all(&mut self, now: Instant) {
+        self.wake_those(now, |_| true);
+    }
+
+    /// The same for pods that the change may concern.
+    pub fn wake_those(&mut self, now: Instant, concerns: impl Fn(&Pod) -> bool) {
         let waiting: Vec<String> = self
             .entries
             .iter()
-            .filter(|(_, e)| e.place == Place::Waiting)
+            .filter(|(_, e)| e.place == Place::Waiting && concerns(&e.pod))
             .map(|(uid, _)| uid.clone())
             .collect();
         waiting.iter().for_each(|uid| self.wake(uid, now));

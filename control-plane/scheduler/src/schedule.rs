@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Diagnosis {
     /// How many nodes there are.
     pub nodes: usize,
+    /// What speaks against all of them; empty: nothing.
+    pub all: String,
     /// What each said against the pod.
     pub rejections: Vec<(String, Vec<Rejection>)>,
     /// On how many nodes the eviction of others could help but nobody of lower priority runs.
@@ -20,6 +22,15 @@ pub(crate) struct Diagnosis {
 
 /// Picks a node. Of equals the first by name after a rotation by `salt` wins, so that they are used in turn.
 pub(crate) fn schedule(pod: &Pod, snapshot: &Snapshot, salt: u64) -> Result<String, Diagnosis> {
+    if let Some(all) = PLUGINS.iter().find_map(|p| p.check?(pod, snapshot)) {
+        let nodes = snapshot.nodes().count();
+        return Err(Diagnosis {
+            nodes,
+            all,
+            rejections: Vec::new(),
+            no_victims: 0,
+        });
+    }
     let mut rejections = Vec::new();
     let mut feasible: Vec<(&str, &Node)> = Vec::new();
     for (name, node) in snapshot.nodes() {
@@ -38,6 +49,7 @@ pub(crate) fn schedule(pod: &Pod, snapshot: &Snapshot, salt: u64) -> Result<Stri
             .count();
         return Err(Diagnosis {
             nodes,
+            all: String::new(),
             rejections,
             no_victims,
         });
@@ -98,6 +110,9 @@ impl Diagnosis {
             .map(|(text, n)| format!("{n} {text}"))
             .collect();
         reasons.sort();
+        if !self.all.is_empty() {
+            reasons = vec![self.all.clone()];
+        }
         let all = self.nodes;
         let mut preemption = Vec::new();
         if self.no_victims > 0 {
@@ -220,5 +235,128 @@ mod tests {
             message.contains("1 node(s) didn't match pod topology spread constraints"),
             "{message}"
         );
+    }
+
+    fn seen(text: &str) -> client::Change {
+        client::Change::Applied {
+            old: None,
+            new: object(text),
+        }
+    }
+
+    fn claim(name: &str, more: &str) -> client::Change {
+        seen(&format!(
+            r#"{{"kind":"PersistentVolumeClaim","metadata":{{"name":"{name}","namespace":"d","uid":"{name}"{more}"#
+        ))
+    }
+
+    fn volume(name: &str, node: &str, spec: &str) -> client::Change {
+        seen(&format!(
+            r#"{{"kind":"PersistentVolume","metadata":{{"name":"{name}","uid":"{name}"}},"spec":{{"capacity":{{"storage":"1Gi"}},"accessModes":["ReadWriteOnce"],"storageClassName":"wait","nodeAffinity":{{"required":{{"nodeSelectorTerms":[{{"matchExpressions":[{{"key":"kubernetes.io/hostname","operator":"In","values":["{node}"]}}]}}]}}}}{spec}}},"status":{{"phase":"Available"}}}}"#
+        ))
+    }
+
+    fn class(provisioner: &str) -> client::Change {
+        seen(&format!(
+            r#"{{"kind":"StorageClass","metadata":{{"name":"wait"}},"provisioner":"{provisioner}","volumeBindingMode":"WaitForFirstConsumer"}}"#
+        ))
+    }
+
+    /// A claim of the class that waits for pods.
+    const WAITS: &str = r#"},"spec":{"accessModes":["ReadWriteOnce"],"storageClassName":"wait","resources":{"requests":{"storage":"1Gi"}}}}"#;
+
+    fn with_claim(name: &str, claim: &str) -> Arc<Pod> {
+        pod(
+            name,
+            &format!(r#","volumes":[{{"name":"v","persistentVolumeClaim":{{"claimName":"{claim}"}}}}]"#),
+        )
+    }
+
+    #[test]
+    fn a_pod_waits_for_its_claim() {
+        let mut nodes = snapshot(&[node("a", "4", "", "")]);
+        let said = |nodes: &Snapshot| schedule(&with_claim("p", "c"), nodes, 0).unwrap_err().message();
+        assert_eq!(
+            said(&nodes),
+            r#"0/1 nodes are available: persistentvolumeclaim "c" not found. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."#
+        );
+        nodes.volumes.claim(&claim("c", WAITS));
+        assert!(
+            said(&nodes).contains("available: pod has unbound immediate PersistentVolumeClaims. preemption"),
+            "without a class that waits it is for a controller to bind"
+        );
+        nodes.volumes.class(&class("kubernetes.io/no-provisioner"));
+        assert!(said(&nodes).contains("1 node(s) didn't find available persistent volumes to bind"));
+        let going = format!(r#","deletionTimestamp":"2030-01-01T00:00:00Z"{WAITS}"#);
+        nodes.volumes.claim(&claim("c", &going));
+        assert!(said(&nodes).contains(r#"persistentvolumeclaim "c" is being deleted"#));
+    }
+
+    #[test]
+    fn free_volumes_lead_pods_to_their_nodes_once() {
+        let mut nodes = snapshot(&[node("a", "4", "", ""), node("b", "4", "", "")]);
+        nodes.volumes.class(&class("kubernetes.io/no-provisioner"));
+        nodes.volumes.volume(&volume("local", "b", ""));
+        for name in ["c", "other"] {
+            nodes.volumes.claim(&claim(name, WAITS));
+        }
+        let first = with_claim("p", "c");
+        assert_eq!(schedule(&first, &nodes, 0).unwrap(), "b");
+        let assignment = nodes.volumes.assign(&first, &node("b", "4", "", "")).unwrap();
+        assert_eq!(assignment.bind.len(), 1);
+        nodes.volumes.assume(&assignment, "b");
+        assert!(schedule(&with_claim("q", "other"), &nodes, 0).is_err());
+        assert_eq!(
+            schedule(&with_claim("q", "c"), &nodes, 0).unwrap(),
+            "b",
+            "who shares the claim goes along"
+        );
+        nodes.volumes.forget(&assignment);
+        assert_eq!(schedule(&with_claim("q", "other"), &nodes, 0).unwrap(), "b");
+    }
+
+    #[test]
+    fn volumes_are_made_where_the_provisioner_can() {
+        let rooted = node("b", "4", "", "");
+        let text = String::from_utf8(rooted.body().to_vec()).unwrap().replace(
+            r#""labels""#,
+            r#""annotations":{"ferrokube.io/local-path-root":"/data"},"labels""#,
+        );
+        let mut nodes = snapshot(&[node("a", "4", "", ""), object(&text)]);
+        nodes.volumes.class(&class("ferrokube.io/local-path"));
+        nodes.volumes.claim(&claim("c", WAITS));
+        let first = with_claim("p", "c");
+        assert_eq!(schedule(&first, &nodes, 0).unwrap(), "b");
+        let assignment = nodes.volumes.assign(&first, nodes.node("b").unwrap()).unwrap();
+        assert_eq!(assignment.provision.len(), 1);
+    }
+
+    #[test]
+    fn a_bound_volume_holds_its_pod_to_its_nodes_and_zones() {
+        let mut nodes = snapshot(&[
+            node("a", "4", "", ""),
+            node("b", "4", "", r#","topology.kubernetes.io/zone":"z1""#),
+        ]);
+        let bound = r#","annotations":{"pv.kubernetes.io/bind-completed":"yes"}},"spec":{"accessModes":["ReadWriteOncePod"],"volumeName":"v"},"status":{"phase":"Bound"}}"#;
+        nodes.volumes.claim(&claim("c", bound));
+        let said = |nodes: &Snapshot| schedule(&with_claim("p", "c"), nodes, 0).unwrap_err().message();
+        assert!(
+            said(&nodes)
+                .contains("2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)")
+        );
+        nodes.volumes.volume(&volume("v", "b", ""));
+        let message = schedule(&with_claim("p", "c"), &snapshot(&[]), 0)
+            .unwrap_err()
+            .message();
+        assert_eq!(message, "no nodes available to schedule pods");
+        assert_eq!(schedule(&with_claim("p", "c"), &nodes, 0).unwrap(), "b");
+        nodes.set_pod("b", with_claim("q", "c"));
+        assert!(said(&nodes).contains(
+            "2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+        ));
+        nodes.remove_pod("q");
+        let text = r#"{"kind":"PersistentVolume","metadata":{"name":"v","labels":{"topology.kubernetes.io/zone":"z2__z3"}}}"#;
+        nodes.volumes.volume(&seen(text));
+        assert_eq!(schedule(&with_claim("p", "c"), &nodes, 0).unwrap(), "a");
     }
 }

@@ -1,6 +1,9 @@
 //! The snapshot: nodes with what runs on them, kept current by events and by what was just assigned.
 
-use crate::views::{NodeView, Pod, amount};
+use crate::{
+    views::{NodeView, Pod, amount},
+    volumes::Volumes,
+};
 use api::Object;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -59,6 +62,8 @@ impl Node {
 pub(crate) struct Snapshot {
     nodes: BTreeMap<String, Node>,
     on: HashMap<String, String>,
+    /// What pods can be given.
+    pub volumes: Volumes,
 }
 
 impl Snapshot {
@@ -68,6 +73,11 @@ impl Snapshot {
             .iter()
             .filter(|(_, n)| n.object.is_some())
             .map(|(name, node)| (name.as_str(), node))
+    }
+
+    /// A node that exists.
+    pub fn node(&self, name: &str) -> Option<&Arc<Object>> {
+        self.nodes.get(name)?.object.as_ref()
     }
 
     /// Puts a node in, or its new state.

@@ -1,6 +1,6 @@
 //! Views: what the scheduler reads of pods and nodes.
 
-use api::{Gvr, MatchExpression, MatchSelector, Object, Quantity, Taint, Toleration};
+use api::{Gvr, MatchSelector, NodeSelector, NodeSelectorTerm, Object, Quantity, Taint, Toleration};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +29,21 @@ pub(crate) struct PodSpec {
     pub overhead: BTreeMap<String, Quantity>,
     pub host_network: bool,
     pub scheduling_gates: Vec<serde::de::IgnoredAny>,
+    pub volumes: Vec<Volume>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Volume {
+    pub name: String,
+    pub persistent_volume_claim: Option<ClaimSource>,
+    pub ephemeral: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ClaimSource {
+    pub claim_name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -81,19 +96,6 @@ pub(crate) struct Affinity {
 pub(crate) struct NodeAffinity {
     pub required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
     pub preferred_during_scheduling_ignored_during_execution: Vec<PreferredTerm>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct NodeSelector {
-    pub node_selector_terms: Vec<NodeSelectorTerm>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct NodeSelectorTerm {
-    pub match_expressions: Vec<MatchExpression>,
-    pub match_fields: Vec<MatchExpression>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -159,6 +161,16 @@ impl Pod {
     /// Whether it uses its node no more.
     pub fn is_finished(&self) -> bool {
         matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
+    }
+
+    /// The names of its claims, and whether each is its own.
+    pub fn claims(&self) -> impl Iterator<Item = (String, bool)> {
+        self.spec.volumes.iter().filter_map(|volume| {
+            let named = volume.persistent_volume_claim.as_ref();
+            let own = || format!("{}-{}", self.object.name(), volume.name);
+            let named = named.map(|c| (c.claim_name.clone(), false));
+            named.or_else(|| volume.ephemeral.as_ref().map(|_| (own(), true)))
+        })
     }
 
     /// The host ports it takes: address, protocol, port.

@@ -3,39 +3,9 @@
 use super::Rejection;
 use crate::{
     snapshot::{Node, Snapshot},
-    views::{NodeSelectorTerm, Pod},
+    views::Pod,
 };
-use api::{MatchExpression, decision::Reason};
-
-fn holds(expression: &MatchExpression, value: Option<&str>) -> bool {
-    let listed = |v: &str| expression.values.iter().any(|w| w == v);
-    let number = |text: Option<&str>| text.and_then(|t| t.parse::<i64>().ok());
-    let bound = || number(expression.values.first().map(String::as_str));
-    match expression.operator.as_str() {
-        "In" => value.is_some_and(listed),
-        "NotIn" => value.is_none_or(|v| !listed(v)),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => matches!((number(value), bound()), (Some(v), Some(b)) if v > b),
-        "Lt" => matches!((number(value), bound()), (Some(v), Some(b)) if v < b),
-        _ => false,
-    }
-}
-
-/// An empty term matches nothing, as upstream.
-fn term_matches(term: &NodeSelectorTerm, node: &Node) -> bool {
-    if term.match_expressions.is_empty() && term.match_fields.is_empty() {
-        return false;
-    }
-    let name = node.object.as_ref().map(|o| o.name());
-    term.match_expressions
-        .iter()
-        .all(|e| holds(e, node.label(&e.key)))
-        && term
-            .match_fields
-            .iter()
-            .all(|e| e.key == "metadata.name" && holds(e, name))
-}
+use api::decision::Reason;
 
 /// Whether the pod may stand on the node by its node selector and required affinity.
 pub(super) fn allows(pod: &Pod, node: &Node) -> bool {
@@ -45,7 +15,7 @@ pub(super) fn allows(pod: &Pod, node: &Node) -> bool {
         .node_selector
         .iter()
         .all(|(k, v)| node.label(k) == Some(v))
-        && required.is_none_or(|r| r.node_selector_terms.iter().any(|term| term_matches(term, node)))
+        && required.is_none_or(|r| node.object.as_ref().is_some_and(|node| r.matches(node)))
 }
 
 pub(super) fn filter(pod: &Pod, node: &Node, _: &Snapshot, out: &mut Vec<Rejection>) {
@@ -70,7 +40,11 @@ pub(super) fn score(pod: &Pod, node: &Node, _: &Snapshot) -> i64 {
     }
     let met: i64 = preferred
         .iter()
-        .filter(|t| term_matches(&t.preference, node))
+        .filter(|t| {
+            node.object
+                .as_ref()
+                .is_some_and(|node| t.preference.matches(node))
+        })
         .map(|t| t.weight)
         .sum();
     met * 100 / total

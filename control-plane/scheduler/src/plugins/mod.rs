@@ -7,6 +7,7 @@ mod ports;
 mod spread;
 mod taints;
 mod unschedulable;
+mod volumes;
 
 use crate::{
     snapshot::{Node, Snapshot},
@@ -42,6 +43,8 @@ type Filter = fn(&Pod, &Node, &Snapshot, &mut Vec<Rejection>);
 pub(crate) struct Plugin {
     /// Upstream's name.
     pub name: &'static str,
+    /// What speaks against every node.
+    pub check: Option<fn(&Pod, &Snapshot) -> Option<String>>,
     /// Adds what speaks against the node.
     pub filter: Option<Filter>,
     /// 0 to 100, the more the better.
@@ -50,52 +53,50 @@ pub(crate) struct Plugin {
     pub weight: i64,
 }
 
+const fn filter(name: &'static str, filter: Filter) -> Plugin {
+    Plugin {
+        name,
+        check: None,
+        filter: Some(filter),
+        score: None,
+        weight: 0,
+    }
+}
+
 /// The default profile.
 pub(crate) const PLUGINS: &[Plugin] = &[
+    filter("NodeUnschedulable", unschedulable::filter),
+    filter("NodeName", name::filter),
     Plugin {
-        name: "NodeUnschedulable",
-        filter: Some(unschedulable::filter),
-        score: None,
-        weight: 0,
-    },
-    Plugin {
-        name: "NodeName",
-        filter: Some(name::filter),
-        score: None,
-        weight: 0,
-    },
-    Plugin {
-        name: "TaintToleration",
-        filter: Some(taints::filter),
         score: Some(taints::score),
         weight: 3,
+        ..filter("TaintToleration", taints::filter)
     },
     Plugin {
-        name: "NodeAffinity",
-        filter: Some(affinity::filter),
         score: Some(affinity::score),
         weight: 2,
+        ..filter("NodeAffinity", affinity::filter)
     },
+    filter("NodePorts", ports::filter),
     Plugin {
-        name: "NodePorts",
-        filter: Some(ports::filter),
-        score: None,
-        weight: 0,
-    },
-    Plugin {
-        name: "NodeResourcesFit",
-        filter: Some(fit::filter),
         score: Some(fit::least_allocated),
         weight: 1,
+        ..filter("NodeResourcesFit", fit::filter)
     },
+    filter("VolumeRestrictions", volumes::restrictions),
     Plugin {
-        name: "PodTopologySpread",
-        filter: Some(spread::filter),
+        check: Some(volumes::check),
+        ..filter("VolumeBinding", volumes::binding)
+    },
+    filter("VolumeZone", volumes::zone),
+    Plugin {
         score: Some(spread::score),
         weight: 2,
+        ..filter("PodTopologySpread", spread::filter)
     },
     Plugin {
         name: "NodeResourcesBalancedAllocation",
+        check: None,
         filter: None,
         score: Some(fit::balanced),
         weight: 1,
