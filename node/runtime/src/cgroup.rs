@@ -17,7 +17,9 @@ pub(crate) struct Cgroups {
 }
 
 /// Version 1 controllers that a container is put in. `cpuset` is left out: a new group of it is unusable until filled.
-const V1_CONTROLLERS: [&str; 7] = ["cpu", "cpuacct", "memory", "pids", "devices", "blkio", "freezer"];
+const V1_CONTROLLERS: [&str; 8] = [
+    "cpu", "cpuacct", "memory", "pids", "devices", "blkio", "freezer", "hugetlb",
+];
 
 /// Devices that a container may use, in the words of the version 1 controller.
 const DEVICES: [&str; 10] = [
@@ -141,10 +143,18 @@ impl Cgroups {
         if let Some(mount) = &self.v2 {
             delegate(mount, &self.dirs(path)[0])?;
         }
-        for (controller, file, value) in self.limits(resources) {
-            let dir = self.dir(controller, path).filter(|dir| dir.join(file).exists());
+        let huge = resources.huge_pages.iter().map(|(size, bytes)| {
+            let file = if self.unified() { "max" } else { "limit_in_bytes" };
+            ("hugetlb", format!("hugetlb.{size}.{file}"), bytes.to_string())
+        });
+        let usual = self
+            .limits(resources)
+            .into_iter()
+            .map(|(c, file, value)| (c, file.to_owned(), value));
+        for (controller, file, value) in usual.chain(huge) {
+            let dir = self.dir(controller, path).filter(|dir| dir.join(&file).exists());
             match dir {
-                Some(dir) => set(&dir.join(file), &value)?,
+                Some(dir) => set(&dir.join(&file), &value)?,
                 None if file.contains("swap") || file.contains("memsw") => {}
                 None => {
                     let text = format!("cgroup controller {controller} is not available ({file})");
@@ -299,7 +309,7 @@ fn delegate(mount: &Path, dir: &Path) -> io::Result<()> {
     let mut at = mount.to_owned();
     for part in relative.components() {
         let there = fs::read_to_string(at.join("cgroup.controllers"))?;
-        for controller in ["cpu", "memory", "pids"]
+        for controller in ["cpu", "memory", "pids", "hugetlb"]
             .iter()
             .filter(|c| there.split_whitespace().any(|t| t == **c))
         {

@@ -97,6 +97,9 @@ pub struct Resources {
     pub memory_limit: i64,
     /// Process limit.
     pub pids_limit: i64,
+    /// Bytes of huge pages by their size (`2MB`).
+    #[serde(default)]
+    pub huge_pages: BTreeMap<String, u64>,
     /// OOM score adjustment.
     pub oom_score_adj: i32,
 }
@@ -151,8 +154,17 @@ pub struct Mount {
     pub host_path: String,
     /// Read-only.
     pub readonly: bool,
+    /// What is mounted below it is read-only as well.
+    #[serde(default)]
+    pub recursive_read_only: bool,
     /// `None`, `HostToContainer` or `Bidirectional`.
     pub propagation: Propagation,
+    /// The id of an image whose files are mounted instead of a path of the host; empty: none.
+    #[serde(default)]
+    pub image: String,
+    /// A path in that image; empty: all of it.
+    #[serde(default)]
+    pub image_sub_path: String,
 }
 
 /// Mount propagation.
@@ -184,6 +196,9 @@ pub struct Security {
     pub run_as_non_root: bool,
     /// More groups.
     pub supplemental_groups: Vec<i64>,
+    /// None of the groups that the image's `/etc/group` puts the user in.
+    #[serde(default)]
+    pub strict_supplemental_groups: bool,
     /// Root file system read-only.
     pub readonly_rootfs: bool,
     /// no_new_privs.

@@ -42,6 +42,14 @@ pub(crate) struct Spec {
     pub process: Process,
 }
 
+impl Spec {
+    /// The layers of the image and of those that are volumes.
+    pub(crate) fn all_layers(&self) -> Vec<String> {
+        let more = self.mounts.iter().flat_map(|bind| &bind.layers);
+        self.layers.iter().chain(more).cloned().collect()
+    }
+}
+
 /// A bind mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Bind {
@@ -49,8 +57,17 @@ pub(crate) struct Bind {
     pub source: PathBuf,
     /// In the container.
     pub target: PathBuf,
+    /// Layers of an image to mount instead, the lowest first.
+    #[serde(default)]
+    pub layers: Vec<String>,
+    /// The path in the image; empty: all of it.
+    #[serde(default)]
+    pub image_sub_path: String,
     /// Read-only.
     pub readonly: bool,
+    /// What is mounted below it is read-only as well.
+    #[serde(default)]
+    pub recursive_read_only: bool,
     /// Propagation.
     pub propagation: Propagation,
 }
@@ -74,6 +91,9 @@ pub(crate) struct Process {
     pub run_as_non_root: bool,
     /// More groups.
     pub supplemental_groups: Vec<i64>,
+    /// None of the groups that the image's `/etc/group` puts the user in.
+    #[serde(default)]
+    pub strict_supplemental_groups: bool,
     /// Bounding set.
     pub capabilities: Vec<String>,
     /// no_new_privs.

@@ -4,7 +4,7 @@
 use super::{Bind, Spec};
 use crate::edge::Propagation;
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, makedev, mknodat, open},
+    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, makedev, mknodat, open, openat2},
     mount::{
         MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
         move_mount, open_tree, unmount,
@@ -38,7 +38,7 @@ const LINK_LIMIT: usize = 40;
 /// folder.
 pub(super) fn enter(spec: &Spec, dir: &Path) -> Result<(), String> {
     let mut binds = Vec::with_capacity(spec.mounts.len());
-    for bind in &spec.mounts {
+    for bind in spec.mounts.iter().filter(|bind| bind.layers.is_empty()) {
         binds.push((bind, detached(bind)?));
     }
     let shm = tree(&spec.shm).map_err(context("open", &spec.shm))?;
@@ -50,12 +50,23 @@ pub(super) fn enter(spec: &Spec, dir: &Path) -> Result<(), String> {
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     mount_change("/", flags).map_err(context("make downstream", "/"))?;
     overlay(spec, dir)?;
+    for (number, bind) in spec
+        .mounts
+        .iter()
+        .filter(|bind| !bind.layers.is_empty())
+        .enumerate()
+    {
+        binds.push((bind, image(bind, &dir.join(format!("image-{number}")))?));
+    }
+    // What is mounted under another mount must come after it.
+    binds.sort_by_key(|(bind, _)| bind.target.components().count());
     pivot(&dir.join("rootfs")).map_err(context("pivot_root to", dir.join("rootfs")))?;
 
     kernel_file_systems(spec)?;
     dev(&devices).map_err(context("fill", "/dev"))?;
     place(&shm, Path::new("/dev/shm"), true).map_err(context("mount", "/dev/shm"))?;
     for (bind, (source, is_dir)) in binds {
+        allowed(bind)?;
         place(&source, &bind.target, is_dir).map_err(context("mount", &bind.target))?;
     }
     if !spec.privileged {
@@ -106,9 +117,103 @@ fn detached(bind: &Bind) -> Result<(OwnedFd, bool), String> {
     };
     let tree = tree(source).map_err(context("bind", source))?;
     let attributes = if bind.readonly { libc::MOUNT_ATTR_RDONLY } else { 0 };
-    set_attributes(tree.as_raw_fd(), "", attributes, 0).map_err(context("make read-only", source))?;
+    let depth = if bind.recursive_read_only {
+        libc::AT_RECURSIVE
+    } else {
+        0
+    };
+    set_attributes(tree.as_raw_fd(), "", attributes, depth).map_err(context("make read-only", source))?;
     set_propagation(tree.as_raw_fd(), propagation).map_err(context("set propagation of", source))?;
     Ok((tree, is_dir))
+}
+
+/// A detached mount of an image's files, read-only, made at `at`; the current folder is that of the layers.
+fn image(bind: &Bind, at: &Path) -> Result<(OwnedFd, bool), String> {
+    let lower: Vec<&str> = bind.layers.iter().rev().map(String::as_str).collect();
+    let make = || {
+        fs::create_dir_all(at)?;
+        let root = match lower.as_slice() {
+            // An overlay wants two.
+            [only] => PathBuf::from(only),
+            lower => {
+                let options =
+                    CString::new(format!("lowerdir={}", lower.join(":"))).map_err(io::Error::other)?;
+                mount(
+                    "overlay",
+                    at,
+                    "overlay",
+                    MountFlags::RDONLY,
+                    Some(options.as_c_str()),
+                )?;
+                at.to_owned()
+            }
+        };
+        let root = open(
+            &root,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let path = if bind.image_sub_path.is_empty() {
+            "."
+        } else {
+            &bind.image_sub_path
+        };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let found = openat2(&root, path, flags, Mode::empty(), resolve)?;
+        let is_dir = FileType::from_raw_mode(fstat(&found)?.st_mode).is_dir();
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        let tree = open_tree(&found, "", flags)?;
+        set_attributes(tree.as_raw_fd(), "", libc::MOUNT_ATTR_RDONLY, 0)?;
+        set_propagation(tree.as_raw_fd(), libc::MS_PRIVATE)?;
+        Ok::<_, io::Error>((tree, is_dir))
+    };
+    make().map_err(|error| format!("mount image at {}: {error}", bind.target.display()))
+}
+
+/// Files of `/proc` that something may be mounted over: what programs there show of the machine as a whole.
+#[rustfmt::skip]
+const PROC_FILES: [&str; 11] = [
+    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps", "/proc/uptime", "/proc/loadavg",
+    "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+];
+
+/// Refuses to put anything but another process file system in the place of `/proc`, as runc does.
+fn allowed(bind: &Bind) -> Result<(), String> {
+    let target = materialized(&bind.target);
+    let shown = || target.display().to_string();
+    if target == Path::new("/") {
+        return Err("mount destination / is not allowed".to_owned());
+    }
+    if target == Path::new("/proc") && bind.source != Path::new("/proc") {
+        return Err(format!(
+            "{:?} cannot be mounted because it is not of type proc",
+            shown()
+        ));
+    }
+    let inside = target != Path::new("/proc") && target.starts_with("/proc");
+    if inside && !PROC_FILES.iter().any(|file| target == Path::new(file)) {
+        return Err(format!(
+            "{:?} cannot be mounted because it is inside /proc",
+            shown()
+        ));
+    }
+    Ok(())
+}
+
+/// The part of `path` that is there without its links, and the rest as it is.
+fn materialized(path: &Path) -> PathBuf {
+    let there = path
+        .ancestors()
+        .find_map(|at| Some((at, fs::canonicalize(at).ok()?)));
+    let Some((at, real)) = there else {
+        return path.to_owned();
+    };
+    match path.strip_prefix(at) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
 }
 
 /// Whether the mount that `path` is on is shared.

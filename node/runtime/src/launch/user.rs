@@ -56,6 +56,7 @@ fn resolve_in(process: &Process, passwd: &str, group: &str) -> Result<User, Stri
     }
     let mut groups: Vec<u32> = entry
         .as_ref()
+        .filter(|_| !process.strict_supplemental_groups)
         .map(|entry| member_of(group, entry.name))
         .unwrap_or_default();
     groups.extend(
@@ -175,6 +176,10 @@ mod tests {
         of_pod.supplemental_groups = vec![2000];
         let user = resolve_in(&of_pod, PASSWD, GROUP).unwrap();
         assert_eq!((user.uid, user.gid, user.groups), (1000, 0, vec![0, 2000]));
+        let mut strict = process("web");
+        strict.strict_supplemental_groups = true;
+        strict.supplemental_groups = vec![2000];
+        assert_eq!(resolve_in(&strict, PASSWD, GROUP).unwrap().groups, [102, 2000]);
         let mut root = process("");
         root.run_as_non_root = true;
         assert!(resolve_in(&root, PASSWD, GROUP).is_err());

@@ -6,7 +6,7 @@ use crate::{
         ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Error, Result,
         RuntimeEvent, SandboxId,
     },
-    images::{ImageRecord, Images},
+    images::ImageRecord,
     protocol::{Command, Reply, Start},
     record::{self, CONTAINER, ContainerRecord, EXIT, ExitRecord, SPEC, START, StartRecord},
 };
@@ -44,7 +44,7 @@ impl Native {
             id: id.clone(),
             created_at: self.env.clock.wall(),
             image_id: image.digests.first().unwrap_or(&image.id).clone(),
-            layers: Images::layer_names(&image),
+            layers: spec.all_layers(),
             log_path,
             stop_signal: stop_signal(&config, &image)?,
             cgroup: format!("{}/{id}", pod_cgroup(&pod.record)),

@@ -2,7 +2,7 @@
 
 use super::{Native, sandbox::host_name};
 use crate::{
-    edge::{ContainerConfig, Error, Propagation, Result, Seccomp, Security},
+    edge::{ContainerConfig, Error, Mount, Propagation, Result, Seccomp, Security},
     images::{ImageRecord, Images},
     launch::{Bind, Process, Spec, all_capabilities, resolve_capabilities},
     record::SandboxRecord,
@@ -38,14 +38,18 @@ impl Native {
         let file = |name: &str, target: &str| Bind {
             source: dir.join(name),
             target: PathBuf::from(target),
+            layers: Vec::new(),
+            image_sub_path: String::new(),
             readonly: security.readonly_rootfs,
+            recursive_read_only: false,
             propagation: Propagation::None,
         };
         let mut mounts = vec![
             file("hostname", "/etc/hostname"),
             file("resolv.conf", "/etc/resolv.conf"),
         ];
-        let mut asked: Vec<Bind> = config.mounts.iter().map(bind).collect();
+        let asked: Result<Vec<Bind>> = config.mounts.iter().map(|mount| self.bind(mount)).collect();
+        let mut asked = asked?;
         // What is mounted under another mount must come after it.
         asked.sort_by_key(|bind| bind.target.components().count());
         mounts.extend(asked);
@@ -70,14 +74,32 @@ impl Native {
             process: process(sandbox, config, image)?,
         })
     }
-}
 
-fn bind(mount: &crate::edge::Mount) -> Bind {
-    Bind {
-        source: PathBuf::from(&mount.host_path),
-        target: PathBuf::from(&mount.container_path),
-        readonly: mount.readonly,
-        propagation: mount.propagation,
+    fn bind(&self, mount: &Mount) -> Result<Bind> {
+        let source = PathBuf::from(&mount.host_path);
+        let layers = if mount.image.is_empty() {
+            // As other runtimes do: what is not there is an empty directory.
+            if !source.exists() {
+                fs::create_dir_all(&source).map_err(|error| {
+                    Error::Invalid(format!("failed to mkdir {:?}: {error}", mount.host_path))
+                })?;
+            }
+            Vec::new()
+        } else {
+            let image = self.images.find(&mount.image);
+            Images::layer_names(
+                &image.ok_or_else(|| Error::NotFound(format!("image {:?} not found", mount.image)))?,
+            )
+        };
+        Ok(Bind {
+            source,
+            target: PathBuf::from(&mount.container_path),
+            layers,
+            image_sub_path: mount.image_sub_path.clone(),
+            readonly: mount.readonly,
+            recursive_read_only: mount.recursive_read_only,
+            propagation: mount.propagation,
+        })
     }
 }
 
@@ -107,6 +129,7 @@ fn process(sandbox: &SandboxRecord, config: &ContainerConfig, image: &ImageRecor
         run_as_group: security.run_as_group,
         run_as_non_root: security.run_as_non_root,
         supplemental_groups: security.supplemental_groups.clone(),
+        strict_supplemental_groups: security.strict_supplemental_groups,
         seccomp: filters(security, &capabilities)?,
         capabilities: capabilities.into_iter().map(ToOwned::to_owned).collect(),
         no_new_privs: security.no_new_privs,

@@ -43,7 +43,20 @@ pub(super) fn enter(dir: &Path) -> Result<Supervisor, String> {
     }
     namespaces(&record)?;
     for (name, value) in &record.sysctls {
-        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        // A slash stands for a dot in a part, as in `net.ipv4.conf.eth0/100.forwarding`.
+        let file: String = name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect();
+        let path = Path::new("/proc/sys").join(file);
         fs::write(&path, value).map_err(|error| format!("sysctl {name}={value}: {error}"))?;
     }
     let pause = if record.share_process_namespace {
