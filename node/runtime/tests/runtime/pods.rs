@@ -160,16 +160,21 @@ async fn what_cannot_run_says_why() {
     let mut config = lab.script("lost", "");
     config.mounts = vec![Mount {
         container_path: "/x".into(),
-        host_path: "/no/such/path".into(),
+        host_path: "/dev/null/path".into(),
         ..Mount::default()
     }];
-    let id = lab
-        .native()
-        .create_container(sandbox.clone(), config)
-        .await
-        .unwrap();
-    let error = lab.native().start_container(id).await.unwrap_err().to_string();
-    assert!(error.contains("/no/such/path"), "{error}");
+    let error = lab.native().create_container(sandbox.clone(), config).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("failed to mkdir \"/dev/null/path\""), "{error}");
+    let made = lab.dir.path().join("made/for/it");
+    let mut config = lab.script("made", "echo here > /x/file");
+    config.mounts = vec![Mount {
+        container_path: "/x".into(),
+        host_path: made.display().to_string(),
+        ..Mount::default()
+    }];
+    lab.run(&sandbox, config).await;
+    assert_eq!(fs::read_to_string(made.join("file")).unwrap(), "here\n");
     let error = lab
         .native()
         .create_container(
