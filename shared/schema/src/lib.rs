@@ -7,6 +7,7 @@
     reason = "DOM values live here: patches and pruning change documents of any type"
 )]
 
+pub mod apply;
 mod body;
 mod check;
 mod document;

@@ -96,8 +96,8 @@ fn within(node: Node<'_>, sort: Sort, old: Option<Raw<'_>>, new: Option<Raw<'_>>
 }
 
 fn maps(node: Node<'_>, old: Option<Raw<'_>>, new: Option<Raw<'_>>) -> Change {
-    let members = |value: Option<Raw<'_>>| value.map(Raw::members).unwrap_or_default();
-    let (before, after) = (members(old), members(new));
+    let before = old.map(Raw::members).unwrap_or_default();
+    let after = new.map(Raw::members).unwrap_or_default();
     // A null has no members; what a struct has without its being said, it has only where it is.
     let is = |value: Option<Raw<'_>>| value.is_some_and(|value| value.kind() == Kind::Map);
     let (was, is) = (is(old), is(new));

@@ -87,7 +87,7 @@ pub(super) fn settle(
     (old, new): (Versioned<'_>, Versioned<'_>),
     change: &Change,
     reset: &FieldSet,
-    managers: &mut Vec<Manager>,
+    managers: &mut [Manager],
     writer: Option<usize>,
     force: bool,
 ) -> Result<(), Refusal> {
@@ -102,7 +102,10 @@ pub(super) fn settle(
         } else {
             if !others.contains_key(&manager.version) {
                 let changed = changed(versions, old, new, &manager.version)?;
-                others.insert(manager.version.clone(), changed.map(|change| change.outside(reset)));
+                others.insert(
+                    manager.version.clone(),
+                    changed.map(|change| change.outside(reset)),
+                );
             }
             match others.get(&manager.version) {
                 Some(Some(change)) => change,
@@ -126,7 +129,11 @@ pub(super) fn settle(
         }
         manager.fields = manager.fields.difference(&taken).difference(&change.removed);
     }
-    if conflicts.is_empty() { Ok(()) } else { Err(Refusal::Conflicts(conflicts)) }
+    if conflicts.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::Conflicts(conflicts))
+    }
 }
 
 fn changed(
@@ -135,7 +142,8 @@ fn changed(
     new: Versioned<'_>,
     version: &str,
 ) -> Result<Option<Change>, String> {
-    let (Some((old, node)), Some((new, _))) = (versions.convert(old, version)?, versions.convert(new, version)?)
+    let (Some((old, node)), Some((new, _))) =
+        (versions.convert(old, version)?, versions.convert(new, version)?)
     else {
         return Ok(None);
     };
@@ -170,7 +178,12 @@ pub(super) fn apply(
     };
     writer.fields = fields(node, Raw::new(config)).outside(reset);
     let known = managers.iter().position(|manager| manager.is(&writer));
-    let last = known.map(|at| (managers[at].version.clone(), std::mem::take(&mut managers[at].fields)));
+    let last = known.map(|at| {
+        (
+            managers[at].version.clone(),
+            std::mem::take(&mut managers[at].fields),
+        )
+    });
     let at = known.unwrap_or(managers.len());
     match known {
         Some(at) => {
@@ -194,7 +207,15 @@ pub(super) fn apply(
         version: &version,
     };
     let change = compare(node, Raw::new(live), Raw::new(&merged)).outside(reset);
-    settle(versions, (object(live), object(&merged)), &change, reset, managers, Some(at), force)?;
+    settle(
+        versions,
+        (object(live), object(&merged)),
+        &change,
+        reset,
+        managers,
+        Some(at),
+        force,
+    )?;
     Ok(merged)
 }
 
@@ -215,7 +236,10 @@ fn prune(
     let pruned = with_owned(versions, &whole, pruned, last_version, managers)?;
     // What somebody else's set holds only because it is in the way stays too: only what was applied goes.
     let (all, left) = (fields(node, Raw::new(&whole)), fields(node, Raw::new(&pruned)));
-    let gone = all.with_declared(node).difference(&left.with_declared(node)).intersection(&last);
+    let gone = all
+        .with_declared(node)
+        .difference(&left.with_declared(node))
+        .intersection(&last);
     let pruned = remove(node, Raw::new(&whole), &gone);
     let object = Versioned {
         json: &pruned,
@@ -240,15 +264,19 @@ fn with_owned(
     let first = owned.remove_entry(version);
     for (at, set) in first.into_iter().chain(owned) {
         let object = |json| Versioned { json, version };
-        let (Some((all, node)), Some((left, _))) =
-            (versions.convert(object(whole), at)?, versions.convert(object(&pruned), at)?)
-        else {
+        let (Some((all, node)), Some((left, _))) = (
+            versions.convert(object(whole), at)?,
+            versions.convert(object(&pruned), at)?,
+        ) else {
             continue;
         };
         let (has, left) = (fields(node, Raw::new(&all)), fields(node, Raw::new(&left)));
         let stays = left.with_declared(node).union(&set.with_declared(node));
         let json = remove(node, Raw::new(&all), &has.with_declared(node).difference(&stays));
-        let object = Versioned { json: &json, version: at };
+        let object = Versioned {
+            json: &json,
+            version: at,
+        };
         if let Some((json, _)) = versions.convert(object, version)? {
             pruned = json;
         }

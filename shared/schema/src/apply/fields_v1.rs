@@ -44,7 +44,9 @@ fn step(text: &str) -> Result<Option<Step>, String> {
     };
     let json = || {
         let value: Result<&serde_json::value::RawValue, _> = serde_json::from_str(rest);
-        value.map(|value| Raw::new(value.get().as_bytes())).map_err(|error| error.to_string())
+        value
+            .map(|value| Raw::new(value.get().as_bytes()))
+            .map_err(|error| error.to_string())
     };
     match kind {
         "f:" => Ok(Some(Step::Field(rest.into()))),
@@ -52,7 +54,9 @@ fn step(text: &str) -> Result<Option<Step>, String> {
         "k:" => {
             let members = json()?.members().into_iter();
             Ok(Some(Step::Key(
-                members.map(|(name, value)| (name.into(), Scalar::read(value))).collect(),
+                members
+                    .map(|(name, value)| (name.into(), Scalar::read(value)))
+                    .collect(),
             )))
         }
         "i:" => {
@@ -142,7 +146,14 @@ mod tests {
 
     #[test]
     fn what_is_no_set_is_refused() {
-        for json in ["[]", r#"{"a":{}}"#, r#"{"fx":{}}"#, r#"{"i:x":{}}"#, r#"{"v:{":{}}"#, r#"{"f:x":3}"#] {
+        for json in [
+            "[]",
+            r#"{"a":{}}"#,
+            r#"{"fx":{}}"#,
+            r#"{"i:x":{}}"#,
+            r#"{"v:{":{}}"#,
+            r#"{"f:x":3}"#,
+        ] {
             assert!(read(Raw::new(json.as_bytes())).is_err(), "{json}");
         }
         assert_eq!(again("{}"), "{}");

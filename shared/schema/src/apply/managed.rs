@@ -54,7 +54,13 @@ impl Manager {
 
     fn key(&self) -> (Operation, i64, &str, &str, &str) {
         let seconds = self.time.map_or(0, Timestamp::as_second);
-        (self.operation, seconds, &self.name, &self.version, &self.subresource)
+        (
+            self.operation,
+            seconds,
+            &self.name,
+            &self.version,
+            &self.subresource,
+        )
     }
 
     /// As upstream names it in a conflict.
@@ -126,7 +132,11 @@ fn read_one(at: usize, entry: Raw<'_>) -> Result<Manager, String> {
     match wire.fields_type.as_deref().unwrap_or_default() {
         "FieldsV1" => {}
         "" => return Err(format!("missing fieldsType in managed fields entry {at}")),
-        other => return Err(format!("invalid fieldsType {other:?} in managed fields entry {at}")),
+        other => {
+            return Err(format!(
+                "invalid fieldsType {other:?} in managed fields entry {at}"
+            ));
+        }
     }
     let fields = match wire.fields {
         Some(fields) if fields.get() != "null" => fields_v1::read(Raw::new(fields.get().as_bytes())),
@@ -159,7 +169,7 @@ pub fn write(managers: &mut [Manager]) -> Vec<u8> {
 }
 
 fn write_one(manager: &Manager, out: &mut Vec<u8>) {
-    let mut text = |name: &str, value: &str, out: &mut Vec<u8>| {
+    let text = |name: &str, value: &str, out: &mut Vec<u8>| {
         if !value.is_empty() {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(serde_json::Value::from(value).to_string().as_bytes());
@@ -171,7 +181,9 @@ fn write_one(manager: &Manager, out: &mut Vec<u8>) {
     text(r#","manager":"#, &manager.name, out);
     text(r#","operation":"#, manager.operation.name(), out);
     text(r#","subresource":"#, &manager.subresource, out);
-    let time = manager.time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let time = manager
+        .time
+        .map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     text(r#","time":"#, &time.unwrap_or_default(), out);
     out.push(b'}');
 }

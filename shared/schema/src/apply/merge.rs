@@ -24,7 +24,11 @@ fn write(node: Node<'_>, live: Option<Raw<'_>>, config: Option<Raw<'_>>, out: &m
         one.inspect(|value| out.extend_from_slice(value.text()));
         return one.is_some();
     };
-    let sort = if new.is_null() { node.sort(old) } else { node.sort(new) };
+    let sort = if new.is_null() {
+        node.sort(old)
+    } else {
+        node.sort(new)
+    };
     let start = out.len();
     let some = match sort {
         _ if old.is_empty() && new.is_empty() => None,

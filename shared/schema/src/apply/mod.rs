@@ -18,7 +18,9 @@ mod stories;
 mod validate;
 
 pub use engine::{Conflict, Versions};
-pub use managed::{Manager, Operation, is_reset, read as read_managed, same_but_times, write as write_managed};
+pub use managed::{
+    Manager, Operation, is_reset, read as read_managed, same_but_times, write as write_managed,
+};
 pub use manager::{Applied, ApplyError, Writer, apply, update};
 pub use node::Node;
 pub use set::FieldSet;

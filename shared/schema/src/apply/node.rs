@@ -65,8 +65,10 @@ const EMBEDDED: &[(&str, &str)] = &[
 ];
 
 /// Defaults of fields that are keys of lists, beside the zeros of required ones.
-const KEY_DEFAULTS: &[(&str, &str, &str)] =
-    &[("ContainerPort", "protocol", "TCP"), ("ServicePort", "protocol", "TCP")];
+const KEY_DEFAULTS: &[(&str, &str, &str)] = &[
+    ("ContainerPort", "protocol", "TCP"),
+    ("ServicePort", "protocol", "TCP"),
+];
 
 const STRING: Node<'static> = Node::Table(Shape::String, None);
 
@@ -296,15 +298,19 @@ fn structural_member<'a>(schema: &'a Structural, name: &str) -> Option<(Node<'a>
         Some(Additional::Schema(any)) => Some((whole_or_part(any), false)),
         Some(Additional::Any(true)) => Some((Node::Deduced, false)),
         Some(Additional::Any(false)) => None,
-        None if schema.preserve_unknown() || schema.properties.is_empty() => {
-            Some((Node::Deduced, false))
-        }
+        None if schema.preserve_unknown() || schema.properties.is_empty() => Some((Node::Deduced, false)),
         None => None,
     }
 }
 
 fn structural_sort(schema: &Structural, kind: Kind) -> Sort {
-    let map = || if schema.map_type() == "atomic" { Sort::Leaf } else { Sort::Map };
+    let map = || {
+        if schema.map_type() == "atomic" {
+            Sort::Leaf
+        } else {
+            Sort::Map
+        }
+    };
     match (schema.type_name(), kind) {
         ("object", _) | ("", Kind::Map) => map(),
         ("array", _) => match schema.list_type() {

@@ -69,7 +69,10 @@ impl<'a> Raw<'a> {
 
     pub fn member(self, name: &str) -> Option<Raw<'a>> {
         let found = scan::members(self.0, 0).map_while(Result::ok);
-        found.filter(|(n, _)| n == name).last().map(|(_, range)| Raw(&self.0[range]))
+        found
+            .filter(|(n, _)| n == name)
+            .last()
+            .map(|(_, range)| Raw(&self.0[range]))
     }
 
     /// The elements of a list; nothing for any other value.
@@ -139,7 +142,11 @@ mod tests {
     #[test]
     fn values_are_read_level_by_level() {
         let value = Raw::new(br#" {"b":[1,{"x":"a\n"}],"a":null,"b":{}} "#);
-        let names: Vec<_> = value.members().iter().map(|(n, v)| format!("{n}={}", v.is_empty())).collect();
+        let names: Vec<_> = value
+            .members()
+            .iter()
+            .map(|(n, v)| format!("{n}={}", v.is_empty()))
+            .collect();
         assert_eq!(names, ["a=true", "b=true"]);
         assert_eq!(Raw::new(br#"["a\n"]"#).elements()[0].string().unwrap(), "a\n");
     }

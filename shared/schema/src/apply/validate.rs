@@ -10,7 +10,10 @@ use std::collections::BTreeSet;
 
 /// What is wrong with `value`; `None`: nothing. `twice`: elements of sets and maps may come more than once.
 pub(super) fn complaint(node: Node<'_>, value: Raw<'_>, twice: bool) -> Option<String> {
-    let mut errors = Errors { twice, found: Vec::new() };
+    let mut errors = Errors {
+        twice,
+        found: Vec::new(),
+    };
     errors.walk(node, value, "");
     match errors.found.as_slice() {
         [] => None,
@@ -26,7 +29,11 @@ struct Errors {
 
 impl Errors {
     fn push(&mut self, path: &str, what: impl std::fmt::Display) {
-        self.found.push(if path.is_empty() { what.to_string() } else { format!("{path}: {what}") });
+        self.found.push(if path.is_empty() {
+            what.to_string()
+        } else {
+            format!("{path}: {what}")
+        });
     }
 
     fn walk(&mut self, node: Node<'_>, value: Raw<'_>, path: &str) {
