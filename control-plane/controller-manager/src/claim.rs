@@ -34,6 +34,17 @@ pub(crate) fn claim<'a, T, S: AsRef<Seen<T>>>(
     claim_of(&PODS, plan, owner, selector, children)
 }
 
+/// The same for pods of which each gets a finalizer when it is adopted.
+pub(crate) fn claim_held<'a, T, S: AsRef<Seen<T>>>(
+    plan: &mut Plan,
+    owner: &Arc<Object>,
+    selector: &LabelSelector,
+    children: &'a [S],
+    finalizer: &'static str,
+) -> Vec<&'a Seen<T>> {
+    claim_with(&PODS, plan, owner, selector, children, Some(finalizer))
+}
+
 /// The same for children of any resource.
 pub(crate) fn claim_of<'a, T, S: AsRef<Seen<T>>>(
     gvr: &Gvr,
@@ -42,6 +53,17 @@ pub(crate) fn claim_of<'a, T, S: AsRef<Seen<T>>>(
     selector: &LabelSelector,
     children: &'a [S],
 ) -> Vec<&'a Seen<T>> {
+    claim_with(gvr, plan, owner, selector, children, None)
+}
+
+fn claim_with<'a, T, S: AsRef<Seen<T>>>(
+    gvr: &Gvr,
+    plan: &mut Plan,
+    owner: &Arc<Object>,
+    selector: &LabelSelector,
+    children: &'a [S],
+    finalizer: Option<&'static str>,
+) -> Vec<&'a Seen<T>> {
     let mut own = Vec::new();
     for child in children.iter().map(AsRef::as_ref) {
         let matches = selector.matches(|key| child.object.label(key));
@@ -49,7 +71,7 @@ pub(crate) fn claim_of<'a, T, S: AsRef<Seen<T>>>(
             (true, true) => own.push(child),
             (true, false) if owner.deletion_timestamp().is_none() => release(gvr, plan, owner, &child.object),
             (false, true) if owner.deletion_timestamp().is_none() => {
-                adopt(gvr, plan, owner, &child.object);
+                adopt(gvr, plan, owner, &child.object, finalizer);
                 own.push(child);
             }
             _ => {}
@@ -68,12 +90,15 @@ struct Adoption {
 struct AdoptionMeta {
     uid: String,
     owner_references: Vec<Owner>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    finalizers: Vec<&'static str>,
 }
 
-fn adopt(gvr: &Gvr, plan: &mut Plan, owner: &Object, child: &Object) {
+fn adopt(gvr: &Gvr, plan: &mut Plan, owner: &Object, child: &Object, finalizer: Option<&'static str>) {
     let metadata = AdoptionMeta {
         uid: child.uid().to_owned(),
         owner_references: vec![controller_ref(owner)],
+        finalizers: finalizer.into_iter().collect(),
     };
     plan.patch(
         "adopt",

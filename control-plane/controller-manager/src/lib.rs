@@ -5,10 +5,14 @@
 
 mod aggregation;
 mod claim;
+mod cronjob;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
+mod ephemeral_volume;
 pub mod gc;
+mod job;
 mod legacy_token;
 mod memo;
 mod namespace;
@@ -23,9 +27,12 @@ mod volumes;
 mod workloads;
 
 pub use aggregation::ClusterRoleAggregationController;
+pub use cronjob::CronJobController;
 pub use daemonset::DaemonSetController;
 pub use deployment::DeploymentController;
+pub use job::{JobController, TtlAfterFinishedController};
 pub use endpoints::{EndpointSliceController, EndpointsController};
+pub use ephemeral_volume::EphemeralVolumeController;
 pub use legacy_token::LegacyTokenController;
 pub use namespace::NamespaceController;
 pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
@@ -86,12 +93,17 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     });
     runtime.start(TaintEvictionController);
     volumes::start(&runtime);
+    runtime.start(EphemeralVolumeController);
     let collections = gc::Collections::default();
     gc::start(client, runtime.caches(), &config.resources, &collections, env);
     runtime.start(NamespaceController {
         served: config.resources.borrow().clone(),
-        collections,
+        collections: collections.clone(),
     });
+    runtime.start(disruption::DisruptionController::new(
+        config.resources,
+        collections,
+    ));
     env.ready.set(NAME, State::Ready);
     runtime
 }

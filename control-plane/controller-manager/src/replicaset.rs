@@ -181,7 +181,9 @@ fn status<K: Replicated>(
     let template = &set.view.spec.template.metadata.labels;
     let new = ReplicaSetStatus {
         replicas: pods::count(active, |_| true),
-        fully_labeled_replicas: pods::count(active, |p| template.iter().all(|(k, v)| p.object.label(k) == Some(v))),
+        fully_labeled_replicas: pods::count(active, |p| {
+            template.iter().all(|(k, v)| p.object.label(k) == Some(v))
+        }),
         ready_replicas: pods::count(active, |p| p.is_ready()),
         available_replicas: pods::count(active, |p| p.is_available(min_ready, now)),
         observed_generation: set.object.generation(),

@@ -1,6 +1,6 @@
 //! Views: what the controllers read of objects.
 
-use api::{Gvr, MatchExpression, MatchSelector, Object, Owner, Toleration};
+use api::{Gvr, MatchSelector, NodeSelector, Object, Owner, Toleration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -151,19 +151,6 @@ pub(crate) struct Affinity {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct NodeAffinity {
     pub required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct NodeSelector {
-    pub node_selector_terms: Vec<NodeSelectorTerm>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct NodeSelectorTerm {
-    pub match_expressions: Vec<MatchExpression>,
-    pub match_fields: Vec<MatchExpression>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -79,7 +79,11 @@ impl State {
         let old = self.remove(&key);
         self.by_uid.insert(object.uid().to_owned(), key.clone());
         match object.controller() {
-            Some(owner) => self.owned.entry(owner.uid.clone()).or_default().insert(key.clone()),
+            Some(owner) => self
+                .owned
+                .entry(owner.uid.clone())
+                .or_default()
+                .insert(key.clone()),
             None => self.orphans.insert(key.clone()),
         };
         self.objects.insert(key, object);

@@ -1,7 +1,7 @@
 //! Which nodes a DaemonSet's pods may be on.
 
-use crate::views::{NodeSelectorTerm, Seen, Template};
-use api::{MatchExpression, Taint, Toleration};
+use crate::views::{Affinity, Seen, Template};
+use api::{Taint, Toleration};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -35,7 +35,9 @@ pub(super) fn tolerated(host_network: bool) -> impl Iterator<Item = (&'static st
         ("node.kubernetes.io/unschedulable", "NoSchedule"),
     ];
     let network = [("node.kubernetes.io/network-unavailable", "NoSchedule")];
-    usual.into_iter().chain(network.into_iter().filter(move |_| host_network))
+    usual
+        .into_iter()
+        .chain(network.into_iter().filter(move |_| host_network))
 }
 
 /// What a template asks of nodes.
@@ -44,7 +46,7 @@ pub(super) fn tolerated(host_network: bool) -> impl Iterator<Item = (&'static st
 pub(super) struct Needs {
     node_name: String,
     node_selector: BTreeMap<String, String>,
-    affinity: Option<crate::views::Affinity>,
+    affinity: Option<Affinity>,
     tolerations: Vec<Toleration>,
     host_network: bool,
 }
@@ -67,7 +69,12 @@ impl Needs {
             return Fit::default();
         }
         let kept_off = |effect: &str| {
-            let taints = node.view.spec.taints.iter().filter(|taint| taint.effect == effect);
+            let taints = node
+                .view
+                .spec
+                .taints
+                .iter()
+                .filter(|taint| taint.effect == effect);
             taints
                 .into_iter()
                 .any(|taint| !self.tolerations.iter().any(|t| t.tolerates(taint)))
@@ -86,33 +93,6 @@ impl Needs {
         labels
             .into_iter()
             .all(|(key, value)| node.object.label(key) == Some(value))
-            && required.is_none_or(|r| r.node_selector_terms.iter().any(|term| term_matches(term, node)))
-    }
-}
-
-/// An empty term matches nothing, as upstream.
-fn term_matches(term: &NodeSelectorTerm, node: &Seen<Node>) -> bool {
-    let is_empty = term.match_expressions.is_empty() && term.match_fields.is_empty();
-    let labels = &term.match_expressions;
-    let fields = &term.match_fields;
-    !is_empty
-        && labels.iter().all(|e| holds(e, node.object.label(&e.key)))
-        && fields
-            .iter()
-            .all(|e| e.key == "metadata.name" && holds(e, Some(node.object.name())))
-}
-
-fn holds(expression: &MatchExpression, value: Option<&str>) -> bool {
-    let listed = |v: &str| expression.values.iter().any(|w| w == v);
-    let number = |text: Option<&str>| text.and_then(|t| t.parse::<i64>().ok());
-    let bound = || number(expression.values.first().map(String::as_str));
-    match expression.operator.as_str() {
-        "In" => value.is_some_and(listed),
-        "NotIn" => value.is_none_or(|v| !listed(v)),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => matches!((number(value), bound()), (Some(v), Some(b)) if v > b),
-        "Lt" => matches!((number(value), bound()), (Some(v), Some(b)) if v < b),
-        _ => false,
+            && required.is_none_or(|required| required.matches(&node.object))
     }
 }

@@ -107,8 +107,15 @@ impl Controller for DaemonSetController {
         let Some(update) = history.update else {
             return plan;
         };
-        let look = Look::new(observed, own, update.object.label(REVISION_LABEL).unwrap_or_default());
-        let refused = last.refused(pods::CREATE).or(last.refused(pods::DELETE)).is_some();
+        let look = Look::new(
+            observed,
+            own,
+            update.object.label(REVISION_LABEL).unwrap_or_default(),
+        );
+        let refused = last
+            .refused(pods::CREATE)
+            .or(last.refused(pods::DELETE))
+            .is_some();
         // A refusal ends a plan: after one, the status is told first.
         if refused {
             status::write(&mut plan, &look, history.collisions, now);
@@ -123,7 +130,10 @@ impl Controller for DaemonSetController {
         history.clean_up(&mut plan, set.view.spec.revision_history_limit, |revision| {
             let hash = revision.object.label(REVISION_LABEL);
             revision.object.uid() == update.object.uid()
-                || look.own.iter().any(|pod| pod.object.label(REVISION_LABEL) == hash)
+                || look
+                    .own
+                    .iter()
+                    .any(|pod| pod.object.label(REVISION_LABEL) == hash)
         });
         if !refused {
             status::write(&mut plan, &look, history.collisions, now);
@@ -159,7 +169,10 @@ impl<'a> Look<'a> {
         }
         for pod in &own {
             let going = pod.is_finished() && pod.object.deletion_timestamp().is_some();
-            if let Some(on) = target(pod).and_then(|name| nodes.get_mut(name)).filter(|_| !going) {
+            if let Some(on) = target(pod)
+                .and_then(|name| nodes.get_mut(name))
+                .filter(|_| !going)
+            {
                 on.pods.push(pod);
             }
         }
@@ -189,7 +202,11 @@ impl<'a> Look<'a> {
     /// maxSurge and maxUnavailable as numbers; both 0 become one unavailable.
     fn limits(&self) -> (i32, i32) {
         let strategy = &self.set.view.spec.update_strategy;
-        let Some(rolling) = strategy.rolling_update.as_ref().filter(|_| strategy.r#type == "RollingUpdate") else {
+        let Some(rolling) = strategy
+            .rolling_update
+            .as_ref()
+            .filter(|_| strategy.r#type == "RollingUpdate")
+        else {
             return (0, 1);
         };
         let share = |n: &Option<crate::views::IntOrPercent>, default| {
@@ -212,7 +229,10 @@ fn target(pod: &Seen<Pod>) -> Option<&str> {
     let required = affinity
         .required_during_scheduling_ignored_during_execution
         .as_ref()?;
-    let fields = required.node_selector_terms.iter().flat_map(|term| &term.match_fields);
+    let fields = required
+        .node_selector_terms
+        .iter()
+        .flat_map(|term| &term.match_fields);
     let names = fields.filter(|f| f.key == "metadata.name" && f.operator == "In");
     names.flat_map(|f| f.values.first()).next().map(String::as_str)
 }
@@ -235,7 +255,9 @@ impl Work<'_> {
         let owner = &look.set.object;
         for node in self.create.into_iter().take(BURST) {
             let mut pod = NewPod::of(owner, look.template);
-            pod.metadata.labels.insert(REVISION_LABEL.to_owned(), look.hash.to_owned());
+            pod.metadata
+                .labels
+                .insert(REVISION_LABEL.to_owned(), look.hash.to_owned());
             let annotations = &look.set.view.metadata.annotations;
             if let Some(generation) = annotations.get("deprecated.daemonset.template.generation") {
                 let label = "pod-template-generation".to_owned();

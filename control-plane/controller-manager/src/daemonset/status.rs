@@ -36,7 +36,8 @@ pub(super) fn write(plan: &mut Plan, look: &Look<'_>, collisions: i32, now: Time
     }
     new.number_unavailable = new.desired_number_scheduled - new.number_available;
     let min_ready = look.set.view.spec.min_ready_seconds;
-    let waiting = |pod: &&crate::views::Seen<crate::views::Pod>| pod.is_ready() && !look.is_available(pod, now);
+    let waiting =
+        |pod: &&crate::views::Seen<crate::views::Pod>| pod.is_ready() && !look.is_available(pod, now);
     if min_ready > 0 && look.own.iter().any(waiting) {
         plan.again_after(Duration::from_secs(min_ready.unsigned_abs()));
     }

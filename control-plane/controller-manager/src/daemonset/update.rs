@@ -9,7 +9,10 @@ type Pair<'a> = (Option<&'a Seen<Pod>>, Option<&'a Seen<Pod>>);
 
 fn pair<'a>(look: &Look<'a>, on: &OnNode<'a>) -> Option<Pair<'a>> {
     let (mut new, mut old) = (None, None);
-    let there = on.pods.iter().filter(|pod| pod.object.deletion_timestamp().is_none());
+    let there = on
+        .pods
+        .iter()
+        .filter(|pod| pod.object.deletion_timestamp().is_none());
     for pod in there {
         let place = if look.is_updated(pod) { &mut new } else { &mut old };
         if place.replace(*pod).is_some() {
@@ -45,7 +48,8 @@ fn delete_step<'a>(look: &Look<'a>, limit: i32, now: Timestamp) -> Work<'a> {
             _ => unavailable += 1,
         }
     }
-    work.delete.extend(candidates.into_iter().take(room(limit, unavailable)));
+    work.delete
+        .extend(candidates.into_iter().take(room(limit, unavailable)));
     work
 }
 
@@ -65,7 +69,8 @@ fn surge_step<'a>(look: &Look<'a>, limit: i32, now: Timestamp) -> Work<'a> {
             Some((Some(_), Some(_))) => surging += 1,
         }
     }
-    work.create.extend(candidates.into_iter().take(room(limit, surging)));
+    work.create
+        .extend(candidates.into_iter().take(room(limit, surging)));
     work
 }
 

@@ -80,7 +80,8 @@ pub(super) fn create_missing(plan: &mut Plan, look: &Look<'_>, ordinal: i64) {
         let about = About::object(set);
         let (pod, set) = (format!("{}-{ordinal}", set.name()), set.name());
         let done = format!("create Claim {name} Pod {pod} in StatefulSet {set} success");
-        let failed = format!("create Claim {name} for Pod {pod} in StatefulSet {set} failed error: {{error}}");
+        let failed =
+            format!("create Claim {name} for Pod {pod} in StatefulSet {set} failed error: {{error}}");
         plan.noting(
             Some(Note::normal(about.clone(), "SuccessfulCreate", done)),
             Some(Note::warning(about, "FailedCreate", failed)),
@@ -97,15 +98,11 @@ fn wanted_owners(look: &Look<'_>, old: &[Owner], ordinal: i64, pod: Option<&Obje
     let with_set = policy.when_deleted == "Delete" && !with_pod;
     let set = &look.set.object;
     let pod_name = format!("{}-{ordinal}", set.name());
-    let own = |owner: &Owner| {
-        owner.uid == set.uid() || owner.kind == "Pod" && owner.name == pod_name
-    };
+    let own = |owner: &Owner| owner.uid == set.uid() || owner.kind == "Pod" && owner.name == pod_name;
     let mut owners: Vec<Owner> = old.iter().filter(|owner| !own(owner)).cloned().collect();
     if with_set {
         owners.push(controller_ref(set));
-    } else if with_pod
-        && let Some(pod) = pod
-    {
+    } else if with_pod && let Some(pod) = pod {
         owners.push(controller_ref(pod));
     }
     owners
@@ -144,6 +141,13 @@ pub(super) fn match_retention(plan: &mut Plan, look: &Look<'_>, ordinal: i64, po
                 owner_references: wanted,
             },
         };
-        plan.patch("own-claim", &CLAIMS, &claim.object.key(), "", Patch::Merge, &patch);
+        plan.patch(
+            "own-claim",
+            &CLAIMS,
+            &claim.object.key(),
+            "",
+            Patch::Merge,
+            &patch,
+        );
     }
 }

@@ -110,9 +110,12 @@ pub(super) struct LabelPatch {
 pub(super) fn missing_labels(pod: &Object, ordinal: i64) -> Option<LabelPatch> {
     let index = ordinal.to_string();
     let wanted = [(NAME_LABEL, pod.name()), (INDEX_LABEL, index.as_str())];
-    let missing = wanted.into_iter().filter(|(key, value)| pod.label(key) != Some(value));
-    let labels: std::collections::BTreeMap<_, _> =
-        missing.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let missing = wanted
+        .into_iter()
+        .filter(|(key, value)| pod.label(key) != Some(value));
+    let labels: std::collections::BTreeMap<_, _> = missing
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
     (!labels.is_empty()).then(|| LabelPatch {
         metadata: Meta {
             uid: pod.uid().to_owned(),

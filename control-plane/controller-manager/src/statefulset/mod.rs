@@ -54,9 +54,7 @@ impl Controller for StatefulSetController {
     fn watches(&self) -> Vec<Watch> {
         vec![
             Watch::all(STATEFUL_SETS, own_key),
-            Watch::all(CONTROLLER_REVISIONS, |change, _| {
-                owner_key(change, "StatefulSet")
-            }),
+            Watch::all(CONTROLLER_REVISIONS, |change, _| owner_key(change, "StatefulSet")),
             Watch::all(PODS, pod_keys),
             Watch::all(CLAIMS, claim_keys),
         ]
@@ -71,7 +69,9 @@ impl Controller for StatefulSetController {
         let pods: Vec<_> = pods.filter_map(|pod| self.pods.see(pod)).collect();
         let cache = caches.all(&CLAIMS);
         let spec = &set.view.spec;
-        let there = pods.iter().filter_map(|pod| identity::ordinal(&key.name, pod.object.name()));
+        let there = pods
+            .iter()
+            .filter_map(|pod| identity::ordinal(&key.name, pod.object.name()));
         let mut ordinals: Vec<i64> = there.chain(identity::range(spec)).collect();
         ordinals.sort_unstable();
         ordinals.dedup();
@@ -118,7 +118,10 @@ impl Controller for StatefulSetController {
         }
         let in_use = |revision: &Revision| {
             let name = revision.object.name();
-            let of_pods = look.own.iter().any(|pod| pod.object.label(REVISION_LABEL) == Some(name));
+            let of_pods = look
+                .own
+                .iter()
+                .any(|pod| pod.object.label(REVISION_LABEL) == Some(name));
             of_pods || name == look.current.name || name == look.update.name
         };
         history.clean_up(&mut plan, set.view.spec.revision_history_limit, in_use);
@@ -174,7 +177,10 @@ impl<'a> Look<'a> {
             pods.find(|pod| identity::ordinal(name, pod.object.name()) == Some(ordinal))
         };
         let range = identity::range(&set.view.spec);
-        let replicas = range.clone().map(|ordinal| (ordinal, by_ordinal(ordinal))).collect();
+        let replicas = range
+            .clone()
+            .map(|ordinal| (ordinal, by_ordinal(ordinal)))
+            .collect();
         let with_ordinal = own
             .iter()
             .filter_map(|pod| Some((identity::ordinal(name, pod.object.name())?, *pod)));

@@ -18,7 +18,11 @@ fn notes(look: &Look<'_>, verb: &'static str, pod: &str) -> (Option<Note>, Optio
     let text = format!("{verb} Pod {pod} in StatefulSet {set}");
     (
         Some(Note::normal(about.clone(), done, format!("{text} successful"))),
-        Some(Note::warning(about, refused, format!("{text} failed error: {{error}}"))),
+        Some(Note::warning(
+            about,
+            refused,
+            format!("{text} failed error: {{error}}"),
+        )),
     )
 }
 

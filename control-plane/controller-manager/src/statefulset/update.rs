@@ -21,9 +21,16 @@ pub(super) fn roll(plan: &mut Plan, look: &Look<'_>) {
         return;
     }
     let is_available = |pod: Option<&Seen<Pod>>| pod.is_some_and(|pod| look.is_available(pod));
-    let unavailable = look.replicas.iter().filter(|(_, pod)| !is_available(*pod)).count();
+    let unavailable = look
+        .replicas
+        .iter()
+        .filter(|(_, pod)| !is_available(*pod))
+        .count();
     let mut left = limit(look) - i32::try_from(unavailable).unwrap_or(i32::MAX);
-    let partition = strategy.rolling_update.as_ref().map_or(0, |rolling| rolling.partition);
+    let partition = strategy
+        .rolling_update
+        .as_ref()
+        .map_or(0, |rolling| rolling.partition);
     let partition = usize::try_from(partition).unwrap_or(0);
     for (_, pod) in look.replicas.iter().skip(partition).rev() {
         let Some(pod) = pod.filter(|pod| !pod.is_finished() && !is_going(pod)) else {

@@ -136,7 +136,14 @@ impl<'a> History<'a> {
                     revision: newest + 1,
                 };
                 let key = equal.object.key();
-                plan.patch("bump-revision", &CONTROLLER_REVISIONS, &key, "", Patch::Merge, &bump);
+                plan.patch(
+                    "bump-revision",
+                    &CONTROLLER_REVISIONS,
+                    &key,
+                    "",
+                    Patch::Merge,
+                    &bump,
+                );
             }
             None => history.create(plan, owner, &data, &wanted, newest + 1),
         }
@@ -162,12 +169,7 @@ impl<'a> History<'a> {
             data,
             revision,
         };
-        plan.create(
-            CREATE,
-            &CONTROLLER_REVISIONS,
-            owner.object.namespace(),
-            &revision,
-        );
+        plan.create(CREATE, &CONTROLLER_REVISIONS, owner.object.namespace(), &revision);
         if self.collisions != owner.collisions {
             let patch = CollisionPatch {
                 metadata: UidMeta {
