@@ -69,6 +69,12 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     let runtime = Runtime::new(client.clone(), records, env.clone());
     runtime.start(DeploymentController);
     runtime.start(ReplicaSetController::default());
+    runtime.start(ReplicationController::default());
+    runtime.start(DaemonSetController::default());
+    runtime.start(StatefulSetController::default());
+    runtime.start(JobController::default());
+    runtime.start(TtlAfterFinishedController);
+    runtime.start(CronJobController::default());
     runtime.start(EndpointSliceController);
     runtime.start(EndpointsController);
     runtime.start(ClusterRoleAggregationController);
