@@ -2,6 +2,7 @@
 
 mod deployments;
 mod endpoints;
+mod ephemeral_volumes;
 mod nodes;
 mod replica_sets;
 
