@@ -115,7 +115,9 @@ fn kubelet_config(
     let ready = env.ready.clone();
     Ok(kubelet::Config {
         root_dir: settings.kubelet_dir.clone(),
+        local_path_root: settings.data_dir.join("local-path"),
         log_dir: settings.log_dir.clone(),
+        static_pod_path: Some(settings.pod_manifest_path.clone()),
         cluster_dns: vec![settings.dns_ip.to_string()],
         cluster_domain: settings.domain.clone(),
         on_pod_cidr: Arc::new(move |cidr| {

@@ -13,6 +13,12 @@ pub struct Config {
     pub node_ips: Vec<String>,
     /// Folder of pods and volumes.
     pub root_dir: PathBuf,
+    /// Data of `local-path` volumes.
+    pub local_path_root: PathBuf,
+    /// Kernel parameters that pods may set beyond the safe ones: names, or what they begin with before a `*`.
+    pub allowed_unsafe_sysctls: Vec<String>,
+    /// Most processes of a pod; 0: as many as the kernel allows.
+    pub pod_pids_limit: i64,
     /// Folder of the containers' logs.
     pub log_dir: PathBuf,
     /// Name servers of the cluster.
@@ -35,6 +41,8 @@ pub struct Config {
     pub kubelet_version: String,
     /// Where the kubelet writes its decisions.
     pub records: Ring,
+    /// Folder of the static pods' manifests.
+    pub static_pod_path: Option<PathBuf>,
     /// Bytes after which a log is rotated.
     pub log_max_size: u64,
     /// Files a rotated log has, the current one included.
@@ -66,6 +74,9 @@ impl Config {
             node_name: node_name.into(),
             node_ips: vec![node_ip.into()],
             root_dir: "/var/lib/kubelet".into(),
+            local_path_root: "/var/lib/ferrokube/local-path".into(),
+            allowed_unsafe_sysctls: Vec::new(),
+            pod_pids_limit: 0,
             log_dir: "/var/log/pods".into(),
             cluster_dns: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
@@ -77,6 +88,7 @@ impl Config {
             port: 10250,
             kubelet_version: concat!("v1.37.0+ferrokube.", env!("CARGO_PKG_VERSION")).to_owned(),
             records: Ring::default(),
+            static_pod_path: None,
             log_max_size: 10 << 20,
             log_max_files: 5,
         }

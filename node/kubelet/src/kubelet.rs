@@ -7,10 +7,11 @@ use crate::{
     node::{self, NodeKeeper},
     pod::uid_of_log_directory,
     registry::{Input, Registry},
-    resources::{NODES, PODS, SERVICES},
+    resources::{NODES, PODS, SERVICES, VOLUMES},
     sources::Sources,
+    static_pods::StaticPods,
     view::{Meta, Pod},
-    volumes::Volumes,
+    volumes::{LocalPath, Volumes},
     worker::{Shared, Worker},
 };
 use api::Object;
@@ -56,14 +57,10 @@ impl Kubelet {
         );
         let nodes = Cache::start(&client, NODES, node::own(&config.node_name), &env);
         let shared = Arc::new(Shared {
+            statics: StaticPods::default(),
             sources: Arc::new(Sources::new(client.clone(), env.clone(), registry.clone())),
             images: Images::new(runtime.clone(), recorder.clone(), env.clock.clone()),
-            volumes: Volumes::new(
-                machine.clone(),
-                client.clone(),
-                env.clone(),
-                config.root_dir.clone(),
-            ),
+            volumes: Volumes::new(machine.clone(), client.clone(), env.clone(), &config),
             services: Cache::start(&client, SERVICES, Selector::all(), &env),
             runtime_name: runtime.version().0,
             config,
@@ -93,9 +90,24 @@ impl Kubelet {
         };
         tasks.spawn("node", keeper.run(nodes));
         tasks.spawn("pods", self.clone().dispatch());
+        if let Some(folder) = shared.config.static_pod_path.clone() {
+            tasks.spawn("static-pods", StaticPods::run(shared.clone(), folder));
+        }
+        let mirrors = StaticPods::keep_mirrors(shared.clone(), self.pods.clone());
+        tasks.spawn("mirror-pods", mirrors);
         tasks.spawn("runtime-events", self.clone().events());
         tasks.spawn("orphans", self.clone().orphans());
         tasks.spawn("log-rotation", crate::logs::rotate(shared.clone()));
+        let data = LocalPath {
+            root: shared.config.local_path_root.clone(),
+            node: shared.config.node_name.clone(),
+            client: shared.client.clone(),
+            machine: shared.machine.clone(),
+            recorder: shared.recorder.clone(),
+            env: shared.env.clone(),
+        };
+        let volumes = Cache::start(&shared.client, VOLUMES, Selector::all(), &shared.env);
+        tasks.spawn("local-path", data.run(volumes));
         if shared.config.listen.is_some() {
             tasks.spawn("kubelet-server", crate::server::listen(self.clone()));
         }
@@ -107,6 +119,7 @@ impl Kubelet {
         while let Some(change) = changes.recv().await {
             match change {
                 Change::Applied { new, .. } => self.tell(&new),
+                Change::Deleted { old } if self.shared.statics.lost(&self.shared, &old) => {}
                 Change::Deleted { old } => self.shared.registry.gone(old.uid(), old.view().ok()),
             }
         }
@@ -120,11 +133,14 @@ impl Kubelet {
                 return;
             }
         };
+        if self.shared.statics.saw(&self.shared, object, &pod) {
+            return;
+        }
         let uid = object.uid().to_owned();
         let input = Input {
             pod: Arc::new(pod),
             version: object.resource_version(),
-            gone: false,
+            ..Input::default()
         };
         if let Some((receiver, poke)) = self.shared.registry.tell(&uid, input) {
             Worker::spawn(&self.shared, uid, receiver, poke);
@@ -174,8 +190,8 @@ impl Kubelet {
                 &uid,
                 Input {
                     pod,
-                    version: 0,
                     gone: true,
+                    ..Input::default()
                 },
             ) {
                 Worker::spawn(&self.shared, uid, receiver, poke);

@@ -7,6 +7,7 @@ use crate::{
     pod::timestamp,
     resources::{LEASES, NODES},
     view::{Condition, Node},
+    volumes::ROOT_ANNOTATION,
 };
 use api::{Key, Object, Quantity, Status, Taint};
 use client::{About, Cache, Change, Client, Patch, Recorder, Selector, Severity};
@@ -44,6 +45,7 @@ struct Registration<'a> {
 struct Metadata<'a> {
     name: &'a str,
     labels: BTreeMap<String, String>,
+    annotations: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
@@ -287,6 +289,11 @@ impl NodeKeeper {
         labels
     }
 
+    fn annotations(&self) -> BTreeMap<&'static str, String> {
+        let root = self.config.local_path_root.display().to_string();
+        [(ROOT_ANNOTATION, root)].into()
+    }
+
     fn status<'a>(&'a self, conditions: &'a [Heartbeat]) -> NodeStatus<'a> {
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let resources: BTreeMap<&'static str, Quantity> = [
@@ -351,6 +358,7 @@ impl NodeKeeper {
             metadata: Metadata {
                 name: &self.config.node_name,
                 labels: self.labels(),
+                annotations: self.annotations(),
             },
             // The node life-cycle controller takes it away once the node says that it is ready.
             spec: Spec {
@@ -373,6 +381,7 @@ impl NodeKeeper {
                     metadata: Metadata {
                         name: &self.config.node_name,
                         labels: self.labels(),
+                        annotations: self.annotations(),
                     },
                 };
                 self.client

@@ -1,40 +1,78 @@
-//! Volumes of a pod on the host: directories under the pod's folder, filled from objects, fields and tokens.
+//! Volumes of a pod on the host: directories under the pod's folder, filled from objects, fields and tokens, and what
+//! claims are bound to (upstream: `pkg/volume`, `pkg/kubelet/volumemanager`).
 
+mod claim;
+mod empty_dir;
+mod local_path;
+mod persistent;
 mod project;
 mod token;
 
-pub use token::Tokens;
+pub use local_path::LocalPath;
+pub(crate) use local_path::ROOT_ANNOTATION;
+use token::Tokens;
 
 use crate::{
+    config::Config,
     machine::{Files, Machine},
     pod::{Objects, PodFacts},
-    view::{Pod, Volume},
+    view::{PersistentVolume, Pod, Projection, Volume},
 };
 use client::Client;
 use component::Env;
 use jiff::Timestamp;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// A volume that could not be made.
+/// Volumes that could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountFailure {
-    /// Its name.
-    pub volume: String,
-    /// Why.
-    pub why: String,
+    /// Reason of the event.
+    pub reason: &'static str,
+    /// Text of the event.
+    pub message: String,
+    /// Nothing is wrong yet: a claim is waited for, which only asking again tells of.
+    pub waits: bool,
+}
+
+/// A volume of a pod, ready to be given to containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Where it is on the host.
+    pub path: PathBuf,
+    /// No container may write to it.
+    pub read_only: bool,
 }
 
 /// What stands, and when it must be looked at again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mounted {
-    /// Where each volume is.
-    pub paths: BTreeMap<String, PathBuf>,
+    /// Where each volume is; images are the runtime's.
+    pub places: BTreeMap<String, Place>,
+    /// Groups that the volumes belong to, beside the fsGroup.
+    pub groups: Vec<i64>,
     /// When a token must be renewed.
     pub renew: Option<Timestamp>,
+    /// Reasons and texts of events.
+    pub warnings: Vec<(&'static str, String)>,
+}
+
+/// What is remembered of a pod's volumes from one look to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    tokens: Tokens,
+    /// What the claims of its volumes are bound to.
+    claimed: BTreeMap<String, Claimed>,
+}
+
+/// A bound claim.
+#[derive(Clone, Debug, Default)]
+struct Claimed {
+    volume: PersistentVolume,
+    read_only: bool,
 }
 
 /// Makes volumes.
@@ -44,6 +82,10 @@ pub struct Volumes {
     client: Client,
     env: Env,
     root: PathBuf,
+    /// Below it directories are made for everyone to write to.
+    local_path_root: PathBuf,
+    /// Local volumes, by the pods that use them.
+    in_use: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
 }
 
 impl std::fmt::Debug for Volumes {
@@ -53,13 +95,15 @@ impl std::fmt::Debug for Volumes {
 }
 
 impl Volumes {
-    /// Under `root` (the kubelet's folder).
-    pub fn new(machine: Arc<dyn Machine>, client: Client, env: Env, root: PathBuf) -> Self {
+    /// Under the kubelet's folder.
+    pub fn new(machine: Arc<dyn Machine>, client: Client, env: Env, config: &Config) -> Self {
         Self {
             machine,
             client,
             env,
-            root,
+            root: config.root_dir.clone(),
+            local_path_root: config.local_path_root.clone(),
+            in_use: Arc::default(),
         }
     }
 
@@ -75,7 +119,25 @@ impl Volumes {
 
     /// Removes all that a pod has on disk.
     pub fn remove(&self, uid: &str) -> std::io::Result<()> {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        in_use.values_mut().for_each(|pods| _ = pods.remove(uid));
+        in_use.retain(|_, pods| !pods.is_empty());
+        drop(in_use);
         self.machine.remove_tree(&self.pod_dir(uid))
+    }
+
+    /// Mounts `sub` of a volume for the `index`th mount of a container.
+    pub fn sub_path(
+        &self,
+        pod: &Pod,
+        (volume, path): (&str, &Path),
+        sub: &Path,
+        (container, index): (&str, usize),
+    ) -> std::io::Result<PathBuf> {
+        let at = self.pod_dir(&pod.metadata.uid).join("volume-subpaths");
+        let at = at.join(volume).join(container).join(index.to_string());
+        self.machine.sub_path(path, sub, &at)?;
+        Ok(at)
     }
 
     fn dir(&self, pod: &Pod, plugin: &str, volume: &str) -> PathBuf {
@@ -85,24 +147,34 @@ impl Volumes {
             .join(volume)
     }
 
-    /// Makes all volumes of a pod, or brings those that stand up to date.
+    /// Makes all volumes of a pod that its containers use, or brings those that stand up to date.
     pub async fn sync(
         &self,
         pod: &Pod,
         objects: &Objects,
         facts: &PodFacts,
-        tokens: &mut Tokens,
+        memory: &mut Memory,
     ) -> Result<Mounted, MountFailure> {
+        self.claims(pod, memory).await?;
         let mut mounted = Mounted::default();
-        for volume in &pod.spec.volumes {
-            let made = self.volume(pod, volume, objects, facts, tokens).await;
-            let path = made.map_err(|why| MountFailure {
-                volume: volume.name.clone(),
-                why,
-            })?;
-            mounted.paths.insert(volume.name.clone(), path);
+        let used = pod.used_volumes();
+        for volume in pod.spec.volumes.iter().filter(|v| used.contains(v.name.as_str())) {
+            if volume.image.is_some() {
+                continue;
+            }
+            let place = match memory.claimed.get(&volume.name) {
+                Some(claimed) => {
+                    mounted.groups.extend(persistent::group(&claimed.volume));
+                    self.persistent(pod, volume, claimed, &mut mounted.warnings)?
+                }
+                None => {
+                    let made = self.volume(pod, volume, objects, facts, &mut memory.tokens).await;
+                    made.map_err(|why| set_up_failed(&volume.name, &why))?
+                }
+            };
+            mounted.places.insert(volume.name.clone(), place);
         }
-        mounted.renew = tokens.next_renewal();
+        mounted.renew = memory.tokens.next_renewal();
         Ok(mounted)
     }
 
@@ -113,33 +185,33 @@ impl Volumes {
         objects: &Objects,
         facts: &PodFacts,
         tokens: &mut Tokens,
-    ) -> Result<PathBuf, String> {
-        let group = pod.spec.security_context.fs_group;
+    ) -> Result<Place, String> {
         if let Some(host) = &volume.host_path {
-            let path = PathBuf::from(&host.path);
-            self.machine.host_path(&path, &host.kind)?;
-            return Ok(path);
+            return self.host_path(host, false);
         }
         if let Some(empty) = &volume.empty_dir {
             let dir = self.dir(pod, "empty-dir", &volume.name);
-            let fresh = self.machine.is_dir(&dir).is_err();
-            if empty.medium == "Memory" {
-                let limit = empty.size_limit.filter(|q| !q.is_zero());
-                let size = limit.map(|q| u64::try_from(q.value()).unwrap_or(u64::MAX));
-                self.machine.mount_tmpfs(&dir, size).map_err(|e| e.to_string())?;
-            }
-            if fresh {
-                // Later its mode is the containers' own business.
-                self.machine
-                    .make_dir(&dir, 0o777, group)
-                    .map_err(|e| e.to_string())?;
-            }
-            return Ok(dir);
+            return self.empty_dir(pod, empty, facts, dir);
+        }
+        if let Some(csi) = &volume.csi {
+            return Err(format!(
+                "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name {} not found in the list of \
+                 registered CSI drivers",
+                csi.driver
+            ));
+        }
+        if volume.others.contains_key("gitRepo") {
+            return Err("git-repo volume plugin has been disabled; if necessary, it may be re-enabled by enabling the \
+                        feature-gate `GitRepoVolumeDriver`"
+                .to_owned());
         }
         let (plugin, files, secret) = self.files(pod, volume, objects, facts, tokens).await?;
         let dir = self.dir(pod, plugin, &volume.name);
-        self.publish(&dir, &files, group, secret)?;
-        Ok(dir)
+        self.publish(&dir, &files, pod.spec.security_context.fs_group, secret)?;
+        Ok(Place {
+            path: dir,
+            read_only: true,
+        })
     }
 
     async fn files(
@@ -166,25 +238,46 @@ impl Volumes {
         let Some(projected) = &volume.projected else {
             return Err("no volume plugin matched".to_owned());
         };
+        let (mut errors, mode) = (Vec::new(), projected.default_mode);
         for source in &projected.sources {
-            let mode = projected.default_mode;
-            if let Some(source) = &source.config_map {
-                project::config_map(&mut files, source, mode, objects)?;
-            }
-            if let Some(source) = &source.secret {
-                project::secret(&mut files, source, mode, objects)?;
-            }
-            if let Some(source) = &source.downward_api {
-                project::downward(&mut files, source, mode, pod, facts)?;
-            }
-            if let Some(source) = &source.service_account_token {
-                let token = tokens.get(&self.client, &self.env, pod, source).await?;
-                let shared = pod.spec.security_context.fs_group.is_some();
-                let mode = if shared { 0o600 } else { mode.unwrap_or(0o644) };
-                project::put(&mut files, &source.path, token.into_bytes(), mode);
-            }
+            let made = self.projection(&mut files, source, mode, pod, objects, facts, tokens).await;
+            errors.extend(made.err());
         }
-        Ok(("projected", files, true))
+        match errors.as_slice() {
+            [] => Ok(("projected", files, true)),
+            [error] => Err(error.clone()),
+            errors => Err(format!("[{}]", errors.join(", "))),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each source takes another part of what is known of the pod")]
+    async fn projection(
+        &self,
+        files: &mut Files,
+        source: &Projection,
+        mode: Option<u32>,
+        pod: &Pod,
+        objects: &Objects,
+        facts: &PodFacts,
+        tokens: &mut Tokens,
+    ) -> Result<(), String> {
+        if let Some(source) = &source.config_map {
+            project::config_map(files, source, mode, objects)?;
+        }
+        if let Some(source) = &source.secret {
+            project::secret(files, source, mode, objects)?;
+        }
+        if let Some(source) = &source.downward_api {
+            project::downward(files, source, mode, pod, facts)?;
+        }
+        if let Some(source) = &source.service_account_token {
+            let token = tokens.get(&self.client, &self.env, pod, source).await?;
+            project::token(files, source, mode, pod, token);
+        }
+        match source.others.keys().next() {
+            Some(other) => Err(format!("projected volumes of {other} are not supported by this kubelet")),
+            None => Ok(()),
+        }
     }
 
     fn publish(&self, dir: &Path, files: &Files, group: Option<i64>, secret: bool) -> Result<(), String> {
@@ -196,5 +289,14 @@ impl Volumes {
             .make_dir(dir, 0o777, group)
             .map_err(|e| e.to_string())?;
         self.machine.publish(dir, files, group).map_err(|e| e.to_string())
+    }
+}
+
+/// As upstream's mounter says that a volume cannot be had.
+fn set_up_failed(volume: &str, why: &str) -> MountFailure {
+    MountFailure {
+        reason: "FailedMount",
+        message: format!("MountVolume.SetUp failed for volume {volume:?} : {why}"),
+        waits: false,
     }
 }

@@ -1,14 +1,18 @@
 //! The machine under our feet.
 
-use super::{Facts, Files, Machine, publish};
-use futures::future::BoxFuture;
+use super::{Facts, Files, Machine, Ownership, beneath, owner, publish};
+use futures::{future::BoxFuture, stream::BoxStream};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use runtime::{DnsConfig, Duplex};
 use std::{
+    ffi::OsString,
     fs, io,
     io::{Read, Seek, SeekFrom},
-    net::SocketAddr,
-    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    net::{IpAddr, SocketAddr},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
+    },
     path::{Path, PathBuf},
 };
 
@@ -56,13 +60,47 @@ fn os_image() -> String {
     name.map_or_else(|| "Linux".to_owned(), |n| n.trim_matches('"').to_owned())
 }
 
-fn mounts_below(path: &Path) -> Vec<PathBuf> {
-    let info = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+/// Mount points at and below `path`, in the order of their mounts.
+pub(super) fn mounts_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let info = fs::read("/proc/self/mountinfo")?;
     let points = info
-        .lines()
-        .filter_map(|l| l.split(' ').nth(4))
-        .map(|p| PathBuf::from(p.replace("\\040", " ")));
-    points.filter(|p| p.starts_with(path)).collect()
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .map(|point| PathBuf::from(OsString::from_vec(unescaped(point))));
+    Ok(points.filter(|point| point.starts_with(path)).collect())
+}
+
+/// Undoes the octal escapes of mountinfo.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, more)) = rest.split_first() {
+        let octal = more.get(..3).filter(|_| *first == b'\\');
+        let code = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &more[3..] } else { more };
+    }
+    bytes
+}
+
+/// Unmounts all that is mounted at and below `path`, the last first; afterwards nothing is.
+pub(super) fn unmount_below(path: &Path) -> io::Result<()> {
+    loop {
+        let mounts = mounts_below(path)?;
+        if mounts.is_empty() {
+            return Ok(());
+        }
+        for point in mounts.iter().rev() {
+            umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+        }
+    }
+}
+
+fn mount_once(kind: &str, path: &Path, flags: MsFlags, options: Option<&str>) -> io::Result<()> {
+    if !mounts_below(path)?.iter().any(|point| point == path) {
+        mount(Some(kind), path, Some(kind), flags, options)?;
+    }
+    Ok(())
 }
 
 impl Machine for Linux {
@@ -100,18 +138,31 @@ impl Machine for Linux {
 
     fn mount_tmpfs(&self, path: &Path, size: Option<u64>) -> io::Result<()> {
         fs::create_dir_all(path)?;
-        if mounts_below(path).iter().any(|p| p == path) {
-            return Ok(());
-        }
         let options = size.map(|bytes| format!("size={bytes}"));
-        mount(
-            Some("tmpfs"),
-            path,
-            Some("tmpfs"),
-            MsFlags::empty(),
-            options.as_deref(),
-        )?;
-        Ok(())
+        mount_once("tmpfs", path, MsFlags::empty(), options.as_deref())
+    }
+
+    fn mount_huge_pages(&self, path: &Path, page: &str) -> io::Result<()> {
+        fs::create_dir_all(path)?;
+        let options = format!("pagesize={}", page.trim_end_matches('i'));
+        mount_once("hugetlbfs", path, MsFlags::MS_NODEV, Some(&options))
+    }
+
+    fn set_group(&self, path: &Path, to: Ownership) -> io::Result<()> {
+        let group = u32::try_from(to.group).map_err(|_| io::ErrorKind::InvalidInput)?;
+        owner::set_group(path, group, to.read_only, to.unless_root_fits)
+    }
+
+    fn group_of(&self, path: &Path) -> io::Result<i64> {
+        fs::metadata(path).map(|meta| i64::from(meta.gid()))
+    }
+
+    fn read_beneath(&self, volume: &Path, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        beneath::read(volume, path, limit)
+    }
+
+    fn remove_beneath(&self, top: &Path, path: &Path) -> io::Result<()> {
+        beneath::remove(top, path)
     }
 
     fn publish(&self, dir: &Path, files: &Files, group: Option<i64>) -> io::Result<()> {
@@ -139,11 +190,11 @@ impl Machine for Linux {
         Ok(bytes)
     }
 
-    fn host_path(&self, path: &Path, kind: &str) -> Result<(), String> {
+    fn host_path(&self, path: &Path, kind: &str, mode: u32) -> Result<(), String> {
         let shown = path.display();
         match kind {
             "DirectoryOrCreate" if !path.exists() => {
-                return fs::create_dir_all(path).map_err(|e| e.to_string());
+                return beneath::make_dirs(path, mode).map_err(|e| e.to_string());
             }
             "FileOrCreate" if !path.exists() => return fs::write(path, b"").map_err(|e| e.to_string()),
             "" => return Ok(()),
@@ -165,21 +216,8 @@ impl Machine for Linux {
         }
     }
 
-    fn sub_path(&self, volume: &Path, sub: &Path) -> Result<PathBuf, String> {
-        let failed = |e: io::Error| format!("failed to prepare subPath {sub:?}: {e}");
-        let root = volume.canonicalize().map_err(failed)?;
-        let mut at = root.clone();
-        for part in sub.components() {
-            let next = at.join(part);
-            if next.symlink_metadata().is_err() {
-                fs::create_dir(&next).map_err(failed)?;
-            }
-            at = next.canonicalize().map_err(failed)?;
-            if !at.starts_with(&root) {
-                return Err(format!("subpath {sub:?} not within volume path"));
-            }
-        }
-        Ok(at)
+    fn sub_path(&self, volume: &Path, sub: &Path, at: &Path) -> io::Result<()> {
+        beneath::bind(volume, sub, at)
     }
 
     fn is_dir(&self, path: &Path) -> io::Result<bool> {
@@ -187,11 +225,7 @@ impl Machine for Linux {
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
-        let mut mounts = mounts_below(path);
-        mounts.sort();
-        for point in mounts.iter().rev() {
-            umount2(point, MntFlags::MNT_DETACH)?;
-        }
+        unmount_below(path)?;
         match fs::remove_dir_all(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -216,6 +250,18 @@ impl Machine for Linux {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn watch(&self, folder: &Path) -> BoxStream<'static, ()> {
+        super::watch::watch(folder)
+    }
+
+    fn resolve(&self, host: String) -> BoxFuture<'static, io::Result<IpAddr>> {
+        Box::pin(async move {
+            let mut found = tokio::net::lookup_host((host, 0)).await?;
+            let first = found.next().map(|address| address.ip());
+            first.ok_or_else(|| io::ErrorKind::NotFound.into())
+        })
     }
 
     fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> {
@@ -247,24 +293,9 @@ mod tests {
         linux.mount_tmpfs(&volume, None).unwrap();
         linux.write(&volume.join("f"), b"hello", 0o600).unwrap();
         assert_eq!(linux.read_tail(&volume.join("f"), 3).unwrap(), b"llo");
-        assert_eq!(mounts_below(&pod.0).len(), 1, "mounted once");
+        assert_eq!(mounts_below(&pod.0).unwrap().len(), 1, "mounted once");
         linux.remove_tree(&pod.0).unwrap();
         assert!(!pod.0.exists());
-    }
-
-    #[test]
-    fn sub_paths_stay_inside() {
-        let dir = tempfile::tempdir().unwrap();
-        let linux = Linux::new("/", "/etc/resolv.conf");
-        let made = linux.sub_path(dir.path(), "a/b".as_ref()).unwrap();
-        assert!(made.ends_with("a/b") && made.is_dir());
-        std::os::unix::fs::symlink("/etc", dir.path().join("out")).unwrap();
-        assert!(
-            linux
-                .sub_path(dir.path(), "out/passwd".as_ref())
-                .unwrap_err()
-                .contains("not within volume path")
-        );
     }
 
     #[test]
@@ -272,11 +303,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let linux = Linux::new("/", "/etc/resolv.conf");
         linux
-            .host_path(&dir.path().join("new"), "DirectoryOrCreate")
+            .host_path(&dir.path().join("new"), "DirectoryOrCreate", 0o755)
             .unwrap();
-        linux.host_path(&dir.path().join("file"), "FileOrCreate").unwrap();
+        linux
+            .host_path(&dir.path().join("file"), "FileOrCreate", 0o755)
+            .unwrap();
         let error = linux
-            .host_path(&dir.path().join("file"), "Directory")
+            .host_path(&dir.path().join("file"), "Directory", 0o755)
             .unwrap_err();
         assert!(error.starts_with("hostPath type check failed: ") && error.ends_with(" is not a directory"));
     }

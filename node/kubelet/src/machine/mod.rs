@@ -1,18 +1,21 @@
 //! The edge to the machine: files, mounts, connections, and what the machine has. [`Linux`] is the real one; simulated
 //! nodes have one that keeps nothing.
 
+mod beneath;
 mod linux;
+mod owner;
 mod publish;
+mod watch;
 
 pub use linux::Linux;
 
-use futures::future::BoxFuture;
+use futures::{future::BoxFuture, stream::BoxStream};
 use runtime::{DnsConfig, Duplex};
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
+    net::{IpAddr, SocketAddr},
+    path::Path,
 };
 
 /// What a machine has and is.
@@ -47,6 +50,19 @@ pub struct File {
     pub bytes: Vec<u8>,
     /// Mode bits.
     pub mode: u32,
+    /// The user that owns it; `None`: root.
+    pub user: Option<u32>,
+}
+
+/// How a volume is given to a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ownership {
+    /// The group.
+    pub group: i64,
+    /// The group may only read.
+    pub read_only: bool,
+    /// Not when the root of the volume is right already.
+    pub unless_root_fits: bool,
 }
 
 /// Files by their path in the directory.
@@ -62,16 +78,27 @@ pub trait Machine: Send + Sync + 'static {
     fn make_dir(&self, path: &Path, mode: u32, group: Option<i64>) -> io::Result<()>;
     /// Mounts a tmpfs, unless one is there; `size` in bytes.
     fn mount_tmpfs(&self, path: &Path, size: Option<u64>) -> io::Result<()>;
+    /// Mounts a file system of huge pages, unless one is there; `page` as in `2Mi`.
+    fn mount_huge_pages(&self, path: &Path, page: &str) -> io::Result<()>;
+    /// Gives what lies at and below `path` to a group.
+    fn set_group(&self, path: &Path, to: Ownership) -> io::Result<()>;
+    /// The group that owns `path`.
+    fn group_of(&self, path: &Path) -> io::Result<i64>;
+    /// What is in the file `path` of a volume; a link out of the volume is an error.
+    fn read_beneath(&self, volume: &Path, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
+    /// Removes the tree at `path`, which lies beneath `top`; a link on the way, or something mounted in it, is an error.
+    fn remove_beneath(&self, top: &Path, path: &Path) -> io::Result<()>;
     /// Makes `files` the content of a directory, all at once, through the `..data` link.
     fn publish(&self, dir: &Path, files: &Files, group: Option<i64>) -> io::Result<()>;
     /// Writes a file.
     fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()>;
     /// The last `limit` bytes of a file.
     fn read_tail(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
-    /// Checks (and for the `OrCreate` types makes) a hostPath.
-    fn host_path(&self, path: &Path, kind: &str) -> Result<(), String>;
-    /// The place of `sub` in a volume, made as a directory when it is not there. A link out of the volume is refused.
-    fn sub_path(&self, volume: &Path, sub: &Path) -> Result<PathBuf, String>;
+    /// Checks (and for the `OrCreate` types makes, directories with `mode`) a hostPath.
+    fn host_path(&self, path: &Path, kind: &str, mode: u32) -> Result<(), String>;
+    /// Mounts `sub` of a volume at `at`; it is made as a directory when it is not there. A link out of the volume is
+    /// refused.
+    fn sub_path(&self, volume: &Path, sub: &Path, at: &Path) -> io::Result<()>;
     /// Whether `path` is a directory; an error when it is not there.
     fn is_dir(&self, path: &Path) -> io::Result<bool>;
     /// Unmounts what is mounted below and removes everything.
@@ -82,6 +109,10 @@ pub trait Machine: Send + Sync + 'static {
     fn size(&self, path: &Path) -> u64;
     /// Renames a file.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// An item each time something happened to the files of a folder.
+    fn watch(&self, folder: &Path) -> BoxStream<'static, ()>;
+    /// An address of a name, as the host finds it.
+    fn resolve(&self, host: String) -> BoxFuture<'static, io::Result<IpAddr>>;
     /// Connects.
     fn connect(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>>;
 }

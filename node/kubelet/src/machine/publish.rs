@@ -37,7 +37,10 @@ pub(super) fn publish(dir: &Path, files: &Files, group: Option<i64>) -> io::Resu
     fs::create_dir(&fresh)?;
     fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755))?;
     for (path, file) in files {
-        write(&fresh, path, file, group)?;
+        write(&fresh, path, file)?;
+    }
+    if let Some(group) = group.and_then(|g| u32::try_from(g).ok()) {
+        super::owner::set_group(&fresh, group, true, false)?;
     }
     let link = dir.join("..data_tmp");
     if link.symlink_metadata().is_ok() {
@@ -85,18 +88,16 @@ fn count(dir: &Path) -> usize {
         .sum()
 }
 
-fn write(dir: &Path, path: &str, file: &File, group: Option<i64>) -> io::Result<()> {
+fn write(dir: &Path, path: &str, file: &File) -> io::Result<()> {
     let target = dir.join(path);
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
     }
     fs::write(&target, &file.bytes)?;
-    let mut mode = file.mode;
-    if let Some(group) = group.and_then(|g| u32::try_from(g).ok()) {
-        chown(&target, None, Some(group))?;
-        mode |= 0o440;
+    if file.user.is_some() {
+        chown(&target, file.user, None)?;
     }
-    fs::set_permissions(&target, fs::Permissions::from_mode(mode))
+    fs::set_permissions(&target, fs::Permissions::from_mode(file.mode))
 }
 
 /// One link a name at the top of the directory; links of names that are no longer there go.
@@ -126,6 +127,7 @@ mod tests {
         let file = |content: &str| File {
             bytes: content.as_bytes().to_vec(),
             mode: 0o644,
+            user: None,
         };
         list.iter()
             .map(|(path, content)| ((*path).to_owned(), file(content)))

@@ -24,13 +24,32 @@ pub fn parse_resolv_conf(text: &str) -> DnsConfig {
     config
 }
 
-/// resolv.conf of a pod; `host` is the node's.
-pub(super) fn pod_dns(pod: &Pod, host: &DnsConfig, servers: &[String], domain: &str) -> DnsConfig {
+const MOST_SERVERS: usize = 3;
+const MOST_SEARCHES: usize = 32;
+const SEARCH_CHARACTERS: usize = 2048;
+
+/// resolv.conf of a pod, and what is wrong with it as reasons and texts of events; `host` is the node's.
+pub(super) fn pod_dns(
+    pod: &Pod,
+    host: &DnsConfig,
+    servers: &[String],
+    domain: &str,
+) -> (DnsConfig, Vec<(&'static str, String)>) {
     let spec = &pod.spec;
+    let mut warnings = Vec::new();
+    let cluster_first = matches!(spec.dns_policy.as_str(), "" | "ClusterFirst") && !spec.host_network;
+    if servers.is_empty() && (cluster_first || spec.dns_policy == "ClusterFirstWithHostNet") {
+        let text = format!(
+            "pod: {:?}. kubelet does not have ClusterDNS IP configured and cannot create Pod using \"ClusterFirst\" policy. \
+             Falling back to \"Default\" policy.",
+            pod.full_name()
+        );
+        warnings.push(("MissingClusterDNS", text));
+    }
     let mut config = match spec.dns_policy.as_str() {
         "None" => DnsConfig::default(),
         "Default" => host.clone(),
-        "ClusterFirstWithHostNet" => cluster(pod, host, servers, domain),
+        "ClusterFirstWithHostNet" if !servers.is_empty() => cluster(pod, host, servers, domain),
         _ if spec.host_network || servers.is_empty() => host.clone(),
         _ => cluster(pod, host, servers, domain),
     };
@@ -42,10 +61,36 @@ pub(super) fn pod_dns(pod: &Pod, host: &DnsConfig, servers: &[String], domain: &
         config.options.push(
             value
                 .as_ref()
+                .filter(|v| !v.is_empty())
                 .map_or_else(|| name.clone(), |v| format!("{name}:{v}")),
         );
     }
-    config
+    fit(&mut config, &mut warnings);
+    (config, warnings)
+}
+
+/// Cuts what resolvers do not read.
+fn fit(config: &mut DnsConfig, warnings: &mut Vec<(&'static str, String)>) {
+    if config.servers.len() > MOST_SERVERS {
+        config.servers.truncate(MOST_SERVERS);
+        let text = format!(
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: {}",
+            config.servers.join(" ")
+        );
+        warnings.push(("DNSConfigForming", text));
+    }
+    let asked = config.searches.len();
+    config.searches.truncate(MOST_SEARCHES);
+    while config.searches.join(" ").len() > SEARCH_CHARACTERS {
+        config.searches.pop();
+    }
+    if config.searches.len() < asked {
+        let text = format!(
+            "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: {}",
+            config.searches.join(" ")
+        );
+        warnings.push(("DNSConfigForming", text));
+    }
 }
 
 fn cluster(pod: &Pod, host: &DnsConfig, servers: &[String], domain: &str) -> DnsConfig {
@@ -86,7 +131,7 @@ pub fn hosts_file(pod: &Pod, ips: &[String], domain: &str, host: &str) -> String
         let meta = &pod.metadata;
         for ip in ips {
             // Writing to a String cannot fail.
-            let _ = if pod.spec.subdomain.is_empty() {
+            let _ = if pod.spec.subdomain.is_empty() || !pod.spec.hostname_override.is_empty() {
                 writeln!(text, "{ip}\t{name}")
             } else {
                 let sub = &pod.spec.subdomain;
@@ -111,7 +156,7 @@ mod tests {
     fn dns(yaml: &str) -> String {
         let pod: Pod = serde_saphyr::from_str(yaml).unwrap();
         let host = parse_resolv_conf("nameserver 192.0.2.1 # ours\nsearch example.com\noptions timeout:1\n");
-        let c = pod_dns(&pod, &host, &["10.96.0.10".to_owned()], "cluster.local");
+        let (c, _) = pod_dns(&pod, &host, &["10.96.0.10".to_owned()], "cluster.local");
         format!(
             "{} | {} | {}",
             c.servers.join(" "),
@@ -143,6 +188,31 @@ mod tests {
             ),
             "1.1.1.1 | a.b | ndots:2 edns0"
         );
+    }
+
+    #[test]
+    fn too_much_is_cut_and_told() {
+        let domains: Vec<String> = (0..40).map(|n| format!("d{n}.example")).collect();
+        let pod: Pod = serde_saphyr::from_str(&format!(
+            "{{spec: {{dnsPolicy: None, dnsConfig: {{nameservers: [1.1.1.1, 2.2.2.2, 3.3.3.3, 4.4.4.4], searches: [{}]}}}}}}",
+            domains.join(", ")
+        ))
+        .unwrap();
+        let (config, warnings) = pod_dns(&pod, &DnsConfig::default(), &[], "cluster.local");
+        assert_eq!((config.servers.len(), config.searches.len()), (3, 32));
+        assert_eq!(
+            warnings[0].1,
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 1.1.1.1 \
+             2.2.2.2 3.3.3.3"
+        );
+        assert!(
+            warnings[1]
+                .1
+                .starts_with("Search Line limits were exceeded, some search paths have been omitted")
+        );
+        let pod: Pod = serde_saphyr::from_str("{metadata: {name: a, namespace: b, uid: c}}").unwrap();
+        let (_, warnings) = pod_dns(&pod, &DnsConfig::default(), &[], "cluster.local");
+        assert_eq!(warnings[0].0, "MissingClusterDNS");
     }
 
     #[test]

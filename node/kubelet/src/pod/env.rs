@@ -115,6 +115,9 @@ fn value_from(
             .map(|m| m.data.get(&wanted.key).cloned());
         return keyed(map, wanted, namespace, "configmap", "ConfigMap");
     }
+    if let Some(wanted) = &source.file_key_ref {
+        return super::env_file::value(wanted, objects);
+    }
     if let Some(wanted) = &source.secret_key_ref {
         let value = objects
             .secrets

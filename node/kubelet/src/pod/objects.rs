@@ -19,6 +19,8 @@ pub struct Objects {
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// By name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Files of variables, by volume and path.
+    pub files: BTreeMap<(String, String), String>,
 }
 
 /// All objects that `pod` names.
@@ -34,7 +36,7 @@ pub fn references(pod: &Pod) -> BTreeSet<Reference> {
             secrets.extend(source.secret.as_ref().map(|v| &v.name));
         }
     }
-    for container in pod.all_containers() {
+    for container in pod.every_container() {
         for source in &container.env_from {
             source.config_map_ref.iter().for_each(|v| _ = map(&v.name));
             secrets.extend(source.secret_ref.as_ref().map(|v| &v.name));

@@ -2,6 +2,7 @@
 
 use crate::view::{Container, Pod};
 use runtime::Resources;
+use std::collections::BTreeMap;
 
 /// Quality of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,8 @@ const PERIOD: u64 = 100_000;
 
 /// The class of a pod.
 pub fn qos(pod: &Pod) -> Qos {
-    let positive = |map: &std::collections::BTreeMap<String, api::Quantity>, name: &str| {
-        map.get(name).filter(|q| !q.is_zero()).copied()
-    };
+    let positive =
+        |map: &BTreeMap<String, api::Quantity>, name: &str| map.get(name).filter(|q| !q.is_zero()).copied();
     let mut any = false;
     let mut guaranteed = true;
     for container in pod.all_containers() {
@@ -98,6 +98,7 @@ pub(super) fn container_resources(pod: &Pod, container: &Container, capacity: i6
         cpu_period: PERIOD,
         memory_limit: limit(container, "memory").map_or(0, |q| q.value()),
         pids_limit: 0,
+        huge_pages: huge_pages(&container.resources.limits),
         oom_score_adj: oom_score(pod, container, capacity),
     }
 }
@@ -143,8 +144,28 @@ pub(super) fn pod_resources(pod: &Pod) -> Resources {
         cpu_period: PERIOD,
         memory_limit: all("memory", api::Quantity::value),
         pids_limit: 0,
+        huge_pages: BTreeMap::new(),
         oom_score_adj: 0,
     }
+}
+
+/// Bytes that all containers together may have of the node's memory; 0: as many as there are.
+pub fn memory_limit(pod: &Pod) -> i64 {
+    pod_resources(pod).memory_limit
+}
+
+/// Limits of huge pages, by their size as the kernel writes it.
+fn huge_pages(limits: &BTreeMap<String, api::Quantity>) -> BTreeMap<String, u64> {
+    let sizes = limits.iter().filter_map(|(name, quantity)| {
+        let size = name.strip_prefix("hugepages-")?;
+        let size = size.parse::<api::Quantity>().ok()?.value();
+        let text = [(30, "GB"), (20, "MB"), (10, "KB")]
+            .into_iter()
+            .find(|(shift, _)| size >= 1 << shift)
+            .map(|(shift, unit)| format!("{}{unit}", size >> shift))?;
+        Some((text, u64::try_from(quantity.value()).ok()?))
+    });
+    sizes.collect()
 }
 
 fn oom_score(pod: &Pod, container: &Container, capacity: i64) -> i32 {
@@ -230,6 +251,16 @@ mod tests {
                 "{resources}"
             );
         }
+    }
+
+    #[test]
+    fn huge_pages_have_the_kernels_names() {
+        let pod = pod("{limits: {hugepages-2Mi: 4Mi, hugepages-1Gi: 1Gi, memory: 1Gi}}");
+        let values = container_resources(&pod, &pod.spec.containers[0], 1 << 30);
+        assert_eq!(
+            values.huge_pages,
+            [("1GB".to_owned(), 1 << 30), ("2MB".to_owned(), 4 << 20)].into()
+        );
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! The sandbox of a pod.
 
-use super::{cgroup_parent, dns, resources};
+use super::{admit::dotted, cgroup_parent, dns, resources};
 use crate::view::Pod;
 use runtime::{DnsConfig, PortMapping, SandboxConfig};
 use std::path::Path;
 
+/// Most characters of a host name.
+const HOST_NAME_LIMIT: usize = 64;
+
 /// Host name of a pod: at most 63 characters of its name.
 pub fn host_name(pod: &Pod) -> String {
+    if !pod.spec.hostname_override.is_empty() {
+        return pod.spec.hostname_override.clone();
+    }
     let name = if pod.spec.hostname.is_empty() {
         &pod.metadata.name
     } else {
@@ -31,7 +37,36 @@ pub fn uid_of_log_directory(folder: &str) -> Option<&str> {
     parts.next().filter(|uid| !uid.is_empty())
 }
 
-/// The sandbox of a pod. `host_dns` is the node's resolv.conf.
+/// A sandbox, and what its owner should know of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sandbox {
+    /// For the runtime.
+    pub config: SandboxConfig,
+    /// Reasons and texts of events.
+    pub warnings: Vec<(&'static str, String)>,
+}
+
+/// The full host name, if the pod wants that one for its own.
+fn full_host_name(pod: &Pod, domain: &str) -> Result<String, String> {
+    let (spec, short) = (&pod.spec, host_name(pod));
+    if !spec.set_hostname_as_fqdn || spec.subdomain.is_empty() || !spec.hostname_override.is_empty() {
+        return Ok(short);
+    }
+    let full = format!(
+        "{short}.{}.{}.svc.{domain}",
+        spec.subdomain, pod.metadata.namespace
+    );
+    if full.len() > HOST_NAME_LIMIT {
+        return Err(format!(
+            "Failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long ({HOST_NAME_LIMIT} \
+             characters is the max, {} characters requested)",
+            full.len()
+        ));
+    }
+    Ok(full)
+}
+
+/// The sandbox of a pod, or why there can be none. `host_dns` is the node's resolv.conf.
 pub fn sandbox_config(
     pod: &Pod,
     attempt: u32,
@@ -39,16 +74,20 @@ pub fn sandbox_config(
     host_dns: &DnsConfig,
     dns_servers: &[String],
     domain: &str,
-) -> SandboxConfig {
+) -> Result<Sandbox, String> {
     let (meta, spec) = (&pod.metadata, &pod.spec);
-    let mut hostname = if spec.host_network {
+    if spec.host_users == Some(false) {
+        let handler = &spec.runtime_class_name;
+        return Err(format!(
+            "RuntimeClass handler {handler:?} does not support user namespaces"
+        ));
+    }
+    let hostname = if spec.host_network {
         String::new()
     } else {
-        host_name(pod)
+        full_host_name(pod, domain)?
     };
-    if spec.set_hostname_as_fqdn && !spec.subdomain.is_empty() && !spec.host_network {
-        hostname = format!("{hostname}.{}.{}.svc.{domain}", spec.subdomain, meta.namespace);
-    }
+    let (dns, warnings) = dns::pod_dns(pod, host_dns, dns_servers, domain);
     let ports = pod
         .all_containers()
         .flat_map(|c| &c.ports)
@@ -61,14 +100,14 @@ pub fn sandbox_config(
     ] {
         labels.insert(format!("io.kubernetes.pod.{key}"), value.clone());
     }
-    SandboxConfig {
+    let config = SandboxConfig {
         name: meta.name.clone(),
         namespace: meta.namespace.clone(),
         uid: meta.uid.clone(),
         attempt,
         hostname,
         log_directory: log_directory(logs, pod).display().to_string(),
-        dns: Some(dns::pod_dns(pod, host_dns, dns_servers, domain)),
+        dns: Some(dns),
         port_mappings: ports
             .map(|p| PortMapping {
                 protocol: if p.protocol.is_empty() {
@@ -93,16 +132,59 @@ pub fn sandbox_config(
             .security_context
             .sysctls
             .iter()
-            .map(|s| (s.name.clone(), s.value.clone()))
+            .map(|s| (dotted(&s.name), s.value.clone()))
             .collect(),
         runtime_handler: String::new(),
-    }
+    };
+    Ok(Sandbox { config, warnings })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::view::Meta;
+
+    fn host(spec: &str) -> Result<String, String> {
+        let pod: Pod = serde_saphyr::from_str(&format!(
+            "{{metadata: {{name: web, namespace: shop}}, spec: {spec}}}"
+        ))
+        .unwrap();
+        let made = sandbox_config(
+            &pod,
+            0,
+            Path::new("/"),
+            &DnsConfig::default(),
+            &[],
+            "cluster.local",
+        );
+        made.map(|s| s.config.hostname)
+    }
+
+    #[test]
+    fn host_names() {
+        assert_eq!(host("{hostname: a, subdomain: b}").unwrap(), "a");
+        assert_eq!(
+            host("{hostname: a, subdomain: b, setHostnameAsFQDN: true}").unwrap(),
+            "a.b.shop.svc.cluster.local"
+        );
+        assert_eq!(
+            host("{hostname: a, subdomain: b, hostnameOverride: x.y}").unwrap(),
+            "x.y"
+        );
+        assert_eq!(host("{hostNetwork: true, hostname: a}").unwrap(), "");
+        let long = "b".repeat(50);
+        assert_eq!(
+            host(&format!("{{subdomain: {long}, setHostnameAsFQDN: true}}")).unwrap_err(),
+            format!(
+                "Failed to construct FQDN from Pod hostname and cluster domain, FQDN web.{long}.shop.svc.cluster.local is \
+                 too long (64 characters is the max, 77 characters requested)"
+            )
+        );
+        assert_eq!(
+            host("{hostUsers: false}").unwrap_err(),
+            "RuntimeClass handler \"\" does not support user namespaces"
+        );
+    }
 
     #[test]
     fn the_folder_of_logs_has_a_name_that_fits_and_names_its_pod() {

@@ -22,6 +22,7 @@ pub fn security(pod: &Pod, container: &Container, seccomp_root: &Path) -> Securi
         run_as_group: own.run_as_group.or(shared.run_as_group),
         run_as_non_root: own.run_as_non_root.or(shared.run_as_non_root).unwrap_or(false),
         supplemental_groups: groups,
+        strict_supplemental_groups: shared.supplemental_groups_policy == "Strict",
         readonly_rootfs: own.read_only_root_filesystem.unwrap_or(false),
         no_new_privs: own.allow_privilege_escalation == Some(false),
         seccomp: if privileged {

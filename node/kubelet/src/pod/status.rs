@@ -60,6 +60,11 @@ pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
     };
     let init_statuses: Vec<ContainerStatus> = of(&pod.spec.init_containers, true);
     let statuses: Vec<ContainerStatus> = of(&pod.spec.containers, false);
+    let mut ephemeral: Vec<ContainerStatus> = of(&pod.spec.ephemeral_containers, false);
+    // Nobody waits for them.
+    for status in &mut ephemeral {
+        (status.ready, status.started) = (false, None);
+    }
     let phase = phase(input, &init_statuses, &statuses);
     let ips: Vec<String> = match input.observed.sandbox() {
         Some(_) if pod.spec.host_network => input.facts.host_ips.clone(),
@@ -86,9 +91,11 @@ pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
             .or_else(|| Some(timestamp(input.now))),
         init_container_statuses: init_statuses,
         container_statuses: statuses,
+        ephemeral_container_statuses: ephemeral,
         qos_class: qos(pod).name().to_owned(),
         phase,
     };
+    shorten(&mut status);
     status.conditions = conditions(input, &status, initialized);
     status
 }
@@ -101,8 +108,22 @@ fn is_terminal(phase: &str) -> bool {
     matches!(phase, "Succeeded" | "Failed")
 }
 
-fn sidecar(container: &Container) -> bool {
-    container.restart_policy == "Always"
+/// All last words of a pod together have so many bytes (upstream: `MaxPodTerminationMessageLogLength`).
+const MESSAGES: usize = 12 * 1024;
+
+/// Cuts last words that are too long for a pod of so many containers.
+fn shorten(status: &mut PodStatus) {
+    let lists = status.lists_mut();
+    let count: usize = lists.iter().map(|list| list.len()).sum();
+    let most = MESSAGES / count.max(1);
+    for container in lists.into_iter().flatten() {
+        for state in [&mut container.state, &mut container.last_state] {
+            if let Some(end) = state.terminated.as_mut().filter(|end| end.message.len() > most) {
+                let cut = (0..=most).rev().find(|at| end.message.is_char_boundary(*at));
+                end.message.truncate(cut.unwrap_or(0));
+            }
+        }
+    }
 }
 
 /// Whether the init containers did their work.
@@ -116,8 +137,11 @@ fn initialized(input: &StatusInput<'_>) -> bool {
         .any(|c| observed.latest(&c.name).is_some());
     let done = |c: &Container| {
         observed.current(&c.name).is_some_and(|i| match i.state {
-            RuntimeState::Exited => i.exit_code == 0 && !sidecar(c),
-            RuntimeState::Running => sidecar(c) && !input.memory.starting.contains(&i.id),
+            RuntimeState::Exited => i.exit_code == 0 && !c.is_sidecar(),
+            RuntimeState::Running => {
+                let waits = input.memory.starting.contains(&i.id) || input.memory.hooked.contains(&i.id);
+                c.is_sidecar() && !waits
+            }
             _ => false,
         })
     };
@@ -173,6 +197,11 @@ fn container_status(
     };
     let waiting = input.waiting.get(&container.name).cloned();
     let state = match (latest.state, waiting) {
+        // As upstream, which tells nothing of a container before its postStart hook is over.
+        (RuntimeState::Running, _) if input.memory.hooked.contains(&latest.id) => ContainerState {
+            waiting: Some(default_waiting(input, init, initialized)),
+            ..ContainerState::default()
+        },
         (RuntimeState::Running, _) => {
             let running = Running {
                 started_at: Some(timestamp(latest.started_at)),
@@ -200,10 +229,10 @@ fn container_status(
     };
     let running = state.running.is_some();
     let started = running && !input.memory.starting.contains(&latest.id);
-    let complete = init && !sidecar(container) && state.terminated.as_ref().is_some_and(|t| t.exit_code == 0);
+    let complete = init && !container.is_sidecar() && state.terminated.as_ref().is_some_and(|t| t.exit_code == 0);
     ContainerStatus {
         name: container.name.clone(),
-        ready: complete || (started && (!init || sidecar(container)) && !input.unready.contains(&latest.id)),
+        ready: complete || (started && (!init || container.is_sidecar()) && !input.unready.contains(&latest.id)),
         started: Some(started),
         restart_count: latest.attempt,
         image: if latest.image.is_empty() {
@@ -272,89 +301,118 @@ fn unseen(
     }
 }
 
+/// How many containers are how (upstream: `getPhase`).
+#[derive(Default)]
+struct Count {
+    running: usize,
+    waiting: usize,
+    stopped: usize,
+    succeeded: usize,
+    /// Stopped, and to run again.
+    again: usize,
+}
+
+impl Count {
+    fn add(&mut self, pod: &Pod, container: &Container, status: &ContainerStatus) {
+        let end = status.state.terminated.as_ref();
+        let end = end.or(status.last_state.terminated.as_ref().filter(|_| status.state.waiting.is_some()));
+        match (&status.state.running, end) {
+            (Some(_), _) => self.running += 1,
+            // How a side-car ended says nothing of the pod.
+            (None, Some(_)) if container.is_sidecar() => {}
+            (None, Some(end)) => {
+                self.stopped += 1;
+                self.succeeded += usize::from(end.exit_code == 0);
+                self.again += usize::from(pod.restarts(container, end.exit_code));
+            }
+            (None, None) => self.waiting += 1,
+        }
+    }
+}
+
 fn phase(input: &StatusInput<'_>, init: &[ContainerStatus], statuses: &[ContainerStatus]) -> String {
     let pod = input.pod;
     // A phase that is final stays.
     if is_terminal(&input.previous.phase) {
         return input.previous.phase.clone();
     }
-    let exit = |s: &ContainerStatus| {
-        s.state
-            .terminated
-            .as_ref()
-            .or(s.last_state.terminated.as_ref())
-            .map(|t| t.exit_code)
-    };
-    let running = statuses.iter().chain(init).any(|s| s.state.running.is_some());
-    let waiting = statuses
-        .iter()
-        .any(|s| s.state.waiting.is_some() && s.last_state.terminated.is_none());
-    if input.memory.failure.is_some() {
-        return if running { "Running" } else { "Failed" }.to_owned();
-    }
-    if ending(input) && !running {
-        let any = statuses.iter().chain(init).any(|s| exit(s).is_some());
-        let good = statuses.iter().all(|s| exit(s) == Some(0));
-        return match (any, good) {
+    let mut count = Count::default();
+    let sidecars = pod.spec.init_containers.iter().zip(init).filter(|(c, _)| c.is_sidecar());
+    let main = pod.spec.containers.iter().zip(statuses);
+    main.chain(sidecars).for_each(|(c, s)| count.add(pod, c, s));
+    let working = init.iter().any(|s| s.state.running.is_some()) || count.running > 0;
+    let phase = if input.memory.failure.is_some() {
+        if working { "Running" } else { "Failed" }
+    } else if ending(input) && !working {
+        let tried = count.stopped > 0 || init.iter().any(|s| s.state.terminated.is_some());
+        match (tried, count.stopped == count.succeeded && count.waiting == 0) {
             (true, true) => "Succeeded",
             (true, false) => "Failed",
             (false, _) => "Pending",
         }
-        .to_owned();
+    } else {
+        let began = statuses.iter().any(|s| s.state.waiting.is_none() || s.last_state.terminated.is_some());
+        match initialization(pod, init) {
+            Initialization::Failed => "Failed",
+            Initialization::Pending if !began => "Pending",
+            _ => phase_of(&count),
+        }
+    };
+    phase.to_owned()
+}
+
+fn phase_of(count: &Count) -> &'static str {
+    match count {
+        Count { waiting: 1.., .. } => "Pending",
+        Count { running: 1.., .. } | Count { again: 1.., .. } => "Running",
+        Count { stopped, succeeded, .. } if stopped == succeeded => "Succeeded",
+        _ => "Failed",
     }
-    let never = pod.spec.restart_policy == "Never";
-    let regular = pod
-        .spec
-        .init_containers
-        .iter()
-        .zip(init)
-        .filter(|(c, _)| !sidecar(c));
-    let mut pending = false;
-    for (_, status) in regular {
-        match status.state.terminated.as_ref().map(|t| t.exit_code) {
+}
+
+enum Initialization {
+    Done,
+    Pending,
+    Failed,
+}
+
+fn initialization(pod: &Pod, init: &[ContainerStatus]) -> Initialization {
+    let mut result = Initialization::Done;
+    for (container, status) in pod.spec.init_containers.iter().zip(init) {
+        let end = status.state.terminated.as_ref().map(|t| t.exit_code);
+        match end {
+            _ if container.is_sidecar() => {
+                if status.started != Some(true) {
+                    result = Initialization::Pending;
+                }
+            }
             Some(0) => {}
-            Some(_) if never => return "Failed".to_owned(),
-            _ => pending = true,
+            Some(code) if !pod.restarts(container, code) => return Initialization::Failed,
+            _ => result = Initialization::Pending,
         }
     }
-    let began = statuses
-        .iter()
-        .any(|s| s.state.running.is_some() || exit(s).is_some());
-    if (pending && !began) || waiting {
-        return "Pending".to_owned();
-    }
-    let main_running = statuses.iter().any(|s| s.state.running.is_some());
-    if main_running || !matches!(pod.spec.restart_policy.as_str(), "Never" | "OnFailure") {
-        return "Running".to_owned();
-    }
-    let all_good = statuses.iter().all(|s| exit(s) == Some(0));
-    match (all_good, never) {
-        (true, _) => "Succeeded",
-        (false, true) => "Failed",
-        (false, false) => "Running",
-    }
-    .to_owned()
+    result
 }
 
 fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) -> Vec<Condition> {
     let pod = input.pod;
     let phase = status.phase.as_str();
-    let list = |bad: Vec<&str>| format!("[{}]", bad.join(" "));
+    let list = |bad: Vec<String>| format!("[{}]", bad.join(" "));
+    let names = |of: &mut dyn Iterator<Item = (&Container, &ContainerStatus)>| -> Vec<String> {
+        of.map(|(_, s)| s.name.clone()).collect()
+    };
+    let init = || pod.spec.init_containers.iter().zip(&status.init_container_statuses);
+    let main = || pod.spec.containers.iter().zip(&status.container_statuses);
     let unready = || {
-        status
-            .container_statuses
-            .iter()
-            .filter(|s| !s.ready)
-            .map(|s| s.name.as_str())
-            .collect::<Vec<_>>()
+        let all = init().filter(|(c, _)| c.is_sidecar()).chain(main());
+        names(&mut all.filter(|(_, s)| !s.ready))
     };
     let incomplete = || {
-        status
-            .init_container_statuses
-            .iter()
-            .filter(|s| !s.ready)
-            .map(|s| s.name.as_str())
-            .collect::<Vec<_>>()
+        let done = |c: &Container, s: &ContainerStatus| match c.is_sidecar() {
+            true => s.started == Some(true),
+            false => s.ready,
+        };
+        names(&mut init().filter(|(c, s)| !done(c, s)))
     };
     let set_up = input
         .observed
@@ -372,21 +430,19 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
     let containers = match (phase, unready()) {
         ("Succeeded", _) => (false, "PodCompleted", String::new()),
         ("Failed", _) => (false, "PodFailed", String::new()),
-        (_, bad) if bad.is_empty() && initialized => (true, "", String::new()),
+        (_, bad) if bad.is_empty() => (true, "", String::new()),
         (_, bad) => (
             false,
             "ContainersNotReady",
             format!("containers with unready status: {}", list(bad)),
         ),
     };
-    let gates = pod.spec.readiness_gates.iter();
+    let gates = pod.spec.readiness_gates.iter().map(|g| g.condition_type.as_str());
     let closed: Vec<String> = gates
-        .filter(|g| pod.status.condition(&g.condition_type).status != "True")
-        .map(|g| {
-            format!(
-                "corresponding condition of pod readiness gate {:?} does not exist.",
-                g.condition_type
-            )
+        .filter_map(|gate| match pod.status.condition(gate).status.as_str() {
+            "True" => None,
+            "" => Some(format!("corresponding condition of pod readiness gate {gate:?} does not exist.")),
+            other => Some(format!("the status of pod readiness gate {gate:?} is not \"True\", but {other}")),
         })
         .collect();
     let ready = if containers.0 && !closed.is_empty() {

@@ -1,12 +1,12 @@
 //! A machine of paper.
 
-use crate::machine::{Facts, Files, Machine};
-use futures::future::BoxFuture;
+use crate::machine::{Facts, Files, Machine, Ownership};
+use futures::{future::BoxFuture, stream::BoxStream};
 use runtime::{DnsConfig, Duplex};
 use std::{
     io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
+    net::{IpAddr, SocketAddr},
+    path::Path,
 };
 
 /// A machine whose disk forgets and whose connections all succeed and end.
@@ -56,11 +56,26 @@ impl Machine for Paper {
     fn read_tail(&self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
         Ok(Vec::new())
     }
-    fn host_path(&self, _: &Path, _: &str) -> Result<(), String> {
+    fn mount_huge_pages(&self, _: &Path, _: &str) -> io::Result<()> {
         Ok(())
     }
-    fn sub_path(&self, volume: &Path, sub: &Path) -> Result<PathBuf, String> {
-        Ok(volume.join(sub))
+    fn set_group(&self, _: &Path, _: Ownership) -> io::Result<()> {
+        Ok(())
+    }
+    fn group_of(&self, _: &Path) -> io::Result<i64> {
+        Ok(0)
+    }
+    fn read_beneath(&self, _: &Path, _: &Path, _: u64) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+    fn remove_beneath(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+    fn host_path(&self, _: &Path, _: &str, _: u32) -> Result<(), String> {
+        Ok(())
+    }
+    fn sub_path(&self, _: &Path, _: &Path, _: &Path) -> io::Result<()> {
+        Ok(())
     }
     fn is_dir(&self, _: &Path) -> io::Result<bool> {
         Ok(true)
@@ -76,6 +91,12 @@ impl Machine for Paper {
     }
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
         Ok(())
+    }
+    fn watch(&self, _: &Path) -> BoxStream<'static, ()> {
+        Box::pin(futures::stream::pending())
+    }
+    fn resolve(&self, _: String) -> BoxFuture<'static, io::Result<IpAddr>> {
+        Box::pin(async { Err(io::ErrorKind::NotFound.into()) })
     }
     fn connect(&self, _: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> {
         Box::pin(async {

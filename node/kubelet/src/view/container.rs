@@ -30,6 +30,8 @@ pub struct Container {
     pub resources: Requirements,
     /// Volumes.
     pub volume_mounts: Vec<VolumeMount>,
+    /// Raw devices.
+    pub volume_devices: Vec<VolumeDevice>,
     /// Security.
     pub security_context: SecurityContext,
     /// Restarts it when it fails.
@@ -50,11 +52,60 @@ pub struct Container {
     pub stdin_once: bool,
     /// Terminal.
     pub tty: bool,
-    /// Of init containers only: `Always` makes it a sidecar.
+    /// Over the pod's; of init containers `Always` makes it a sidecar.
+    pub restart_policy: String,
+    /// Exit codes that decide before the policy does.
+    pub restart_policy_rules: Vec<RestartRule>,
+    /// What a change of its resources does.
+    pub resize_policy: Vec<ResizePolicy>,
+    /// Of ephemeral containers only: the container whose processes it sees.
+    pub target_container_name: String,
+}
+
+/// A rule about exit codes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartRule {
+    /// `Restart`.
+    pub action: String,
+    /// When it holds.
+    pub exit_codes: Option<ExitCodes>,
+}
+
+impl RestartRule {
+    /// Whether it is about that exit code.
+    pub fn holds(&self, code: i32) -> bool {
+        let among = |codes: &ExitCodes| codes.values.contains(&code) == (codes.operator == "In");
+        self.exit_codes.as_ref().is_some_and(among)
+    }
+}
+
+/// Exit codes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ExitCodes {
+    /// `In` or `NotIn`.
+    pub operator: String,
+    /// The codes.
+    pub values: Vec<i32>,
+}
+
+/// What a change of a resource does.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResizePolicy {
+    /// `cpu` or `memory`.
+    pub resource_name: String,
+    /// `NotRequired` or `RestartContainer`.
     pub restart_policy: String,
 }
 
 impl Container {
+    /// Whether it is an init container that goes on beside the others.
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy == "Always"
+    }
+
     /// Where it writes its last words.
     pub fn message_path(&self) -> &str {
         if self.termination_message_path.is_empty() {
@@ -106,6 +157,22 @@ pub struct EnvSource {
     pub config_map_key_ref: Option<KeyRef>,
     /// A key of a Secret.
     pub secret_key_ref: Option<KeyRef>,
+    /// A key of a file in a volume.
+    pub file_key_ref: Option<FileKeyRef>,
+}
+
+/// A key of a file of variables in a volume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FileKeyRef {
+    /// The volume.
+    pub volume_name: String,
+    /// The file in it.
+    pub path: String,
+    /// Key.
+    pub key: String,
+    /// It may be missing.
+    pub optional: bool,
 }
 
 /// A field of the pod.
@@ -196,6 +263,18 @@ pub struct VolumeMount {
     pub read_only: bool,
     /// `None`, `HostToContainer`, `Bidirectional`.
     pub mount_propagation: String,
+    /// `Disabled` when empty, `IfPossible`, `Enabled`.
+    pub recursive_read_only: String,
+}
+
+/// A raw device in a container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VolumeDevice {
+    /// The volume.
+    pub name: String,
+    /// Where.
+    pub device_path: String,
 }
 
 /// Security of a container.
@@ -220,6 +299,17 @@ pub struct SecurityContext {
     pub proc_mount: Option<String>,
     /// Seccomp.
     pub seccomp_profile: Option<SeccompProfile>,
+    /// AppArmor.
+    pub app_armor_profile: Option<AppArmorProfile>,
+}
+
+/// An AppArmor profile.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AppArmorProfile {
+    /// `RuntimeDefault`, `Unconfined`, `Localhost`.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 /// Capabilities.

@@ -7,16 +7,21 @@ mod status;
 mod volume;
 
 pub use container::{
-    Capabilities, Container, EnvFrom, EnvSource, EnvVar, ExecAction, FieldRef, Grpc, Handler, HttpGet,
-    HttpHeader, IntOrString, KeyRef, Lifecycle, NameOptional, Port, Probe, RefName, Requirements,
-    ResourceFieldRef, SeccompProfile, SecurityContext, SleepAction, TcpSocket, VolumeMount,
+    AppArmorProfile, Capabilities, Container, EnvFrom, EnvSource, EnvVar, ExecAction, ExitCodes, FieldRef,
+    FileKeyRef, Grpc, Handler, HttpGet, HttpHeader, IntOrString, KeyRef, Lifecycle, NameOptional, Port,
+    Probe, RefName, Requirements, ResizePolicy, ResourceFieldRef, RestartRule, SeccompProfile,
+    SecurityContext, SleepAction, TcpSocket, VolumeDevice, VolumeMount,
 };
 pub use objects::{ConfigMap, Node, NodeSpec, Secret, Service, ServicePort, ServiceSpec, TokenResponse};
-pub use pod::{DnsOption, HostAlias, Meta, Pod, PodDns, PodSecurityContext, PodSpec, ReadinessGate, Sysctl};
+pub use pod::{
+    DnsOption, HostAlias, Meta, Pod, PodDns, PodOs, PodSecurityContext, PodSpec, ReadinessGate, Sysctl,
+};
 pub use status::{
     Condition, ContainerState, ContainerStatus, Ip, NO_CONDITION, PodStatus, Running, Terminated, Waiting,
 };
 pub use volume::{
-    DownwardItem, DownwardVolume, EmptyDir, HostPath, Item, NamedSource, Projected, Projection, SecretVolume,
-    TokenSource, Volume,
+    Claim, ClaimRef, ClaimSource, ClaimSpec, ClaimStatus, Csi, DownwardItem, DownwardVolume, EmptyDir,
+    Ephemeral, HostPath, ImageVolume, Item, Local, NamedSource, NodeMatch, NodeTerm, NodeTerms,
+    PersistentVolume, PersistentVolumeSpec, Projected, Projection, SecretVolume, TokenSource, Volume,
+    VolumeAffinity,
 };

@@ -1,9 +1,9 @@
 //! Pod metadata and spec.
 
-use super::{Container, PodStatus, SeccompProfile, Volume};
+use super::{AppArmorProfile, Container, PodStatus, SeccompProfile, Volume};
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `metadata`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -53,6 +53,8 @@ pub struct PodSpec {
     pub init_containers: Vec<Container>,
     /// Containers.
     pub containers: Vec<Container>,
+    /// Containers that were added to look at the others.
+    pub ephemeral_containers: Vec<Container>,
     /// Volumes.
     pub volumes: Vec<Volume>,
     /// Seconds.
@@ -69,6 +71,8 @@ pub struct PodSpec {
     pub image_pull_secrets: Vec<super::RefName>,
     /// Host name.
     pub hostname: String,
+    /// Host name, over all other ways to have one.
+    pub hostname_override: String,
     /// Subdomain.
     pub subdomain: String,
     /// Host name is the full name.
@@ -82,6 +86,8 @@ pub struct PodSpec {
     /// Host's IPC.
     #[serde(rename = "hostIPC")]
     pub host_ipc: bool,
+    /// False: with users of its own.
+    pub host_users: Option<bool>,
     /// One process namespace.
     pub share_process_namespace: bool,
     /// More lines of /etc/hosts.
@@ -94,8 +100,20 @@ pub struct PodSpec {
     pub readiness_gates: Vec<ReadinessGate>,
     /// What the pod costs beyond its containers.
     pub overhead: BTreeMap<String, api::Quantity>,
+    /// Requests and limits of the pod as a whole.
+    pub resources: super::Requirements,
     /// RuntimeClass.
     pub runtime_class_name: String,
+    /// What system it is for.
+    pub os: PodOs,
+}
+
+/// `spec.os`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PodOs {
+    /// `linux` when empty.
+    pub name: String,
 }
 
 /// `spec.dnsConfig`.
@@ -150,8 +168,14 @@ pub struct PodSecurityContext {
     pub run_as_non_root: Option<bool>,
     /// More groups.
     pub supplemental_groups: Vec<i64>,
+    /// `Merge` when empty, or `Strict`: none of those that the image's files name.
+    pub supplemental_groups_policy: String,
     /// Group of the volumes.
     pub fs_group: Option<i64>,
+    /// `Always` when empty, or `OnRootMismatch`.
+    pub fs_group_change_policy: String,
+    /// AppArmor.
+    pub app_armor_profile: Option<AppArmorProfile>,
     /// Seccomp.
     pub seccomp_profile: Option<SeccompProfile>,
     /// Kernel parameters.
@@ -174,9 +198,61 @@ impl Pod {
         self.spec.init_containers.iter().chain(&self.spec.containers)
     }
 
-    /// The container or init container of that name.
+    /// All of them, with those that were added to look at the others.
+    pub fn every_container(&self) -> impl Iterator<Item = &Container> {
+        self.all_containers().chain(&self.spec.ephemeral_containers)
+    }
+
+    /// The container of that name, of whatever sort.
     pub fn container(&self, name: &str) -> Option<&Container> {
-        self.all_containers().find(|c| c.name == name)
+        self.every_container().find(|c| c.name == name)
+    }
+
+    /// Whether a container that ended with `code` is to run again (upstream: `ShouldContainerBeRestarted`).
+    pub fn restarts(&self, container: &Container, code: i32) -> bool {
+        if self
+            .spec
+            .ephemeral_containers
+            .iter()
+            .any(|c| c.name == container.name)
+        {
+            return false;
+        }
+        let said = |rule: &&super::RestartRule| rule.action == "Restart" && rule.holds(code);
+        if container.restart_policy_rules.iter().any(|rule| said(&rule)) {
+            return true;
+        }
+        let policy = if container.restart_policy.is_empty() {
+            &self.spec.restart_policy
+        } else {
+            &container.restart_policy
+        };
+        match policy.as_str() {
+            "Never" => false,
+            "OnFailure" => code != 0,
+            // An init container has done its work when it succeeded.
+            _ => code != 0 || container.is_sidecar() || !self.is_init(&container.name),
+        }
+    }
+
+    /// Whether `name` is an init container.
+    pub fn is_init(&self, name: &str) -> bool {
+        self.spec.init_containers.iter().any(|c| c.name == name)
+    }
+
+    /// The volumes that a container uses; nobody waits for the others.
+    pub fn used_volumes(&self) -> BTreeSet<&str> {
+        let mut used = BTreeSet::new();
+        for container in self.every_container() {
+            used.extend(container.volume_mounts.iter().map(|m| m.name.as_str()));
+            used.extend(container.volume_devices.iter().map(|d| d.name.as_str()));
+            let sources = container
+                .env
+                .iter()
+                .filter_map(|e| e.value_from.as_ref()?.file_key_ref.as_ref());
+            used.extend(sources.map(|f| f.volume_name.as_str()));
+        }
+        used
     }
 
     /// `name_namespace(uid)`, as messages have it.

@@ -36,6 +36,9 @@ pub struct PodStatus {
     pub init_container_statuses: Vec<ContainerStatus>,
     /// Containers.
     pub container_statuses: Vec<ContainerStatus>,
+    /// Containers that were added to look at the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ephemeral_container_statuses: Vec<ContainerStatus>,
     /// `Guaranteed`, `Burstable`, `BestEffort`.
     pub qos_class: String,
 }
@@ -190,6 +193,16 @@ impl PodStatus {
         self.init_container_statuses
             .iter()
             .chain(&self.container_statuses)
+            .chain(&self.ephemeral_container_statuses)
             .find(|c| c.name == name)
+    }
+
+    /// All lists of containers.
+    pub fn lists_mut(&mut self) -> [&mut Vec<ContainerStatus>; 3] {
+        [
+            &mut self.init_container_statuses,
+            &mut self.container_statuses,
+            &mut self.ephemeral_container_statuses,
+        ]
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{FieldRef, ResourceFieldRef};
 use api::Quantity;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
+use std::collections::BTreeMap;
 
 /// A volume: a name and one source.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -23,14 +24,172 @@ pub struct Volume {
     /// Fields of the pod.
     #[serde(rename = "downwardAPI")]
     pub downward_api: Option<DownwardVolume>,
+    /// A claim of the pod's namespace.
+    pub persistent_volume_claim: Option<ClaimSource>,
+    /// A claim that is made for the pod and goes with it.
+    pub ephemeral: Option<Ephemeral>,
+    /// The files of an image.
+    pub image: Option<ImageVolume>,
+    /// A volume of a driver, for this pod only.
+    pub csi: Option<Csi>,
+    /// Sources that this kubelet has no plugin for, by their field.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, IgnoredAny>,
+}
+
+/// A claim as a volume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSource {
+    /// The claim.
+    pub claim_name: String,
+    /// No container of the pod may write.
+    pub read_only: bool,
+}
+
+/// A claim made for the pod: its template is the controller's business.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Ephemeral {}
+
+/// The files of an image as a volume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImageVolume {
+    /// The image.
+    pub reference: String,
+    /// As of a container.
+    pub pull_policy: String,
+}
+
+/// A volume of a CSI driver.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Csi {
+    /// The driver's name.
+    pub driver: String,
+}
+
+/// A PersistentVolumeClaim.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Claim {
+    /// Spec.
+    pub spec: ClaimSpec,
+    /// Status.
+    pub status: ClaimStatus,
+}
+
+/// Its spec.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSpec {
+    /// The volume that it is bound to.
+    pub volume_name: String,
+}
+
+/// Its status.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ClaimStatus {
+    /// `Bound` when it is.
+    pub phase: String,
+}
+
+/// A PersistentVolume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PersistentVolume {
+    /// Metadata.
+    pub metadata: super::Meta,
+    /// Spec.
+    pub spec: PersistentVolumeSpec,
+}
+
+/// Its spec.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PersistentVolumeSpec {
+    /// Who claimed it.
+    pub claim_ref: Option<ClaimRef>,
+    /// `Delete`, `Retain`.
+    pub persistent_volume_reclaim_policy: String,
+    /// `Filesystem` when empty, or `Block`.
+    pub volume_mode: String,
+    /// `ReadWriteOnce`, `ReadOnlyMany` and so on.
+    pub access_modes: Vec<String>,
+    /// A path of the host.
+    pub host_path: Option<HostPath>,
+    /// A directory or device of one node.
+    pub local: Option<Local>,
+    /// A volume of a driver.
+    pub csi: Option<Csi>,
+    /// Where it can be reached.
+    pub node_affinity: VolumeAffinity,
+}
+
+/// Who claimed a volume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ClaimRef {
+    /// The claim's UID.
+    pub uid: String,
+}
+
+/// A directory or device of one node.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Local {
+    /// Path.
+    pub path: String,
+}
+
+/// Where a volume can be reached.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct VolumeAffinity {
+    /// On nodes that one of the terms matches.
+    pub required: NodeTerms,
+}
+
+/// Which nodes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeTerms {
+    /// One of them must match.
+    pub node_selector_terms: Vec<NodeTerm>,
+}
+
+/// What must be true of a node.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeTerm {
+    /// Of its labels.
+    pub match_expressions: Vec<NodeMatch>,
+    /// Of its fields.
+    pub match_fields: Vec<NodeMatch>,
+}
+
+/// What must be true of a label or field.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct NodeMatch {
+    /// Label or field.
+    pub key: String,
+    /// `In` and so on.
+    pub operator: String,
+    /// The values.
+    pub values: Vec<String>,
 }
 
 /// An empty directory.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EmptyDir {
-    /// `Memory` or nothing.
+    /// `Memory`, `HugePages`, `HugePages-SIZE` or nothing.
     pub medium: String,
+    /// Mode bits; 0777 when absent.
+    pub mode: Option<u32>,
     /// Limit.
     pub size_limit: Option<Quantity>,
 }
@@ -109,6 +268,9 @@ pub struct Projection {
     pub downward_api: Option<DownwardVolume>,
     /// A token.
     pub service_account_token: Option<TokenSource>,
+    /// Sources that this kubelet has nothing for, by their field.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, IgnoredAny>,
 }
 
 /// A token of the pod's service account.

@@ -3,7 +3,7 @@
 use crate::{
     machine::{File, Files},
     pod::{Objects, PodFacts, field_value, resource_value},
-    view::{DownwardVolume, Item, NamedSource, Pod, SecretVolume},
+    view::{DownwardVolume, Item, NamedSource, Pod, SecretVolume, TokenSource},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::BTreeMap;
@@ -22,7 +22,39 @@ impl From<&SecretVolume> for NamedSource {
 }
 
 pub(super) fn put(files: &mut Files, path: &str, bytes: Vec<u8>, mode: u32) {
-    files.insert(path.to_owned(), File { bytes, mode });
+    let file = File {
+        bytes,
+        mode,
+        user: None,
+    };
+    files.insert(path.to_owned(), file);
+}
+
+/// A service account's token: readable for the pod's group, or for the one user of all its containers, or for everyone.
+pub(super) fn token(files: &mut Files, source: &TokenSource, mode: Option<u32>, pod: &Pod, token: String) {
+    let user = only_user(pod);
+    let private = user.is_some() || pod.spec.security_context.fs_group.is_some();
+    let file = File {
+        bytes: token.into_bytes(),
+        mode: if private {
+            0o600
+        } else {
+            mode.unwrap_or(DEFAULT_MODE)
+        },
+        user,
+    };
+    files.insert(source.path.clone(), file);
+}
+
+/// The user that all containers run as.
+fn only_user(pod: &Pod) -> Option<u32> {
+    let shared = pod.spec.security_context.run_as_user;
+    let mut users = pod
+        .all_containers()
+        .map(|c| c.security_context.run_as_user.or(shared));
+    let first = users.next().flatten()?;
+    let same = users.all(|user| user == Some(first));
+    u32::try_from(first).ok().filter(|_| same)
 }
 
 pub(super) fn config_map(
@@ -157,6 +189,29 @@ mod tests {
             files("{name: m, items: [{key: q, path: q}]}").unwrap_err(),
             "configmap references non-existent config key: q"
         );
+    }
+
+    #[test]
+    fn a_token_belongs_to_the_only_user() {
+        let file = |spec: &str| {
+            let pod: Pod = serde_saphyr::from_str(&format!("{{spec: {spec}}}")).unwrap();
+            let mut files = Files::new();
+            let source = TokenSource {
+                path: "token".to_owned(),
+                ..TokenSource::default()
+            };
+            token(&mut files, &source, Some(0o640), &pod, "t".to_owned());
+            (files["token"].mode, files["token"].user)
+        };
+        assert_eq!(file("{containers: [{name: a}]}"), (0o640, None));
+        assert_eq!(
+            file("{securityContext: {fsGroup: 5}, containers: [{name: a}]}"),
+            (0o600, None)
+        );
+        let one = "{securityContext: {runAsUser: 7}, containers: [{name: a}, {name: b}]}";
+        assert_eq!(file(one), (0o600, Some(7)));
+        let two = "{securityContext: {runAsUser: 7}, containers: [{name: a}, {name: b, securityContext: {runAsUser: 8}}]}";
+        assert_eq!(file(two), (0o640, None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Next, Worker};
 use crate::{
     about,
     actions::{Action, Observed},
-    pod::{Objects, references, sandbox_config},
+    pod::{Objects, sandbox_config},
     view::Pod,
 };
 use client::Severity;
@@ -38,23 +38,24 @@ impl Worker {
                 Err(until) => wake = Some(until),
             }
         }
-        let mut again = false;
+        let (mut again, mut hooked) = (false, false);
         for action in actions {
             let later = match action {
+                // What comes after a container with a postStart hook waits for that.
+                Action::Start { .. } if hooked => Ok(true),
                 Action::Start { container, attempt } => {
                     match self.start(pod, observed, &objects, &container, attempt).await {
-                        Ok(()) => Ok(true),
+                        Ok(()) => {
+                            let of = pod.container(&container);
+                            hooked = of.is_some_and(|c| c.lifecycle.post_start.is_some());
+                            Ok(true)
+                        }
                         Err(until) => Err(until),
                     }
                 }
                 Action::Wait { until, .. } => Err(until),
-                Action::Kill {
-                    container,
-                    id,
-                    grace,
-                    why,
-                } => {
-                    self.kill(pod, observed, container, id, grace, why);
+                Action::Kill(kill) => {
+                    self.kill(pod, observed, kill);
                     Ok(false)
                 }
                 Action::Finalize => return self.finalize(pod).await,
@@ -68,63 +69,8 @@ impl Worker {
         if again { Next::Again } else { Next::Wait(wake) }
     }
 
-    /// Objects and volumes; when tokens must be renewed. An error: when to try again.
-    async fn prepare(
-        &mut self,
-        pod: &Pod,
-        observed: &Observed,
-    ) -> Result<(Objects, Option<Timestamp>), Timestamp> {
-        let wanted = references(pod);
-        let facts = self.shared.pod_facts(observed, pod);
-        let objects = self
-            .shared
-            .sources
-            .objects(&pod.metadata.namespace, &wanted)
-            .await;
-        let objects = match objects {
-            Ok(objects) => objects,
-            Err(why) => {
-                self.shared
-                    .recorder
-                    .record(about::pod(pod), Severity::Warning, "FailedMount", why);
-                return Err(self.after(1));
-            }
-        };
-        match self
-            .shared
-            .volumes
-            .sync(pod, &objects, &facts, &mut self.tokens)
-            .await
-        {
-            Ok(mounted) => {
-                self.mounted = mounted.paths;
-                self.retries.remove("volumes/");
-                Ok((objects, mounted.renew))
-            }
-            Err(failure) => {
-                let now = self.shared.env.clock.wall();
-                let retry = self.retries.entry("volumes/".to_owned()).or_default();
-                if let Some(until) = retry.until.filter(|until| *until > now) {
-                    return Err(until);
-                }
-                let message = format!(
-                    "MountVolume.SetUp failed for volume {:?} : {}",
-                    failure.volume, failure.why
-                );
-                self.shared
-                    .recorder
-                    .record(about::pod(pod), Severity::Warning, "FailedMount", message);
-                Err(self.back_off(
-                    "volumes/",
-                    SignedDuration::from_millis(500),
-                    SignedDuration::from_secs(122),
-                ))
-            }
-        }
-    }
-
     /// The next time to try `what`: doubles from `first` to `most`.
-    fn back_off(&mut self, what: &str, first: SignedDuration, most: SignedDuration) -> Timestamp {
+    pub(super) fn back_off(&mut self, what: &str, first: SignedDuration, most: SignedDuration) -> Timestamp {
         let now = self.shared.env.clock.wall();
         let retry = self.retries.entry(what.to_owned()).or_default();
         retry.delay = (retry.delay * 2).clamp(first, most);
@@ -188,7 +134,17 @@ impl Worker {
                 .recorder
                 .record(about::pod(pod), Severity::Normal, "SandboxChanged", message);
         }
-        match self.shared.runtime.run_sandbox(sandbox).await {
+        let made = match sandbox {
+            Ok(sandbox) => {
+                for (reason, text) in sandbox.warnings {
+                    self.shared.recorder.record(about::pod(pod), Severity::Warning, reason, text);
+                }
+                let made = self.shared.runtime.run_sandbox(sandbox.config).await;
+                made.map_err(|error| error.to_string())
+            }
+            Err(why) => Err(why),
+        };
+        match made {
             Ok(SandboxId(id)) => {
                 self.retries.remove("sandbox/");
                 self.shared.registry.own(&SandboxId(id), &self.uid);

@@ -1,6 +1,7 @@
 //! The worker of one pod: looks, plans, acts, tells, and waits for something to happen.
 
 mod execute;
+mod prepare;
 mod start;
 mod stop;
 
@@ -11,12 +12,14 @@ use crate::{
     images::Images,
     machine::{Facts, Machine},
     pod::{self, PodFacts, StatusInput, pod_status, references},
-    probes::{Prober, Probes, Subject},
+    prober::{Prober, Subject},
+    probes::Probes,
     registry::{Input, Registry},
     sources::Sources,
+    static_pods::StaticPods,
     status_writer::{Of, StatusWriter},
     view::{Pod, PodStatus, Waiting},
-    volumes::{Tokens, Volumes},
+    volumes::{self, Mounted, Volumes},
 };
 use api::Key;
 use client::{Cache, Client, Recorder, Severity};
@@ -24,7 +27,7 @@ use component::{Env, Tasks};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{ContainerId, ContainerState, Runtime};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -41,6 +44,7 @@ pub(crate) struct Shared {
     pub env: Env,
     pub registry: Arc<Registry>,
     pub sources: Arc<Sources>,
+    pub statics: StaticPods,
     pub recorder: Recorder,
     pub images: Images,
     pub volumes: Volumes,
@@ -83,9 +87,13 @@ pub(crate) struct Worker {
     waiting: BTreeMap<String, Waiting>,
     retries: BTreeMap<String, Retry>,
     killing: Arc<Mutex<BTreeMap<ContainerId, i64>>>,
+    /// Containers whose postStart hook is not over.
+    hooked: Arc<Mutex<BTreeSet<ContainerId>>>,
+    /// Containers that run.
+    running: watch::Sender<BTreeSet<ContainerId>>,
     messages: BTreeMap<ContainerId, String>,
-    tokens: Tokens,
-    mounted: BTreeMap<String, std::path::PathBuf>,
+    volumes: volumes::Memory,
+    mounted: Mounted,
     writer: StatusWriter,
     probes: Probes,
 }
@@ -103,7 +111,10 @@ impl Worker {
     /// Spawns the worker of the pod `uid`.
     pub fn spawn(shared: &Arc<Shared>, uid: String, input: watch::Receiver<Input>, poke: Arc<Notify>) {
         let tasks = shared.env.tasks.child();
-        let pod = input.borrow().pod.clone();
+        let (pod, is_static) = {
+            let input = input.borrow();
+            (input.pod.clone(), input.is_static)
+        };
         let key = Key::new(&pod.metadata.namespace, &pod.metadata.name);
         let writer = StatusWriter::start(
             shared.client.clone(),
@@ -111,7 +122,7 @@ impl Worker {
             &tasks,
             Of {
                 key,
-                uid: uid.clone(),
+                uid: if is_static { String::new() } else { uid.clone() },
                 records: shared.config.records.clone(),
             },
             pod.status.clone(),
@@ -132,7 +143,8 @@ impl Worker {
             .status
             .init_container_statuses
             .iter()
-            .chain(&pod.status.container_statuses);
+            .chain(&pod.status.container_statuses)
+            .chain(&pod.status.ephemeral_container_statuses);
         let attempts = attempts
             .filter(|s| !s.container_id.is_empty())
             .map(|s| (s.name.clone(), s.restart_count));
@@ -149,9 +161,11 @@ impl Worker {
             waiting: BTreeMap::new(),
             retries: BTreeMap::new(),
             killing: Arc::default(),
+            hooked: Arc::default(),
+            running: watch::Sender::default(),
             messages: BTreeMap::new(),
-            tokens: Tokens::default(),
-            mounted: BTreeMap::new(),
+            volumes: volumes::Memory::default(),
+            mounted: Mounted::default(),
             writer,
             probes,
         };
@@ -188,6 +202,9 @@ impl Worker {
         let input = self.input.borrow_and_update().clone();
         let pod = input.pod;
         self.memory.gone = input.gone;
+        if input.is_static {
+            self.writer.aim(&input.mirror);
+        }
         let wanted = if input.gone || self.memory.finished {
             Default::default()
         } else {
@@ -205,6 +222,7 @@ impl Worker {
         };
         self.note(&pod, &observed);
         let now = self.shared.env.clock.wall();
+        self.admit(&pod, &observed);
         let deadline = self.check_deadline(&pod, now);
         let actions = pod_actions(&pod, &observed, &self.memory, now);
         self.note_waits(&pod, &actions);
@@ -245,15 +263,30 @@ impl Worker {
             .first()
             .cloned()
             .unwrap_or_default();
-        let killing = self.killing();
+        self.running
+            .send_replace(observed.running().map(|c| c.id.clone()).collect());
+        self.memory.hooked = self
+            .hooked
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
+        let (killing, told) = (self.killing(), self.writer.last());
         let subjects = observed
             .running()
-            .filter(|c| !killing.contains_key(&c.id))
-            .map(|c| Subject {
-                pod: pod.clone(),
-                container: c.name.clone(),
-                id: c.id.clone(),
-                ip: ip.clone(),
+            .filter(|c| !self.memory.hooked.contains(&c.id))
+            .map(|c| {
+                let id = pod::container_id(&self.shared.runtime_name, &c.id);
+                let told = told.container(&c.name).filter(|s| s.container_id == id);
+                Subject {
+                    pod: pod.clone(),
+                    container: c.name.clone(),
+                    id: c.id.clone(),
+                    ip: ip.clone(),
+                    started_at: c.started_at,
+                    was_ready: told.is_some_and(|s| s.ready),
+                    was_started: told.is_some_and(|s| s.started == Some(true)),
+                    ending: killing.contains_key(&c.id),
+                }
             });
         self.probes.sync(subjects.collect());
         let findings = self.probes.findings();

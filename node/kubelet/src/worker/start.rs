@@ -4,13 +4,14 @@ use super::Worker;
 use crate::{
     about,
     actions::Observed,
+    images::Unavailable,
     pod::{ContainerSite, Objects, container_config, hosts_file},
     view::{Container, Pod, Service, Waiting},
 };
 use client::{Cache, Severity};
 use jiff::{SignedDuration, Timestamp};
-use runtime::{ContainerConfig, Image, SandboxId};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use runtime::{ContainerConfig, ContainerState, Image, SandboxId};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 impl Worker {
     /// Makes and starts a container. An error: when to try again.
@@ -41,20 +42,24 @@ impl Worker {
                 .wait_for(|i| i.gone || i.pod.metadata.deletion_timestamp.is_some())
                 .await;
         };
-        let image = tokio::select! {
+        let images = async {
+            let image = self.shared.images.ensure(pod, container, objects).await?;
+            Ok((image, self.image_volumes(pod, container, objects).await?))
+        };
+        let images: Result<_, Unavailable> = tokio::select! {
             biased;
-            image = self.shared.images.ensure(pod, container, objects) => image,
+            images = images => images,
             () = leaving => return Err(now),
         };
-        let image = match image {
-            Ok(image) => image,
+        let (image, given) = match images {
+            Ok(images) => images,
             Err(unavailable) => {
                 self.waiting.insert(name.to_owned(), unavailable.waiting);
                 return Err(unavailable.until);
             }
         };
         let config = match self
-            .config(pod, observed, objects, container, attempt, &image)
+            .config(pod, observed, objects, container, attempt, (&image, &given))
             .await
         {
             Ok(config) => config,
@@ -71,7 +76,9 @@ impl Worker {
                 ));
             }
         };
-        self.launch(pod, sandbox.id.clone(), config).await
+        let failed = observed.latest(name).filter(|c| c.state == ContainerState::Exited);
+        let failed = failed.map(|c| c.finished_at);
+        self.launch(pod, sandbox.id.clone(), config, failed).await
     }
 
     fn fail(&mut self, name: &str, reason: &str, message: String, first: SignedDuration) -> Timestamp {
@@ -99,11 +106,14 @@ impl Worker {
         objects: &Objects,
         container: &Container,
         attempt: u32,
-        image: &Image,
+        (image, given): (&Image, &BTreeMap<String, String>),
     ) -> Result<ContainerConfig, String> {
         let shared = &self.shared;
         let services = &shared.services;
-        if shared
+        // A static pod may be what brings the API server.
+        let patient = !self.input.borrow().is_static;
+        if patient
+            && shared
             .env
             .clock
             .timeout(Duration::from_secs(10), services.synced())
@@ -140,11 +150,17 @@ impl Worker {
         let site = ContainerSite {
             attempt,
             image,
-            objects,
+            objects: &self.with_files(container, objects)?,
             services: &visible_services(services, &pod.metadata.namespace),
             facts: &facts,
-            volumes: &self.mounted,
-            sub_path: &|volume, sub| shared.machine.sub_path(volume, sub),
+            volumes: &self.mounted.places,
+            images: given,
+            groups: &self.mounted.groups,
+            sub_path: &|index, mount, place, sub| {
+                let volumes = &shared.volumes;
+                volumes.sub_path(pod, (&mount.name, &place.path), sub, (&container.name, index))
+            },
+            pids_limit: shared.config.pod_pids_limit,
             hosts_file: Some(hosts),
             termination_log,
             memory_capacity: i64::try_from(shared.facts.memory).unwrap_or(i64::MAX),
@@ -158,8 +174,9 @@ impl Worker {
         pod: &Arc<Pod>,
         sandbox: SandboxId,
         config: ContainerConfig,
+        failed: Option<Timestamp>,
     ) -> Result<(), Timestamp> {
-        let (name, attempt) = (config.name.clone(), config.attempt);
+        let name = config.name.clone();
         let about = about::container(pod, &name);
         let recorder = self.shared.recorder.clone();
         let created = self
@@ -180,9 +197,10 @@ impl Worker {
             }
         };
         recorder.record(about.clone(), Severity::Normal, "Created", "Container created");
-        if attempt > 0 {
+        if let Some(failed) = failed {
             let now = self.shared.env.clock.wall();
-            self.memory.backoff.entry(name.clone()).or_default().next(now);
+            let backoff = self.memory.backoff.entry(name.clone()).or_default();
+            backoff.next(failed, now);
         }
         if let Err(error) = self.shared.runtime.start_container(id.clone()).await {
             recorder.record(about, Severity::Warning, "Failed", format!("Error: {error}"));
@@ -202,7 +220,7 @@ impl Worker {
         recorder.record(about, Severity::Normal, "Started", "Container started");
         self.waiting.remove(&name);
         self.retries.remove(&name);
-        self.post_start(pod, &name, id, &sandbox);
+        self.post_start(pod, &name, id);
         Ok(())
     }
 }

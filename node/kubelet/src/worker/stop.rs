@@ -1,22 +1,24 @@
 //! Stops containers, with their hooks, and lets go of the pod.
 
-use super::{Next, Worker};
+use super::{Next, Shared, Worker};
 use crate::{
     about,
-    actions::Observed,
+    actions::{Kill, Observed},
     pod::log_directory,
-    probes::{Prober, Subject},
+    prober::{Prober, Subject},
     resources::PODS,
     view::{Handler, Pod},
 };
 use api::Key;
 use client::{DeleteOptions, Severity};
-use runtime::{ContainerId, SandboxId};
+use runtime::ContainerId;
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, PoisonError},
     time::Duration,
 };
+use tokio::sync::watch;
 
 impl Worker {
     fn prober(&self) -> Prober {
@@ -28,108 +30,90 @@ impl Worker {
         }
     }
 
-    /// Stops a container in the background: hook, signal, grace, kill. A stop that is under way is only made faster.
-    pub(super) fn kill(
-        &self,
-        pod: &Arc<Pod>,
-        observed: &Observed,
-        name: String,
-        id: ContainerId,
-        grace: i64,
-        why: String,
-    ) {
+    fn subject(&self, pod: &Arc<Pod>, container: &str, id: &ContainerId, ip: String) -> Subject {
+        Subject {
+            pod: pod.clone(),
+            container: container.to_owned(),
+            id: id.clone(),
+            ip,
+            ..Subject::default()
+        }
+    }
+
+    /// Stops a container in the background: hook, its turn, signal, grace, kill. A stop that is under way is only made
+    /// faster.
+    pub(super) fn kill(&self, pod: &Arc<Pod>, observed: &Observed, kill: Kill) {
         let mut killing = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
-        if killing.get(&id).is_some_and(|under_way| *under_way <= grace) {
+        if killing.get(&kill.id).is_some_and(|under_way| *under_way <= kill.grace) {
             return;
         }
-        let first = killing.insert(id.clone(), grace).is_none();
+        let first = killing.insert(kill.id.clone(), kill.grace).is_none();
         drop(killing);
         let shared = self.shared.clone();
         if first {
-            let message = if why.is_empty() {
-                format!("Stopping container {name}")
-            } else {
-                why
+            let message = match kill.why.as_str() {
+                "" => format!("Stopping container {}", kill.container),
+                why => why.to_owned(),
             };
-            shared
-                .recorder
-                .record(about::container(pod, &name), Severity::Normal, "Killing", message);
+            let about = about::container(pod, &kill.container);
+            shared.recorder.record(about, Severity::Normal, "Killing", message);
         }
-        let hook = pod
-            .container(&name)
-            .and_then(|c| c.lifecycle.pre_stop.clone())
-            .filter(|_| first && grace > 0);
-        let ip = shared
-            .pod_facts(observed, pod)
-            .pod_ips
-            .first()
-            .cloned()
-            .unwrap_or_default();
-        let subject = Subject {
-            pod: pod.clone(),
-            container: name,
-            id: id.clone(),
-            ip,
-        };
-        let (prober, killing, poke) = (self.prober(), self.killing.clone(), self.poke.clone());
+        let hook = pod.container(&kill.container).and_then(|c| c.lifecycle.pre_stop.clone());
+        let hook = hook.filter(|_| first && kill.grace > 0);
+        let ip = shared.pod_facts(observed, pod).pod_ips.first().cloned();
+        let subject = self.subject(pod, &kill.container, &kill.id, ip.unwrap_or_default());
+        let (prober, running) = (self.prober(), self.running.subscribe());
+        let (killing, poke) = (self.killing.clone(), self.poke.clone());
         self.tasks.spawn("kill", async move {
-            let mut left = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-            if let Some(hook) = hook {
-                let began = shared.env.clock.now();
-                if let Err(why) = prober.run(&subject, &hook, left).await {
-                    let about = about::container(&subject.pod, &subject.container);
-                    shared.recorder.record(
-                        about,
-                        Severity::Warning,
-                        "FailedPreStopHook",
-                        format!("PreStopHook failed: {why}"),
-                    );
-                }
-                // However long the hook took, the process gets a moment, as upstream's minimum of two seconds.
-                left = left
-                    .saturating_sub(shared.env.clock.now() - began)
-                    .max(Duration::from_secs(2));
-            }
-            if let Err(error) = shared.runtime.stop_container(id.clone(), left).await {
-                tracing::warn!(container = id.0, %error, "container not stopped");
+            let left = use_grace(&shared, &prober, &subject, hook, &kill, running).await;
+            if let Err(error) = shared.runtime.stop_container(kill.id.clone(), left).await {
+                tracing::warn!(container = kill.id.0, %error, "container not stopped");
                 shared.env.clock.sleep(Duration::from_secs(1)).await;
             }
-            killing.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            killing.lock().unwrap_or_else(PoisonError::into_inner).remove(&kill.id);
             poke.notify_one();
         });
     }
 
-    /// Runs the postStart hook; a failure kills the container.
-    pub(super) fn post_start(&self, pod: &Arc<Pod>, name: &str, id: ContainerId, _sandbox: &SandboxId) {
+    /// Runs the postStart hook; a failure kills the container. Until it is over the container does not count as one
+    /// that runs.
+    pub(super) fn post_start(&self, pod: &Arc<Pod>, name: &str, id: ContainerId) {
         let hook: Option<Handler> = pod.container(name).and_then(|c| c.lifecycle.post_start.clone());
         let Some(hook) = hook else { return };
+        let hooked = self.hooked.clone();
+        hooked.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         let ip = self.writer.last().pod_ip.unwrap_or_default();
-        let subject = Subject {
-            pod: pod.clone(),
-            container: name.to_owned(),
-            id: id.clone(),
-            ip,
-        };
-        let (prober, shared) = (self.prober(), self.shared.clone());
+        let subject = self.subject(pod, name, &id, ip);
+        let (prober, shared, poke) = (self.prober(), self.shared.clone(), self.poke.clone());
+        let mut running = self.running.subscribe();
         self.tasks.spawn("post-start", async move {
-            let limit = Duration::from_secs(3600);
-            let Err(why) = prober.run(&subject, &hook, limit).await else {
-                return;
+            // The container is seen to run before it can be seen to have ended.
+            let ended = async {
+                let _ = running.wait_for(|r| r.contains(&id)).await;
+                let _ = running.wait_for(|r| !r.contains(&id)).await;
             };
-            let about = about::container(&subject.pod, &subject.container);
-            shared.recorder.record(
-                about.clone(),
-                Severity::Warning,
-                "FailedPostStartHook",
-                format!("PostStartHook failed: {why}"),
-            );
-            shared
-                .recorder
-                .record(about, Severity::Normal, "Killing", "FailedPostStartHook");
-            let grace = Duration::from_secs(u64::try_from(subject.pod.grace()).unwrap_or(30));
-            if let Err(error) = shared.runtime.stop_container(id, grace).await {
-                tracing::warn!(%error, "container not stopped after its failed postStart hook");
+            let done = tokio::select! {
+                biased;
+                done = prober.hook(&subject, &hook) => done,
+                () = ended => Err("container ended".to_owned()),
+            };
+            if let Err(why) = done {
+                tracing::info!(pod = subject.pod.full_name(), container = subject.container, why, "postStart hook failed");
+                let about = about::container(&subject.pod, &subject.container);
+                let told = [
+                    (Severity::Warning, "FailedPostStartHook", "PostStartHook failed"),
+                    (Severity::Normal, "Killing", "FailedPostStartHook"),
+                ];
+                for (severity, reason, message) in told {
+                    shared.recorder.record(about.clone(), severity, reason, message);
+                }
+                let grace = Duration::from_secs(u64::try_from(subject.pod.grace()).unwrap_or(30));
+                if let Err(error) = shared.runtime.stop_container(id.clone(), grace).await {
+                    tracing::warn!(%error, "container not stopped after its failed postStart hook");
+                }
             }
+            hooked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            poke.notify_one();
         });
     }
 
@@ -187,5 +171,38 @@ impl Worker {
                 Next::Wait(Some(self.after(1)))
             }
         }
+    }
+}
+
+/// What of a container's seconds comes before its signal: the preStop hook, and the end of those that go first. The
+/// answer is what is left, which is never less than two seconds unless there were none (upstream:
+/// `minimumGracePeriodInSeconds`).
+async fn use_grace(
+    shared: &Shared,
+    prober: &Prober,
+    subject: &Subject,
+    hook: Option<Handler>,
+    kill: &Kill,
+    mut running: watch::Receiver<BTreeSet<ContainerId>>,
+) -> Duration {
+    let clock = &shared.env.clock;
+    let grace = Duration::from_secs(u64::try_from(kill.grace).unwrap_or(0));
+    let began = clock.now();
+    if let Some(hook) = hook
+        && let Some(Err(why)) = clock.timeout(grace, prober.hook(subject, &hook)).await
+    {
+        tracing::info!(pod = subject.pod.full_name(), container = subject.container, why, "preStop hook failed");
+        let about = about::container(&subject.pod, &subject.container);
+        let message = "PreStopHook failed";
+        shared.recorder.record(about, Severity::Warning, "FailedPreStopHook", message);
+    }
+    let left = || grace.saturating_sub(clock.now() - began);
+    let turn = running.wait_for(|running| !kill.after.iter().any(|id| running.contains(id)));
+    // Whoever did not end in time has used it all up.
+    let _ = clock.timeout(left(), turn).await;
+    if grace.is_zero() {
+        grace
+    } else {
+        left().max(Duration::from_secs(2))
     }
 }
