@@ -23,7 +23,7 @@ pub const LAN: &str = "10.99.0.1";
 const REGISTRY_PORT: u16 = 5000;
 
 /// The public registries that it stands for.
-const MIRRORED: &[&str] = &["docker.io", "registry.k8s.io", "us-docker.pkg.dev"];
+const MIRRORED: &[&str] = &["docker.io", "registry.k8s.io", "quay.io", "us-docker.pkg.dev"];
 
 /// What the first process of the machine does: it makes the places private where a node writes, and then takes in orphans.
 const INIT: &str = r#"

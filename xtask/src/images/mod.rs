@@ -21,7 +21,7 @@ use layout::{Image, Layout};
 use recipes::RECIPES;
 
 /// Raised whenever the recipe below changes, so that caches are filled again.
-const RECIPE: &str = "4";
+const RECIPE: &str = "5";
 
 /// `cargo xtask images`.
 pub fn run(to: Option<&str>, rebuild: bool) -> Result<bool> {
@@ -44,11 +44,15 @@ pub fn ensure() -> Result<()> {
     if fs::read_to_string(&stamp).is_ok_and(|recipe| recipe == RECIPE) {
         return Ok(());
     }
+    // What is there serves until the new is whole.
+    let new = folder.with_extension("new");
+    fs::remove_dir_all(&new).or_else(gone)?;
+    fs::create_dir_all(&new)?;
+    let layout = build(&new.join("layout"))?;
+    fill(&layout, &new.join("storage"))?;
+    fs::write(new.join("recipe"), RECIPE).context("write the stamp of the images")?;
     fs::remove_dir_all(&folder).or_else(gone)?;
-    fs::create_dir_all(&folder)?;
-    let layout = build(&folder.join("layout"))?;
-    fill(&layout, &folder.join("storage"))?;
-    fs::write(stamp, RECIPE).context("write the stamp of the images")
+    fs::rename(&new, &folder).context("put the new images in place")
 }
 
 fn gone(error: std::io::Error) -> std::io::Result<()> {

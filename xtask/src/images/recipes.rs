@@ -165,6 +165,7 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         name: "agnhost",
         on: "python",
+        packages: &["bind9-dnsutils", "bind9-host"],
         programs: &[("agnhost", include_str!("programs/agnhost.py"))],
         check: &["python", "-m", "py_compile", "/agnhost"],
         ..PLAIN
@@ -269,8 +270,8 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         names: &[
             ("library/busybox", &["1.28", "1.36", "latest"]),
-            ("library/bash", &["latest"]),
-            ("library/alpine", &["latest"]),
+            ("library/bash", &["5", "latest"]),
+            ("library/alpine", &["3", "latest"]),
             ("busybox", &["1.24", "1.27.2", "latest"]),
         ],
         layer: "busybox",
@@ -278,7 +279,10 @@ pub const RECIPES: &[Recipe] = &[
         ..USUAL
     },
     Recipe {
-        names: &[("pause", &["2.0", "3.1", "3.8", "3.10"])],
+        names: &[
+            ("pause", &["2.0", "3.1", "3.8", "3.10"]),
+            ("fluentd_elasticsearch/fluentd", &["v2.6.0", "v5.0.1"]),
+        ],
         layer: "pause",
         entrypoint: &["/pause"],
         ..USUAL
@@ -327,6 +331,20 @@ pub const RECIPES: &[Recipe] = &[
         layer: "agnhost",
         entrypoint: &["/agnhost"],
         cmd: &["pause"],
+        ..USUAL
+    },
+    Recipe {
+        names: &[("goproxy", &["0.1"])],
+        layer: "agnhost",
+        entrypoint: &["/agnhost"],
+        cmd: &["netexec"],
+        ..USUAL
+    },
+    Recipe {
+        names: &[("serve_hostname", &["latest"])],
+        layer: "agnhost",
+        entrypoint: &["/agnhost"],
+        cmd: &["serve-hostname"],
         ..USUAL
     },
     Recipe {

@@ -15,6 +15,7 @@ mod nodes;
 mod objects;
 mod parts;
 mod services;
+mod tutorials;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -62,6 +63,10 @@ const GROUPS: &[Group] = &[
     Group {
         stories: &[objects::STORIES, api::STORIES, bad_input::STORIES],
         at_once: 1,
+    },
+    Group {
+        stories: tutorials::STORIES,
+        at_once: 6,
     },
     Group {
         stories: &[lifecycle::STORIES],

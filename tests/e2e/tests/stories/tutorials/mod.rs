@@ -1,0 +1,88 @@
+//! The tasks and tutorials of the Kubernetes documentation, with its manifests and its commands; what kubectl prints is
+//! compared with what the pages show. They are told side by side, so none changes the node.
+
+mod batch;
+mod configuration;
+mod debugging;
+mod networking;
+mod pods;
+mod resources;
+mod security;
+mod state;
+mod storage;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::cluster::Cluster;
+use e2e::wait;
+
+use crate::Story;
+use crate::expect::has;
+
+pub const STORIES: &[&[Story]] = &[
+    // The slow ones first.
+    pods::STORIES,
+    batch::STORIES,
+    state::STORIES,
+    storage::STORIES,
+    networking::STORIES,
+    resources::STORIES,
+    security::STORIES,
+    configuration::STORIES,
+    debugging::STORIES,
+];
+
+/// Runs a shell command in a pod.
+fn inside(c: &Cluster, pod: &str, command: &str) -> Result<String> {
+    c.kubectl_words(&["exec", pod, "--", "sh", "-c", command], "")
+}
+
+/// Runs a shell command in a pod until its output has `part`.
+fn inside_until(c: &Cluster, pod: &str, command: &str, part: &str) -> Result<String> {
+    wait::until(
+        &format!("`{command}` in {pod} to say {part:?}"),
+        Duration::from_secs(60),
+        || {
+            let said = inside(c, pod, command)?;
+            ensure!(said.contains(part), "it said {said:?}");
+            Ok(Some(said))
+        },
+    )
+}
+
+/// Waits until a pod is ready.
+fn until_ready(c: &Cluster, pod: &str) -> Result<()> {
+    c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=120s"))
+        .map(drop)
+}
+
+/// Waits until a pod has come to its end.
+fn until_phase(c: &Cluster, pod: &str, phase: &str) -> Result<()> {
+    c.kubectl(&format!(
+        "wait --for=jsonpath={{.status.phase}}={phase} pod/{pod} --timeout=120s"
+    ))
+    .map(drop)
+}
+
+/// Waits until `kubectl describe` of a pod has these parts.
+fn until_described(c: &Cluster, pod: &str, parts: &[&str]) -> Result<()> {
+    wait::until(
+        &format!("the description of {pod} to have {parts:?}"),
+        Duration::from_secs(120),
+        || has(&c.kubectl(&format!("describe pod {pod}"))?, parts).map(Some),
+    )
+}
+
+/// Waits until the row of a pod in `kubectl get pods` says this in the column STATUS.
+fn until_status(c: &Cluster, pod: &str, expected: &str) -> Result<()> {
+    wait::until(
+        &format!("{pod} to be {expected}"),
+        Duration::from_secs(120),
+        || {
+            let (_, rows) = c.table(&format!("get pod {pod}"))?;
+            ensure!(rows[0][2] == expected, "{rows:?}");
+            Ok(Some(()))
+        },
+    )
+}

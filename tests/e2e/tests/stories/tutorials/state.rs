@@ -1,0 +1,643 @@
+//! Tutorials on StatefulSets, and the two-tier applications.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::cluster::Cluster;
+use e2e::wait;
+
+use super::{inside, inside_until, until_ready};
+use crate::expect::{has, same};
+use crate::{Story, stories};
+
+pub const STORIES: &[Story] = stories![
+    stateful_set_basics,
+    a_stateful_set_in_parallel,
+    a_single_instance_database,
+    a_site_with_a_database,
+    a_guestbook_with_redis,
+    redis_configured_by_a_config_map,
+];
+
+const WEB: &str = "\
+apiVersion: v1
+kind: Service
+metadata:
+  name: nginx
+  labels:
+    app: nginx
+spec:
+  ports:
+  - port: 80
+    name: web
+  clusterIP: None
+  selector:
+    app: nginx
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: web
+spec:
+  serviceName: \"nginx\"
+  replicas: 2
+  selector:
+    matchLabels:
+      app: nginx
+  template:
+    metadata:
+      labels:
+        app: nginx
+    spec:
+      containers:
+      - name: nginx
+        image: registry.k8s.io/nginx-slim:0.21
+        ports:
+        - containerPort: 80
+          name: web
+        volumeMounts:
+        - name: www
+          mountPath: /usr/share/nginx/html
+  volumeClaimTemplates:
+  - metadata:
+      name: www
+    spec:
+      accessModes: [ \"ReadWriteOnce\" ]
+      resources:
+        requests:
+          storage: 1Gi
+";
+
+fn web_images(c: &Cluster) -> Result<String> {
+    c.value("pods --selector app=nginx", ".items[*].spec.containers[0].image")
+}
+
+/// Waits until just these pods are there and ready.
+fn until_web(c: &Cluster, count: usize) -> Result<()> {
+    wait::until(&format!("{count} ready pods"), Duration::from_secs(120), || {
+        let (_, rows) = c.table("get pods --selector app=nginx")?;
+        let names: Vec<String> = (0..count).map(|n| format!("web-{n}")).collect();
+        let ready = rows.iter().filter(|row| row[1] == "1/1" && row[2] == "Running");
+        let found: Vec<&str> = ready.map(|row| row[0].as_str()).collect();
+        ensure!(found == names && rows.len() == count, "{rows:?}");
+        Ok(Some(()))
+    })
+}
+
+fn stateful_set_basics(c: &mut Cluster) -> Result<()> {
+    same(
+        c.apply(WEB)?,
+        "service/nginx created\nstatefulset.apps/web created\n",
+    )?;
+    until_web(c, 2)?;
+    let (heading, rows) = c.table("get statefulset web")?;
+    same(heading, ["NAME", "READY", "AGE"])?;
+    same(&rows[0][1], "2/2")?;
+    ordinals_and_names(c)?;
+    claims_stay(c)?;
+    scaling(c)?;
+    updating(c)?;
+    deleting(c)
+}
+
+fn ordinals_and_names(c: &Cluster) -> Result<()> {
+    for n in 0..2 {
+        let pod = format!("web-{n}");
+        same(inside(c, &pod, "hostname")?, format!("{pod}\n"))?;
+    }
+    c.kubectl("run dns-test --image=busybox:1.28 --restart=Never -- sleep 1000")?;
+    until_ready(c, "dns-test")?;
+    let answer = inside_until(c, "dns-test", "nslookup web-0.nginx", "Address 1: 10.244.")?;
+    has(
+        &answer,
+        &[&format!("web-0.nginx.{}.svc.cluster.local", c.namespace)],
+    )
+}
+
+fn claims_stay(c: &Cluster) -> Result<()> {
+    let (heading, rows) = c.table("get pvc -l app=nginx")?;
+    same(&heading[..3], &["NAME", "STATUS", "VOLUME"][..])?;
+    same(
+        (rows.len(), &*rows[0][0], &*rows[0][1]),
+        (2, "www-web-0", "Bound"),
+    )?;
+    for n in 0..2 {
+        inside(
+            c,
+            &format!("web-{n}"),
+            "echo \"$(hostname)\" > /usr/share/nginx/html/index.html",
+        )?;
+    }
+    c.kubectl("delete pod -l app=nginx")?;
+    until_web(c, 2)?;
+    for n in 0..2 {
+        let pod = format!("web-{n}");
+        same(
+            inside(c, &pod, "cat /usr/share/nginx/html/index.html")?,
+            format!("{pod}\n"),
+        )?;
+    }
+    Ok(())
+}
+
+fn scaling(c: &Cluster) -> Result<()> {
+    same(
+        c.kubectl("scale sts web --replicas=5")?,
+        "statefulset.apps/web scaled\n",
+    )?;
+    until_web(c, 5)?;
+    c.kubectl_words(&["patch", "sts", "web", "-p", r#"{"spec":{"replicas":3}}"#], "")?;
+    until_web(c, 3)?;
+    let (_, rows) = c.table("get pvc -l app=nginx")?;
+    same(rows.len(), 5)
+}
+
+fn updating(c: &Cluster) -> Result<()> {
+    c.kubectl_words(
+        &[
+            "patch",
+            "statefulset",
+            "web",
+            "-p",
+            r#"{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":2}}}}"#,
+        ],
+        "",
+    )?;
+    let image = |version: &str| {
+        format!(
+            r#"[{{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.k8s.io/nginx-slim:{version}"}}]"#
+        )
+    };
+    c.kubectl_words(
+        &["patch", "statefulset", "web", "--type=json", "-p", &image("0.24")],
+        "",
+    )?;
+    let (new, old) = (
+        "registry.k8s.io/nginx-slim:0.24",
+        "registry.k8s.io/nginx-slim:0.21",
+    );
+    // The canary.
+    wait::until("the canary", Duration::from_secs(60), || {
+        let images = web_images(c)?;
+        ensure!(images == format!("{old} {old} {new}"), "{images}");
+        Ok(Some(()))
+    })?;
+    until_web(c, 3)?;
+    c.kubectl_words(
+        &[
+            "patch",
+            "statefulset",
+            "web",
+            "-p",
+            r#"{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":0}}}}"#,
+        ],
+        "",
+    )?;
+    has(
+        &c.kubectl("rollout status sts/web --timeout=120s")?,
+        &["statefulset rolling update complete 3 pods at revision web-"],
+    )?;
+    same(web_images(c)?, format!("{new} {new} {new}"))?;
+    has(&c.kubectl("rollout history sts/web")?, &["REVISION", "1", "2"])
+}
+
+fn deleting(c: &Cluster) -> Result<()> {
+    same(
+        c.kubectl("delete statefulset web --cascade=orphan")?,
+        format!(
+            "statefulset.apps \"web\" deleted from {} namespace\n",
+            c.namespace
+        ),
+    )?;
+    until_web(c, 3)?;
+    c.kubectl("delete pod web-0")?;
+    c.kubectl("delete pod web-2")?;
+    has(
+        &c.apply(WEB)?,
+        &["statefulset.apps/web created", "service/nginx unchanged"],
+    )?;
+    until_web(c, 2)?;
+    same(
+        inside(c, "web-0", "cat /usr/share/nginx/html/index.html")?,
+        "web-0\n",
+    )?;
+    c.kubectl("delete statefulset web")?;
+    c.kubectl("wait --for=delete pod --selector app=nginx --timeout=60s")?;
+    c.kubectl("delete service nginx")?;
+    let volumes = || {
+        c.value(
+            "pv",
+            &format!(
+                ".items[?(@.spec.claimRef.namespace==\"{}\")].metadata.name",
+                c.namespace
+            ),
+        )
+    };
+    ensure!(!volumes()?.is_empty(), "the claims have volumes");
+    c.kubectl("delete pvc -l app=nginx")?;
+    wait::until(
+        "the volumes to go with their claims",
+        Duration::from_secs(60),
+        || {
+            let left = volumes()?;
+            ensure!(left.is_empty(), "{left}");
+            Ok(Some(()))
+        },
+    )
+}
+
+fn a_stateful_set_in_parallel(c: &mut Cluster) -> Result<()> {
+    let parallel = WEB
+        .replace(
+            "  replicas: 2\n",
+            "  podManagementPolicy: \"Parallel\"\n  replicas: 3\n",
+        )
+        .replace(
+            "registry.k8s.io/nginx-slim:0.21",
+            "registry.k8s.io/nginx-slim:0.24",
+        );
+    c.apply(&parallel)?;
+    until_web(c, 3)?;
+    c.kubectl("scale statefulset/web --replicas=5")?;
+    until_web(c, 5)?;
+    c.kubectl("delete sts web")?;
+    c.kubectl("wait --for=delete pod --selector app=nginx --timeout=60s")
+        .map(drop)
+}
+
+/// "Run a Single-Instance Stateful Application".
+fn a_single_instance_database(c: &mut Cluster) -> Result<()> {
+    let volume = format!("mysql-pv-volume-{}", c.namespace);
+    c.apply(&format!(
+        "\
+apiVersion: v1
+kind: PersistentVolume
+metadata:
+  name: {volume}
+  labels:
+    type: local
+spec:
+  storageClassName: manual-{namespace}
+  capacity:
+    storage: 20Gi
+  accessModes:
+    - ReadWriteOnce
+  hostPath:
+    path: \"/opt/{volume}\"
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: mysql-pv-claim
+spec:
+  storageClassName: manual-{namespace}
+  accessModes:
+    - ReadWriteOnce
+  resources:
+    requests:
+      storage: 20Gi
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: mysql
+spec:
+  ports:
+  - port: 3306
+  selector:
+    app: mysql
+  clusterIP: None
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: mysql
+spec:
+  selector:
+    matchLabels:
+      app: mysql
+  strategy:
+    type: Recreate
+  template:
+    metadata:
+      labels:
+        app: mysql
+    spec:
+      containers:
+      - image: mysql:9
+        name: mysql
+        env:
+        - name: MYSQL_ROOT_PASSWORD
+          value: password
+        ports:
+        - containerPort: 3306
+          name: mysql
+        volumeMounts:
+        - name: mysql-persistent-storage
+          mountPath: /var/lib/mysql
+      volumes:
+      - name: mysql-persistent-storage
+        persistentVolumeClaim:
+          claimName: mysql-pv-claim
+",
+        namespace = c.namespace
+    ))?;
+    c.kubectl("rollout status deployment/mysql --timeout=120s")?;
+    has(
+        &c.kubectl("describe deployment mysql")?,
+        &["StrategyType:       Recreate", "ClaimName:  mysql-pv-claim"],
+    )?;
+    let (_, rows) = c.table("get pvc mysql-pv-claim")?;
+    same(&rows[0][1..5], &["Bound", volume.as_str(), "20Gi", "RWO"][..])?;
+    let sql = |statement: &str| {
+        let client = format!("mysql -h mysql -ppassword -e '{statement}'");
+        c.kubectl_words(
+            &[
+                "run",
+                "--rm",
+                "-i",
+                "--quiet",
+                "--image=mysql:9",
+                "--restart=Never",
+                "mysql-client",
+                "--",
+                "sh",
+                "-c",
+                &format!("until {client}; do sleep 1; done 2>/dev/null"),
+            ],
+            "",
+        )
+    };
+    sql("create database kept; create table kept.t (n int); insert into kept.t values (42)")?;
+    c.kubectl("delete pod --selector app=mysql")?;
+    c.kubectl("rollout status deployment/mysql --timeout=120s")?;
+    has(&sql("select n from kept.t")?, &["42"])?;
+    c.kubectl("delete deployment,svc mysql")?;
+    c.kubectl("delete pvc mysql-pv-claim")?;
+    c.until_value(&format!("pv {volume}"), ".status.phase", "Released")?;
+    c.kubectl(&format!("delete pv {volume}")).map(drop)
+}
+
+/// As the tutorial on WordPress and MySQL: a generated Secret, a database and a site that keeps what it has in it.
+fn a_site_with_a_database(c: &mut Cluster) -> Result<()> {
+    let kustomization = c.lab.folder().join(format!("site-{}", c.namespace));
+    std::fs::create_dir_all(&kustomization)?;
+    std::fs::write(
+        kustomization.join("kustomization.yaml"),
+        "secretGenerator:\n- name: mysql-pass\n  literals:\n  - password=YOUR_PASSWORD\nresources:\n- mysql.yaml\n- site.yaml\n",
+    )?;
+    let tier = |name: &str, tier: &str, container: &str| {
+        format!(
+            "\
+apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  labels:
+    app: site
+spec:
+  ports:
+  - port: {port}
+  selector:
+    app: site
+    tier: {tier}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {name}
+  labels:
+    app: site
+spec:
+  selector:
+    matchLabels:
+      app: site
+      tier: {tier}
+  strategy:
+    type: Recreate
+  template:
+    metadata:
+      labels:
+        app: site
+        tier: {tier}
+    spec:
+      containers:
+      - name: {tier}
+{container}
+",
+            port = if tier == "mysql" { 3306 } else { 80 }
+        )
+    };
+    let password = "        - name: PASSWORD\n          valueFrom:\n            secretKeyRef:\n              name: mysql-pass\n              key: password";
+    let database = format!(
+        "        image: mysql:8.0
+        env:
+{}
+        - name: MYSQL_DATABASE
+          value: site
+        volumeMounts:
+        - name: storage
+          mountPath: /var/lib/mysql
+      volumes:
+      - name: storage
+        persistentVolumeClaim:
+          claimName: mysql-pv-claim
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: mysql-pv-claim
+  labels:
+    app: site
+spec:
+  accessModes:
+  - ReadWriteOnce
+  resources:
+    requests:
+      storage: 20Gi",
+        password.replace("PASSWORD", "MYSQL_ROOT_PASSWORD")
+    );
+    let site = format!(
+        "        image: python:3
+        env:
+{password}
+        readinessProbe:
+          httpGet:
+            path: /
+            port: 80
+          periodSeconds: 1
+          timeoutSeconds: 5
+        command:
+        - python
+        - -c
+        - |
+          import http.server, os, pymysql
+          class Site(http.server.BaseHTTPRequestHandler):
+              def do_GET(self):
+                  with pymysql.connect(host='site-mysql', user='root', password=os.environ['PASSWORD'], database='site', autocommit=True) as base, base.cursor() as at:
+                      at.execute('create table if not exists visits (n int)')
+                      if self.path == '/visit':
+                          at.execute('insert into visits values (1)')
+                      at.execute('select count(*) from visits')
+                      text = b'visits: %d' % at.fetchone()[0]
+                  self.send_response(200)
+                  self.end_headers()
+                  self.wfile.write(text)
+          http.server.HTTPServer(('', 80), Site).serve_forever()"
+    );
+    std::fs::write(
+        kustomization.join("mysql.yaml"),
+        tier("site-mysql", "mysql", &database),
+    )?;
+    std::fs::write(kustomization.join("site.yaml"), tier("site", "frontend", &site))?;
+    let folder = kustomization.display().to_string();
+    has(
+        &c.kubectl(&format!("apply -k {folder}"))?,
+        &[
+            "secret/mysql-pass-",
+            "service/site created",
+            "deployment.apps/site-mysql created",
+        ],
+    )?;
+    c.kubectl("rollout status deployment/site --timeout=150s")?;
+    let visit = |path: &str| {
+        inside_until(
+            c,
+            "deploy/site",
+            &format!(
+                "python -c \"import urllib.request as u; print(u.urlopen('http://site{path}').read().decode())\""
+            ),
+            "visits: ",
+        )
+    };
+    visit("/visit")?;
+    same(visit("/")?, "visits: 1\n")?;
+    c.kubectl("delete pods --selector app=site")?;
+    c.kubectl("rollout status deployment/site --timeout=150s")?;
+    same(visit("/")?, "visits: 1\n")?;
+    has(
+        &c.kubectl(&format!("delete -k {folder}"))?,
+        &["persistentvolumeclaim \"mysql-pv-claim\" deleted"],
+    )
+}
+
+fn a_guestbook_with_redis(c: &mut Cluster) -> Result<()> {
+    let tier = |name: &str, labels: &[(&str, &str)], replicas: u32, container: &str, port: u16| {
+        let lines = |indent: &str| {
+            labels
+                .iter()
+                .map(|(key, value)| format!("{indent}{key}: {value}\n"))
+                .collect::<String>()
+        };
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\nspec:\n  replicas: {replicas}\n  selector:\n    \
+             matchLabels:\n{}  template:\n    metadata:\n      labels:\n{}    spec:\n      containers:\n      - {container}\n        \
+             resources:\n          requests:\n            cpu: 10m\n            memory: 20Mi\n        ports:\n        - containerPort: {port}\n---\n\
+             apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  ports:\n  - port: {port}\n    targetPort: {port}\n  \
+             selector:\n{}---\n",
+            lines("      "),
+            lines("        "),
+            lines("    "),
+        )
+    };
+    let redis = |role| [("app", "redis"), ("role", role), ("tier", "backend")];
+    let follow = "name: follower\n        image: docker.io/redis:6.0.5\n        args: [redis-server, --protected-mode, 'no', --replicaof, redis-leader, '6379']";
+    let front = "name: php-redis\n        image: us-docker.pkg.dev/google-samples/gb-frontend:v5\n        env:\n        - name: GET_HOSTS_FROM\n          value: \"dns\"";
+    c.apply(&tier(
+        "redis-leader",
+        &redis("leader"),
+        1,
+        "name: leader\n        image: docker.io/redis:6.0.5",
+        6379,
+    ))?;
+    c.apply(&tier("redis-follower", &redis("follower"), 2, follow, 6379))?;
+    c.apply(&tier(
+        "frontend",
+        &[("app", "guestbook"), ("tier", "frontend")],
+        3,
+        front,
+        80,
+    ))?;
+    for name in ["redis-leader", "redis-follower", "frontend"] {
+        c.kubectl(&format!("rollout status deployment/{name} --timeout=120s"))?;
+    }
+    c.kubectl("run visitor --image=busybox:1.28 --restart=Never -- sleep 1000")?;
+    until_ready(c, "visitor")?;
+    let ask = |query: &str| format!("wget -qO- 'http://frontend/guestbook.php?{query}'");
+    inside_until(c, "visitor", &ask("cmd=set&key=messages&value=hello"), "Updated")?;
+    inside_until(c, "visitor", &ask("cmd=get&key=messages"), r#"{"data": "hello"}"#)?;
+    same(
+        c.kubectl("scale deployment frontend --replicas=5")?,
+        "deployment.apps/frontend scaled\n",
+    )?;
+    c.kubectl("rollout status deployment/frontend --timeout=60s")?;
+    has(
+        &c.kubectl("delete deployment -l app=redis --ignore-not-found")?,
+        &["No resources found"],
+    )
+    .or_else(|_| {
+        c.kubectl("delete deployment redis-leader redis-follower frontend")
+            .map(drop)
+    })
+}
+
+fn redis_configured_by_a_config_map(c: &mut Cluster) -> Result<()> {
+    c.apply("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: example-redis-config\ndata:\n  redis-config: \"\"\n")?;
+    let pod = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: redis
+spec:
+  containers:
+  - name: redis
+    image: redis:8.0.2
+    command:
+      - redis-server
+      - \"/redis-master/redis.conf\"
+    env:
+    - name: MASTER
+      value: \"true\"
+    ports:
+    - containerPort: 6379
+    resources:
+      limits:
+        cpu: \"0.1\"
+    volumeMounts:
+    - mountPath: /redis-master-data
+      name: data
+    - mountPath: /redis-master
+      name: config
+  volumes:
+    - name: data
+      emptyDir: {}
+    - name: config
+      configMap:
+        name: example-redis-config
+        items:
+        - key: redis-config
+          path: redis.conf
+";
+    c.apply(pod)?;
+    until_ready(c, "redis")?;
+    same(
+        inside_until(c, "redis", "redis-cli CONFIG GET maxmemory", "maxmemory")?,
+        "maxmemory\n0\n",
+    )?;
+    same(
+        c.apply("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: example-redis-config\ndata:\n  redis-config: |\n    maxmemory 2mb\n    maxmemory-policy allkeys-lru\n")?,
+        "configmap/example-redis-config configured\n",
+    )?;
+    inside_until(c, "redis", "cat /redis-master/redis.conf", "allkeys-lru")?;
+    c.kubectl("delete pod redis")?;
+    c.apply(pod)?;
+    until_ready(c, "redis")?;
+    same(
+        inside_until(c, "redis", "redis-cli CONFIG GET maxmemory", "maxmemory")?,
+        "maxmemory\n2097152\n",
+    )?;
+    same(
+        inside(c, "redis", "redis-cli CONFIG GET maxmemory-policy")?,
+        "maxmemory-policy\nallkeys-lru\n",
+    )
+}
