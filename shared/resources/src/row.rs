@@ -1,10 +1,10 @@
 //! The row: all that the rest of the system knows of a resource.
 
-use crate::cells;
+use crate::{apiextensions::Custom, cells};
 use api::{Gvk, Gvr, Object, Status, field};
 use bytes::Bytes;
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A resource. The one handler of the API server serves every resource from such a row; a custom resource fills the
 /// same row from its schema.
@@ -109,6 +109,10 @@ pub enum Cell {
     Int(i64),
     /// Yes or no.
     Bool(bool),
+    /// A number that may have a fraction.
+    Number(f64),
+    /// There is nothing to show.
+    Nothing,
 }
 
 /// How writes of a resource are kept.
@@ -164,9 +168,24 @@ pub struct WriteRequest<'a> {
     /// Now.
     pub now: Timestamp,
     /// Who asks.
-    pub user: &'a str,
+    pub user: Requester<'a>,
     /// What admission may look at.
     pub cluster: &'a dyn Cluster,
+    /// The definition of a custom resource, and which of its versions the body and the old object are in.
+    pub custom: Option<(&'a Custom, usize)>,
+}
+
+/// Who asks for a write, as far as an object may keep it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Requester<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// UID; empty when there is none.
+    pub uid: &'a str,
+    /// Groups.
+    pub groups: &'a [String],
+    /// What else the authenticator knows; none is nothing.
+    pub extra: Option<&'a BTreeMap<String, Vec<String>>>,
 }
 
 impl std::fmt::Debug for WriteRequest<'_> {
@@ -175,11 +194,14 @@ impl std::fmt::Debug for WriteRequest<'_> {
     }
 }
 
-/// What `write::<K>` answers.
+/// What `write::<K>` answers. Managed fields are neither given to it nor answered: the handler keeps them.
 #[derive(Debug)]
 pub struct Written {
     /// The object to store: canonical JSON in the hub version, without resourceVersion.
     pub body: Bytes,
+    /// The object as the client meant it, defaulted, before admission and allocation added to it: of this the client
+    /// owns the fields. `None`: as `body`.
+    pub meant: Option<Bytes>,
     /// Warnings for the client.
     pub warnings: Vec<String>,
 }

@@ -54,6 +54,16 @@ impl User {
         Self::new("system:anonymous", &["system:unauthenticated"])
     }
 
+    /// What an object may keep of the user.
+    pub fn requester(&self) -> resources::Requester<'_> {
+        resources::Requester {
+            name: &self.name,
+            uid: &self.uid,
+            groups: &self.groups,
+            extra: Some(&self.extra),
+        }
+    }
+
     /// Whether the user is in `group`.
     pub fn in_group(&self, group: &str) -> bool {
         self.groups.iter().any(|g| g == group)

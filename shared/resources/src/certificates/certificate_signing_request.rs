@@ -56,7 +56,12 @@ impl Kind for CertificateSigningRequest {
 
     fn prepare_create(&mut self, request: &WriteRequest<'_>) {
         self.status = Some(CertificateSigningRequestStatus::default());
-        self.spec.username = Some(request.user.to_owned());
+        // Who asks is what the server says, whatever the request claims.
+        let user = request.user;
+        self.spec.username = Some(user.name.to_owned());
+        self.spec.uid = Some(user.uid.to_owned()).filter(|uid| !uid.is_empty());
+        self.spec.groups = Some(user.groups.to_vec()).filter(|groups| !groups.is_empty());
+        self.spec.extra = user.extra.filter(|extra| !extra.is_empty()).cloned();
     }
 
     fn prepare_update(&mut self, old: &Self) {

@@ -89,8 +89,12 @@ fn run(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<String,
         name: &name,
         uid: UID,
         now: now(),
-        user: "jane",
+        user: crate::Requester {
+            name: "jane",
+            ..crate::Requester::default()
+        },
         cluster,
+        custom: None,
     };
     (row.write)(&request).map(|written| String::from_utf8(written.body.to_vec()).unwrap())
 }
@@ -126,6 +130,8 @@ fn line(stored: &str) -> String {
             crate::Cell::Text(text) => text.clone(),
             crate::Cell::Int(number) => number.to_string(),
             crate::Cell::Bool(yes) => yes.to_string(),
+            crate::Cell::Number(number) => number.to_string(),
+            crate::Cell::Nothing => String::new(),
         })
         .collect();
     texts.join("|")

@@ -254,8 +254,12 @@ fn what_is_hardly_meant_is_warned_of() {
         name: "web",
         uid: UID,
         now: now(),
-        user: "jane",
+        user: crate::Requester {
+            name: "jane",
+            ..crate::Requester::default()
+        },
         cluster: &Small::usual(),
+        custom: None,
     };
     let warnings = (row.write)(&request).unwrap().warnings;
     let expected = r#"spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply"#;
