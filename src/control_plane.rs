@@ -35,7 +35,11 @@ impl ControlPlane {
     pub fn client(&self, user: &str, groups: &[&str]) -> Client {
         let mut all = groups.to_vec();
         all.push("system:authenticated");
-        let manager = user.rsplit(':').next().unwrap_or(user);
+        let manager = match user.rsplit(':').next() {
+            _ if user.starts_with("system:node:") => "kubelet",
+            Some(name) => name,
+            None => user,
+        };
         Client::new(self.server.local(User::new(user, &all)), manager)
     }
 }

@@ -64,6 +64,7 @@ fn write(request: &WriteRequest<'_>) -> Result<Written, Status> {
         }
     }
     Ok(Written {
+        meant: None,
         body: body.into(),
         warnings: Vec::new(),
     })

@@ -42,8 +42,8 @@ impl Local {
         self.server.authorize(&attributes)?;
         Ok(Call {
             attributes,
-            dry_run: false,
             validation: Validation::Ignore,
+            ..Call::default()
         })
     }
 
@@ -113,6 +113,7 @@ impl Local {
         let place = self.place(&target)?;
         let mut call = self.allow(verb(&write, &place), &place)?;
         call.dry_run = options.dry_run;
+        (call.field_manager, call.force) = (options.field_manager, options.force);
         if let (Write::Delete(delete), true) = (&write, place.name.is_empty()) {
             let query = query(&place, ListParams::default())?;
             self.server
@@ -144,6 +145,7 @@ impl Local {
             attributes,
             dry_run: options.dry_run,
             validation: Validation::Ignore,
+            ..Call::default()
         };
         let outcome = subresources::create_virtual(&self.server, of, &target.namespace, &call, &body).await?;
         Ok(outcome.object)

@@ -209,12 +209,17 @@ impl Server {
 
     /// 403 unless the authorizer allows it.
     pub(crate) fn authorize(&self, attributes: &Attributes) -> Result<(), Status> {
-        let decision = self.handler.security.authz.authorize(attributes);
-        if decision.verdict == Verdict::Allow {
-            Ok(())
-        } else {
-            Err(forbidden(attributes, &decision.reason))
-        }
+        authorize(&self.handler.security, attributes)
+    }
+}
+
+/// 403 unless the authorizer allows it.
+pub(crate) fn authorize(security: &Security, attributes: &Attributes) -> Result<(), Status> {
+    let decision = security.authz.authorize(attributes);
+    if decision.verdict == Verdict::Allow {
+        Ok(())
+    } else {
+        Err(forbidden(attributes, &decision.reason))
     }
 }
 

@@ -129,22 +129,7 @@ impl Object {
         };
         let value = metadata.start + value.start..metadata.start + value.end;
         let version = scan::text(&body, value.clone())?.parse().unwrap_or(0);
-        // Widen to the member: back to the key's opening quote, then one comma on either side.
-        let key = br#""resourceVersion""#;
-        let start = body[..value.start]
-            .windows(key.len())
-            .rposition(|w| w == key)
-            .unwrap_or(value.start);
-        let end = scan::skip_space(&body, value.end);
-        let mut text = Vec::with_capacity(body.len());
-        if body.get(end) == Some(&b',') {
-            text.extend_from_slice(&body[..start]);
-            text.extend_from_slice(&body[end + 1..]);
-        } else {
-            let before = body[..start].trim_ascii_end();
-            text.extend_from_slice(before.strip_suffix(b",").unwrap_or(before));
-            text.extend_from_slice(&body[value.end..]);
-        }
+        let text = without(&body, br#""resourceVersion""#, value);
         Self::parse(text.into(), version, fields)
     }
 
@@ -277,6 +262,20 @@ impl Object {
         self.header.managed_fields
     }
 
+    /// The text of `metadata.managedFields`; empty if there is none.
+    pub fn managed_fields(&self) -> &[u8] {
+        &self.body[self.header.managed_fields.range()]
+    }
+
+    /// The stored bytes without `metadata.managedFields`.
+    pub fn unmanaged(&self) -> Bytes {
+        let value = self.header.managed_fields;
+        if value.is_empty() {
+            return self.body.clone();
+        }
+        without(&self.body, br#""managedFields""#, value.range()).into()
+    }
+
     /// Appends the object as JSON, with its resourceVersion, as `api_version` if another than the stored is wanted.
     pub fn write_json(&self, api_version: Option<&str>, out: &mut Vec<u8>) {
         out.reserve(self.body.len() + 40);
@@ -325,6 +324,26 @@ impl Object {
     pub fn view<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.body)
     }
+}
+
+/// `body` without the member that has this key (in quotes) and value, and one comma.
+fn without(body: &[u8], key: &[u8], value: Range<usize>) -> Vec<u8> {
+    // The key stands before the colon before the value.
+    let start = body[..value.start]
+        .windows(key.len())
+        .rposition(|w| w == key)
+        .unwrap_or(value.start);
+    let end = scan::skip_space(body, value.end);
+    let mut text = Vec::with_capacity(body.len());
+    if body.get(end) == Some(&b',') {
+        text.extend_from_slice(&body[..start]);
+        text.extend_from_slice(&body[end + 1..]);
+    } else {
+        let before = body[..start].trim_ascii_end();
+        text.extend_from_slice(before.strip_suffix(b",").unwrap_or(before));
+        text.extend_from_slice(&body[value.end..]);
+    }
+    text
 }
 
 impl Header {
@@ -412,6 +431,18 @@ mod tests {
     use super::*;
 
     const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"default","uid":"u1","generation":2,"labels":{"app": "web","e":""},"creationTimestamp":"2026-01-02T03:04:05Z","ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"rs","uid":"u2","controller":true}],"finalizers":["a/b"],"annotations":{"k":"v\n"}},"spec":{"nodeName":"n1"}}"#;
+
+    #[test]
+    fn managed_fields_come_out() {
+        let with = |managed: &str| {
+            let text = format!(r#"{{"metadata":{{"labels":{{}}{managed}"name":"x"}}}}"#);
+            Object::parse(text.into_bytes().into(), 0, &[]).unwrap()
+        };
+        let object = with(r#","managedFields":[{"manager":"me"}],"#);
+        assert_eq!(object.managed_fields(), br#"[{"manager":"me"}]"#);
+        assert_eq!(object.unmanaged(), with(",").body());
+        assert_eq!(with(",").unmanaged(), with(",").body());
+    }
 
     #[test]
     fn header_of_a_pod() {

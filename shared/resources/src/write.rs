@@ -61,18 +61,19 @@ pub(crate) trait Kind:
 pub(crate) fn write<K: Kind>(request: &WriteRequest<'_>) -> Result<Written, Status> {
     let mut new: K = decode(request.body)?;
     let mut errors = Vec::new();
-    match request.old {
+    let meant = match request.old {
         None => create(&mut new, request, &mut errors)?,
         Some(object) => {
-            let old: K = object.view().map_err(Status::internal)?;
-            update(&mut new, &old, request, &mut errors)?;
+            let old: K = serde_json::from_slice(&object.unmanaged()).map_err(Status::internal)?;
+            update(&mut new, &old, request, &mut errors)?
         }
-    }
+    };
     if !errors.is_empty() {
         return Err(Status::invalid(K::ROW.group, K::ROW.kind, request.name, errors));
     }
-    let body = encode::checked(&new).map_err(|error| unreadable(K::KIND, K::VERSION, &error))?;
+    let body = encoded(&new)?;
     Ok(Written {
+        meant: (meant != body).then(|| meant.into()),
         body: body.into(),
         warnings: new.warnings(),
     })
@@ -89,13 +90,15 @@ fn unreadable(kind: &str, version: &str, error: &serde_json::Error) -> Status {
     ))
 }
 
+/// Answers what the client meant.
 fn create<K: Kind>(
     new: &mut K,
     request: &WriteRequest<'_>,
     errors: &mut Vec<field::Error>,
-) -> Result<(), Status> {
+) -> Result<Vec<u8>, Status> {
     new.defaults();
     meta::prepare_create(new.metadata_mut(), K::ROW, request)?;
+    let meant = encoded(new)?;
     if K::GENERATION {
         new.metadata_mut().generation = Some(1);
     }
@@ -104,15 +107,20 @@ fn create<K: Kind>(
     meta::validate(new.metadata(), K::ROW.namespaced, K::NAMES, errors);
     new.validate(errors);
     allocate(new, None, request, errors);
-    Ok(())
+    Ok(meant)
 }
 
+fn encoded<K: Kind>(new: &K) -> Result<Vec<u8>, Status> {
+    encode::checked(new).map_err(|error| unreadable(K::KIND, K::VERSION, &error))
+}
+
+/// Answers what the client meant, as far as it may be changed.
 fn update<K: Kind>(
     new: &mut K,
     old: &K,
     request: &WriteRequest<'_>,
     errors: &mut Vec<field::Error>,
-) -> Result<(), Status> {
+) -> Result<Vec<u8>, Status> {
     let given = (request.op == DELETE).then(|| new.metadata().clone());
     new.defaults();
     meta::prepare_update(new.metadata_mut(), old.metadata(), K::ROW, request)?;
@@ -131,8 +139,9 @@ fn update<K: Kind>(
         (meta.deletion_timestamp, meta.generation) = (given.deletion_timestamp, given.generation);
         meta.deletion_grace_period_seconds = given.deletion_grace_period_seconds;
         new.defaults();
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let meant = encoded(new)?;
     if request.op == Op::Update {
         new.admit(Some(old), request)?;
     }
@@ -143,7 +152,7 @@ fn update<K: Kind>(
         _ => new.validate_update(old, errors),
     }
     allocate(new, Some(old), request, errors);
-    Ok(())
+    Ok(meant)
 }
 
 /// An object that is there keeps its name, whatever today's rule says.

@@ -1,6 +1,6 @@
 //! POST.
 
-use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, view::View};
+use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, managed, view::View};
 use api::{Object, Status, scan};
 use resources::{Op, WriteRequest, Written};
 
@@ -36,7 +36,7 @@ impl Handler {
         }
     }
 
-    async fn create_as(
+    pub(super) async fn create_as(
         &self,
         place: &Place,
         call: &Call,
@@ -44,7 +44,7 @@ impl Handler {
         name: &str,
     ) -> Result<Outcome, Status> {
         let view = View::new(self);
-        let written = self.prepare(place, call, &view, Op::Create, &incoming.object, None, name)?;
+        let written = self.prepare(place, call, &view, Op::Create, incoming, None, name)?;
         let object = Object::parse(written.body.clone(), 0, place.row().fields).map_err(Status::internal)?;
         self.admit(call, None, Some(&object))?;
         if place.cache.get(&place.namespace, name).is_some() {
@@ -70,7 +70,7 @@ impl Handler {
         }
     }
 
-    /// Lets the row prepare and validate a write.
+    /// Lets the row prepare and validate a write, and keeps account of who manages its fields.
     #[expect(clippy::too_many_arguments, reason = "the parts of one WriteRequest")]
     pub(super) fn prepare(
         &self,
@@ -78,22 +78,23 @@ impl Handler {
         call: &Call,
         view: &View<'_>,
         op: Op,
-        object: &Object,
+        incoming: &Incoming,
         old: Option<&Object>,
         name: &str,
     ) -> Result<Written, Status> {
         let row = place.row();
-        (row.write)(&WriteRequest {
+        let written = (row.write)(&WriteRequest {
             op,
-            body: object.body(),
+            body: &incoming.object.unmanaged(),
             old,
             namespace: if row.namespaced { &place.namespace } else { "" },
             name,
             uid: &self.env.random.uuid(),
             now: self.env.clock.wall(),
-            user: &call.attributes.user.name,
+            user: call.attributes.user.requester(),
             cluster: view,
-        })
+        })?;
+        managed::keep(place, call, op, incoming, old, self.env.clock.wall(), written)
     }
 
     /// Asks admission.

@@ -29,6 +29,17 @@ impl Validation {
     }
 }
 
+/// How far an object is on its way from the client to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// As the client wants it.
+    Sent,
+    /// Made by server-side apply, which settled who manages its fields.
+    Applied,
+    /// The row has seen it: it is what is to be stored.
+    Prepared,
+}
+
 /// A body in its stored version.
 #[derive(Debug)]
 pub struct Incoming {
@@ -36,8 +47,8 @@ pub struct Incoming {
     pub object: Object,
     /// What was wrong but let through.
     pub warnings: Vec<String>,
-    /// The row has seen it already: it is what is to be stored.
-    pub prepared: bool,
+    /// How far it is.
+    pub stage: Stage,
 }
 
 impl Incoming {
@@ -45,23 +56,13 @@ impl Incoming {
     pub fn decode(place: &Place, validation: Validation, body: &[u8]) -> Result<Self, Status> {
         check_kind(place, body)?;
         let warnings = check_fields(place, validation, body)?;
-        let (served, row) = (place.served(), place.row());
-        let text = match served.to_hub {
-            Some(to_hub) => to_hub(body)?,
-            None if (place.group(), served.name) == (row.group, row.hub) => body.to_vec(),
-            // The identity but for the name of the version.
-            None => {
-                let version = splice::quoted(&row.gvk().api_version());
-                splice::set(body, "apiVersion", Some(&version))
-                    .map_err(|e| unusable(place, &e.to_string()))?
-            }
-        };
+        let text = hub(place, body)?;
         let object = Object::parse_any(Bytes::from(text), place.row().fields)
             .map_err(|e| unusable(place, &e.to_string()))?;
         Ok(Self {
             object,
             warnings,
-            prepared: false,
+            stage: Stage::Sent,
         })
     }
 
@@ -83,6 +84,20 @@ impl Incoming {
             return Err(Status::bad_request(message));
         }
         Ok(())
+    }
+}
+
+/// `body`, of the served version of `place`, in the stored one.
+fn hub(place: &Place, body: &[u8]) -> Result<Vec<u8>, Status> {
+    let (served, row) = (place.served(), place.row());
+    match served.to_hub {
+        Some(to_hub) => to_hub(body),
+        None if (place.group(), served.name) == (row.group, row.hub) => Ok(body.to_vec()),
+        // The identity but for the name of the version.
+        None => {
+            let version = splice::quoted(&row.gvk().api_version());
+            splice::set(body, "apiVersion", Some(&version)).map_err(|e| unusable(place, &e.to_string()))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! DELETE: preconditions, grace, finalizers.
 
-use super::{Call, Did, Handler, Outcome, Place, commit::Commit, namespace, view::View};
+use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, namespace, view::View};
 use crate::{cache::Held, splice};
 use api::{Object, Status};
 use bytes::Bytes;
@@ -89,9 +89,14 @@ impl Handler {
     fn prepared(&self, place: &Place, call: &Call, old: &Object, marked: Bytes) -> Result<Bytes, Status> {
         let view = View::new(self);
         let object = Object::parse(marked, 0, place.row().fields).map_err(Status::internal)?;
+        let incoming = Incoming {
+            object,
+            warnings: Vec::new(),
+            stage: Stage::Applied,
+        };
         let op = Op::Subresource("delete");
         Ok(self
-            .prepare(place, call, &view, op, &object, Some(old), &place.name)?
+            .prepare(place, call, &view, op, &incoming, Some(old), &place.name)?
             .body)
     }
 

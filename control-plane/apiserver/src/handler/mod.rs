@@ -1,11 +1,13 @@
 //! The one handler: every resource, from its row alone. It knows no kind.
 
+mod apply;
 mod collection;
 mod commit;
 mod create;
 mod decode;
 mod delete;
 mod list;
+mod managed;
 mod namespace;
 mod options;
 mod patch;
@@ -16,7 +18,7 @@ mod update;
 mod view;
 mod watch;
 
-pub use decode::{Incoming, Validation};
+pub use decode::{Incoming, Stage, Validation};
 pub use list::{ListQuery, Match, Page};
 pub use options::{delete_options, dry_run, propagation};
 pub use patch::apply as apply_patch;
@@ -42,6 +44,10 @@ pub struct Call {
     pub dry_run: bool,
     /// What becomes of unknown and duplicate fields.
     pub validation: Validation,
+    /// Who manages the fields; empty: not known.
+    pub field_manager: String,
+    /// Take fields from other managers (server-side apply).
+    pub force: bool,
 }
 
 /// What a write did.

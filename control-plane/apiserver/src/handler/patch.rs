@@ -18,6 +18,9 @@ impl Handler {
         kind: Patch,
         patch: &[u8],
     ) -> Result<Outcome, Status> {
+        if kind == Patch::Apply {
+            return self.apply(place, call, patch).await;
+        }
         self.transact(place, call, TRIES, |held| patched(place, call, kind, patch, held))
             .await
     }

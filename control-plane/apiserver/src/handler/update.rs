@@ -1,6 +1,6 @@
 //! PUT, and the transaction that PUT and PATCH share.
 
-use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, view::View};
+use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, view::View};
 use crate::cache::Held;
 use api::{Object, Status};
 use resources::{Op, Written};
@@ -24,7 +24,7 @@ impl Handler {
             Ok(Incoming {
                 object,
                 warnings: incoming.warnings.clone(),
-                prepared: false,
+                stage: Stage::Sent,
             })
         })
         .await
@@ -68,12 +68,13 @@ impl Handler {
     ) -> Result<Option<Outcome>, Status> {
         let (old, name) = (held.hub().as_ref(), place.name.as_str());
         let view = View::new(self);
-        let written = match incoming.prepared {
-            true => Written {
+        let written = match incoming.stage {
+            Stage::Prepared => Written {
                 body: incoming.object.body().clone(),
+                meant: None,
                 warnings: Vec::new(),
             },
-            false => self.prepare(place, call, &view, op(place)?, &incoming.object, Some(old), name)?,
+            _ => self.prepare(place, call, &view, op(place)?, &incoming, Some(old), name)?,
         };
         let revision = old.resource_version();
         let new =

@@ -62,14 +62,26 @@ pub fn object(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Status> {
     }
 }
 
+/// An applied configuration, which is YAML, as JSON: most clients send JSON as such.
+fn applied(body: Bytes) -> Result<Bytes, Status> {
+    if schema::check_untyped(&body).is_ok() {
+        return Ok(body);
+    }
+    schema::yaml_to_json(&body)
+        .map(Bytes::from)
+        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+}
+
 /// The kind of a patch, and the patch as JSON.
 pub fn patch(headers: &HeaderMap, body: Bytes) -> Result<(Patch, Bytes), Status> {
     match content_type(headers) {
         "application/json-patch+json" => Ok((Patch::Json, body)),
         "application/merge-patch+json" => Ok((Patch::Merge, body)),
         "application/strategic-merge-patch+json" => Ok((Patch::Strategic, body)),
+        "application/apply-patch+yaml" => Ok((Patch::Apply, applied(body)?)),
         _ => Err(unknown_format(
-            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml",
         )),
     }
 }

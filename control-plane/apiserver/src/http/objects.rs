@@ -4,7 +4,7 @@ use super::{
     answer::{self, Body},
     body, decisions, definitions,
     flow::{self, Allowed},
-    kubelet,
+    kubelet, query,
     shape::Shaper,
     stream,
 };
@@ -112,6 +112,12 @@ fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
         attributes,
         dry_run: allowed.query.dry_run()?,
         validation: allowed.query.validation()?,
+        field_manager: allowed.query.field_manager(match route.verb {
+            "create" => "CreateOptions",
+            "update" => "UpdateOptions",
+            _ => "PatchOptions",
+        })?,
+        force: false,
     })
 }
 
@@ -202,12 +208,17 @@ async fn write(
     }
     let mut call = call(allowed, true)?;
     let (parts, incoming) = request.into_parts();
+    let agent = parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    if call.field_manager.is_empty() {
+        call.field_manager = query::manager_of(agent.unwrap_or_default());
+    }
     let bytes = body::read(&parts.headers, incoming).await?;
     let write = match allowed.route.verb {
         "create" => Write::Create(body::object(&parts.headers, bytes)?),
         "update" => Write::Update(body::object(&parts.headers, bytes)?),
         "patch" => {
             let (kind, patch) = body::patch(&parts.headers, bytes)?;
+            call.force = allowed.query.force(kind == client::Patch::Apply)?;
             Write::Patch(kind, patch)
         }
         _ => {

@@ -2,7 +2,7 @@
 
 use crate::{
     Server,
-    handler::{Call, Did, Incoming, Outcome, Place},
+    handler::{Call, Did, Incoming, Outcome, Place, Stage},
 };
 use api::{Object, Status, scan};
 
@@ -46,7 +46,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
         Ok(Incoming {
             object,
             warnings: Vec::new(),
-            prepared: true,
+            stage: Stage::Prepared,
         })
     });
     bound.await?;

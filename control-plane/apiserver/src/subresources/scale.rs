@@ -2,7 +2,7 @@
 
 use crate::{
     Server,
-    handler::{Call, Incoming, Outcome, Place, apply_patch},
+    handler::{Call, Incoming, Outcome, Place, Stage, apply_patch},
     splice,
 };
 use api::{LabelSelector, Object, Requirement, Status, field, scan};
@@ -219,6 +219,6 @@ fn wanted(
     Ok(Incoming {
         object,
         warnings: Vec::new(),
-        prepared: false,
+        stage: Stage::Sent,
     })
 }

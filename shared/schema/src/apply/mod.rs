@@ -2,6 +2,7 @@
 //! what an applied configuration makes of it.
 
 mod compare;
+mod config;
 mod engine;
 mod fields;
 mod fields_v1;
@@ -17,6 +18,7 @@ mod set;
 mod stories;
 mod validate;
 
+pub use config::config;
 pub use engine::{Conflict, Versions};
 pub use managed::{
     Manager, Operation, is_reset, read as read_managed, same_but_times, write as write_managed,
