@@ -51,6 +51,9 @@ pub struct UpArgs {
     /// Where the containers' logs are
     #[arg(long, default_value = "/var/log/pods")]
     pub log_dir: PathBuf,
+    /// Folder of the manifests of static pods
+    #[arg(long, default_value = "/etc/kubernetes/manifests")]
+    pub pod_manifest_path: PathBuf,
     /// The kubeconfig to write; by default the context `ferrokube` is merged into $KUBECONFIG or ~/.kube/config
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,

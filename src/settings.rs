@@ -21,6 +21,8 @@ pub struct Settings {
     pub kubelet_dir: PathBuf,
     /// Containers' logs.
     pub log_dir: PathBuf,
+    /// Folder of the manifests of static pods.
+    pub pod_manifest_path: PathBuf,
     /// Mirrors and credentials.
     pub registries: PathBuf,
     /// The node's name.
@@ -60,6 +62,7 @@ impl Settings {
             run_dir: std::path::absolute(&args.run_dir)?,
             kubelet_dir: std::path::absolute(&args.kubelet_dir)?,
             log_dir: std::path::absolute(&args.log_dir)?,
+            pod_manifest_path: std::path::absolute(&args.pod_manifest_path)?,
             registries: args.registries.clone(),
             node_name,
             node_ip: args.node_ip.map_or_else(address::node_ip, Ok)?,

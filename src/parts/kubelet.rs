@@ -186,6 +186,9 @@ fn config(settings: &Settings, env: &Env) -> Result<Config> {
         cluster_dns: settings.list("cluster-dns"),
         cluster_domain: settings.text("cluster-domain").to_owned(),
         node_labels: settings.map("node-labels"),
+        static_pod_path: Some(settings.text("pod-manifest-path"))
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from),
         max_pods: number(settings, "max-pods")?,
         listen: Some((SocketAddr::new(address, port), serving)),
         port,

@@ -18,8 +18,12 @@ pub fn pod(pod: &Pod) -> About {
 
 /// A container of a pod.
 pub fn container(pod: &Pod, name: &str) -> About {
-    let init = pod.spec.init_containers.iter().any(|c| c.name == name);
-    let list = if init { "initContainers" } else { "containers" };
+    let ephemeral = pod.spec.ephemeral_containers.iter().any(|c| c.name == name);
+    let list = match pod.is_init(name) {
+        true => "initContainers",
+        false if ephemeral => "ephemeralContainers",
+        false => "containers",
+    };
     self::pod(pod).at(format!("spec.{list}{{{name}}}"))
 }
 

@@ -42,21 +42,13 @@ where
             .body(Full::new(request(service)))
             .map_err(|e| e.to_string())?;
         let answer = sender.send_request(request).await.map_err(said)?;
-        let refused = answer.headers().get("grpc-status").filter(|s| *s != "0").cloned();
+        let refused = refusal(answer.headers());
         let body = Limited::new(answer.into_body(), 4096)
             .collect()
             .await
             .map_err(|e| e.to_string())?;
-        let trailers = body
-            .trailers()
-            .and_then(|t| t.get("grpc-status"))
-            .filter(|s| *s != "0")
-            .cloned();
-        if let Some(code) = refused.or(trailers) {
-            return Err(format!(
-                "error: health rpc probe failed: grpc status {}",
-                code.to_str().unwrap_or("?")
-            ));
+        if let Some(why) = refused.or_else(|| body.trailers().and_then(refusal)) {
+            return Err(why);
         }
         verdict(&body.to_bytes())
     };
@@ -67,6 +59,19 @@ where
     };
     tasks.stop();
     result
+}
+
+/// What a status other than OK amounts to.
+fn refusal(headers: &hyper::HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let code = text("grpc-status").filter(|code| *code != "0")?;
+    let message = text("grpc-message").unwrap_or_default();
+    Some(match code {
+        "12" => format!(
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {message}"
+        ),
+        _ => format!("error: health rpc probe failed: {message}"),
+    })
 }
 
 /// `HealthCheckRequest { service = 1 }` in a gRPC frame.

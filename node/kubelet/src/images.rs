@@ -170,10 +170,8 @@ impl Images {
                 let message = format!("Failed to pull image {image:?}: {error}");
                 self.recorder
                     .record(about(request), Severity::Warning, "Failed", message);
-                let reason = match error {
-                    runtime::Error::RegistryUnavailable(_) => "RegistryUnavailable",
-                    _ => "ErrImagePull",
-                };
+                // Upstream's runtimes do not tell a registry that does not answer from one that refuses.
+                let reason = "ErrImagePull";
                 self.recorder.record(
                     about(request),
                     Severity::Warning,
@@ -189,7 +187,7 @@ impl Images {
                 let unavailable = Unavailable { waiting, until };
                 self.trouble(|all| {
                     let trouble = all.entry(key(request)).or_default();
-                    trouble.backoff.next(wall);
+                    trouble.backoff.next(wall, wall);
                     trouble.error = format!("{reason}: {error}");
                     trouble.fresh = Some(unavailable.clone());
                 });

@@ -1,24 +1,20 @@
-//! Probes and hooks: commands, requests and connections that tell how a container is (upstream: `pkg/kubelet/prober`).
+//! Probes: how a container is, asked again and again (upstream: `pkg/kubelet/prober`).
 
 use crate::{
     about,
-    machine::Machine,
+    prober::{Outcome, Prober, Subject},
     registry::Registry,
-    view::{Container, Handler, HttpGet, IntOrString, Pod, Probe},
+    view::{Container, Probe},
 };
-use bytes::Bytes;
 use client::{Recorder, Severity};
-use component::{Clock, Tasks, pki};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
-use runtime::{ContainerId, ExecRequest, Runtime, Streams};
+use component::Tasks;
+use runtime::ContainerId;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::task::AbortHandle;
 
 /// Which probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,209 +45,11 @@ pub struct Findings {
     pub condemned: BTreeMap<ContainerId, (i64, String)>,
 }
 
-/// Runs the handlers of probes and hooks.
-#[derive(Clone)]
-pub struct Prober {
-    /// Runs commands.
-    pub runtime: Arc<dyn Runtime>,
-    /// Connects.
-    pub machine: Arc<dyn Machine>,
-    /// Times.
-    pub clock: Clock,
-    /// Where connections with work of their own live.
-    pub tasks: Tasks,
-}
+/// Between looks of a probe whether the start-up probe has succeeded.
+const HELD: Duration = Duration::from_secs(1);
 
-impl std::fmt::Debug for Prober {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Prober")
-    }
-}
-
-/// Whom a handler is about.
-#[derive(Clone, Debug)]
-pub struct Subject {
-    /// The pod.
-    pub pod: Arc<Pod>,
-    /// Name of the container.
-    pub container: String,
-    /// Its instance.
-    pub id: ContainerId,
-    /// Address of the pod.
-    pub ip: String,
-}
-
-impl Prober {
-    /// Runs `handler`; an error says why it did not succeed.
-    pub async fn run(&self, subject: &Subject, handler: &Handler, limit: Duration) -> Result<(), String> {
-        let work = async {
-            if let Some(exec) = &handler.exec {
-                self.exec(&subject.id, exec.command.clone()).await
-            } else if let Some(get) = &handler.http_get {
-                self.http(subject, get).await
-            } else if let Some(tcp) = &handler.tcp_socket {
-                let address = subject.address(&tcp.host, &tcp.port)?;
-                self.machine
-                    .connect(address)
-                    .await
-                    .map(drop)
-                    .map_err(|e| format!("dial tcp {address}: {e}"))
-            } else if let Some(sleep) = &handler.sleep {
-                self.clock
-                    .sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0)))
-                    .await;
-                Ok(())
-            } else if let Some(grpc) = &handler.grpc {
-                let address = subject.address("", &IntOrString::Int(grpc.port.into()))?;
-                let stream = self.machine.connect(address).await;
-                let stream =
-                    stream.map_err(|e| format!("timeout: failed to connect service {address:?}: {e}"))?;
-                crate::grpc::check(stream, address, &grpc.service, &self.tasks).await
-            } else {
-                Ok(())
-            }
-        };
-        self.clock
-            .timeout(limit, work)
-            .await
-            .unwrap_or_else(|| Err("context deadline exceeded".to_owned()))
-    }
-
-    async fn exec(&self, id: &ContainerId, command: Vec<String>) -> Result<(), String> {
-        let (stdout, mut output) = mpsc::channel(16);
-        let stderr = stdout.clone();
-        let request = ExecRequest {
-            container: id.clone(),
-            command,
-            tty: false,
-        };
-        let running = self.runtime.exec(
-            request,
-            Streams {
-                stdin: None,
-                stdout,
-                stderr,
-                resize: None,
-            },
-        );
-        let mut said = Vec::new();
-        let reading = async {
-            while let Some(bytes) = output.recv().await {
-                if said.len() < 10 * 1024 {
-                    said.extend_from_slice(&bytes);
-                }
-            }
-        };
-        let (code, ()) = tokio::join!(running, reading);
-        match code {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(String::from_utf8_lossy(&said).into_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    async fn http(&self, subject: &Subject, get: &HttpGet) -> Result<(), String> {
-        let address = subject.address(&get.host, &get.port)?;
-        let scheme = if get.scheme.is_empty() {
-            "http".to_owned()
-        } else {
-            get.scheme.to_lowercase()
-        };
-        let path = if get.path.starts_with('/') {
-            get.path.clone()
-        } else {
-            format!("/{}", get.path)
-        };
-        let url = format!("{scheme}://{address}{path}");
-        let stream = self
-            .machine
-            .connect(address)
-            .await
-            .map_err(|e| format!("Get {url:?}: dial tcp {address}: {e}"))?;
-        let mut request = hyper::Request::get(&path)
-            .header("user-agent", "kube-probe/1.37")
-            .header("accept", "*/*");
-        let own_host = get
-            .http_headers
-            .iter()
-            .any(|h| h.name.eq_ignore_ascii_case("host"));
-        if !own_host {
-            request = request.header("host", address.to_string());
-        }
-        for header in &get.http_headers {
-            request = request.header(&header.name, &header.value);
-        }
-        let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
-        let status = if scheme == "https" {
-            https(stream, address, request).await
-        } else {
-            exchange(stream, request).await
-        };
-        let status = status.map_err(|e| format!("Get {url:?}: {e}"))?;
-        if (200..400).contains(&status) {
-            Ok(())
-        } else {
-            Err(format!("HTTP probe failed with statuscode: {status}"))
-        }
-    }
-}
-
-type Request = hyper::Request<Empty<Bytes>>;
-
-async fn https(
-    stream: Box<dyn runtime::Duplex>,
-    address: SocketAddr,
-    request: Request,
-) -> Result<u16, String> {
-    let config = pki::unverified_client_config().map_err(|e| e.to_string())?;
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let name = rustls::pki_types::ServerName::IpAddress(address.ip().into());
-    let stream = connector.connect(name, stream).await.map_err(|e| e.to_string())?;
-    exchange(stream, request).await
-}
-
-async fn exchange<S>(stream: S, request: Request) -> Result<u16, String>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| e.to_string())?;
-    let asking = async {
-        let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
-        let status = answer.status().as_u16();
-        // The body says nothing; it is read a little so that the server sees a polite client.
-        let _ = Limited::new(answer.into_body(), 10 * 1024).collect().await;
-        Ok(status)
-    };
-    tokio::select! {
-        biased;
-        status = asking => status,
-        Err(error) = connection => Err(error.to_string()),
-    }
-}
-
-impl Subject {
-    fn address(&self, host: &str, port: &IntOrString) -> Result<SocketAddr, String> {
-        let host = if host.is_empty() { &self.ip } else { host };
-        let ip = host.parse().map_err(|_| format!("invalid address {host:?}"))?;
-        let number = match port {
-            IntOrString::Int(number) => u16::try_from(*number).ok(),
-            IntOrString::Name(name) => name.parse().ok().or_else(|| {
-                let ports = self
-                    .pod
-                    .container(&self.container)
-                    .map(|c| c.ports.as_slice())
-                    .unwrap_or_default();
-                ports.iter().find(|p| p.name == *name).map(|p| p.container_port)
-            }),
-        };
-        let port = number
-            .filter(|n| *n != 0)
-            .ok_or_else(|| format!("invalid port {port:?}"))?;
-        Ok(SocketAddr::new(ip, port))
-    }
-}
+/// How often a probe that cannot be done is tried.
+const TRIES: usize = 3;
 
 /// The probes of one pod's running containers.
 #[derive(Debug)]
@@ -288,8 +86,10 @@ impl Probes {
     /// Starts the probes of containers that run now, ends those of others.
     pub fn sync(&mut self, subjects: Vec<Subject>) {
         let alive: BTreeSet<&ContainerId> = subjects.iter().map(|s| &s.id).collect();
-        self.running.retain(|(id, _), task| {
-            let keep = alive.contains(id);
+        let ending = |id: &ContainerId| subjects.iter().any(|s| s.id == *id && s.ending);
+        self.running.retain(|(id, kind), task| {
+            // What is being stopped is not killed for its health, but may still become ready or unready.
+            let keep = alive.contains(id) && (*kind == Kind::Readiness || !ending(id));
             if !keep {
                 task.abort();
             }
@@ -306,7 +106,12 @@ impl Probes {
                 continue;
             };
             for (kind, probe) in probes_of(container) {
-                if !self.running.contains_key(&(subject.id.clone(), kind)) {
+                let over = match kind {
+                    Kind::Startup => subject.ending || subject.was_started,
+                    Kind::Liveness => subject.ending,
+                    Kind::Readiness => false,
+                };
+                if !over && !self.running.contains_key(&(subject.id.clone(), kind)) {
                     self.start(subject.clone(), kind, probe.clone());
                 }
             }
@@ -317,8 +122,9 @@ impl Probes {
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
             Kind::Startup => _ = findings.starting.insert(subject.id.clone()),
-            Kind::Readiness => _ = findings.unready.insert(subject.id.clone()),
-            Kind::Liveness => {}
+            // A kubelet that starts anew believes what it told before, until it finds otherwise.
+            Kind::Readiness if !subject.was_ready => _ = findings.unready.insert(subject.id.clone()),
+            Kind::Readiness | Kind::Liveness => {}
         }
         drop(findings);
         let key = (subject.id.clone(), kind);
@@ -370,38 +176,54 @@ impl Worker {
             probe.failure_threshold
         };
         let successes = probe.success_threshold.max(1);
-        self.prober
-            .clock
-            .sleep(Duration::from_secs(probe.initial_delay_seconds))
-            .await;
+        let clock = &self.prober.clock;
+        let age = Duration::try_from(clock.wall().duration_since(self.subject.started_at)).unwrap_or_default();
+        let delay = Duration::from_secs(probe.initial_delay_seconds).saturating_sub(age);
+        clock.sleep(delay).await;
         let (mut streak, mut last) = (0, None);
         loop {
             let held = self.kind != Kind::Startup && self.starting();
             if !held {
-                let result = self.prober.run(&self.subject, &probe.handler, limit).await;
-                if let Err(why) = &result {
-                    let about = about::container(&self.subject.pod, &self.subject.container);
-                    let message = format!("{} probe failed: {why}", self.kind.name());
-                    self.recorder
-                        .record(about, Severity::Warning, "Unhealthy", message);
-                }
-                streak = if last == Some(result.is_ok()) {
-                    streak + 1
-                } else {
-                    1
-                };
-                last = Some(result.is_ok());
-                let decided = streak >= if result.is_ok() { successes } else { failures };
-                if decided && self.conclude(result.is_ok()) {
+                let outcome = self.probe(limit).await;
+                let good = outcome.is_good();
+                self.tell(outcome);
+                streak = if last == Some(good) { streak + 1 } else { 1 };
+                last = Some(good);
+                let decided = streak >= if good { successes } else { failures };
+                if decided && self.conclude(good) {
                     return;
                 }
             }
             // Probes that a start-up probe holds back begin soon after it succeeded.
-            self.prober
-                .clock
-                .sleep(if held { Duration::from_secs(1) } else { period })
-                .await;
+            clock.sleep(if held { HELD } else { period }).await;
         }
+    }
+
+    /// Probes; a probe that could not be done is tried again at once.
+    async fn probe(&self, limit: Duration) -> Outcome {
+        let mut outcome = Outcome::Success;
+        for _ in 0..TRIES {
+            outcome = self.prober.probe(&self.subject, &self.probe.handler, limit).await;
+            if !matches!(outcome, Outcome::Errored(_)) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn tell(&self, outcome: Outcome) {
+        let name = self.kind.name();
+        let (reason, message) = match outcome {
+            Outcome::Success => return,
+            Outcome::Warning(why) => ("ProbeWarning", format!("{name} probe warning: {why}")),
+            Outcome::Failure(why) => ("Unhealthy", format!("{name} probe failed: {why}")),
+            Outcome::Errored(why) => (
+                "Unhealthy",
+                format!("{name} probe errored and resulted in unknown state: {why}"),
+            ),
+        };
+        let about = about::container(&self.subject.pod, &self.subject.container);
+        self.recorder.record(about, Severity::Warning, reason, message);
     }
 
     fn starting(&self) -> bool {
@@ -428,7 +250,9 @@ impl Worker {
                     .termination_grace_period_seconds
                     .unwrap_or_else(|| pod.grace());
                 let name = self.kind.name().to_lowercase();
-                let why = format!("Container {container} failed {name} probe, will be restarted");
+                let again = pod.container(container).is_some_and(|c| pod.restarts(c, 137));
+                let then = if again { ", will be restarted" } else { "" };
+                let why = format!("Container {container} failed {name} probe{then}");
                 findings.condemned.insert(id.clone(), (grace, why));
                 (true, true)
             }

@@ -17,6 +17,10 @@ pub struct Input {
     pub version: u64,
     /// The object is gone from the API.
     pub gone: bool,
+    /// It comes from a manifest on this node.
+    pub is_static: bool,
+    /// UID of the mirror pod that shows it in the API, if it is a static pod that has one.
+    pub mirror: String,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,7 @@ fn differs(known: &Input, told: &Input) -> bool {
     };
     let ready = |input: &Input| input.pod.status.ready().map(str::to_owned);
     known.gone != told.gone
+        || known.mirror != told.mirror
         || ready(known) != ready(told)
         || known.pod.metadata != told.pod.metadata
         || known.pod.spec != told.pod.spec
@@ -59,6 +64,8 @@ const OWN_CONDITIONS: [&str; 5] = [
 pub struct Registry {
     workers: Mutex<BTreeMap<String, Handle>>,
     sandboxes: Mutex<BTreeMap<SandboxId, String>>,
+    /// A pod was forgotten.
+    pub forgotten: Notify,
 }
 
 impl Registry {
@@ -108,6 +115,19 @@ impl Registry {
         });
     }
 
+    /// Says by which pod of the API a static pod is shown.
+    pub fn aim(&self, uid: &str, mirror: String) {
+        self.workers(|workers| {
+            if let Some(handle) = workers.get(uid) {
+                handle.input.send_if_modified(|input| {
+                    let news = input.mirror != mirror;
+                    input.mirror = mirror;
+                    news
+                });
+            }
+        });
+    }
+
     /// Makes a worker look again.
     pub fn poke(&self, uid: &str) {
         self.workers(|workers| {
@@ -136,6 +156,7 @@ impl Registry {
     pub fn forget(&self, uid: &str) {
         self.workers(|workers| workers.remove(uid));
         self.sandboxes(|sandboxes| sandboxes.retain(|_, owner| owner != uid));
+        self.forgotten.notify_one();
     }
 
     /// Says whose a sandbox is.

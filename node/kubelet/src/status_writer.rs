@@ -19,7 +19,7 @@ use tokio::sync::watch;
 pub struct Of {
     /// Namespace and name.
     pub key: Key,
-    /// UID.
+    /// UID; empty as long as there is no object to write to.
     pub uid: String,
     /// Where decisions are kept.
     pub records: Ring,
@@ -28,9 +28,16 @@ pub struct Of {
 /// The writer of one pod's status.
 #[derive(Debug)]
 pub struct StatusWriter {
-    wanted: watch::Sender<PodStatus>,
-    written: watch::Receiver<PodStatus>,
+    wanted: watch::Sender<Telling>,
+    written: watch::Receiver<Telling>,
     version: Arc<AtomicU64>,
+}
+
+/// A status and the object that it is told of.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Telling {
+    uid: String,
+    status: PodStatus,
 }
 
 #[derive(Serialize)]
@@ -54,6 +61,10 @@ struct NoAddress {
 impl StatusWriter {
     /// Starts it; `told` is the status that the API server has.
     pub fn start(client: Client, env: &Env, tasks: &Tasks, of: Of, told: PodStatus) -> Self {
+        let told = Telling {
+            uid: of.uid.clone(),
+            status: told,
+        };
         let (wanted, inbox) = watch::channel(told.clone());
         let (done, written) = watch::channel(told);
         let version = Arc::new(AtomicU64::new(0));
@@ -75,7 +86,16 @@ impl StatusWriter {
 
     /// The status that was asked for last.
     pub fn last(&self) -> PodStatus {
-        self.wanted.borrow().clone()
+        self.wanted.borrow().status.clone()
+    }
+
+    /// Says which object is written to from now on; none when empty.
+    pub fn aim(&self, uid: &str) {
+        self.wanted.send_if_modified(|wanted| {
+            let changed = wanted.uid != uid;
+            uid.clone_into(&mut wanted.uid);
+            changed
+        });
     }
 
     /// Writes `status` again if someone else has overruled it: `told` is newer than what was written last, and says
@@ -84,15 +104,15 @@ impl StatusWriter {
         let idle = *self.written.borrow() == *self.wanted.borrow();
         let newer = version > self.version.load(Ordering::Acquire);
         if idle && newer && told.ready() != status.ready() {
-            self.wanted.send_replace(status.clone());
+            self.wanted.send_modify(|wanted| wanted.status = status.clone());
         }
     }
 
     /// Writes `status`, unless it is what was written last.
     pub fn set(&self, status: PodStatus) {
         self.wanted.send_if_modified(|wanted| {
-            let changed = *wanted != status;
-            *wanted = status;
+            let changed = wanted.status != status;
+            wanted.status = status;
             changed
         });
     }
@@ -109,8 +129,8 @@ struct Writer {
     client: Client,
     env: Env,
     of: Of,
-    inbox: watch::Receiver<PodStatus>,
-    done: watch::Sender<PodStatus>,
+    inbox: watch::Receiver<Telling>,
+    done: watch::Sender<Telling>,
     /// Of the last write.
     version: Arc<AtomicU64>,
 }
@@ -120,8 +140,11 @@ impl Writer {
         while self.inbox.changed().await.is_ok() {
             let mut delay = Duration::from_millis(100);
             loop {
-                let status = self.inbox.borrow_and_update().clone();
-                match self.write(&status).await {
+                let telling = self.inbox.borrow_and_update().clone();
+                if telling.uid.is_empty() {
+                    break;
+                }
+                match self.write(&telling).await {
                     Ok(()) => {}
                     // Gone, or another pod of the same name: nobody wants it any more.
                     Err(error) if error.is_not_found() || error.is_conflict() => {}
@@ -133,19 +156,24 @@ impl Writer {
                     }
                 }
                 let version = self.version.load(Ordering::Acquire);
-                let record = crate::decisions::record(self.env.clock.wall(), &self.of.key, version, &status);
+                let record = crate::decisions::record(self.env.clock.wall(), &self.of.key, version, &telling.status);
                 self.of.records.push(record);
-                self.done.send_replace(status);
+                self.done.send_replace(telling);
                 break;
             }
         }
     }
 
-    async fn write(&self, status: &PodStatus) -> Result<(), api::Status> {
+    async fn write(&self, telling: &Telling) -> Result<(), api::Status> {
         let metadata = Metadata {
-            uid: self.of.uid.clone(),
+            uid: telling.uid.clone(),
         };
-        let before = self.done.borrow().pod_ips.clone();
+        let status = &telling.status;
+        let before = {
+            let done = self.done.borrow();
+            let same = done.uid == telling.uid;
+            same.then(|| done.status.pod_ips.clone()).unwrap_or_default()
+        };
         if !before.is_empty() && !status.pod_ips.is_empty() && before != status.pod_ips {
             // podIPs merge by address: the old ones go first.
             let patch = Wire {

@@ -141,6 +141,9 @@ pub struct ContainerConfig {
     pub resources: Resources,
     /// Security.
     pub security: Security,
+    /// The container whose process namespace it shares, instead of having one of its own.
+    #[serde(default)]
+    pub target: Option<ContainerId>,
     /// The signal that stops it (the image's `StopSignal` when empty, SIGTERM when that is).
     pub stop_signal: String,
 }

@@ -84,6 +84,9 @@ pub(crate) struct Start {
     pub stdin_once: bool,
     /// In the host's process namespace.
     pub host_pid: bool,
+    /// In the process namespace of this container.
+    #[serde(default)]
+    pub target: Option<String>,
 }
 
 /// What a supervisor answers.

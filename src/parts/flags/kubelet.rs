@@ -7,7 +7,7 @@ use component::flags::{
 
 const CRI: &str = "only the built-in runtime is there; other runtimes cannot be spoken to yet";
 const RENEWAL: &str = "certificates are not asked for yet; give them by files";
-const STATIC: &str = "pods of files and URLs are not there yet";
+const STATIC: &str = "pods of URLs are not there yet";
 const IMAGES: &str = "images are not collected yet";
 const EVICTION: &str = "pods are not evicted for pressure yet";
 const RESERVED: &str = "nothing of the node is reserved yet";
@@ -275,7 +275,7 @@ pub const KUBELET: &[Flag] = &[
     Flag::refused("provider-id", Text, "clouds are the cloud controller manager's").field("providerID"),
     Flag::refused("image-credential-provider-bin-dir", Text, PROVIDER),
     Flag::refused("image-credential-provider-config", Text, PROVIDER),
-    Flag::refused("pod-manifest-path", Text, STATIC).field("staticPodPath"),
+    Flag::new("pod-manifest-path", Text, "", "folder of the manifests of static pods").field("staticPodPath"),
     Flag::refused("manifest-url", Text, STATIC).field("staticPodURL"),
     Flag::refused("manifest-url-header", Text, STATIC).field("staticPodURLHeader"),
     Flag::ignored("file-check-frequency", Duration, STATIC).field("fileCheckFrequency"),

@@ -69,7 +69,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "node/kubelet",
-        &["api", "client", "component", "streams", "runtime"],
+        &["api", "schema", "client", "component", "streams", "runtime"],
     ),
     ("node/runtime", &["component", "streams", "cni"]),
     ("node/proxy", &["api", "client", "component", "nft"]),

@@ -18,9 +18,9 @@ impl Backoff {
             .is_none_or(|updated| at.duration_since(updated) > MAX * 2)
     }
 
-    /// One more attempt, at `now`.
-    pub fn next(&mut self, now: Timestamp) {
-        self.delay = if self.expired(now) {
+    /// One more attempt, at `now`, after a failure at `failed`.
+    pub fn next(&mut self, failed: Timestamp, now: Timestamp) {
+        self.delay = if self.expired(failed) {
             INITIAL
         } else {
             (self.delay * 2).min(MAX)
@@ -84,12 +84,12 @@ mod tests {
         let mut now = 0;
         let mut delays = Vec::new();
         for _ in 0..7 {
-            backoff.next(at(now));
+            backoff.next(at(now), at(now));
             delays.push(go_duration(backoff.delay()));
             now += backoff.delay().as_secs();
         }
         assert_eq!(delays, ["10s", "20s", "40s", "1m20s", "2m40s", "5m0s", "5m0s"]);
-        backoff.next(at(now + 601));
+        backoff.next(at(now + 301), at(now + 301));
         assert_eq!(backoff.delay().as_secs(), 10);
     }
 

@@ -72,6 +72,8 @@ pub struct Memory {
     pub condemned: BTreeMap<ContainerId, (i64, String)>,
     /// Containers whose start-up probe has not succeeded yet.
     pub starting: BTreeSet<ContainerId>,
+    /// Containers whose postStart hook is not over yet.
+    pub hooked: BTreeSet<ContainerId>,
     /// Restart counts of containers that the runtime has forgotten.
     pub attempts: BTreeMap<String, u32>,
     /// The object is gone from the API.

@@ -41,20 +41,38 @@ pub enum Action {
         until: Timestamp,
     },
     /// Stop a container.
-    Kill {
-        /// Its name.
-        container: String,
-        /// Its id.
-        id: ContainerId,
-        /// Seconds it has.
-        grace: i64,
-        /// Why, for the event; empty when the pod goes.
-        why: String,
-    },
+    Kill(Kill),
     /// Remove a dead container.
     RemoveContainer(ContainerId),
     /// Nothing stands any more: let go of the object.
     Finalize,
+}
+
+/// A container to stop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kill {
+    /// Its name.
+    pub container: String,
+    /// Its id.
+    pub id: ContainerId,
+    /// Seconds it has.
+    pub grace: i64,
+    /// Why, for the event; empty when the pod goes.
+    pub why: String,
+    /// Containers that must have ended first, within the same seconds.
+    pub after: Vec<ContainerId>,
+}
+
+impl fmt::Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kill {} {} grace {}", self.container, self.id.0, self.grace)?;
+        self.after.iter().try_for_each(|id| write!(f, " after {}", id.0))?;
+        if self.why.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.why)
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -65,19 +83,7 @@ impl fmt::Display for Action {
             Self::CreateSandbox { attempt } => write!(f, "create sandbox attempt {attempt}"),
             Self::Start { container, attempt } => write!(f, "start {container} attempt {attempt}"),
             Self::Wait { container, until } => write!(f, "wait {container} until {}", until.as_second()),
-            Self::Kill {
-                container,
-                id,
-                grace,
-                why,
-            } => {
-                write!(f, "kill {container} {} grace {grace}", id.0)?;
-                if why.is_empty() {
-                    Ok(())
-                } else {
-                    write!(f, ": {why}")
-                }
-            }
+            Self::Kill(kill) => kill.fmt(f),
             Self::RemoveContainer(id) => write!(f, "remove container {}", id.0),
             Self::Finalize => f.write_str("finalize"),
         }

@@ -1,9 +1,9 @@
 //! `pod_actions`.
 
-use super::{Action, Memory, Observed};
+use super::{Action, Kill, Memory, Observed};
 use crate::view::{Container, Pod};
 use jiff::Timestamp;
-use runtime::{ContainerState, ContainerStatus};
+use runtime::{ContainerId, ContainerState, ContainerStatus};
 
 struct Planner<'a> {
     pod: &'a Pod,
@@ -36,40 +36,28 @@ pub fn pod_actions(pod: &Pod, observed: &Observed, memory: &Memory, now: Timesta
     planner.actions
 }
 
-fn restarts(policy: &str, last: &ContainerStatus) -> bool {
-    match policy {
-        "Never" => false,
-        "OnFailure" => last.exit_code != 0,
-        _ => true,
-    }
-}
-
-fn sidecar(container: &Container) -> bool {
-    container.restart_policy == "Always"
-}
-
 impl Planner<'_> {
-    fn policy(&self) -> &str {
-        &self.pod.spec.restart_policy
+    /// Whether a container has ended for good.
+    fn over(&self, container: &Container) -> bool {
+        let last = self.observed.latest(&container.name);
+        last.is_some_and(|l| {
+            l.state == ContainerState::Exited && !self.pod.restarts(container, l.exit_code)
+        })
     }
 
     /// Whether nothing of the pod will ever run again.
     fn finished(&self) -> bool {
-        let over = |c: &Container| {
-            let last = self.observed.latest(&c.name);
-            last.is_some_and(|l| l.state == ContainerState::Exited && !restarts(self.policy(), l))
-        };
         let init_failed = self
             .pod
             .spec
             .init_containers
             .iter()
-            .filter(|c| !sidecar(c))
+            .filter(|c| !c.is_sidecar())
             .any(|c| {
                 let last = self.observed.latest(&c.name);
-                over(c) && last.is_some_and(|l| l.exit_code != 0)
+                self.over(c) && last.is_some_and(|l| l.exit_code != 0)
             });
-        init_failed || self.pod.spec.containers.iter().all(over)
+        init_failed || self.pod.spec.containers.iter().all(|c| self.over(c))
     }
 
     fn terminate(&mut self) {
@@ -84,19 +72,32 @@ impl Planner<'_> {
         }
     }
 
-    /// Stops containers, then side-cars, then the sandboxes.
+    /// Stops containers, after them side-cars from the last to the first, then the sandboxes. All are told at once;
+    /// side-cars wait for their turn within the same grace.
     fn put_out(&mut self) {
-        let is_sidecar = |name: &str| {
-            self.pod
-                .spec
-                .init_containers
-                .iter()
-                .any(|c| c.name == name && sidecar(c))
-        };
-        let (sidecars, others): (Vec<_>, Vec<_>) = self.observed.running().partition(|c| is_sidecar(&c.name));
-        let grace = self.pod.grace();
-        let first = if others.is_empty() { sidecars } else { others };
-        self.actions.extend(first.into_iter().map(|c| kill(c, grace, "")));
+        // Who is deleted by force still gets a moment.
+        let grace = self.pod.grace().max(1);
+        let mut sidecars: Vec<(usize, &ContainerStatus)> = Vec::new();
+        let mut before: Vec<ContainerId> = Vec::new();
+        for running in self.observed.running() {
+            match self.sidecar_index(&running.name) {
+                Some(index) => sidecars.push((index, running)),
+                None => {
+                    self.actions.push(Action::Kill(kill(running, grace, "")));
+                    if self.pod.spec.containers.iter().any(|c| c.name == running.name) {
+                        before.push(running.id.clone());
+                    }
+                }
+            }
+        }
+        sidecars.sort_by_key(|(index, _)| std::cmp::Reverse(*index));
+        for (_, sidecar) in sidecars {
+            self.actions.push(Action::Kill(Kill {
+                after: before.clone(),
+                ..kill(sidecar, grace, "")
+            }));
+            before.push(sidecar.id.clone());
+        }
         if self.actions.is_empty() {
             let standing = self.observed.sandboxes.iter().filter(|s| s.ready);
             self.actions
@@ -104,12 +105,17 @@ impl Planner<'_> {
         }
     }
 
+    fn sidecar_index(&self, name: &str) -> Option<usize> {
+        let init = &self.pod.spec.init_containers;
+        init.iter().position(|c| c.name == name && c.is_sidecar())
+    }
+
     /// The sandbox is lost, or there was none.
     fn renew_sandbox(&mut self) {
         let lost = self
             .observed
             .running()
-            .map(|c| kill(c, 0, "Pod sandbox changed, it will be killed and re-created."));
+            .map(|c| Action::Kill(kill(c, 0, "Pod sandbox changed, it will be killed and re-created.")));
         self.actions.extend(lost);
         self.actions.extend(
             self.observed
@@ -146,14 +152,35 @@ impl Planner<'_> {
     }
 
     fn containers(&mut self) {
+        self.ephemeral_containers();
         if !self.init_containers() {
             return;
         }
         let pod = self.pod;
+        // Upstream starts one after the other, each with its postStart hook.
+        let mut held = false;
         for container in &pod.spec.containers {
             match self.observed.latest(&container.name) {
-                Some(last) if last.state == ContainerState::Running => self.keep(container, last),
-                Some(last) if last.state == ContainerState::Exited && !restarts(self.policy(), last) => {}
+                Some(last) if last.state == ContainerState::Running => {
+                    self.keep(container, last);
+                    held |= self.memory.hooked.contains(&last.id);
+                }
+                _ if self.over(container) => {}
+                last if !held => self.start(container, last),
+                _ => {}
+            }
+        }
+    }
+
+    /// Containers that were added to look at the others: each is started once.
+    fn ephemeral_containers(&mut self) {
+        let pod = self.pod;
+        for container in &pod.spec.ephemeral_containers {
+            let name = &container.name;
+            let known = self.memory.attempts.contains_key(name);
+            match self.observed.latest(name) {
+                Some(last) if last.state != ContainerState::Created => {}
+                None if known => {}
                 last => self.start(container, last),
             }
         }
@@ -169,13 +196,15 @@ impl Planner<'_> {
             .any(|c| self.observed.current(&c.name).is_some());
         for container in &pod.spec.init_containers {
             let current = self.observed.current(&container.name);
-            if sidecar(container) {
+            if container.is_sidecar() {
                 let up = current.is_some_and(|c| c.state == ContainerState::Running);
                 match current {
                     Some(last) if up => self.keep(container, last),
                     last => self.start(container, last),
                 }
-                let starting = current.is_some_and(|c| self.memory.starting.contains(&c.id));
+                let starting = current.is_some_and(|c| {
+                    self.memory.starting.contains(&c.id) || self.memory.hooked.contains(&c.id)
+                });
                 if !initialized && (!up || starting) {
                     return false;
                 }
@@ -194,13 +223,13 @@ impl Planner<'_> {
     /// A running container: stopped when a probe condemned it or its definition changed.
     fn keep(&mut self, container: &Container, running: &ContainerStatus) {
         if let Some((grace, why)) = self.memory.condemned.get(&running.id) {
-            self.actions.push(kill(running, *grace, why));
+            self.actions.push(Action::Kill(kill(running, *grace, why)));
         } else if running.image != container.image {
             let why = format!(
                 "Container {} definition changed, will be restarted",
                 container.name
             );
-            self.actions.push(kill(running, self.pod.grace(), &why));
+            self.actions.push(Action::Kill(kill(running, self.pod.grace(), &why)));
         }
     }
 
@@ -234,11 +263,12 @@ impl Planner<'_> {
     }
 }
 
-fn kill(container: &ContainerStatus, grace: i64, why: &str) -> Action {
-    Action::Kill {
+fn kill(container: &ContainerStatus, grace: i64, why: &str) -> Kill {
+    Kill {
         container: container.name.clone(),
         id: container.id.clone(),
         grace,
         why: why.to_owned(),
+        after: Vec::new(),
     }
 }

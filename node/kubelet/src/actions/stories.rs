@@ -57,6 +57,7 @@ struct Remembered {
     restarts: BTreeMap<String, Vec<i64>>,
     condemned: BTreeMap<String, String>,
     starting: Vec<String>,
+    hooked: Vec<String>,
     attempts: BTreeMap<String, u32>,
     gone: bool,
     failure: String,
@@ -98,7 +99,7 @@ impl Remembered {
         };
         for (name, times) in self.restarts {
             let mut backoff = Backoff::default();
-            times.into_iter().for_each(|t| backoff.next(at(t)));
+            times.into_iter().for_each(|t| backoff.next(at(t), at(t)));
             memory.backoff.insert(name, backoff);
         }
         memory.condemned = self
@@ -107,6 +108,7 @@ impl Remembered {
             .map(|(id, why)| (ContainerId(id), (30, why)))
             .collect();
         memory.starting = self.starting.into_iter().map(ContainerId).collect();
+        memory.hooked = self.hooked.into_iter().map(ContainerId).collect();
         memory.failure = (!self.failure.is_empty()).then(|| Failure {
             reason: self.failure,
             message: String::new(),

@@ -101,7 +101,7 @@ pub trait Machine: Send + Sync + 'static {
     fn sub_path(&self, volume: &Path, sub: &Path, at: &Path) -> io::Result<()>;
     /// Whether `path` is a directory; an error when it is not there.
     fn is_dir(&self, path: &Path) -> io::Result<bool>;
-    /// Unmounts what is mounted below and removes everything.
+    /// Unmounts what is mounted below and removes everything, or the file.
     fn remove_tree(&self, path: &Path) -> io::Result<()>;
     /// Names in a directory; none when it is not there.
     fn children(&self, path: &Path) -> Vec<String>;

@@ -119,6 +119,7 @@ pub fn container_config(
         },
         security,
         stop_signal: container.lifecycle.stop_signal.clone(),
+        target: None,
         env,
     })
 }

@@ -23,6 +23,8 @@ struct State {
     objects: BTreeMap<ObjectKey, Value>,
     log: Vec<(u64, &'static str, String, Value)>,
     writes: usize,
+    /// It does not answer.
+    cut: bool,
 }
 
 #[derive(Clone)]
@@ -86,6 +88,16 @@ impl FakeApi {
         let mut state = self.state.lock().unwrap();
         state.remove((resource.to_owned(), namespace.to_owned(), name.to_owned()));
         self.changed.send_replace(state.revision);
+    }
+
+    /// Makes it not answer, or answer again. Watches that stand go on.
+    pub fn cut(&self, cut: bool) {
+        self.state.lock().unwrap().cut = cut;
+    }
+
+    fn refusal(&self) -> Option<Status> {
+        let cut = self.state.lock().unwrap().cut;
+        cut.then(|| Status::unavailable("the server is cut off"))
     }
 
     /// All that happened, in order, as text.
@@ -284,6 +296,9 @@ fn encode(value: &Value) -> Arc<Object> {
 
 impl Transport for FakeApi {
     fn get(&self, target: Target) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+        if let Some(refusal) = self.refusal() {
+            return futures::future::ready(Err(refusal)).boxed();
+        }
         let found = self.get_value(&target.gvr.resource, &target.namespace, &target.name);
         futures::future::ready(
             found
@@ -294,6 +309,9 @@ impl Transport for FakeApi {
     }
 
     fn list(&self, target: Target, params: ListParams) -> BoxFuture<'_, Result<List, Status>> {
+        if let Some(refusal) = self.refusal() {
+            return futures::future::ready(Err(refusal)).boxed();
+        }
         let state = self.state.lock().unwrap();
         let of = |(r, ..): &ObjectKey| *r == target.gvr.resource;
         let items = state
@@ -325,6 +343,9 @@ impl Transport for FakeApi {
         write: Write,
         _: WriteOptions,
     ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
+        if let Some(refusal) = self.refusal() {
+            return futures::future::ready(Err(refusal)).boxed();
+        }
         let mut state = self.state.lock().unwrap();
         let written = state.write(&target, write).map(|o| encode(&o));
         self.changed.send_replace(state.revision);

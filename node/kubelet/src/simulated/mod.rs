@@ -6,6 +6,8 @@ mod api;
 mod machine;
 mod runtime;
 #[cfg(test)]
+mod life;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,14 @@ struct State {
     broken_images: BTreeMap<String, String>,
     broken_programs: BTreeMap<String, String>,
     problem: Option<String>,
+    /// What commands do: their exit code and output; none: they never end.
+    commands: BTreeMap<String, Option<(i32, String)>>,
+    /// How long containers of that name take to end.
+    slow: BTreeMap<String, Duration>,
+    /// Containers that ended, in order.
+    ended: Vec<String>,
+    /// Logs that were opened anew.
+    reopened: usize,
 }
 
 /// A runtime whose containers run at once and until they are stopped, or ended by [`Simulated::exit`].
@@ -96,6 +104,35 @@ impl Simulated {
         });
     }
 
+    /// Makes a command end with that code and output; `None`: as usual.
+    pub fn set_exec(&self, command: &str, end: Option<(i32, &str)>) {
+        let end = end.map(|(code, said)| (code, said.to_owned()));
+        self.state(|s| match end {
+            Some(end) => _ = s.commands.insert(command.to_owned(), Some(end)),
+            None => _ = s.commands.remove(command),
+        });
+    }
+
+    /// Makes a command go on for ever.
+    pub fn hang_exec(&self, command: &str) {
+        self.state(|s| s.commands.insert(command.to_owned(), None));
+    }
+
+    /// Makes containers of that name take so long to end once they are asked to.
+    pub fn slow_down(&self, container: &str, by: Duration) {
+        self.state(|s| s.slow.insert(container.to_owned(), by));
+    }
+
+    /// The containers that ended, in order.
+    pub fn ended(&self) -> Vec<String> {
+        self.state(|s| s.ended.clone())
+    }
+
+    /// How often a log was opened anew.
+    pub fn reopened(&self) -> usize {
+        self.state(|s| s.reopened)
+    }
+
     /// Makes the runtime say that it is not ready.
     pub fn break_runtime(&self, why: Option<&str>) {
         self.state(|s| s.problem = why.map(str::to_owned));
@@ -140,6 +177,7 @@ impl Simulated {
             container.exit_code = code;
             container.reason = if code == 0 { "Completed" } else { "Error" }.to_owned();
             container.finished_at = now;
+            s.ended.push(container.name.clone());
             Some(container.sandbox.clone())
         });
         let Some(sandbox) = ended else { return false };
@@ -290,9 +328,15 @@ impl Runtime for Simulated {
     fn start_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>> {
         ready(self.run(&id)).boxed()
     }
-    fn stop_container(&self, id: ContainerId, _: Duration) -> BoxFuture<'_, Result<()>> {
-        self.end(&id, 143);
-        ready(Ok(())).boxed()
+    fn stop_container(&self, id: ContainerId, grace: Duration) -> BoxFuture<'_, Result<()>> {
+        let takes = self.state(|s| s.slow.get(&s.containers.get(&id)?.name).copied());
+        Box::pin(async move {
+            if let Some(takes) = takes {
+                self.clock.sleep(takes.min(grace)).await;
+            }
+            self.end(&id, if takes > Some(grace) { 137 } else { 143 });
+            Ok(())
+        })
     }
     fn remove_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>> {
         self.state(|s| s.containers.remove(&id));
@@ -306,12 +350,21 @@ impl Runtime for Simulated {
         .boxed()
     }
     fn reopen_log(&self, _: ContainerId) -> BoxFuture<'_, Result<()>> {
+        self.state(|s| s.reopened += 1);
         ready(Ok(())).boxed()
     }
     fn exec(&self, request: ExecRequest, streams: Streams) -> BoxFuture<'_, Result<i32>> {
         // As `cat` after an echo of the command.
         Box::pin(async move {
             let Streams { stdin, stdout, .. } = streams;
+            match self.state(|s| s.commands.get(&request.command.join(" ")).cloned()) {
+                Some(None) => return futures::future::pending().await,
+                Some(Some((code, said))) => {
+                    let _ = stdout.send(said.into()).await;
+                    return Ok(code);
+                }
+                None => {}
+            }
             let _ = stdout
                 .send(format!("{}\n", request.command.join(" ")).into())
                 .await;

@@ -23,17 +23,15 @@ impl Node {
 
     /// With other settings than usual.
     fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(Arc::new(Paper::default()), change)
+    }
+
+    fn made(machine: Arc<dyn crate::machine::Machine>, change: impl FnOnce(&mut Config)) -> Self {
         let env = Env::simulated(7);
         let runtime = Arc::new(Simulated::new(env.clock.clone(), env.random.clone(), "10.244.0."));
         let (api, mut config) = (FakeApi::new(), Config::new("node-1", "192.0.2.1"));
         change(&mut config);
-        let kubelet = Kubelet::start(
-            config,
-            api.client(),
-            runtime.clone(),
-            Arc::new(Paper::default()),
-            env.clone(),
-        );
+        let kubelet = Kubelet::start(config, api.client(), runtime.clone(), machine, env.clone());
         Self {
             api,
             runtime,
@@ -89,21 +87,36 @@ impl Node {
             .await
     }
 
-    async fn waiting(&self, name: &str, reason: &str) -> Value {
+    pub async fn waiting(&self, name: &str, reason: &str) -> Value {
         let seen = |p: &Value| p["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == reason;
         self.api
             .wait(&format!("{name} {reason}"), "pods", name, seen)
             .await
     }
 
-    async fn delete(&self, name: &str) {
-        let key = api::Key::new("shop", name);
-        self.api
-            .client()
-            .delete(&crate::resources::PODS, &key, client::DeleteOptions::default())
-            .await
-            .unwrap();
+    pub async fn delete(&self, name: &str) {
+        self.delete_in(name, 30).await;
+    }
+
+    /// Deletes a pod with that grace and waits until it is gone.
+    pub async fn delete_in(&self, name: &str, grace: i64) {
+        self.start_delete(name, grace).await;
         self.api.wait("the pod gone", "pods", name, Value::is_null).await;
+    }
+
+    pub async fn start_delete(&self, name: &str, grace: i64) {
+        let key = api::Key::new("shop", name);
+        let options = client::DeleteOptions {
+            grace_period_seconds: Some(grace),
+            ..client::DeleteOptions::default()
+        };
+        let deleted = self.api.client().delete(&crate::resources::PODS, &key, options).await;
+        deleted.unwrap();
+    }
+
+    /// On a machine with disks, with other settings than usual.
+    pub fn on(machine: Arc<Linux>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::made(machine, change)
     }
 }
 
@@ -116,9 +129,10 @@ fn pod(name: &str, spec: &str) -> Value {
     })
 }
 
-fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
-    let all = object["status"]["conditions"].as_array().unwrap();
-    all.iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+    let all = object["status"]["conditions"].as_array();
+    let found = all.and_then(|all| all.iter().find(|c| c["type"] == kind));
+    found.unwrap_or(&Value::Null)
 }
 
 const WEB: &str = "{containers: [{name: web, image: 'nginx:1.14.2'}]}";

@@ -271,6 +271,9 @@ impl Worker {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone();
         let (killing, told) = (self.killing(), self.writer.last());
+        let going = self.memory.gone
+            || self.memory.failure.is_some()
+            || pod.metadata.deletion_timestamp.is_some();
         let subjects = observed
             .running()
             .filter(|c| !self.memory.hooked.contains(&c.id))
@@ -285,7 +288,7 @@ impl Worker {
                     started_at: c.started_at,
                     was_ready: told.is_some_and(|s| s.ready),
                     was_started: told.is_some_and(|s| s.started == Some(true)),
-                    ending: killing.contains_key(&c.id),
+                    ending: going || killing.contains_key(&c.id),
                 }
             });
         self.probes.sync(subjects.collect());

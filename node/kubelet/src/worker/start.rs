@@ -166,7 +166,14 @@ impl Worker {
             memory_capacity: i64::try_from(shared.facts.memory).unwrap_or(i64::MAX),
             seccomp_root: &shared.config.root_dir.join("seccomp"),
         };
-        container_config(pod, container, &site)
+        let mut config = container_config(pod, container, &site)?;
+        let target = &container.target_container_name;
+        if !target.is_empty() {
+            let of = observed.running().find(|c| c.name == *target);
+            let id = of.map(|c| c.id.clone());
+            config.target = Some(id.ok_or_else(|| format!("unable to find target container {target}"))?);
+        }
+        Ok(config)
     }
 
     async fn launch(

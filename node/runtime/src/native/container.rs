@@ -87,6 +87,7 @@ impl Native {
             stdin: config.stdin,
             stdin_once: config.stdin_once,
             host_pid: self.pod(&sandbox)?.record.config.host_pid,
+            target: config.target.as_ref().map(|target| target.0.clone()),
         };
         match link::request(&self.socket(&sandbox), Command::Start(start))
             .await?

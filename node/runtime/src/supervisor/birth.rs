@@ -89,10 +89,11 @@ impl Supervisor {
             non_blocking(err.as_fd())?;
             (Some([in_end, out_end, err_end]), [Some(out), Some(err)], stdin)
         };
+        let target = start.target.as_deref().map(|id| self.running(id)).transpose()?;
         let init = Init {
             dir: &start.dir,
             cgroups: &start.cgroups,
-            pid_namespace_of: self.pause.filter(|_| !start.host_pid),
+            pid_namespace_of: target.or(self.pause).filter(|_| !start.host_pid),
             host_pid: start.host_pid,
         };
         let started = launch::start_init(&init, stdio)?;
@@ -109,6 +110,13 @@ impl Supervisor {
         let birth = Birth::new(client, started, What::Container(Box::new(container)))?;
         self.births.push(birth);
         Ok(())
+    }
+
+    /// The first process of a container.
+    fn running(&self, id: &str) -> io::Result<i32> {
+        let found = self.containers.values().find(|c| c.start.container == id);
+        let absent = || io::Error::new(io::ErrorKind::NotFound, format!("target container {id:?} does not run"));
+        found.map(|c| c.pid).ok_or_else(absent)
     }
 
     /// Begins to run a command in a container.
