@@ -39,6 +39,7 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
             kubelet_dir: running.kubelet_dir.clone(),
             log_dir: running.log_dir.clone(),
             registries: "/dev/null".into(),
+            pod_manifest_path: "/dev/null".into(),
             node_name: String::new(),
             node_ip: Ipv4Addr::UNSPECIFIED,
             bind_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
