@@ -18,9 +18,11 @@ pub(crate) fn concerns(child: &Object, owner: &Object, selector: &LabelSelector)
 
 /// What is or could become a child of `owner`, out of a cache of children.
 pub(crate) fn children(cache: &Cache, owner: &Object, selector: &LabelSelector) -> Vec<Arc<Object>> {
-    let mut children = cache.owned_by(owner.uid());
     let orphans = cache.orphans_in(owner.namespace()).into_iter();
-    children.extend(orphans.filter(|orphan| concerns(orphan, owner, selector)));
+    let mut children: Vec<_> = orphans
+        .filter(|orphan| concerns(orphan, owner, selector))
+        .collect();
+    children.extend(cache.owned_by(owner.uid()));
     children
 }
 

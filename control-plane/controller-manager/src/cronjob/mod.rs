@@ -132,7 +132,7 @@ impl Look<'_> {
                 _ => {}
             }
             let success = end.filter(|end| end.r#type == "Complete");
-            let time = success.and_then(|_| job.view.status.completion_time);
+            let time = success.and(job.view.status.completion_time);
             self.status.last_successful_time = self.status.last_successful_time.max(time);
         }
         let missing = |active: &Reference| !self.jobs.iter().any(|job| job.object.uid() == active.uid);

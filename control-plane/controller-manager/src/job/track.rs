@@ -150,10 +150,12 @@ fn account<'a>(new: &mut JobStatus, look: &Look<'a>, end: Option<&JobCondition>)
                 _ if uncounted.succeeded.contains(&uid) => {}
                 _ => uncounted.succeeded.push(uid),
             }
-        } else if (failed || failing) && look.may_count(pod) && !uncounted.failed.contains(&uid) {
-            if !look.judge(pod).ignored {
-                uncounted.failed.push(uid);
-            }
+        } else if (failed || failing)
+            && look.may_count(pod)
+            && !uncounted.failed.contains(&uid)
+            && !look.judge(pod).ignored
+        {
+            uncounted.failed.push(uid);
         }
         if uncounted.succeeded.len() + uncounted.failed.len() >= MOST_UNCOUNTED {
             break;

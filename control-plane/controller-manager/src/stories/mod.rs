@@ -1,10 +1,14 @@
 //! Stories of single looks: objects in YAML, the plan as text.
 
+mod cron_jobs;
+mod daemon_sets;
 mod deployments;
 mod endpoints;
 mod ephemeral_volumes;
+mod jobs;
 mod nodes;
 mod replica_sets;
+mod stateful_sets;
 
 use api::{Gvr, Key, Object, Status};
 use bytes::Bytes;
@@ -69,6 +73,11 @@ fn objects(text: &str) -> Vec<Arc<Object>> {
 
 /// What the controller plans for `key` when it sees those objects.
 async fn plan<C: Controller>(controller: C, key: &Key, text: &str, last: &LastOutcome, now: &str) -> Plan {
+    plan_of(&controller, key, text, last, now).await
+}
+
+/// The same of a controller that is asked more than once.
+async fn plan_of<C: Controller>(controller: &C, key: &Key, text: &str, last: &LastOutcome, now: &str) -> Plan {
     let env = Env::simulated(1);
     let caches = Caches::new(Client::new(Arc::new(Still(objects(text))), "story"), env);
     for watch in controller.watches() {
