@@ -4,6 +4,7 @@
 //! keeps state or knows who is served.
 
 mod admissionregistration;
+mod apiextensions;
 mod apiregistration;
 mod apps;
 mod autoscaling;
@@ -25,6 +26,7 @@ mod policy;
 mod rbac;
 mod resource;
 mod row;
+mod rules;
 mod scheduling;
 mod selector;
 mod storage;
@@ -33,6 +35,10 @@ mod table;
 mod virtual_resources;
 mod write;
 
+pub use apiextensions::{
+    CLEANUP, Client, Custom, CustomColumn, CustomVersion, Names, by_priority, decide, established,
+    names as accepted_names, released, room, terminating,
+};
 pub use core::bind;
 pub use duration::{human_duration, since};
 pub use row::*;

@@ -1,8 +1,9 @@
 //! The table itself.
 
 use crate::{
-    Row, admissionregistration, apiregistration, apps, autoscaling, batch, certificates, coordination, core,
-    discovery, flowcontrol, networking, node, policy, rbac, resource, scheduling, storage, storagemigration,
+    Row, admissionregistration, apiextensions, apiregistration, apps, autoscaling, batch, certificates,
+    coordination, core, discovery, flowcontrol, networking, node, policy, rbac, resource, scheduling,
+    storage, storagemigration,
 };
 
 /// All built-in resources.
@@ -28,6 +29,7 @@ static TABLE: &[&Row] = &[
     &admissionregistration::admission_policies::VALIDATING_BINDING,
     &admissionregistration::webhooks::MUTATING,
     &admissionregistration::webhooks::VALIDATING,
+    &apiextensions::ROW,
     &apiregistration::ROW,
     &apps::controller_revision::ROW,
     &apps::daemon_set::ROW,

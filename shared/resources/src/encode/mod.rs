@@ -100,7 +100,12 @@ impl<'a> Serializer for &'a mut Text {
         self.serialize_f64(v.into())
     }
     fn serialize_f64(self, v: f64) -> Result1<Shape> {
-        serde_json::to_writer(&mut self.0, &v)?;
+        // As Go: without a fraction that says nothing.
+        if v.fract() == 0.0 && v.abs() < 1e15 {
+            serde_json::to_writer(&mut self.0, &(v as i64))?;
+        } else {
+            serde_json::to_writer(&mut self.0, &v)?;
+        }
         Ok(Shape::Full)
     }
     fn serialize_char(self, v: char) -> Result1<Shape> {
@@ -138,6 +143,10 @@ impl<'a> Serializer for &'a mut Text {
         let shape = value.serialize(&mut *self)?;
         if name == "Quantity" {
             self.quantity(start)?;
+            return Ok(Shape::Full);
+        }
+        // What stands for any value may be an empty one.
+        if name == "JSON" && shape != Shape::Null {
             return Ok(Shape::Full);
         }
         Ok(shape)

@@ -62,6 +62,7 @@ const KEPT: Fields = &[
     ("CounterSet", &["name"]),
     ("CronJobSpec", &["schedule", "timeZone"]),
     ("CrossVersionObjectReference", &["kind", "name"]),
+    ("CustomResourceDefinitionNames", &["kind", "plural"]),
     ("DaemonSetCondition", &["status", "type"]),
     ("DeploymentCondition", &["status", "type"]),
     ("Device", &["name", "nodeName"]),
@@ -392,6 +393,11 @@ const DROPPED: Fields = &[
     ("ContainerImage", &["sizeBytes"]),
     ("ContainerPort", &["hostPort"]),
     ("ContainerStateTerminated", &["signal"]),
+    ("CustomResourceColumnDefinition", &["priority"]),
+    ("CustomResourceDefinitionCondition", &["observedGeneration"]),
+    ("CustomResourceDefinitionSpec", &["preserveUnknownFields"]),
+    ("CustomResourceDefinitionStatus", &["observedGeneration"]),
+    ("CustomResourceDefinitionVersion", &["deprecated"]),
     ("DaemonSetSpec", &["minReadySeconds"]),
     (
         "DaemonSetStatus",
@@ -433,6 +439,17 @@ const DROPPED: Fields = &[
     (
         "ISCSIVolumeSource",
         &["chapAuthDiscovery", "chapAuthSession", "readOnly"],
+    ),
+    (
+        "JSONSchemaProps",
+        &[
+            "exclusiveMaximum",
+            "exclusiveMinimum",
+            "nullable",
+            "uniqueItems",
+            "x-kubernetes-embedded-resource",
+            "x-kubernetes-int-or-string",
+        ],
     ),
     ("JobStatus", &["active", "failed", "succeeded"]),
     ("NFSVolumeSource", &["readOnly"]),

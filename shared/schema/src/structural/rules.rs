@@ -397,3 +397,10 @@ impl Structural {
         Some(shaped.instance)
     }
 }
+
+impl Structural {
+    /// What is not structural about it.
+    pub fn structural_errors(&self, path: &str) -> Vec<Error> {
+        structure::check(self, path)
+    }
+}
