@@ -1,7 +1,7 @@
 //! What names may look like, in upstream's words (apimachinery `util/validation`). Each function answers what is wrong;
 //! nothing: the name is good.
 
-use api::{valid_dns_label, valid_dns_subdomain};
+use api::{field::Error, valid_dns_label, valid_dns_subdomain};
 
 /// A rule for names: what is wrong with a name.
 pub(crate) type NameRule = fn(&str) -> Vec<String>;
@@ -11,6 +11,8 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SUBDOMAIN: &str = r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+
+const WILDCARD: &str = r"a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
 fn too_long(max: usize) -> String {
     format!("must be no more than {max} bytes")
@@ -202,4 +204,45 @@ pub(crate) fn canonical_ip(address: &str) -> Vec<String> {
         Ok(ip) => vec![format!("must be in canonical form ({:?})", ip.to_string())],
         Err(_) => ip(address),
     }
+}
+
+/// A domain, a slash and a path, such as `example.com/controller`.
+pub(crate) fn domain_prefixed_path(place: &str, path: &str, errors: &mut Vec<Error>) {
+    if path.is_empty() {
+        errors.push(Error::required(place, ""));
+        return;
+    }
+    let Some((host, rest)) = path
+        .split_once('/')
+        .filter(|(host, rest)| !host.is_empty() && !rest.is_empty())
+    else {
+        let why = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        errors.push(Error::invalid(place, path, why));
+        return;
+    };
+    for words in dns_subdomain(host) {
+        errors.push(Error::invalid(place, host, words));
+    }
+    let good = rest
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b));
+    if !good {
+        let why = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        errors.push(Error::invalid(place, rest, why));
+    }
+}
+
+/// A host name whose first label is `*`.
+pub(crate) fn wildcard_host(host: &str) -> Vec<String> {
+    let good = host.strip_prefix("*.").is_some_and(valid_dns_subdomain);
+    check(host, 253, good, WILDCARD)
+}
+
+/// A range of addresses: the first one and how many bits are fixed.
+pub(crate) fn parse_cidr(text: &str) -> Option<(std::net::IpAddr, u8)> {
+    let (ip, bits) = text.split_once('/')?;
+    let ip: std::net::IpAddr = ip.parse().ok()?;
+    let bits: u8 = bits.parse().ok()?;
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    (bits <= most).then_some((ip, bits))
 }

@@ -1,10 +1,10 @@
 //! PodDisruptionBudget, of the policy group.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, encode,
+    Cell, Row, STATUS, WriteRequest, cells, encode, rules, selector,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus},
@@ -61,6 +61,43 @@ impl Kind for PodDisruptionBudget {
 
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let Some(spec) = &self.spec else { return };
+        if spec.min_available.is_some() && spec.max_unavailable.is_some() {
+            let why = "minAvailable and maxUnavailable cannot be both set";
+            errors.push(Error::invalid("spec", spec, why));
+        }
+        for (path, value) in [
+            ("spec.minAvailable", spec.min_available.as_ref()),
+            ("spec.maxUnavailable", spec.max_unavailable.as_ref()),
+        ] {
+            rules::share(path, value, errors);
+            rules::at_most_all(path, value, errors);
+        }
+        if let Some(wanted) = &spec.selector {
+            selector::validate(wanted, "spec.selector", errors);
+        }
+        let policies = ["AlwaysAllow", "IfHealthyBudget"];
+        if let Some(policy) = &spec.unhealthy_pod_eviction_policy
+            && !policies.contains(&policy.as_str())
+        {
+            let path = "spec.unhealthyPodEvictionPolicy";
+            errors.push(Error::not_supported(path, policy, &policies));
+        }
+    }
+
+    fn validate_status(&self, _: &Self, errors: &mut Vec<Error>) {
+        let Some(status) = &self.status else { return };
+        for (path, count) in [
+            ("status.disruptionsAllowed", status.disruptions_allowed),
+            ("status.currentHealthy", status.current_healthy),
+            ("status.desiredHealthy", status.desired_healthy),
+            ("status.expectedPods", status.expected_pods),
+        ] {
+            rules::count(path, count, errors);
+        }
     }
 }
 

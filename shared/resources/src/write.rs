@@ -27,6 +27,8 @@ pub(crate) trait Kind:
     fn prepare_status(&mut self, _old: &Self) {}
     /// The same for another subresource.
     fn prepare_subresource(&mut self, _name: &str, _old: &Self) {}
+    /// Notes when something changed, after an update was prepared.
+    fn stamp(&mut self, _old: &Self, _request: &WriteRequest<'_>) {}
     /// Admission: may change the object or refuse it after a look at the cluster. `old` is `None` for a create.
     fn admit(&mut self, _old: Option<&Self>, _request: &WriteRequest<'_>) -> Result<(), Status> {
         Ok(())
@@ -36,6 +38,10 @@ pub(crate) trait Kind:
     /// Rules for a changed object; those for a new one unless the kind says otherwise.
     fn validate_update(&self, _old: &Self, errors: &mut Vec<field::Error>) {
         self.validate(errors);
+    }
+    /// Rules for a change through another subresource; those for any other change unless the kind says otherwise.
+    fn validate_subresource(&self, _name: &str, old: &Self, errors: &mut Vec<field::Error>) {
+        self.validate_update(old, errors);
     }
     /// Rules for a changed status.
     fn validate_status(&self, _old: &Self, _errors: &mut Vec<field::Error>) {}
@@ -130,6 +136,7 @@ fn update<K: Kind>(
         Op::Subresource(_) if given.is_some() => {}
         Op::Subresource(name) => new.prepare_subresource(name, old),
     }
+    new.stamp(old, request);
     if K::GENERATION && request.op != Op::Status && new.spec_changed(old) {
         let generation = old.metadata().generation.unwrap_or_default() + 1;
         new.metadata_mut().generation = Some(generation);
@@ -149,7 +156,8 @@ fn update<K: Kind>(
     meta::validate_update(new.metadata(), old.metadata(), errors);
     match request.op {
         Op::Status => new.validate_status(old, errors),
-        _ => new.validate_update(old, errors),
+        Op::Subresource(name) => new.validate_subresource(name, old, errors),
+        Op::Create | Op::Update => new.validate_update(old, errors),
     }
     allocate(new, Some(old), request, errors);
     Ok(meant)

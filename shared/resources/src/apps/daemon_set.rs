@@ -1,15 +1,16 @@
 //! DaemonSet.
 
+use super::validate_template;
 use crate::{
     Cell, Row, STATUS, WriteRequest, cells,
     core::pod::template,
-    encode,
+    encode, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::apps::v1::{DaemonSet, DaemonSetStatus},
+    api::apps::v1::{DaemonSet, DaemonSetSpec, DaemonSetStatus, RollingUpdateDaemonSet},
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use serde::Deserialize;
@@ -86,11 +87,67 @@ impl Kind for DaemonSet {
     }
 
     fn warnings(&self) -> Vec<String> {
-        super::warnings(&self.spec.template)
+        template::warnings(&self.spec.template)
     }
 
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let spec = &self.spec;
+        validate_template(&spec.selector, &spec.template, ("daemonset", "DaemonSet"), errors);
+        rules::count("spec.minReadySeconds", spec.min_ready_seconds, errors);
+        validate_strategy(spec, errors);
+        rules::count("spec.revisionHistoryLimit", spec.revision_history_limit, errors);
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        rules::immutable("spec.selector", &self.spec.selector, &old.spec.selector, errors);
+    }
+}
+
+fn validate_strategy(spec: &DaemonSetSpec, errors: &mut Vec<Error>) {
+    let strategy = spec.update_strategy.clone().unwrap_or_default();
+    match strategy.type_.as_deref().unwrap_or_default() {
+        "OnDelete" => {}
+        "RollingUpdate" => {
+            let Some(rolling) = &strategy.rolling_update else {
+                errors.push(Error::required("spec.updateStrategy.rollingUpdate", ""));
+                return;
+            };
+            validate_rolling(rolling, errors);
+        }
+        _ => {
+            let supported = ["RollingUpdate", "OnDelete"];
+            errors.push(Error::not_supported("spec.updateStrategy", &strategy, &supported));
+        }
+    }
+}
+
+fn validate_rolling(rolling: &RollingUpdateDaemonSet, errors: &mut Vec<Error>) {
+    let unavailable = (
+        "spec.updateStrategy.rollingUpdate.maxUnavailable",
+        rolling.max_unavailable.as_ref(),
+    );
+    let surge = (
+        "spec.updateStrategy.rollingUpdate.maxSurge",
+        rolling.max_surge.as_ref(),
+    );
+    for (path, value) in [unavailable, surge] {
+        rules::share(path, value, errors);
+    }
+    match (rules::is_zero(unavailable.1), rules::is_zero(surge.1)) {
+        (false, false) => {
+            let why = "may not be set when maxUnavailable is non-zero";
+            errors.push(Error::invalid(surge.0, surge.1, why));
+        }
+        (true, true) => errors.push(Error::required(unavailable.0, "cannot be 0 when maxSurge is 0")),
+        _ => {}
+    }
+    for (path, value) in [unavailable, surge] {
+        rules::at_most_all(path, value, errors);
     }
 }
 

@@ -1,10 +1,10 @@
 //! Deployment.
 
-use super::{validate_count, validate_template};
+use super::validate_template;
 use crate::{
     Cell, Row, SCALE, STATUS, ScalePaths, WriteRequest, cells,
     core::pod::template,
-    encode,
+    encode, rules,
     write::{Kind, write},
 };
 use api::{Object, field::Error};
@@ -86,7 +86,7 @@ impl Kind for Deployment {
     }
 
     fn warnings(&self) -> Vec<String> {
-        super::warnings(&self.spec.template)
+        template::warnings(&self.spec.template)
     }
 
     fn spec_changed(&self, old: &Self) -> bool {
@@ -95,19 +95,19 @@ impl Kind for Deployment {
 
     fn validate(&self, errors: &mut Vec<Error>) {
         let spec = &self.spec;
-        validate_count("spec.replicas", spec.replicas, errors);
+        rules::count("spec.replicas", spec.replicas, errors);
         validate_template(
             &spec.selector,
             &spec.template,
-            "empty selector is invalid for deployment",
+            ("deployment", "ReplicaSet"),
             errors,
         );
         if let Some(strategy) = &spec.strategy {
             validate_strategy(strategy, errors);
         }
-        validate_count("spec.minReadySeconds", spec.min_ready_seconds, errors);
-        validate_count("spec.revisionHistoryLimit", spec.revision_history_limit, errors);
-        validate_count(
+        rules::count("spec.minReadySeconds", spec.min_ready_seconds, errors);
+        rules::count("spec.revisionHistoryLimit", spec.revision_history_limit, errors);
+        rules::count(
             "spec.progressDeadlineSeconds",
             spec.progress_deadline_seconds,
             errors,
@@ -122,13 +122,7 @@ impl Kind for Deployment {
 
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
         self.validate(errors);
-        if self.spec.selector != old.spec.selector {
-            errors.push(Error::invalid(
-                "spec.selector",
-                &self.spec.selector,
-                "field is immutable",
-            ));
-        }
+        rules::immutable("spec.selector", &self.spec.selector, &old.spec.selector, errors);
     }
 }
 
@@ -162,47 +156,16 @@ fn validate_rolling(rolling: &RollingUpdateDeployment, errors: &mut Vec<Error>) 
     );
     let surge = ("spec.strategy.rollingUpdate.maxSurge", rolling.max_surge.as_ref());
     for (path, value) in [unavailable, surge] {
-        match value {
-            Some(IntOrString::Int(n)) if *n < 0 => {
-                errors.push(Error::invalid(path, n, "must be greater than or equal to 0"));
-            }
-            Some(IntOrString::String(text)) if percent(text).is_none() => {
-                let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-                errors.push(Error::invalid(path, text, why));
-            }
-            _ => {}
-        }
+        rules::share(path, value, errors);
     }
-    let zero = |value: Option<&IntOrString>| match value {
-        Some(IntOrString::Int(n)) => *n == 0,
-        Some(IntOrString::String(text)) => percent(text) == Some(0),
-        None => true,
-    };
-    if zero(unavailable.1) && zero(surge.1) {
+    if rules::is_zero(unavailable.1) && rules::is_zero(surge.1) {
         errors.push(Error::invalid(
             unavailable.0,
             unavailable.1,
             "may not be 0 when `maxSurge` is 0",
         ));
     }
-    if let Some(IntOrString::String(text)) = unavailable.1
-        && percent(text).is_some_and(|n| n > 100)
-    {
-        errors.push(Error::invalid(
-            unavailable.0,
-            text,
-            "must not be greater than 100%",
-        ));
-    }
-}
-
-fn percent(text: &str) -> Option<u64> {
-    let digits = text.strip_suffix('%')?;
-    if digits.bytes().all(|b| b.is_ascii_digit()) {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    rules::at_most_all(unavailable.0, unavailable.1, errors);
 }
 
 #[derive(Default, Deserialize)]

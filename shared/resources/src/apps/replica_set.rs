@@ -1,10 +1,10 @@
 //! ReplicaSet.
 
-use super::{validate_count, validate_template};
+use super::validate_template;
 use crate::{
     Cell, Row, SCALE, STATUS, ScalePaths, WriteRequest, cells,
     core::pod::template,
-    encode,
+    encode, rules,
     write::{Kind, write},
 };
 use api::{Object, field::Error};
@@ -70,7 +70,7 @@ impl Kind for ReplicaSet {
         self.spec
             .template
             .as_ref()
-            .map(super::warnings)
+            .map(template::warnings)
             .unwrap_or_default()
     }
 
@@ -80,25 +80,14 @@ impl Kind for ReplicaSet {
 
     fn validate(&self, errors: &mut Vec<Error>) {
         let spec = &self.spec;
-        validate_count("spec.replicas", spec.replicas, errors);
-        validate_count("spec.minReadySeconds", spec.min_ready_seconds, errors);
+        rules::count("spec.replicas", spec.replicas, errors);
+        rules::count("spec.minReadySeconds", spec.min_ready_seconds, errors);
         let template = spec.template.clone().unwrap_or_default();
-        validate_template(
-            &spec.selector,
-            &template,
-            "empty selector is invalid for deployment",
-            errors,
-        );
+        validate_template(&spec.selector, &template, ("deployment", "ReplicaSet"), errors);
     }
 
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
-        if self.spec.selector != old.spec.selector {
-            errors.push(Error::invalid(
-                "spec.selector",
-                &self.spec.selector,
-                "field is immutable",
-            ));
-        }
+        rules::immutable("spec.selector", &self.spec.selector, &old.spec.selector, errors);
         self.validate(errors);
     }
 }

@@ -1,11 +1,13 @@
 //! CronJob.
 
-use super::job;
+use super::{job, schedule, validation};
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, duration, encode,
+    Cell, Row, STATUS, WriteRequest, cells,
+    core::pod,
+    duration, encode, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use serde::{Deserialize, de::IgnoredAny};
@@ -64,6 +66,83 @@ impl Kind for CronJob {
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
     }
+
+    fn warnings(&self) -> Vec<String> {
+        let spec = self.spec.job_template.spec.as_ref();
+        let pod = spec.and_then(|spec| spec.template.spec.as_ref());
+        pod.map(|pod| pod::warnings::of(pod, "spec.jobTemplate.spec.template.spec"))
+            .unwrap_or_default()
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        validate_spec(self, None, errors);
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        // A job's name has eleven more characters than its CronJob's.
+        if name.len() > 52 {
+            errors.push(Error::invalid(
+                "metadata.name",
+                name,
+                "must be no more than 52 characters",
+            ));
+        }
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        validate_spec(self, Some(old), errors);
+    }
+}
+
+fn validate_spec(new: &CronJob, old: Option<&CronJob>, errors: &mut Vec<Error>) {
+    let spec = &new.spec;
+    let zoned = old.is_some_and(|old| old.spec.schedule.contains("TZ"));
+    if spec.schedule.is_empty() {
+        errors.push(Error::required("spec.schedule", ""));
+    } else {
+        let mut wrong = |why: &str| errors.push(Error::invalid("spec.schedule", &spec.schedule, why));
+        if let Err(why) = schedule::check(&spec.schedule) {
+            wrong(&why);
+        }
+        if spec.schedule.contains("TZ") {
+            if !zoned {
+                wrong("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+            } else if spec.time_zone.is_some() {
+                wrong("cannot use both timeZone field and TZ or CRON_TZ in schedule");
+            }
+        }
+    }
+    rules::count(
+        "spec.startingDeadlineSeconds",
+        spec.starting_deadline_seconds,
+        errors,
+    );
+    if let Some(zone) = &spec.time_zone
+        && old.is_none_or(|old| old.spec.time_zone != spec.time_zone)
+        && let Err(why) = schedule::check_zone(zone)
+    {
+        errors.push(Error::invalid("spec.timeZone", zone, why));
+    }
+    let policies = ["Allow", "Forbid", "Replace"];
+    rules::one_of(
+        spec.concurrency_policy.as_deref(),
+        &policies,
+        "spec.concurrencyPolicy",
+        errors,
+    );
+    if let Some(job) = &spec.job_template.spec {
+        let path = "spec.jobTemplate.spec";
+        validation::spec(job, path, errors);
+        if let Some(selector) = &job.selector {
+            let why = "`selector` will be auto-generated";
+            errors.push(Error::invalid(field::child(path, "selector"), selector, why));
+        }
+        if job.manual_selector == Some(true) {
+            let path = field::child(path, "manualSelector");
+            errors.push(Error::not_supported(path, true, &["nil", "false"]));
+        }
+    }
+    let (done, failed) = (spec.successful_jobs_history_limit, spec.failed_jobs_history_limit);
+    rules::count("spec.successfulJobsHistoryLimit", done, errors);
+    rules::count("spec.failedJobsHistoryLimit", failed, errors);
 }
 
 #[derive(Default, Deserialize)]

@@ -1,15 +1,19 @@
 //! Job.
 
+use super::validation;
 use crate::{
     Cell, Row, STATUS, WriteRequest, cells,
     core::pod::template,
-    duration, encode,
+    duration, encode, names, rules, selector,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::batch::v1::{Job, JobSpec, JobStatus},
+    api::{
+        batch::v1::{Job, JobSpec, JobStatus},
+        core::v1::PodTemplateSpec,
+    },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use serde::Deserialize;
@@ -68,6 +72,228 @@ impl Kind for Job {
 
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let template = self.spec.as_ref().map(|spec| &spec.template);
+        template.map(template::warnings).unwrap_or_default()
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let Some(spec) = &self.spec else { return };
+        validate_generated(self, spec, errors);
+        validate_spec(spec, errors);
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        if spec.completion_mode.as_deref() == Some("Indexed")
+            && let Some(last) = spec.completions.filter(|count| *count > 0)
+        {
+            let host = format!("{name}-{}", last - 1);
+            if !names::dns_label(&host).is_empty() {
+                let why = format!("will not able to create pod with invalid DNS label: {host}");
+                errors.push(Error::invalid("metadata.name", name, why));
+            }
+        }
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        let (Some(new), Some(old_spec)) = (&self.spec, &old.spec) else {
+            return;
+        };
+        validate_spec(new, errors);
+        validate_completions(new, old_spec, errors);
+        rules::immutable("spec.selector", &new.selector, &old_spec.selector, errors);
+        let template = with_mutable(new, old);
+        rules::immutable("spec.template", &new.template, &template, errors);
+        rules::immutable(
+            "spec.completionMode",
+            &new.completion_mode,
+            &old_spec.completion_mode,
+            errors,
+        );
+        let path = "spec.podFailurePolicy";
+        rules::immutable(
+            path,
+            &new.pod_failure_policy,
+            &old_spec.pod_failure_policy,
+            errors,
+        );
+        let path = "spec.backoffLimitPerIndex";
+        rules::immutable(
+            path,
+            &new.backoff_limit_per_index,
+            &old_spec.backoff_limit_per_index,
+            errors,
+        );
+        rules::immutable("spec.managedBy", &new.managed_by, &old_spec.managed_by, errors);
+        rules::immutable(
+            "spec.successPolicy",
+            &new.success_policy,
+            &old_spec.success_policy,
+            errors,
+        );
+    }
+
+    fn validate_status(&self, old: &Self, errors: &mut Vec<Error>) {
+        if let (Some(new), Some(old)) = (&self.status, &old.status) {
+            validate_status(new, old, errors);
+        }
+    }
+}
+
+/// Unless the author says otherwise, the labels and the selector are those that were generated.
+fn validate_generated(job: &Job, spec: &JobSpec, errors: &mut Vec<Error>) {
+    if spec.manual_selector == Some(true) {
+        return;
+    }
+    let uid = job.metadata.uid.as_deref().unwrap_or_default();
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    let empty = BTreeMap::new();
+    let metadata = spec.template.metadata.as_ref();
+    let labels = metadata
+        .and_then(|metadata| metadata.labels.as_ref())
+        .unwrap_or(&empty);
+    let mut expected = BTreeMap::new();
+    for (key, value) in [
+        ("controller-uid", uid),
+        ("job-name", name),
+        ("batch.kubernetes.io/controller-uid", uid),
+        ("batch.kubernetes.io/job-name", name),
+    ] {
+        expected.insert(key.to_owned(), value.to_owned());
+        if let Some(actual) = labels.get(key).filter(|actual| *actual != value) {
+            let path = field::key("spec.template.metadata.labels", key);
+            errors.push(Error::invalid(path, actual, format!("must be '{value}'")));
+        }
+    }
+    let wanted = spec.selector.clone().unwrap_or_default();
+    if !selector::matches(&wanted, &expected) {
+        errors.push(Error::invalid(
+            "spec.selector",
+            &wanted,
+            "`selector` not auto-generated",
+        ));
+    }
+}
+
+fn validate_spec(spec: &JobSpec, errors: &mut Vec<Error>) {
+    validation::spec(spec, "spec", errors);
+    let Some(wanted) = &spec.selector else {
+        errors.push(Error::required("spec.selector", ""));
+        return;
+    };
+    selector::validate(wanted, "spec.selector", errors);
+    let empty = BTreeMap::new();
+    let metadata = spec.template.metadata.as_ref();
+    let labels = metadata
+        .and_then(|metadata| metadata.labels.as_ref())
+        .unwrap_or(&empty);
+    template::selected(selector::matches(wanted, labels), labels, errors);
+}
+
+/// The completions of an indexed job change together with its parallelism, others' do not change.
+fn validate_completions(new: &JobSpec, old: &JobSpec, errors: &mut Vec<Error>) {
+    if new.completion_mode.as_deref() != Some("Indexed") {
+        rules::immutable("spec.completions", &new.completions, &old.completions, errors);
+    } else if new.completions.is_some()
+        && new.completions != old.completions
+        && new.completions != new.parallelism
+    {
+        let why = "can only be modified in tandem with spec.parallelism";
+        errors.push(Error::invalid("spec.completions", new.completions, why));
+    }
+}
+
+/// The old template, with what may change in a suspended job that never ran: where its pods may go.
+fn with_mutable(new: &JobSpec, old: &Job) -> PodTemplateSpec {
+    let spec = old.spec.clone().unwrap_or_default();
+    let mut template = spec.template;
+    let started = old
+        .status
+        .as_ref()
+        .is_some_and(|status| status.start_time.is_some());
+    if spec.suspend != Some(true) || started {
+        return template;
+    }
+    let fresh = new.template.spec.clone().unwrap_or_default();
+    let pod = template.spec.get_or_insert_default();
+    let nodes = fresh
+        .affinity
+        .as_ref()
+        .and_then(|affinity| affinity.node_affinity.clone());
+    let affinity = pod.affinity.get_or_insert_default();
+    affinity.node_affinity = nodes;
+    let only_nodes = affinity.pod_affinity.is_none() && affinity.pod_anti_affinity.is_none();
+    if fresh.affinity.is_none() && only_nodes {
+        pod.affinity = None;
+    }
+    pod.node_selector = fresh.node_selector;
+    pod.tolerations = fresh.tolerations;
+    pod.scheduling_gates = fresh.scheduling_gates;
+    let labels = new.template.metadata.clone().unwrap_or_default();
+    let metadata = template.metadata.get_or_insert_default();
+    (metadata.labels, metadata.annotations) = (labels.labels, labels.annotations);
+    template
+}
+
+fn validate_status(new: &JobStatus, old: &JobStatus, errors: &mut Vec<Error>) {
+    for (path, count) in [
+        ("status.active", new.active),
+        ("status.succeeded", new.succeeded),
+        ("status.failed", new.failed),
+        ("status.ready", new.ready),
+        ("status.terminating", new.terminating),
+    ] {
+        rules::count(path, count, errors);
+    }
+    let is = |status: &JobStatus, kind: &str| {
+        let mut conditions = status.conditions.iter().flatten();
+        conditions.any(|condition| condition.type_ == kind && condition.status == "True")
+    };
+    if is(new, "Complete") && is(new, "Failed") {
+        let why = "cannot set Complete=True and Failed=true conditions";
+        errors.push(rules::wrong("status.conditions", why));
+    }
+    for kind in ["Failed", "Complete", "FailureTarget"] {
+        if is(old, kind) && !is(new, kind) {
+            let why = format!("cannot disable the terminal {kind}=True condition");
+            errors.push(rules::wrong("status.conditions", why));
+        }
+    }
+    let finished = is(new, "Complete") || is(new, "Failed");
+    let active = new.active.unwrap_or_default();
+    if finished && active > 0 {
+        errors.push(Error::invalid(
+            "status.active",
+            active,
+            "active>0 is invalid for finished job",
+        ));
+    }
+    if finished && new.start_time.is_none() {
+        errors.push(Error::required(
+            "status.startTime",
+            "startTime is required for finished job",
+        ));
+    }
+    match (&new.completion_time, is(new, "Complete")) {
+        (None, true) => {
+            let why = "completionTime is required for Complete jobs";
+            errors.push(Error::required("status.completionTime", why));
+        }
+        (Some(time), false) => {
+            let why = "cannot set completionTime when there is no Complete=True condition";
+            errors.push(Error::invalid("status.completionTime", time, why));
+        }
+        _ => {}
+    }
+    for (path, name, new, old) in [
+        ("status.failed", "failed", new.failed, old.failed),
+        ("status.succeeded", "succeeded", new.succeeded, old.succeeded),
+    ] {
+        let (new, old) = (new.unwrap_or_default(), old.unwrap_or_default());
+        if new < old {
+            let why = format!("cannot decrease the {name} counter");
+            errors.push(Error::invalid(path, new, why));
+        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 use super::persistent_volume::{CLASS_ANNOTATION, access_modes};
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells,
+    Cell, Row, STATUS, WriteRequest, cells, encode, meta, names, rules, selector,
     storage::storage_class,
     write::{Kind, write},
 };
-use api::{Object, Status};
+use api::{Object, Status, field, field::Error};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
+use k8s_openapi::{
+    api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus},
+    apimachinery::pkg::api::resource::Quantity,
+};
 use serde::Deserialize;
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -72,7 +75,35 @@ impl Kind for PersistentVolumeClaim {
                 .max_by_key(|class| order(class))
                 .map(|class| class.name().to_owned());
         }
-        Ok(())
+        old.map_or(Ok(()), |old| admit_growth(self, old, request))
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        validate_spec(self, "spec", errors);
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        let same = with_mutable(self, old);
+        if !encode::same(self.spec.as_ref().unwrap_or(&same), &same) {
+            let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+            errors.push(Error::forbidden("spec", why));
+        }
+        if size(self) < size(old) {
+            let shrunk = old
+                .status
+                .as_ref()
+                .and_then(|status| status.capacity.as_ref()?.get("storage"));
+            let had = shrunk.and_then(rules::parse);
+            // An expansion that failed may be taken back, but not below what is there.
+            if had.is_none() || size(self) <= had {
+                let path = "spec.resources.requests.storage";
+                errors.push(Error::forbidden(
+                    path,
+                    "field can not be less than status.capacity",
+                ));
+            }
+        }
     }
 
     fn prepare_update(&mut self, old: &Self) {
@@ -101,6 +132,141 @@ pub(crate) fn defaults(claim: &mut PersistentVolumeClaim) {
     if phase.is_empty() {
         "Pending".clone_into(phase);
     }
+}
+
+const MODES: [&str; 4] = [
+    "ReadOnlyMany",
+    "ReadWriteMany",
+    "ReadWriteOnce",
+    "ReadWriteOncePod",
+];
+
+/// Rules for the spec at `path`, of a claim or of a template of one.
+pub(crate) fn validate_spec(claim: &PersistentVolumeClaim, path: &str, errors: &mut Vec<Error>) {
+    let Some(spec) = &claim.spec else { return };
+    let at = |name: &str| field::child(path, name);
+    let modes = spec.access_modes.as_deref().unwrap_or_default();
+    access(
+        modes,
+        &at("accessModes"),
+        "at least 1 access mode is required",
+        errors,
+    );
+    if let Some(wanted) = &spec.selector {
+        selector::validate(wanted, &at("selector"), errors);
+    }
+    let size = field::key(&at("resources"), "storage");
+    match requested(claim) {
+        None => errors.push(Error::required(size, "")),
+        Some(quantity) => rules::positive(&size, quantity, errors),
+    }
+    for (name, class) in [
+        ("storageClassName", &spec.storage_class_name),
+        ("volumeAttributesClassName", &spec.volume_attributes_class_name),
+    ] {
+        if let Some(class) = class.as_deref().filter(|class| !class.is_empty()) {
+            meta::invalid(errors, &at(name), class, names::dns_subdomain(class));
+        }
+    }
+    let volume_modes = ["Block", "Filesystem"];
+    let mode = spec.volume_mode.as_deref().unwrap_or_default();
+    if !volume_modes.contains(&mode) {
+        errors.push(Error::not_supported(at("volumeMode"), mode, &volume_modes));
+    }
+    if let Some(source) = &spec.data_source {
+        let path = at("dataSource");
+        rules::required(&field::child(&path, "name"), &source.name, errors);
+        rules::required(&field::child(&path, "kind"), &source.kind, errors);
+        let group = source.api_group.as_deref().unwrap_or_default();
+        if group.is_empty() && source.kind != "PersistentVolumeClaim" {
+            let why = "only 'PersistentVolumeClaim' is allowed if apiGroup is not set";
+            errors.push(Error::invalid(path, &source.kind, why));
+        }
+    }
+}
+
+/// Rules for the access modes of claims and volumes.
+pub(super) fn access(modes: &[String], path: &str, missing: &str, errors: &mut Vec<Error>) {
+    if modes.is_empty() {
+        errors.push(Error::required(path, missing));
+    }
+    for mode in modes {
+        if !MODES.contains(&mode.as_str()) {
+            errors.push(Error::not_supported(path, mode, &MODES));
+        }
+    }
+    if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
+        let why = "may not use ReadWriteOncePod with other access modes";
+        errors.push(Error::forbidden(path, why));
+    }
+}
+
+fn requested(claim: &PersistentVolumeClaim) -> Option<&Quantity> {
+    let resources = claim.spec.as_ref()?.resources.as_ref()?;
+    resources.requests.as_ref()?.get("storage")
+}
+
+fn size(claim: &PersistentVolumeClaim) -> Option<api::Quantity> {
+    requested(claim).and_then(rules::parse)
+}
+
+fn phase(claim: &PersistentVolumeClaim) -> &str {
+    let status = claim.status.as_ref();
+    status
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default()
+}
+
+fn class(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let annotations = claim.metadata.annotations.as_ref();
+    let old = annotations.and_then(|annotations| annotations.get(CLASS_ANNOTATION));
+    old.or(claim.spec.as_ref()?.storage_class_name.as_ref())
+        .map(String::as_str)
+}
+
+/// A claim may grow only if its class says so.
+fn admit_growth(
+    new: &PersistentVolumeClaim,
+    old: &PersistentVolumeClaim,
+    request: &WriteRequest<'_>,
+) -> Result<(), Status> {
+    if size(new) <= size(old) {
+        return Ok(());
+    }
+    let refuse = |why: &str| Err(Status::forbidden(&ROW.gvr(), request.name, why));
+    if phase(old) != "Bound" {
+        return refuse("Only bound persistent volume claims can be expanded");
+    }
+    let class = class(new).and_then(|name| request.cluster.get(&storage_class::RESOURCE, "", name));
+    if class.is_none_or(|class| !storage_class::allows_expansion(&class)) {
+        return refuse(
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+        );
+    }
+    Ok(())
+}
+
+/// The old spec, with what may change.
+fn with_mutable(new: &PersistentVolumeClaim, old: &PersistentVolumeClaim) -> PersistentVolumeClaimSpec {
+    let fresh = new.spec.clone().unwrap_or_default();
+    let mut spec = old.spec.clone().unwrap_or_default();
+    let bound = phase(old) == "Bound";
+    if spec.volume_name.as_deref().unwrap_or_default().is_empty() {
+        spec.volume_name = fresh.volume_name;
+        // A class may be given later to a claim that waits for one.
+        if spec.storage_class_name.is_none() {
+            spec.storage_class_name = fresh.storage_class_name;
+        }
+    }
+    if let (true, Some(size)) = (bound, requested(new)) {
+        let resources = spec.resources.get_or_insert_default();
+        let requests = resources.requests.get_or_insert_default();
+        requests.insert("storage".to_owned(), size.clone());
+    }
+    if bound {
+        spec.volume_attributes_class_name = fresh.volume_attributes_class_name;
+    }
+    spec
 }
 
 #[derive(Default, Deserialize)]

@@ -2,10 +2,10 @@
 
 use super::pod::template;
 use crate::{
-    Cell, Row, SCALE, STATUS, ScalePaths, WriteRequest, cells, encode,
+    Cell, Row, SCALE, STATUS, ScalePaths, WriteRequest, cells, encode, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ReplicationController, ReplicationControllerStatus};
 use serde::Deserialize;
@@ -83,6 +83,32 @@ impl Kind for ReplicationController {
 
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let template = self.spec.as_ref().and_then(|spec| spec.template.as_ref());
+        template.map(template::warnings).unwrap_or_default()
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let Some(spec) = &self.spec else { return };
+        rules::count("spec.minReadySeconds", spec.min_ready_seconds, errors);
+        let empty = BTreeMap::new();
+        let wanted = spec.selector.as_ref().unwrap_or(&empty);
+        if wanted.is_empty() {
+            errors.push(Error::required("spec.selector", ""));
+        }
+        rules::count("spec.replicas", spec.replicas, errors);
+        let Some(template) = &spec.template else {
+            errors.push(Error::required("spec.template", ""));
+            return;
+        };
+        let metadata = template.metadata.as_ref();
+        let labels = metadata.and_then(|meta| meta.labels.as_ref()).unwrap_or(&empty);
+        let matches = wanted.iter().all(|(key, value)| labels.get(key) == Some(value));
+        template::selected(matches, labels, errors);
+        template::validate(template, "spec.template", errors);
+        template::lasting(template, "ReplicationController", errors);
     }
 }
 

@@ -62,6 +62,11 @@ pub(crate) fn is_default(class: &Object) -> bool {
     .any(|key| class.annotation(key).as_deref() == Some("true"))
 }
 
+/// Whether its claims may grow.
+pub(crate) fn allows_expansion(class: &Object) -> bool {
+    cells::view::<View>(class).allow_volume_expansion
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct View {

@@ -2,9 +2,9 @@
 
 use super::{
     env, probes,
-    validation::{one_of, seccomp, user_id},
+    validation::{seccomp, user_id},
 };
-use crate::{meta, names};
+use crate::{meta, names, rules};
 use api::{Quantity, field, field::Error};
 use k8s_openapi::{
     api::core::v1::{Container, ContainerPort, PodSpec, ResourceRequirements, VolumeMount},
@@ -14,14 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 
+/// The names of the volumes.
+pub(super) fn volumes(spec: &PodSpec) -> BTreeSet<&str> {
+    let all = spec.volumes.iter().flatten();
+    all.map(|volume| volume.name.as_str()).collect()
+}
+
 /// Rules for all containers of the spec at `path`.
 pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
-    let volumes: BTreeSet<&str> = spec
-        .volumes
-        .iter()
-        .flatten()
-        .map(|volume| volume.name.as_str())
-        .collect();
+    let volumes = volumes(spec);
     let mut seen = BTreeSet::new();
     let mut shared_ports = BTreeSet::new();
     let list = field::child(path, "containers");
@@ -49,7 +50,7 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
         if init {
             init_only(container, &path, errors);
         } else if container.restart_policy.is_some() && container.restart_policy_rules.is_none() {
-            one_of(
+            rules::one_of(
                 container.restart_policy.as_deref(),
                 &["Always", "OnFailure", "Never"],
                 &field::child(&path, "restartPolicy"),
@@ -63,7 +64,13 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     }
 }
 
-fn container(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors: &mut Vec<Error>) {
+/// Rules for one container.
+pub(super) fn container(
+    container: &Container,
+    path: &str,
+    volumes: &BTreeSet<&str>,
+    errors: &mut Vec<Error>,
+) {
     let at = |name: &str| field::child(path, name);
     if container.name.is_empty() {
         errors.push(Error::required(at("name"), ""));
@@ -80,14 +87,14 @@ fn container(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors
         errors.push(Error::required(at("image"), ""));
     }
     let policies = ["Always", "IfNotPresent", "Never"];
-    one_of(
+    rules::one_of(
         container.image_pull_policy.as_deref(),
         &policies,
         &at("imagePullPolicy"),
         errors,
     );
     let policies = ["File", "FallbackToLogsOnError"];
-    one_of(
+    rules::one_of(
         container.termination_message_policy.as_deref(),
         &policies,
         &at("terminationMessagePolicy"),
@@ -185,7 +192,7 @@ fn numbers(port: &ContainerPort, path: &str, host_network: bool, errors: &mut Ve
         let why = "must match `containerPort` when `hostNetwork` is true";
         errors.push(Error::invalid(at("hostPort"), host, why));
     }
-    one_of(
+    rules::one_of(
         port.protocol.as_deref(),
         &["SCTP", "TCP", "UDP"],
         &at("protocol"),

@@ -6,8 +6,10 @@ mod cells;
 mod containers;
 mod defaults;
 mod env;
+mod ephemeral;
 mod probes;
 mod qos;
+mod resize;
 pub(crate) mod template;
 mod update;
 mod validation;
@@ -42,6 +44,10 @@ pub(crate) static ROW: Row = Row {
             verbs: &["create"],
         },
         Subresource {
+            name: "ephemeralcontainers",
+            ..STATUS
+        },
+        Subresource {
             name: "eviction",
             kind: ("policy", "v1", "Eviction"),
             verbs: &["create"],
@@ -53,6 +59,10 @@ pub(crate) static ROW: Row = Row {
             verbs: &["get"],
         },
         stream("portforward", "PodPortForwardOptions"),
+        Subresource {
+            name: "resize",
+            ..STATUS
+        },
         STATUS,
     ],
     fields: &[
@@ -105,6 +115,21 @@ impl Kind for Pod {
             .clone_from(&old.metadata.owner_references);
         let qos = old.status.as_ref().and_then(|status| status.qos_class.clone());
         self.status.get_or_insert_default().qos_class = qos;
+    }
+
+    fn prepare_subresource(&mut self, name: &str, old: &Self) {
+        match name {
+            "resize" => resize::prepare(self, old),
+            _ => ephemeral::prepare(self, old),
+        }
+    }
+
+    fn validate_subresource(&self, name: &str, old: &Self, errors: &mut Vec<Error>) {
+        match (name, &self.spec, &old.spec) {
+            ("resize", ..) => resize::validate(self, old, errors),
+            (_, Some(new), Some(old)) => ephemeral::validate(new, old, errors),
+            _ => {}
+        }
     }
 
     fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {

@@ -190,7 +190,7 @@ fn node_selector(new: &PodSpec, old: &PodSpec, errors: &mut Vec<Error>) {
 }
 
 /// The fields that differ, the old value above the new.
-fn difference(new: &PodSpec, old: &PodSpec) -> String {
+pub(super) fn difference(new: &PodSpec, old: &PodSpec) -> String {
     let fields = |spec: &PodSpec| -> BTreeMap<String, String> {
         let text = encode::canonical(spec).unwrap_or_default();
         let members = scan::members(&text, 0).filter_map(Result::ok);

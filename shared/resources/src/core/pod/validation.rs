@@ -1,10 +1,11 @@
 //! Rules for a pod's spec.
 
 use super::{containers, volumes};
-use crate::{meta, names};
+use crate::{meta, names, rules};
 use api::{field, field::Error};
 use k8s_openapi::api::core::v1::{
-    Affinity, NodeSelectorTerm, Pod, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint,
+    Affinity, NodeSelector, NodeSelectorTerm, Pod, PodAffinityTerm, PodSpec, Toleration,
+    TopologySpreadConstraint,
 };
 use std::collections::BTreeSet;
 
@@ -128,14 +129,14 @@ pub(super) fn spec(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     volumes::validate(spec, &at("volumes"), errors);
     containers::validate(spec, path, errors);
     let policies = ["Always", "OnFailure", "Never"];
-    one_of(
+    rules::one_of(
         spec.restart_policy.as_deref(),
         &policies,
         &at("restartPolicy"),
         errors,
     );
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
-    one_of(spec.dns_policy.as_deref(), &policies, &at("dnsPolicy"), errors);
+    rules::one_of(spec.dns_policy.as_deref(), &policies, &at("dnsPolicy"), errors);
     names_and_gates(spec, path, errors);
     meta::validate_labels(spec.node_selector.as_ref(), &at("nodeSelector"), errors);
     let named = [
@@ -187,15 +188,6 @@ pub(super) fn spec(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
                 pair,
             ));
         }
-    }
-}
-
-/// A required value out of a few.
-pub(super) fn one_of(value: Option<&str>, supported: &[&str], path: &str, errors: &mut Vec<Error>) {
-    match value.unwrap_or_default() {
-        "" => errors.push(Error::required(path, "")),
-        value if !supported.contains(&value) => errors.push(Error::not_supported(path, value, supported)),
-        _ => {}
     }
 }
 
@@ -323,16 +315,7 @@ fn affinity(affinity: &Affinity, path: &str, errors: &mut Vec<Error>) {
     if let Some(node) = &affinity.node_affinity {
         let path = field::child(path, "nodeAffinity");
         if let Some(selector) = &node.required_during_scheduling_ignored_during_execution {
-            let path = field::child(&field::child(&path, REQUIRED), "nodeSelectorTerms");
-            if selector.node_selector_terms.is_empty() {
-                errors.push(Error::required(
-                    &path,
-                    "must have at least one node selector term",
-                ));
-            }
-            for (i, term) in selector.node_selector_terms.iter().enumerate() {
-                node_term(term, &field::index(&path, i), errors);
-            }
+            node_selector(selector, &field::child(&path, REQUIRED), errors);
         }
         let preferred = node
             .preferred_during_scheduling_ignored_during_execution
@@ -383,6 +366,20 @@ fn weight(weight: i32, path: &str, errors: &mut Vec<Error>) {
             weight,
             "must be in the range 1-100",
         ));
+    }
+}
+
+/// Rules for a node selector.
+pub(crate) fn node_selector(selector: &NodeSelector, path: &str, errors: &mut Vec<Error>) {
+    let path = field::child(path, "nodeSelectorTerms");
+    if selector.node_selector_terms.is_empty() {
+        errors.push(Error::required(
+            &path,
+            "must have at least one node selector term",
+        ));
+    }
+    for (i, term) in selector.node_selector_terms.iter().enumerate() {
+        node_term(term, &field::index(&path, i), errors);
     }
 }
 
