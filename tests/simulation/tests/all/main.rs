@@ -7,7 +7,9 @@
 mod deployments;
 mod determinism;
 mod faults;
+mod jobs;
 mod manifests;
 mod nodes;
 mod ownership;
 mod restart;
+mod workloads;
