@@ -94,7 +94,11 @@ pub async fn start(
     let scheduler = plane.client("system:kube-scheduler", &[]);
     scheduler::start(&scheduler, scheduler::Config::default(), records.clone(), env);
     let controllers = plane.client("system:kube-controller-manager", &[]);
+    let ca_key = authority.dir().join("ca.key");
+    let ca_key = std::fs::read_to_string(&ca_key).with_context(|| ca_key.display().to_string())?;
+    let signer = controller_manager::Signer::new(authority.certificate(), &ca_key)?;
     let config = controller_manager::Config {
+        signer: Some(Arc::new(signer)),
         root_ca: authority.certificate().to_owned(),
         token_key: Some(Arc::new(
             component::jwt::Key::from_pem(&authority.signing_key("sa")?).map_err(|e| anyhow!(e))?,

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use api::decision::Ring;
 use client::Client;
 use component::{Env, flags::Settings};
-use controller_manager::Config;
+use controller_manager::{Config, Signer};
 use std::sync::Arc;
 
 const NAME: &str = controller_manager::NAME;
@@ -75,8 +75,13 @@ fn config(settings: &Settings, root_ca: String) -> Result<Config> {
         .map(|pem| component::jwt::Key::from_pem(&pem).map(Arc::new))
         .transpose()
         .map_err(|error| anyhow!("--service-account-private-key-file: {error}"))?;
+    let signer = tls::pair(settings, "cluster-signing-cert-file", "cluster-signing-key-file")?
+        .map(|ca| Signer::new(&ca.certificate, &ca.key).map(Arc::new))
+        .transpose()
+        .context("--cluster-signing-cert-file, --cluster-signing-key-file")?;
     Ok(Config {
         root_ca,
+        signer,
         token_key,
         cluster_cidr,
         node_cidr_prefix,

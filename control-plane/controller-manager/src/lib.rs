@@ -4,6 +4,7 @@
 //! effects of its own.
 
 mod aggregation;
+mod certificates;
 mod claim;
 mod cronjob;
 mod daemonset;
@@ -27,6 +28,7 @@ mod volumes;
 mod workloads;
 
 pub use aggregation::ClusterRoleAggregationController;
+pub use certificates::{Signer, SignerError};
 pub use cronjob::CronJobController;
 pub use daemonset::DaemonSetController;
 pub use deployment::DeploymentController;
@@ -60,6 +62,8 @@ pub struct Config {
     pub cluster_cidr: (Ipv4Addr, u8),
     /// The prefix length of a node's range.
     pub node_cidr_prefix: u8,
+    /// Signs certificates that are approved; without it nobody here does.
+    pub signer: Option<Arc<Signer>>,
     /// Every resource that can be listed, watched and deleted; it may change.
     pub resources: gc::Served,
 }
@@ -99,6 +103,7 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     });
     runtime.start(TaintEvictionController);
     volumes::start(&runtime);
+    certificates::start(client, runtime.caches(), config.signer, env);
     runtime.start(EphemeralVolumeController);
     let collections = gc::Collections::default();
     gc::start(client, runtime.caches(), &config.resources, &collections, env);

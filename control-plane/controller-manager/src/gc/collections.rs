@@ -1,7 +1,7 @@
 //! The caches of all resources that are served: those of built-in resources for good, the others while they are served.
 
 use super::{Collectable, Resources};
-use api::Gvr;
+use api::{Gvr, Key, Object};
 use client::{Cache, Caches, Client, Selector};
 use component::Env;
 use std::{
@@ -26,6 +26,12 @@ impl Collections {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = all.values().filter(|c| c.namespaced);
         all.map(|c| c.cache.clone()).collect()
+    }
+
+    /// An object, if its resource is served.
+    pub(crate) fn get(&self, gvr: &Gvr, key: &Key) -> Option<Arc<Object>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(gvr)?.cache.get(key)
     }
 
     /// Opens and closes caches as `served` says. `opened` is called with each new cache and what it lives in.

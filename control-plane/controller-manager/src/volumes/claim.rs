@@ -342,7 +342,7 @@ fn bind(plan: &mut Plan, claim: &Claim, volume: &Volume) {
     let status = &claim.status;
     let told = status.phase == "Bound"
         && status.access_modes == volume.spec.access_modes
-        && status.capacity.get("storage").is_some();
+        && status.capacity.contains_key("storage");
     if !told {
         write_phase(plan, claim, "Bound", Some(volume));
     }

@@ -1,0 +1,179 @@
+//! What becomes of certificate signing requests.
+
+use super::{Signer, Step, View, request::Text, signer::end_of, step};
+use api::Object;
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use component::Random;
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType,
+};
+use x509_parser::prelude::*;
+
+const NOW: &str = "2030-01-01T00:00:00Z";
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+/// A request of a subject with names, PEM.
+fn request(name: &str, group: &str, names: &[&str]) -> String {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.distinguished_name.push(DnType::OrganizationName, group);
+    for name in names {
+        params
+            .subject_alt_names
+            .push(SanType::DnsName((*name).try_into().unwrap()));
+    }
+    let key = KeyPair::generate().unwrap();
+    params.serialize_request(&key).unwrap().pem().unwrap()
+}
+
+fn signing_request(pem: &str, signer: &str, usages: &str, user: &str, status: &str) -> (Object, View) {
+    let text = format!(
+        r#"{{"kind":"CertificateSigningRequest","metadata":{{"name":"r","uid":"u","creationTimestamp":"{NOW}"}},"spec":{{"request":"{}","signerName":"kubernetes.io/{signer}","usages":[{usages}],"username":"{user}"}},"status":{{{status}}}}}"#,
+        BASE64.encode(pem)
+    );
+    let object = Object::parse(text.into(), 1, &[]).unwrap();
+    let view = object.view().unwrap();
+    (object, view)
+}
+
+fn next(pem: &str, signer: &str, usages: &str, user: &str, status: &str) -> Step {
+    let (object, view) = signing_request(pem, signer, usages, user, status);
+    step(&object, &view, true, now())
+}
+
+const CLIENT: &str = r#""digital signature","key encipherment","client auth""#;
+const SERVER: &str = r#""digital signature","server auth""#;
+const APPROVED: &str =
+    r#""conditions":[{"type":"Approved","status":"True","lastUpdateTime":"2030-01-01T00:00:00Z"}]"#;
+
+#[test]
+fn a_kubelet_may_ask_for_its_own_certificate() {
+    let pem = request("system:node:n1", "system:nodes", &[]);
+    let signer = "kube-apiserver-client-kubelet";
+    let asks = |user: &str| match next(&pem, signer, CLIENT, user, "") {
+        Step::Ask(ways) => ways.into_iter().map(|(way, _)| way).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(asks("system:node:n1"), ["selfnodeclient", "nodeclient"]);
+    assert_eq!(asks("system:bootstrap:abc"), ["nodeclient"]);
+    for (pem, usages, signer) in [
+        (request("jane", "system:nodes", &[]), CLIENT, signer),
+        (request("system:node:n1", "admins", &[]), CLIENT, signer),
+        (
+            request("system:node:n1", "system:nodes", &["a.example"]),
+            CLIENT,
+            signer,
+        ),
+        (pem.clone(), SERVER, signer),
+        (pem.clone(), CLIENT, "kube-apiserver-client"),
+    ] {
+        let step = next(&pem, signer, usages, "system:node:n1", "");
+        assert!(matches!(step, Step::Wait(_)), "{step:?}");
+    }
+}
+
+#[test]
+fn what_is_approved_is_signed_if_the_signer_gives_it() {
+    let year = SignedDuration::from_hours(365 * 24);
+    let jane = request("jane", "devs", &[]);
+    let kubelet = request("system:node:n1", "system:nodes", &["n1"]);
+    for (pem, signer, usages, wanted) in [
+        (&jane, "kube-apiserver-client", CLIENT, Step::Sign(year)),
+        (&jane, "legacy-unknown", SERVER, Step::Sign(year)),
+        (&kubelet, "kubelet-serving", SERVER, Step::Sign(year)),
+        (
+            &jane,
+            "kubelet-serving",
+            SERVER,
+            Step::Fail("subject organization is not system:nodes".to_owned()),
+        ),
+        (
+            &jane,
+            "kube-apiserver-client",
+            r#""digital signature""#,
+            Step::Fail("missing required usage for client certificate: client auth".to_owned()),
+        ),
+    ] {
+        assert_eq!(next(pem, signer, usages, "jane", APPROVED), wanted);
+    }
+    let other = next(&jane, "somebody-else", CLIENT, "jane", APPROVED);
+    assert!(matches!(other, Step::Wait(_)), "{other:?}");
+}
+
+#[test]
+fn old_requests_are_deleted() {
+    let (object, view) = signing_request(
+        &request("jane", "devs", &[]),
+        "legacy-unknown",
+        CLIENT,
+        "jane",
+        "",
+    );
+    let after = |view: &View, hours| step(&object, view, false, now() + SignedDuration::from_hours(hours));
+    assert!(matches!(after(&view, 23), Step::Wait(_)));
+    assert_eq!(after(&view, 24), Step::Delete);
+    let denied =
+        r#""conditions":[{"type":"Denied","status":"True","lastUpdateTime":"2030-01-01T00:00:00Z"}]"#;
+    let (_, view) = signing_request("", "legacy-unknown", CLIENT, "jane", denied);
+    assert!(matches!(after(&view, 0), Step::Wait(_)));
+    assert_eq!(after(&view, 1), Step::Delete);
+}
+
+#[test]
+fn a_signed_certificate_says_what_was_asked_for() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.not_before = rcgen::date_time_ymd(2029, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2039, 1, 1);
+    let ca = params.self_signed(&key).unwrap();
+    let signer = Signer::new(&ca.pem(), &key.serialize_pem()).unwrap();
+    let text =
+        Text::new(request("system:node:n1", "system:nodes", &["n1", "n1.example"]).as_bytes()).unwrap();
+    let usages: Vec<String> = ["digital signature", "key encipherment", "server auth"]
+        .map(str::to_owned)
+        .into();
+    let life = SignedDuration::from_hours(1);
+    let random = Random::seeded(1);
+    let pem = signer
+        .sign(&text.request().unwrap(), &usages, life, now(), &random)
+        .unwrap();
+    assert_eq!(end_of(pem.as_bytes()), Some(now().as_second() + 3600));
+    let (_, block) = parse_x509_pem(pem.as_bytes()).unwrap();
+    let certificate = block.parse_x509().unwrap();
+    let (_, issuer) = X509Certificate::from_der(ca.der()).unwrap();
+    certificate.verify_signature(Some(issuer.public_key())).unwrap();
+    assert_eq!(
+        certificate.subject().to_string(),
+        "CN=system:node:n1, O=system:nodes"
+    );
+    assert_eq!(certificate.issuer(), issuer.subject());
+    let names = certificate.subject_alternative_name().unwrap().unwrap();
+    assert_eq!(names.value.general_names.len(), 2);
+    let usage = certificate.key_usage().unwrap().unwrap();
+    assert!(
+        usage.value.digital_signature() && usage.value.key_encipherment() && !usage.value.key_cert_sign()
+    );
+    assert!(
+        certificate
+            .extended_key_usage()
+            .unwrap()
+            .unwrap()
+            .value
+            .server_auth
+    );
+    assert!(!certificate.is_ca());
+    let late = SignedDuration::from_hours(24 * 365 * 20);
+    let pem = signer
+        .sign(&text.request().unwrap(), &usages, late, now(), &random)
+        .unwrap();
+    let ends = issuer.validity().not_after.timestamp();
+    assert_eq!(end_of(pem.as_bytes()), Some(ends), "not longer than the CA");
+    assert!(Signer::new(&ca.pem(), &KeyPair::generate().unwrap().serialize_pem()).is_err());
+}
