@@ -2,6 +2,7 @@
 //! Upstream: `apimachinery/pkg/util/remotecommand`; v5 (KEP-4006) adds the CLOSE channel.
 
 use crate::Error;
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Input of the process.
@@ -17,31 +18,56 @@ pub const RESIZE: u8 = 4;
 /// v5 only: the data byte names a channel that its sender closes.
 pub const CLOSE: u8 = 255;
 
-/// The versions of the protocol that are spoken, best first.
+/// The versions of the protocol that are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// `v5.channel.k8s.io`.
+    /// `v5.channel.k8s.io`: v4 with the CLOSE channel.
     V5,
-    /// `v4.channel.k8s.io`.
+    /// `v4.channel.k8s.io`: the ERROR channel tells a `Status`.
     V4,
+    /// `v4.base64.channel.k8s.io`: as v4, in text.
+    V4Base64,
+    /// `channel.k8s.io`: the ERROR channel tells a failure in words. Also spoken with those who name no protocol.
+    V1,
+    /// `base64.channel.k8s.io`: the same in text.
+    V1Base64,
 }
 
 impl Protocol {
-    /// All, best first.
-    pub const ALL: [Self; 2] = [Self::V5, Self::V4];
+    /// All.
+    pub const ALL: [Self; 5] = [Self::V5, Self::V4, Self::V4Base64, Self::V1, Self::V1Base64];
 
     /// The name in `Sec-WebSocket-Protocol`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::V5 => "v5.channel.k8s.io",
             Self::V4 => "v4.channel.k8s.io",
+            Self::V4Base64 => "v4.base64.channel.k8s.io",
+            Self::V1 => "channel.k8s.io",
+            Self::V1Base64 => "base64.channel.k8s.io",
         }
     }
 
-    /// The best of those that a client offers (a comma-separated list).
-    pub fn negotiate(offered: &str) -> Option<Self> {
-        let offers: Vec<&str> = offered.split(',').map(str::trim).collect();
-        Self::ALL.into_iter().find(|p| offers.contains(&p.name()))
+    /// Messages are text: a digit for the channel, then base64.
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::V4Base64 | Self::V1Base64)
+    }
+
+    /// The ERROR channel tells a `Status`, also of success.
+    pub const fn has_status(self) -> bool {
+        matches!(self, Self::V5 | Self::V4 | Self::V4Base64)
+    }
+
+    /// `data` on `channel`, as this protocol writes it.
+    pub fn message(self, channel: u8, data: &[u8]) -> Bytes {
+        if self.is_text() {
+            let digit = char::from(b'0'.wrapping_add(channel));
+            return format!("{digit}{}", BASE64.encode(data)).into();
+        }
+        let mut out = BytesMut::with_capacity(data.len() + 1);
+        out.put_u8(channel);
+        out.put_slice(data);
+        out.freeze()
     }
 }
 
@@ -56,11 +82,8 @@ pub enum Frame {
 
 impl Frame {
     /// Reads a message.
-    pub fn decode(protocol: Protocol, mut message: Bytes) -> Result<Self, Error> {
-        if message.is_empty() {
-            return Err(Error::Empty);
-        }
-        let channel = message.split_to(1)[0];
+    pub fn decode(protocol: Protocol, message: Bytes) -> Result<Self, Error> {
+        let (channel, message) = Self::split(protocol, message)?;
         match (protocol, channel) {
             (_, STDIN..=RESIZE) => Ok(Self::Data(channel, message)),
             (Protocol::V5, CLOSE) => match message.as_ref() {
@@ -73,27 +96,52 @@ impl Frame {
         }
     }
 
+    /// Reads the channel of a message, whichever channels there are, and the data.
+    pub fn split(protocol: Protocol, mut message: Bytes) -> Result<(u8, Bytes), Error> {
+        if message.is_empty() {
+            return Err(Error::Empty);
+        }
+        let channel = message.split_to(1)[0];
+        if !protocol.is_text() {
+            return Ok((channel, message));
+        }
+        let data = BASE64.decode(&message);
+        let data = data.map_err(|e| Error::Protocol(e.to_string()))?;
+        Ok((channel.wrapping_sub(b'0'), data.into()))
+    }
+
     /// Writes a message.
-    pub fn encode(&self) -> Bytes {
+    pub fn encode(&self, protocol: Protocol) -> Bytes {
         match self {
-            Self::Data(channel, data) => message(*channel, data),
-            Self::Close(channel) => message(CLOSE, &[*channel]),
+            Self::Data(channel, data) => protocol.message(*channel, data),
+            Self::Close(channel) => protocol.message(CLOSE, &[*channel]),
         }
     }
-}
-
-/// `data` on `channel`.
-pub fn message(channel: u8, data: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(data.len() + 1);
-    out.put_u8(channel);
-    out.put_slice(data);
-    out.freeze()
 }
 
 /// Reads a RESIZE message: width and height.
 pub fn decode_size(data: &[u8]) -> Result<(u16, u16), Error> {
     let size: Size = serde_json::from_slice(data).map_err(|e| Error::Protocol(e.to_string()))?;
     Ok((size.width, size.height))
+}
+
+/// Reads terminal sizes that follow each other in a stream.
+#[derive(Debug, Default)]
+pub struct SizeReader(Vec<u8>);
+
+impl SizeReader {
+    /// The sizes that are whole now. What is no size is passed over.
+    pub fn read(&mut self, bytes: &[u8]) -> Vec<(u16, u16)> {
+        self.0.extend_from_slice(bytes);
+        let mut sizes = Vec::new();
+        while let Some(end) = self.0.iter().position(|byte| *byte == b'}') {
+            let text: Vec<u8> = self.0.drain(..=end).collect();
+            sizes.extend(decode_size(&text));
+        }
+        // No size is so long.
+        self.0.truncate(256);
+        sizes
+    }
 }
 
 /// Writes the data of a RESIZE message.
@@ -120,9 +168,12 @@ mod tests {
             Frame::Data(STDIN, Bytes::new()),
             Frame::Close(STDIN),
         ] {
-            assert_eq!(Frame::decode(Protocol::V5, frame.encode()).unwrap(), frame);
+            assert_eq!(
+                Frame::decode(Protocol::V5, frame.encode(Protocol::V5)).unwrap(),
+                frame
+            );
         }
-        assert_eq!(Frame::Close(STDIN).encode().as_ref(), [255, 0]);
+        assert_eq!(Frame::Close(STDIN).encode(Protocol::V5).as_ref(), [255, 0]);
     }
 
     #[test]
@@ -132,7 +183,7 @@ mod tests {
             Err(Error::Empty)
         ));
         assert!(matches!(
-            Frame::decode(Protocol::V4, Frame::Close(0).encode()),
+            Frame::decode(Protocol::V4, Frame::Close(0).encode(Protocol::V5)),
             Err(Error::Channel(255))
         ));
         assert!(matches!(
@@ -147,17 +198,20 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_offer_wins() {
-        assert_eq!(
-            Protocol::negotiate("v4.channel.k8s.io, v5.channel.k8s.io"),
-            Some(Protocol::V5)
-        );
-        assert_eq!(Protocol::negotiate("v4.channel.k8s.io"), Some(Protocol::V4));
-        assert_eq!(Protocol::negotiate("SPDY/3.1+portforward.k8s.io"), None);
+    fn text_is_base64() {
+        let message = Protocol::V4Base64.message(STDIN, b"foo\n");
+        assert_eq!(message, "0Zm9vCg==");
+        let frame = Frame::decode(Protocol::V1Base64, message).unwrap();
+        assert_eq!(frame, Frame::Data(STDIN, "foo\n".into()));
+        assert!(Frame::decode(Protocol::V1Base64, "0?".into()).is_err());
     }
 
     #[test]
     fn sizes() {
         assert_eq!(decode_size(&encode_size(80, 24)).unwrap(), (80, 24));
+        let mut reader = SizeReader::default();
+        assert_eq!(reader.read(b"{\"Width\":80,\"Hei"), []);
+        let rest = b"ght\":24}\n{\"Width\":1,\"Height\":2}\n{x}{";
+        assert_eq!(reader.read(rest), [(80, 24), (1, 2)]);
     }
 }

@@ -1,22 +1,46 @@
-//! Codecs of exec, attach and port-forward channels: WebSocket v4 and v5.
+//! Codecs of exec, attach and port-forward: WebSocket channels, SPDY/3.1, and SPDY tunnelled in WebSocket.
 //!
-//! [`channel`] is the codec alone, without I/O: a message is a channel number and bytes. [`serve`] and [`forward`] are the
-//! end that runs the command, [`Remote`] the end that asked for it. Which process stands behind the
-//! streams is never known here.
+//! [`channel`] and [`spdy`] are the codecs. [`accept`] looks at a request, [`serve`] and [`forward`] are the end that runs
+//! the command or has the ports; [`Remote`] is the end that asked for it over WebSocket, [`relay`] over SPDY. Which process
+//! stands behind the streams is never known here.
 
 pub mod channel;
-pub mod spdy;
+mod command;
 mod error;
 mod forward;
 mod handshake;
+mod relay;
 mod remote;
-mod server;
+pub mod spdy;
 mod status;
+mod tunnel;
 
+pub use command::{Ends, Wanted, serve};
 pub use error::Error;
 pub use forward::{Connect, forward};
-pub use handshake::{Handshake, accept};
+pub use handshake::{
+    COMMAND, FORWARD, Handshake, Purpose, Refusal, SPDY, TUNNEL, VERSION, Wire, accept, is_socket,
+};
+pub use relay::relay;
 pub use remote::Remote;
-pub use server::{Ends, Wanted, serve};
 pub use status::Outcome;
-pub use tokio_tungstenite::WebSocketStream;
+pub use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role as SocketRole};
+pub use tunnel::Tunnel;
+
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+/// How long a client may take to open all its streams, as upstream's kubelet.
+const CREATION: Duration = Duration::from_secs(30);
+/// How long an end may take to close after it was told goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// Most bytes in a message of a WebSocket.
+const MESSAGE: usize = 4 << 20;
+
+async fn socket<S: AsyncRead + AsyncWrite + Unpin>(io: S, role: SocketRole) -> WebSocketStream<S> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE))
+        .max_frame_size(Some(MESSAGE));
+    WebSocketStream::from_raw_socket(io, role, Some(config)).await
+}

@@ -3,6 +3,7 @@
 use crate::{
     Error, Outcome,
     channel::{self, Frame, Protocol},
+    command::message,
 };
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,22 +23,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Remote<S> {
     /// Over `io`, on which the server agreed to `protocol`.
     pub async fn over(io: S, protocol: Protocol) -> Self {
         Self {
-            socket: WebSocketStream::from_raw_socket(io, Role::Client, None).await,
+            socket: crate::socket(io, Role::Client).await,
             protocol,
         }
     }
 
     /// Sends a message.
     pub async fn send(&mut self, frame: &Frame) -> Result<(), Error> {
-        Ok(self.socket.send(Message::Binary(frame.encode())).await?)
+        let message = match frame {
+            Frame::Data(channel, data) => message(self.protocol, *channel, data),
+            Frame::Close(channel) => message(self.protocol, channel::CLOSE, &[*channel]),
+        };
+        Ok(self.socket.send(message).await?)
     }
 
     /// The next message; `None` when the server closed.
     pub async fn receive(&mut self) -> Result<Option<Frame>, Error> {
         while let Some(message) = self.socket.next().await {
             match message? {
-                Message::Binary(data) => return Frame::decode(self.protocol, data).map(Some),
                 Message::Close(_) => return Ok(None),
+                message @ (Message::Binary(_) | Message::Text(_)) => {
+                    return Frame::decode(self.protocol, message.into_data()).map(Some);
+                }
                 _ => {}
             }
         }
@@ -51,9 +58,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Remote<S> {
             match frame {
                 Frame::Data(channel::STDOUT, data) => stdout.extend_from_slice(&data),
                 Frame::Data(channel::STDERR, data) => stderr.extend_from_slice(&data),
-                Frame::Data(channel::ERROR, data) => return Ok((stdout, stderr, Outcome::parse(&data)?)),
+                Frame::Data(channel::ERROR, data) if self.protocol.has_status() => {
+                    return Ok((stdout, stderr, Outcome::parse(&data)?));
+                }
+                Frame::Data(channel::ERROR, data) => {
+                    let why = String::from_utf8_lossy(&data).into_owned();
+                    return Ok((stdout, stderr, Outcome::Failed(why)));
+                }
                 _ => {}
             }
+        }
+        if !self.protocol.has_status() {
+            return Ok((stdout, stderr, Outcome::Exited(0)));
         }
         Err(Error::Protocol("the server left without a status".to_owned()))
     }

@@ -10,6 +10,8 @@ pub enum Outcome {
     Exited(i32),
     /// Not at all, or nobody knows; in words.
     Failed(String),
+    /// As another server tells it: a `metav1.Status`.
+    Told(String),
 }
 
 #[derive(Default, Deserialize)]
@@ -46,6 +48,7 @@ impl Outcome {
                 ),
                 code
             ),
+            Self::Told(json) => json.clone(),
             Self::Failed(why) => {
                 let message =
                     serde_json::to_string(&format!("Internal error occurred: {why}")).unwrap_or_default();
@@ -53,6 +56,20 @@ impl Outcome {
                 format!(
                     r#"{{"metadata":{{}},"status":"Failure","message":{message},"reason":"InternalError","details":{{"causes":[{{"message":{cause}}}]}},"code":500}}"#
                 )
+            }
+        }
+    }
+
+    /// What is said on the ERROR channel: a `Status`, or for old clients a failure in words and success not at all.
+    pub fn told(&self, status: bool) -> String {
+        match self {
+            _ if status => self.to_json(),
+            Self::Exited(0) => String::new(),
+            Self::Exited(code) => format!("command terminated with non-zero exit code: exit status {code}"),
+            Self::Failed(why) => format!("Internal error occurred: {why}"),
+            Self::Told(json) => {
+                let wire: Wire = serde_json::from_str(json).unwrap_or_default();
+                wire.message
             }
         }
     }

@@ -61,9 +61,7 @@ impl Unpacker {
         let mut block = Vec::with_capacity(1024);
         loop {
             let (taken, made) = (self.0.total_in(), block.len());
-            let result = self
-                .0
-                .decompress_vec(packed, &mut block, FlushDecompress::Sync);
+            let result = self.0.decompress_vec(packed, &mut block, FlushDecompress::Sync);
             let taken = usize::try_from(self.0.total_in() - taken).unwrap_or_default();
             packed = packed.get(taken..).unwrap_or_default();
             match result {

@@ -17,21 +17,21 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
 };
 
-/// What may be sent on a stream before the other end said that it has taken some.
+/// What may be sent on a stream before the other end said that it has taken some. The ends of Kubernetes know no windows:
+/// when one has sent more than its stream's reader took, nothing more is read from the connection.
 pub(super) const WINDOW: usize = 64 << 10;
 /// Most streams at a time.
 const STREAMS: usize = 1000;
 /// Most bytes read at once, and so in one piece of data.
 const READ: usize = 32 << 10;
-/// Pieces of data that wait for the reader of a stream. When they are so many, nothing more is read: the ends of
-/// Kubernetes know no windows, so that the connection is all that can be held back.
-const PIECES: usize = 8;
 /// Frames that wait to be written.
 const FRAMES: usize = 16;
-/// Frames that are written together.
+/// Replies that wait to be written; an end that makes so many and reads none is left.
+const REPLIES: usize = 4096;
+/// Bytes that are written together.
 const BATCH: usize = 64 << 10;
 
 /// Why a stream is reset: there are too many.
@@ -56,7 +56,9 @@ pub struct Session(Arc<Shared>);
 pub(super) struct Shared {
     role: Role,
     pub(super) commands: mpsc::Sender<Frame>,
-    /// The other end has told of a window.
+    /// What is said about what was read. Reading never waits for writing, else two ends could wait for each other.
+    pub(super) replies: mpsc::Sender<Frame>,
+    /// The other end knows windows: it has told its first.
     pub(super) limited: AtomicBool,
     pub(super) credit: Credit,
     state: Mutex<State>,
@@ -71,12 +73,14 @@ struct State {
     taken: Id,
     /// The other end takes no more streams.
     away: bool,
+    /// What the other end takes on a new stream.
+    window: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Entry {
     /// Until the other end has finished.
-    data: Option<mpsc::Sender<Bytes>>,
+    data: Option<(mpsc::UnboundedSender<Bytes>, Arc<Semaphore>)>,
     /// This end has finished.
     finished: bool,
     credit: Arc<Credit>,
@@ -97,15 +101,17 @@ impl Session {
         S: AsyncRead + AsyncWrite,
     {
         let (commands, waiting) = mpsc::channel(FRAMES);
+        let (replies, answers) = mpsc::channel(REPLIES);
         let (accepted, streams) = mpsc::channel(FRAMES);
         let shared = Arc::new(Shared {
             role,
             commands,
+            replies,
             limited: AtomicBool::new(false),
-            credit: Credit::new(),
+            credit: Credit::new(WINDOW),
             state: Mutex::default(),
         });
-        let driver = drive(io, shared.clone(), waiting, accepted);
+        let driver = drive(io, shared.clone(), (waiting, answers), accepted);
         (Self(shared), streams, driver)
     }
 
@@ -143,15 +149,16 @@ impl Session {
 
 impl State {
     fn add(&mut self, id: Id, headers: Headers, shared: &Arc<Shared>) -> Stream {
-        let (data, pieces) = mpsc::channel(PIECES);
-        let credit = Arc::new(Credit::new());
+        let (data, pieces) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(WINDOW));
+        let credit = Arc::new(Credit::new(self.window.unwrap_or(WINDOW)));
         let entry = Entry {
-            data: Some(data),
+            data: Some((data, room.clone())),
             finished: false,
             credit: credit.clone(),
         };
         self.streams.insert(id, entry);
-        Stream::new(id, headers, pieces, credit, shared.clone())
+        Stream::new(id, headers, (pieces, room), credit, shared.clone())
     }
 }
 
@@ -199,16 +206,17 @@ impl Shared {
         self.credit.close();
     }
 
-    async fn send(&self, frame: Frame) {
-        // The writer's error is told by the writer.
-        let _ = self.commands.send(frame).await;
+    fn reply(&self, frame: Frame) -> Result<(), Error> {
+        match self.replies.try_send(frame) {
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Error::Protocol(
+                "SPDY: the other end asks and does not read".to_owned(),
+            )),
+            // After the end of writing nothing is replied.
+            _ => Ok(()),
+        }
     }
 
-    async fn take(
-        self: &Arc<Self>,
-        frame: Frame,
-        accepted: &mpsc::Sender<Stream>,
-    ) -> Result<(), Error> {
+    async fn take(self: &Arc<Self>, frame: Frame, accepted: &mpsc::Sender<Stream>) -> Result<(), Error> {
         match frame {
             Frame::SynStream { id, headers, fin } => {
                 self.opened(id, headers, accepted).await?;
@@ -217,10 +225,14 @@ impl Shared {
                 }
             }
             Frame::Data { id, data, fin } => {
-                let sender = self.state().streams.get(&id).and_then(|e| e.data.clone());
-                if let Some(sender) = sender.filter(|_| !data.is_empty()) {
+                let to = self.state().streams.get(&id).and_then(|e| e.data.clone());
+                if let Some((sender, room)) = to.filter(|_| !data.is_empty()) {
+                    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
                     // Who has stopped reading does not miss it.
-                    let _ = sender.send(data).await;
+                    if let Ok(taken) = room.acquire_many(length).await {
+                        taken.forget();
+                        let _ = sender.send(data);
+                    }
                 }
                 if fin {
                     self.finished(id);
@@ -233,28 +245,22 @@ impl Shared {
                 self.remove(id);
             }
             Frame::Ping(id) if (id % 2 == 1) != (self.role == Role::Client) => {
-                self.send(Frame::Ping(id)).await;
+                self.reply(Frame::Ping(id))?;
             }
             Frame::GoAway { .. } => self.state().away = true,
+            Frame::WindowUpdate { id: 0, delta } => self.credit.add(delta),
             Frame::WindowUpdate { id, delta } => {
-                self.limited.store(true, Ordering::Relaxed);
-                match id {
-                    0 => self.credit.add(delta),
-                    id => {
-                        if let Some(entry) = self.state().streams.get(&id) {
-                            entry.credit.add(delta);
-                        }
-                    }
+                if let Some(entry) = self.state().streams.get(&id) {
+                    entry.credit.add(delta);
                 }
             }
-            Frame::Settings(values) if values.iter().any(|(number, _)| *number == INITIAL_WINDOW) => {
-                self.limited.store(true, Ordering::Relaxed);
+            Frame::Settings(values) => {
+                if let Some((_, first)) = values.iter().find(|(number, _)| *number == INITIAL_WINDOW) {
+                    self.limited.store(true, Ordering::Relaxed);
+                    self.state().window = usize::try_from(*first).ok().map(|w| w.min(1 << 30));
+                }
             }
-            Frame::SynReply { .. }
-            | Frame::Headers { .. }
-            | Frame::Ping(_)
-            | Frame::Settings(_)
-            | Frame::Unknown(_) => {}
+            Frame::SynReply { .. } | Frame::Headers { .. } | Frame::Ping(_) | Frame::Unknown(_) => {}
         }
         Ok(())
     }
@@ -276,18 +282,17 @@ impl Shared {
             (state.streams.len() < STREAMS).then(|| state.add(id, headers, self))
         };
         let Some(stream) = stream else {
-            self.send(Frame::Rst { id, status: REFUSED }).await;
+            self.reply(Frame::Rst { id, status: REFUSED })?;
             return Ok(());
         };
         let headers = Headers::new();
-        self.send(Frame::SynReply {
+        self.reply(Frame::SynReply {
             id,
             headers,
             fin: false,
-        })
-        .await;
+        })?;
         if accepted.send(stream).await.is_err() && self.remove(id) {
-            self.send(Frame::Rst { id, status: REFUSED }).await;
+            self.reply(Frame::Rst { id, status: REFUSED })?;
         }
         Ok(())
     }
@@ -296,12 +301,12 @@ impl Shared {
 async fn drive<S: AsyncRead + AsyncWrite>(
     io: S,
     shared: Arc<Shared>,
-    waiting: mpsc::Receiver<Frame>,
+    (waiting, answers): (mpsc::Receiver<Frame>, mpsc::Receiver<Frame>),
     accepted: mpsc::Sender<Stream>,
 ) -> Result<(), Error> {
     let (reader, writer) = tokio::io::split(io);
     let written = async {
-        match write(writer, waiting).await {
+        match write(writer, waiting, answers).await {
             // Closed for writing; what still comes is read, so that the other end gets all that was sent.
             Ok(()) => pending().await,
             Err(error) => Err(error),
@@ -332,7 +337,7 @@ async fn read(
         }
         if unsaid >= WINDOW / 2 {
             let delta = u32::try_from(std::mem::take(&mut unsaid)).unwrap_or_default();
-            shared.send(Frame::WindowUpdate { id: 0, delta }).await;
+            shared.reply(Frame::WindowUpdate { id: 0, delta })?;
         }
         buffer.reserve(READ);
         if reader.read_buf(&mut buffer).await? == 0 {
@@ -341,14 +346,25 @@ async fn read(
     }
 }
 
-async fn write(mut writer: impl AsyncWrite + Unpin, mut waiting: mpsc::Receiver<Frame>) -> Result<(), Error> {
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut waiting: mpsc::Receiver<Frame>,
+    mut answers: mpsc::Receiver<Frame>,
+) -> Result<(), Error> {
     let (mut encoder, mut buffer) = (Encoder::default(), BytesMut::new());
-    while let Some(frame) = waiting.recv().await {
+    loop {
+        // A stream's reply comes before its data.
+        let frame = tokio::select! {
+            biased;
+            Some(frame) = answers.recv() => frame,
+            Some(frame) = waiting.recv() => frame,
+            else => return Ok(()),
+        };
         let mut last = matches!(frame, Frame::GoAway { .. });
         encoder.encode(&frame, &mut buffer)?;
         while !last
             && buffer.len() < BATCH
-            && let Ok(frame) = waiting.try_recv()
+            && let Ok(frame) = answers.try_recv().or_else(|_| waiting.try_recv())
         {
             last = matches!(frame, Frame::GoAway { .. });
             encoder.encode(&frame, &mut buffer)?;
@@ -358,9 +374,9 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut waiting: mpsc::Receiver<
         buffer.clear();
         if last {
             waiting.close();
+            answers.close();
             writer.shutdown().await?;
             return Ok(());
         }
     }
-    Ok(())
 }

@@ -23,8 +23,8 @@ const CANCEL: u32 = 5;
 pub(super) struct Credit(Semaphore);
 
 impl Credit {
-    pub(super) fn new() -> Self {
-        Self(Semaphore::new(WINDOW))
+    pub(super) fn new(window: usize) -> Self {
+        Self(Semaphore::new(window))
     }
 
     /// Ends all sending.
@@ -66,7 +66,7 @@ impl Stream {
     pub(super) fn new(
         id: Id,
         headers: Headers,
-        data: mpsc::Receiver<Bytes>,
+        (data, room): (mpsc::UnboundedReceiver<Bytes>, Arc<Semaphore>),
         credit: Arc<Credit>,
         shared: Arc<Shared>,
     ) -> Self {
@@ -75,6 +75,7 @@ impl Stream {
             reader: Reader {
                 id,
                 data,
+                room,
                 taken: 0,
                 shared: shared.clone(),
             },
@@ -98,7 +99,9 @@ impl Stream {
 #[derive(Debug)]
 pub struct Reader {
     id: Id,
-    data: mpsc::Receiver<Bytes>,
+    data: mpsc::UnboundedReceiver<Bytes>,
+    /// Room for what waits.
+    room: Arc<Semaphore>,
     /// Bytes taken that the other end was not told of.
     taken: usize,
     shared: Arc<Shared>,
@@ -108,7 +111,7 @@ impl Reader {
     /// The next bytes; none when the other end finished, or the connection is gone. Can be cancelled.
     pub async fn next(&mut self) -> Option<Bytes> {
         if self.taken >= WINDOW / 2
-            && let Ok(room) = self.shared.commands.reserve().await
+            && let Ok(room) = self.shared.replies.try_reserve()
         {
             room.send(Frame::WindowUpdate {
                 id: self.id,
@@ -118,7 +121,14 @@ impl Reader {
         }
         let bytes = self.data.recv().await?;
         self.taken += bytes.len();
+        self.room.add_permits(bytes.len());
         Some(bytes)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.room.close();
     }
 }
 
@@ -136,10 +146,7 @@ impl Writer {
         while !bytes.is_empty() {
             let data = bytes.split_to(bytes.len().min(CHUNK));
             self.credit.take(data.len(), &self.shared.limited).await?;
-            self.shared
-                .credit
-                .take(data.len(), &self.shared.limited)
-                .await?;
+            self.shared.credit.take(data.len(), &self.shared.limited).await?;
             self.put(Frame::Data {
                 id: self.id,
                 data,

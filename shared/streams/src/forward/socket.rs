@@ -1,38 +1,39 @@
 //! Port forwarding over WebSocket: port `i` has data channel `2i` and error channel `2i+1`; the first message of each
 //! is its port number, little-endian. Upstream: `kubelet/pkg/cri/streaming/portforward/websocket.go`.
 
-use crate::{Error, channel};
+use super::Connect;
+use crate::{
+    Error,
+    channel::{Frame, Protocol},
+    command::{goodbye, message},
+};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt, future::BoxFuture};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{Message, protocol::Role},
-};
-
-/// Opens a byte stream to a port.
-pub type Connect<'a, D> = &'a (dyn Fn(u16) -> BoxFuture<'static, Result<D, String>> + Send + Sync);
+use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 
 const DEPTH: usize = 16;
 
-/// Serves one port-forward over `io` (upgraded already) until the other end leaves or all ports closed.
-pub async fn forward<S, D>(io: S, ports: &[u16], connect: Connect<'_, D>) -> Result<(), Error>
+pub(super) async fn forward<S, D>(
+    io: S,
+    protocol: Protocol,
+    ports: &[u16],
+    connect: Connect<'_, D>,
+) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     D: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-    let (mut sink, mut source) = socket.split();
+    let (mut sink, mut source) = crate::socket(io, Role::Server).await.split();
     for (index, port) in (0u8..).zip(ports) {
         for channel in [2 * index, 2 * index + 1] {
-            sink.send(Message::Binary(channel::message(channel, &port.to_le_bytes())))
-                .await?;
+            sink.send(message(protocol, channel, &port.to_le_bytes())).await?;
         }
     }
-    let (out, mut messages) = mpsc::channel::<Bytes>(DEPTH);
+    let (out, mut messages) = mpsc::channel::<(u8, Bytes)>(DEPTH);
     let (inputs, pipes): (Vec<_>, Vec<_>) = (0u8..)
         .zip(ports)
         .map(|(index, port)| {
@@ -42,30 +43,34 @@ where
         .unzip();
     drop(out);
     let input = async {
-        while let Some(message) = source.next().await {
-            match message? {
-                Message::Binary(mut data) if !data.is_empty() => {
-                    let channel = data.split_to(1)[0];
-                    let input = inputs
-                        .get(usize::from(channel / 2))
-                        .ok_or(Error::Channel(channel))?;
-                    if channel % 2 == 0 {
+        while let Some(received) = source.next().await {
+            match received? {
+                Message::Close(_) => return Ok(()),
+                received @ (Message::Binary(_) | Message::Text(_)) => {
+                    let (channel, data) = match Frame::split(protocol, received.into_data()) {
+                        Ok(parts) => parts,
+                        // As upstream, what is on no channel is passed over.
+                        Err(Error::Empty) => continue,
+                        Err(error) => return Err(error),
+                    };
+                    if let Some(input) = inputs.get(usize::from(channel / 2))
+                        && channel % 2 == 0
+                    {
                         // The port's own end closed: what still comes for it goes nowhere.
                         let _ = input.send(data).await;
                     }
                 }
-                Message::Close(_) => return Ok(()),
                 _ => {}
             }
         }
         Ok::<(), Error>(())
     };
     let output = async {
-        while let Some(message) = messages.recv().await {
-            sink.send(Message::Binary(message)).await?;
+        while let Some((channel, data)) = messages.recv().await {
+            sink.send(message(protocol, channel, &data)).await?;
         }
         // A peer that is gone needs no closing handshake.
-        crate::server::goodbye(&mut sink).await;
+        goodbye(&mut sink).await;
         Ok::<(), Error>(())
     };
     let copying = async { tokio::join!(futures::future::join_all(pipes), output).1 };
@@ -81,13 +86,13 @@ async fn pipe<D: AsyncRead + AsyncWrite + Send + Unpin>(
     connection: BoxFuture<'static, Result<D, String>>,
     mut data: mpsc::Receiver<Bytes>,
     index: u8,
-    out: mpsc::Sender<Bytes>,
+    out: mpsc::Sender<(u8, Bytes)>,
 ) {
     let connection = match connection.await {
         Ok(connection) => connection,
         Err(why) => {
             // Nobody is left to tell when this fails.
-            let _ = out.send(channel::message(2 * index + 1, why.as_bytes())).await;
+            let _ = out.send((2 * index + 1, why.into())).await;
             return;
         }
     };
@@ -102,7 +107,11 @@ async fn pipe<D: AsyncRead + AsyncWrite + Send + Unpin>(
     let down = async {
         let mut buffer = vec![0u8; 32 * 1024];
         while let Ok(n @ 1..) = reader.read(&mut buffer).await {
-            if out.send(channel::message(2 * index, &buffer[..n])).await.is_err() {
+            if out
+                .send((2 * index, Bytes::copy_from_slice(&buffer[..n])))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -117,6 +126,7 @@ async fn pipe<D: AsyncRead + AsyncWrite + Send + Unpin>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio_tungstenite::WebSocketStream;
 
     #[tokio::test]
     async fn bytes_go_both_ways_and_refusals_are_told() {
@@ -140,7 +150,7 @@ mod tests {
             seen.sort();
             seen
         };
-        let (served, seen) = tokio::join!(forward(far, &[80, 81], &connect), client);
+        let (served, seen) = tokio::join!(forward(far, Protocol::V4, &[80, 81], &connect), client);
         served.unwrap();
         let expected: Vec<Vec<u8>> = vec![
             vec![0, 80, 0],

@@ -1,0 +1,123 @@
+//! The end of exec and attach where the process is.
+
+mod socket;
+mod spdy;
+
+pub(crate) use socket::{goodbye, message};
+
+use crate::{Error, Outcome, Wire, channel};
+use bytes::Bytes;
+use component::Clock;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
+
+/// Which streams the other end asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// It sends input.
+    pub stdin: bool,
+    /// It reads output.
+    pub stdout: bool,
+    /// It reads errors.
+    pub stderr: bool,
+    /// The process has a terminal, whose size the other end tells.
+    pub tty: bool,
+}
+
+/// The streams as the process's side holds them.
+#[derive(Debug)]
+pub struct Ends {
+    /// Input; its end is end of file.
+    pub stdin: Option<mpsc::Receiver<Bytes>>,
+    /// Output.
+    pub stdout: mpsc::Sender<Bytes>,
+    /// Errors.
+    pub stderr: mpsc::Sender<Bytes>,
+    /// Terminal sizes: width, height.
+    pub resize: Option<mpsc::Receiver<(u16, u16)>>,
+}
+
+/// The streams as the connection's side holds them.
+struct Opposite {
+    stdin: Option<mpsc::Sender<Bytes>>,
+    resize: Option<mpsc::Sender<(u16, u16)>>,
+    stdout: mpsc::Receiver<Bytes>,
+    stderr: mpsc::Receiver<Bytes>,
+}
+
+/// Pieces of data that wait for the end that is slow.
+const DEPTH: usize = 16;
+
+/// Serves one exec or attach over `io` (upgraded already to `wire`): runs `run` with its streams, sends what it writes,
+/// then its outcome. Returns when that was sent or the other end left (`run` is dropped then).
+pub async fn serve<S, F>(
+    io: S,
+    wire: Wire,
+    wanted: Wanted,
+    clock: &Clock,
+    run: impl FnOnce(Ends) -> F,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Outcome>,
+{
+    match wire {
+        Wire::Socket(protocol) => socket::serve(io, protocol, wanted, clock, run).await,
+        Wire::Spdy(version) => spdy::serve(io, version, wanted, clock, run).await,
+        Wire::Tunnel => Err(Error::Protocol(
+            "SPDY in a WebSocket is for port-forward only".to_owned(),
+        )),
+    }
+}
+
+fn ends(wanted: Wanted) -> (Ends, Opposite) {
+    let (stdin_tx, stdin) = mpsc::channel(DEPTH);
+    let (resize_tx, resize) = mpsc::channel(DEPTH);
+    let (stdout, stdout_rx) = mpsc::channel(DEPTH);
+    let (stderr, stderr_rx) = mpsc::channel(DEPTH);
+    let ends = Ends {
+        stdin: wanted.stdin.then_some(stdin),
+        stdout,
+        stderr,
+        resize: wanted.tty.then_some(resize),
+    };
+    let opposite = Opposite {
+        stdin: wanted.stdin.then_some(stdin_tx),
+        resize: wanted.tty.then_some(resize_tx),
+        stdout: stdout_rx,
+        stderr: stderr_rx,
+    };
+    (ends, opposite)
+}
+
+/// Runs the process and gives `put` what it writes, by channel, until it ended and all was written.
+async fn output(
+    run: impl Future<Output = Outcome>,
+    mut stdout: mpsc::Receiver<Bytes>,
+    mut stderr: mpsc::Receiver<Bytes>,
+    wanted: Wanted,
+    mut put: impl AsyncFnMut(u8, Bytes) -> Result<(), Error>,
+) -> Result<Outcome, Error> {
+    let (mut run, mut outcome) = (std::pin::pin!(run), None);
+    let (mut out_open, mut err_open) = (true, true);
+    // The process's writers may outlive it by a moment: what they wrote is sent before the outcome.
+    while outcome.is_none() || out_open || err_open {
+        tokio::select! {
+            biased;
+            data = stdout.recv(), if out_open => match data {
+                Some(data) if wanted.stdout => put(channel::STDOUT, data).await?,
+                Some(_) => {}
+                None => out_open = false,
+            },
+            data = stderr.recv(), if err_open => match data {
+                Some(data) if wanted.stderr => put(channel::STDERR, data).await?,
+                Some(_) => {}
+                None => err_open = false,
+            },
+            done = &mut run, if outcome.is_none() => outcome = Some(done),
+        }
+    }
+    Ok(outcome.unwrap_or(Outcome::Exited(0)))
+}
