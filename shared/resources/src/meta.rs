@@ -4,9 +4,9 @@ use crate::{
     Row, WriteRequest,
     names::{self, NameRule},
 };
-use api::{Status, field, field::Error};
+use api::{Object, Status, field, field::Error};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 const ANNOTATIONS_MAX: usize = 256 * 1024;
 const IMMUTABLE: &str = "field is immutable";
@@ -228,4 +228,10 @@ pub(crate) fn validate_finalizers(finalizers: &[String], path: &str, errors: &mu
             errors.push(Error::invalid(path, name, why));
         }
     }
+}
+
+/// The name of the newest object; of equally new ones, the first by name.
+pub(crate) fn newest<'a>(objects: impl Iterator<Item = &'a Arc<Object>>) -> Option<String> {
+    let order = |object: &&Arc<Object>| (object.creation_timestamp(), Reverse(object.name().to_owned()));
+    objects.max_by_key(order).map(|object| object.name().to_owned())
 }

@@ -2,6 +2,7 @@
 //! nothing: the name is good.
 
 use api::{field::Error, valid_dns_label, valid_dns_subdomain};
+use std::net::IpAddr;
 
 /// A rule for names: what is wrong with a name.
 pub(crate) type NameRule = fn(&str) -> Vec<String>;
@@ -191,7 +192,7 @@ pub(crate) fn port_number(port: i32) -> Vec<String> {
 
 /// An IP address.
 pub(crate) fn ip(address: &str) -> Vec<String> {
-    if address.parse::<std::net::IpAddr>().is_ok() {
+    if address.parse::<IpAddr>().is_ok() {
         return Vec::new();
     }
     vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
@@ -199,7 +200,7 @@ pub(crate) fn ip(address: &str) -> Vec<String> {
 
 /// An IP address in the one form that has no other.
 pub(crate) fn canonical_ip(address: &str) -> Vec<String> {
-    match address.parse::<std::net::IpAddr>() {
+    match address.parse::<IpAddr>() {
         Ok(ip) if ip.to_string() == address => Vec::new(),
         Ok(ip) => vec![format!("must be in canonical form ({:?})", ip.to_string())],
         Err(_) => ip(address),
@@ -239,10 +240,40 @@ pub(crate) fn wildcard_host(host: &str) -> Vec<String> {
 }
 
 /// A range of addresses: the first one and how many bits are fixed.
-pub(crate) fn parse_cidr(text: &str) -> Option<(std::net::IpAddr, u8)> {
+pub(crate) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
     let (ip, bits) = text.split_once('/')?;
-    let ip: std::net::IpAddr = ip.parse().ok()?;
+    let ip: IpAddr = ip.parse().ok()?;
     let bits: u8 = bits.parse().ok()?;
     let most = if ip.is_ipv4() { 32 } else { 128 };
     (bits <= most).then_some((ip, bits))
+}
+
+/// The name of a CSI driver.
+pub(crate) fn csi_driver(place: &str, name: &str, errors: &mut Vec<Error>) {
+    if name.is_empty() {
+        errors.push(Error::required(place, ""));
+        return;
+    }
+    if name.len() > 63 {
+        errors.push(Error::too_long(place, 63));
+    }
+    for words in dns_subdomain(&name.to_lowercase()) {
+        errors.push(Error::invalid(place, name, words));
+    }
+}
+
+/// Whether the range holds the address.
+pub(crate) fn contains((network, bits): (IpAddr, u8), ip: IpAddr) -> bool {
+    let bits = u32::from(bits);
+    match (network, ip) {
+        (IpAddr::V4(network), IpAddr::V4(ip)) => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            network.to_bits() & mask == ip.to_bits() & mask
+        }
+        (IpAddr::V6(network), IpAddr::V6(ip)) => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            network.to_bits() & mask == ip.to_bits() & mask
+        }
+        _ => false,
+    }
 }

@@ -1,13 +1,17 @@
 //! PersistentVolume.
 
+use super::{
+    persistent_volume_claim::access,
+    pod::{validation::node_selector, volumes},
+};
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells,
+    Cell, Row, STATUS, WriteRequest, cells, encode, meta, names, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::core::v1::{PersistentVolume, PersistentVolumeStatus},
+    api::core::v1::{PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus},
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use serde::Deserialize;
@@ -90,6 +94,186 @@ impl Kind for PersistentVolume {
 
     fn prepare_status(&mut self, old: &Self) {
         self.spec.clone_from(&old.spec);
+    }
+
+    fn stamp(&mut self, old: &Self, request: &WriteRequest<'_>) {
+        let (Some(new), Some(old)) = (&mut self.status, &old.status) else {
+            return;
+        };
+        let told = new.last_phase_transition_time.is_some()
+            && new.last_phase_transition_time != old.last_phase_transition_time;
+        if new.phase != old.phase && !told {
+            new.last_phase_transition_time = Some(Time(request.now));
+        } else if new.phase == old.phase && new.last_phase_transition_time.is_none() {
+            new.last_phase_transition_time
+                .clone_from(&old.last_phase_transition_time);
+        }
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        if let Some(spec) = &self.spec {
+            validate_spec(spec, errors);
+        }
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        let (Some(new), Some(old)) = (&self.spec, &old.spec) else {
+            return;
+        };
+        if !encode::same(&only_source(new), &only_source(old)) {
+            let why = "spec.persistentvolumesource is immutable after creation";
+            errors.push(Error::forbidden("spec.persistentvolumesource", why));
+        }
+        rules::immutable("volumeMode", &new.volume_mode, &old.volume_mode, errors);
+        if old.node_affinity.is_some() {
+            rules::immutable(
+                "spec.nodeAffinity",
+                &new.node_affinity,
+                &old.node_affinity,
+                errors,
+            );
+        }
+    }
+}
+
+fn validate_spec(spec: &PersistentVolumeSpec, errors: &mut Vec<Error>) {
+    let modes = spec.access_modes.as_deref().unwrap_or_default();
+    access(modes, "spec.accessModes", "", errors);
+    let empty = BTreeMap::new();
+    let capacity = spec.capacity.as_ref().unwrap_or(&empty);
+    if capacity.is_empty() {
+        errors.push(Error::required("spec.capacity", ""));
+    }
+    if !capacity.contains_key("storage") || capacity.len() > 1 {
+        errors.push(Error::not_supported("spec.capacity", capacity, &["storage"]));
+    }
+    for (name, quantity) in capacity {
+        rules::positive(&field::key("spec.capacity", name), quantity, errors);
+    }
+    let policies = ["Delete", "Recycle", "Retain"];
+    let policy = spec.persistent_volume_reclaim_policy.as_deref();
+    let path = "spec.persistentVolumeReclaimPolicy";
+    rules::one_of(policy, &policies, path, errors);
+    if let Some(affinity) = &spec.node_affinity {
+        match &affinity.required {
+            Some(selector) => node_selector(selector, "spec.nodeAffinity.required", errors),
+            None => {
+                let why = "must specify required node constraints";
+                errors.push(Error::required("spec.nodeAffinity.required", why));
+            }
+        }
+    }
+    validate_source(spec, errors);
+    let root = spec
+        .host_path
+        .as_ref()
+        .is_some_and(|host| host.path.trim_end_matches('/').is_empty());
+    if root && policy == Some("Recycle") {
+        let why = "may not be 'recycle' for a hostPath mount of '/'";
+        errors.push(Error::forbidden(path, why));
+    }
+    for (path, class) in [
+        ("spec.storageClassName", &spec.storage_class_name),
+        (
+            "spec.volumeAttributesClassName",
+            &spec.volume_attributes_class_name,
+        ),
+    ] {
+        if let Some(class) = class.as_deref().filter(|class| !class.is_empty()) {
+            meta::invalid(errors, path, class, names::dns_subdomain(class));
+        }
+    }
+    let modes = ["Block", "Filesystem"];
+    rules::one_of(spec.volume_mode.as_deref(), &modes, "spec.volumeMode", errors);
+}
+
+fn validate_source(spec: &PersistentVolumeSpec, errors: &mut Vec<Error>) {
+    let sources = sources(spec);
+    if sources.is_empty() {
+        errors.push(Error::required("spec", "must specify a volume type"));
+    }
+    for extra in sources.iter().skip(1) {
+        let why = "may not specify more than 1 volume type";
+        errors.push(Error::forbidden(field::child("spec", extra), why));
+    }
+    if let Some(host) = &spec.host_path {
+        volumes::host_path(host, "spec.hostPath", errors);
+    }
+    if let Some(local) = &spec.local {
+        rules::required("spec.local.path", &local.path, errors);
+        if local.path.split('/').any(|part| part == "..") {
+            errors.push(Error::invalid(
+                "spec.local.path",
+                &local.path,
+                "must not contain '..'",
+            ));
+        }
+        if spec.node_affinity.is_none() {
+            let why = "Local volume requires node affinity";
+            errors.push(Error::required("spec.nodeAffinity", why));
+        }
+    }
+    if let Some(nfs) = &spec.nfs {
+        rules::required("spec.nfs.server", &nfs.server, errors);
+        rules::required("spec.nfs.path", &nfs.path, errors);
+        if !nfs.path.is_empty() && !nfs.path.starts_with('/') {
+            errors.push(Error::invalid(
+                "spec.nfs.path",
+                &nfs.path,
+                "must be an absolute path",
+            ));
+        }
+    }
+    if let Some(csi) = &spec.csi {
+        names::csi_driver("spec.csi.driver", &csi.driver, errors);
+        rules::required("spec.csi.volumeHandle", &csi.volume_handle, errors);
+    }
+}
+
+/// The kinds of storage that are named.
+fn sources(spec: &PersistentVolumeSpec) -> Vec<&'static str> {
+    let all = [
+        ("hostPath", spec.host_path.is_some()),
+        ("gcePersistentDisk", spec.gce_persistent_disk.is_some()),
+        ("awsElasticBlockStore", spec.aws_elastic_block_store.is_some()),
+        ("glusterfs", spec.glusterfs.is_some()),
+        ("flocker", spec.flocker.is_some()),
+        ("nfs", spec.nfs.is_some()),
+        ("rbd", spec.rbd.is_some()),
+        ("quobyte", spec.quobyte.is_some()),
+        ("cephFS", spec.cephfs.is_some()),
+        ("iscsi", spec.iscsi.is_some()),
+        ("cinder", spec.cinder.is_some()),
+        ("fc", spec.fc.is_some()),
+        ("flexVolume", spec.flex_volume.is_some()),
+        ("azureFile", spec.azure_file.is_some()),
+        ("vsphereVolume", spec.vsphere_volume.is_some()),
+        ("photonPersistentDisk", spec.photon_persistent_disk.is_some()),
+        ("portworxVolume", spec.portworx_volume.is_some()),
+        ("azureDisk", spec.azure_disk.is_some()),
+        ("scaleIO", spec.scale_io.is_some()),
+        ("local", spec.local.is_some()),
+        ("storageos", spec.storageos.is_some()),
+        ("csi", spec.csi.is_some()),
+    ];
+    let set = all.into_iter().filter(|(_, set)| *set);
+    set.map(|(name, _)| name).collect()
+}
+
+/// The spec without what is not storage.
+fn only_source(spec: &PersistentVolumeSpec) -> PersistentVolumeSpec {
+    PersistentVolumeSpec {
+        access_modes: None,
+        capacity: None,
+        claim_ref: None,
+        mount_options: None,
+        node_affinity: None,
+        persistent_volume_reclaim_policy: None,
+        storage_class_name: None,
+        volume_attributes_class_name: None,
+        volume_mode: None,
+        ..spec.clone()
     }
 }
 

@@ -13,7 +13,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 use serde::Deserialize;
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 pub(crate) static ROW: Row = Row {
     short_names: &["pvc"],
@@ -69,11 +69,8 @@ impl Kind for PersistentVolumeClaim {
         let spec = self.spec.get_or_insert_default();
         if old.is_none() && !annotated && spec.storage_class_name.is_none() {
             let classes = request.cluster.list(&storage_class::RESOURCE, "");
-            let defaults = classes.iter().filter(|class| storage_class::is_default(class));
-            let order = |class: &Arc<Object>| (class.creation_timestamp(), Reverse(class.name().to_owned()));
-            spec.storage_class_name = defaults
-                .max_by_key(|class| order(class))
-                .map(|class| class.name().to_owned());
+            spec.storage_class_name =
+                meta::newest(classes.iter().filter(|class| storage_class::is_default(class)));
         }
         old.map_or(Ok(()), |old| admit_growth(self, old, request))
     }

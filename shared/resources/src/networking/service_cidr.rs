@@ -1,10 +1,10 @@
 //! ServiceCIDR: a range of the addresses of Services.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells,
+    Cell, Row, STATUS, WriteRequest, cells, names,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::{ServiceCIDR, ServiceCIDRStatus};
 use serde::Deserialize;
@@ -46,6 +46,56 @@ impl Kind for ServiceCIDR {
 
     fn prepare_status(&mut self, old: &Self) {
         self.spec.clone_from(&old.spec);
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let ranges = self
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.cidrs.as_deref())
+            .unwrap_or_default();
+        if ranges.is_empty() {
+            let why = "at least one CIDR required";
+            errors.push(Error::required("spec.cidrs", why));
+        }
+        if ranges.len() > 2 {
+            let why = "must only hold up to 2 values";
+            errors.push(Error::invalid("spec", &self.spec, why));
+        }
+        let parsed: Vec<_> = ranges.iter().map(|range| names::parse_cidr(range)).collect();
+        if let [Some((first, _)), Some((second, _))] = parsed.as_slice()
+            && first.is_ipv4() == second.is_ipv4()
+        {
+            let why =
+                "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+            errors.push(Error::invalid("spec", &self.spec, why));
+        }
+        for (i, (range, parsed)) in ranges.iter().zip(parsed).enumerate() {
+            if parsed.is_none() {
+                let path = field::index("spec.cidrs", i);
+                let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+                errors.push(Error::invalid(path, range, why));
+            }
+        }
+    }
+
+    /// A range may only be joined by one of the other family.
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        let ranges = |object: &Self| {
+            object
+                .spec
+                .clone()
+                .and_then(|spec| spec.cidrs)
+                .unwrap_or_default()
+        };
+        let (new, old) = (ranges(self), ranges(old));
+        for (i, range) in old.iter().enumerate() {
+            if new.get(i) != Some(range) {
+                let path = field::index("spec.cidrs", i);
+                errors.push(Error::invalid(path, new.get(i), "field is immutable"));
+            }
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! CSIDriver.
 
 use crate::{
-    Cell, Row, cells, encode,
+    Cell, Row, cells, encode, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::CSIDriver;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 pub(crate) static ROW: Row = Row {
     namespaced: false,
@@ -75,6 +76,58 @@ impl Kind for CSIDriver {
         if !encode::same(&self.spec, &old.spec) {
             self.metadata.generation = Some(old.metadata.generation.unwrap_or_default() + 1);
         }
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let spec = &self.spec;
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        if name.len() > 63 {
+            errors.push(Error::too_long("metadata.name", 63));
+        }
+        let policies = ["File", "None", "ReadWriteOnceWithFSType"];
+        rules::one_of(
+            spec.fs_group_policy.as_deref(),
+            &policies,
+            "spec.fsGroupPolicy",
+            errors,
+        );
+        for mode in spec.volume_lifecycle_modes.iter().flatten() {
+            let modes = ["Ephemeral", "Persistent"];
+            rules::one_of(Some(mode), &modes, "spec.volumeLifecycleModes", errors);
+        }
+        let mut seen = BTreeSet::new();
+        for (i, token) in spec.token_requests.iter().flatten().enumerate() {
+            let path = field::index("spec.tokenRequests", i);
+            if !seen.insert(&token.audience) {
+                errors.push(Error::duplicate(field::child(&path, "audience"), &token.audience));
+                continue;
+            }
+            let path = field::child(&path, "expirationSeconds");
+            match token.expiration_seconds {
+                Some(seconds) if seconds < 600 => {
+                    let why = "may not specify a duration less than 10 minutes";
+                    errors.push(Error::invalid(path, seconds, why));
+                }
+                Some(seconds) if seconds > 1 << 32 => {
+                    let why = "may not specify a duration larger than 2^32 seconds";
+                    errors.push(Error::invalid(path, seconds, why));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        let (new, old) = (&self.spec, &old.spec);
+        rules::immutable(
+            "spec.attachedRequired",
+            &new.attach_required,
+            &old.attach_required,
+            errors,
+        );
+        let (new_modes, old_modes) = (&new.volume_lifecycle_modes, &old.volume_lifecycle_modes);
+        rules::immutable("spec.volumeLifecycleModes", new_modes, old_modes, errors);
     }
 }
 

@@ -1,13 +1,14 @@
 //! StorageClass.
 
 use crate::{
-    Cell, Row, cells,
+    Cell, Row, cells, meta, names, rules,
     write::{Kind, write},
 };
-use api::{Gvr, Object};
+use api::{Gvr, Object, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 pub(crate) static ROW: Row = Row {
     short_names: &["sc"],
@@ -49,6 +50,59 @@ impl Kind for StorageClass {
         self.reclaim_policy.get_or_insert_with(|| "Delete".to_owned());
         self.volume_binding_mode
             .get_or_insert_with(|| "Immediate".to_owned());
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        rules::required("provisioner", &self.provisioner, errors);
+        if !self.provisioner.is_empty() {
+            let words = names::qualified_name(&self.provisioner.to_lowercase());
+            meta::invalid(errors, "provisioner", &self.provisioner, words);
+        }
+        parameters(self.parameters.as_ref(), errors);
+        let policies = ["Delete", "Retain"];
+        rules::one_of(self.reclaim_policy.as_deref(), &policies, "reclaimPolicy", errors);
+        let modes = ["Immediate", "WaitForFirstConsumer"];
+        let mode = self.volume_binding_mode.as_deref();
+        rules::one_of(mode, &modes, "volumeBindingMode", errors);
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        for (path, same) in [
+            ("parameters", self.parameters == old.parameters),
+            ("provisioner", self.provisioner == old.provisioner),
+            ("reclaimPolicy", self.reclaim_policy == old.reclaim_policy),
+        ] {
+            if !same {
+                errors.push(Error::forbidden(
+                    path,
+                    format!("updates to {path} are forbidden."),
+                ));
+            }
+        }
+        let (new, old) = (&self.volume_binding_mode, &old.volume_binding_mode);
+        rules::immutable("volumeBindingMode", new, old, errors);
+    }
+}
+
+const PARAMETERS: usize = 512;
+const PARAMETERS_SIZE: usize = 256 * 1024;
+
+/// Rules for the parameters of a class.
+pub(super) fn parameters(parameters: Option<&BTreeMap<String, String>>, errors: &mut Vec<Error>) {
+    let Some(parameters) = parameters else { return };
+    if parameters.len() > PARAMETERS {
+        errors.push(Error::too_long("parameters", PARAMETERS));
+        return;
+    }
+    if parameters.contains_key("") {
+        errors.push(Error::invalid("parameters", "", "field can not be empty."));
+    }
+    let size: usize = parameters
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if size > PARAMETERS_SIZE {
+        errors.push(Error::too_long("parameters", PARAMETERS_SIZE));
     }
 }
 

@@ -1,10 +1,10 @@
 //! VolumeAttachment.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells,
+    Cell, Row, STATUS, WriteRequest, cells, meta, names, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::{VolumeAttachment, VolumeAttachmentStatus};
 use serde::Deserialize;
@@ -51,6 +51,32 @@ impl Kind for VolumeAttachment {
 
     fn prepare_status(&mut self, old: &Self) {
         self.spec.clone_from(&old.spec);
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let spec = &self.spec;
+        names::csi_driver("spec.attacher", &spec.attacher, errors);
+        let source = (
+            &spec.source.inline_volume_spec,
+            &spec.source.persistent_volume_name,
+        );
+        let why = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+        match source {
+            (None, None) => errors.push(Error::required("spec.source", why)),
+            (Some(_), Some(_)) => errors.push(Error::forbidden("spec.source", why)),
+            (None, Some(name)) => {
+                let path = "spec.source.persistentVolumeName";
+                meta::invalid(errors, path, name, names::dns_subdomain(name));
+            }
+            (Some(_), None) => {}
+        }
+        let node = &spec.node_name;
+        meta::invalid(errors, "spec.nodeName", node, names::dns_subdomain(node));
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        rules::immutable("spec", &self.spec, &old.spec, errors);
     }
 }
 

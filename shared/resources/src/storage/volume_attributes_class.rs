@@ -1,13 +1,14 @@
 //! VolumeAttributesClass.
 
 use crate::{
-    Cell, Row, cells,
+    Cell, Row, cells, names,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 pub(crate) static ROW: Row = Row {
     short_names: &["vac"],
@@ -30,6 +31,30 @@ pub(crate) static ROW: Row = Row {
 
 impl Kind for VolumeAttributesClass {
     const ROW: &'static Row = &ROW;
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        names::csi_driver("driverName", &self.driver_name, errors);
+        if self.parameters.as_ref().is_none_or(BTreeMap::is_empty) {
+            let why = "must contain at least one key/value pair";
+            errors.push(Error::required("parameters", why));
+        }
+        super::storage_class::parameters(self.parameters.as_ref(), errors);
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        if self.driver_name != old.driver_name {
+            errors.push(Error::forbidden(
+                "driverName",
+                "updates to driverName are forbidden.",
+            ));
+        }
+        if self.parameters != old.parameters {
+            errors.push(Error::forbidden(
+                "parameters",
+                "updates to parameters are forbidden.",
+            ));
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -12,8 +12,8 @@ mod qos;
 mod resize;
 pub(crate) mod template;
 mod update;
-mod validation;
-mod volumes;
+pub(super) mod validation;
+pub(super) mod volumes;
 pub(crate) mod warnings;
 
 use crate::{

@@ -150,7 +150,8 @@ const HOST_PATH_TYPES: [&str; 8] = [
     "Socket",
 ];
 
-fn host_path(host: &HostPathVolumeSource, path: &str, errors: &mut Vec<Error>) {
+/// Rules for a directory or file of the node.
+pub(crate) fn host_path(host: &HostPathVolumeSource, path: &str, errors: &mut Vec<Error>) {
     required(field::child(path, "path"), &host.path, errors);
     if host.path.split('/').any(|part| part == "..") {
         errors.push(Error::invalid(
