@@ -7,6 +7,8 @@ mod engine;
 mod fields;
 mod fields_v1;
 mod last_applied;
+#[cfg(test)]
+mod laws;
 mod managed;
 mod manager;
 mod merge;
