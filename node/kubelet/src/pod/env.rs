@@ -185,6 +185,7 @@ mod tests {
         Objects {
             config_maps: [("settings".to_owned(), map)].into(),
             secrets: [("login".to_owned(), secret)].into(),
+            ..Objects::default()
         }
     }
 

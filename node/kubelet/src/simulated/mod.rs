@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod api;
+#[cfg(test)]
+mod given;
 mod machine;
 mod runtime;
 #[cfg(test)]

@@ -325,7 +325,8 @@ async fn a_missing_volume_holds_the_pod_back() {
     let node = Node::start();
     node.pod(
         "web",
-        "{containers: [{name: web, image: 'nginx:1'}], volumes: [{name: v, secret: {secretName: login}}]}",
+        "{containers: [{name: web, image: 'nginx:1', volumeMounts: [{name: v, mountPath: /v}]}],
+          volumes: [{name: v, secret: {secretName: login}}]}",
     );
     node.api
         .event(

@@ -16,6 +16,7 @@ mod objects;
 mod parts;
 mod services;
 mod tutorials;
+mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -59,6 +60,10 @@ const GROUPS: &[Group] = &[
             nodes::STORIES,
         ],
         at_once: 1,
+    },
+    Group {
+        stories: &[volumes::STORIES],
+        at_once: 4,
     },
     Group {
         stories: &[objects::STORIES, api::STORIES, bad_input::STORIES],

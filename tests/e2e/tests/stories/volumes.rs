@@ -1,0 +1,517 @@
+//! Volumes and what else a pod is given: claims, projections that follow their objects, parts of volumes, images,
+//! namespaces, names, kernel parameters, and the credentials of registries.
+
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::cluster::Cluster;
+use e2e::{artifacts, kernel, wait};
+
+use crate::expect::{has, has_not, same};
+use crate::{Story, stories};
+
+pub const STORIES: &[Story] = stories![
+    a_claim_is_mounted_and_its_data_goes_with_it,
+    a_pod_waits_for_its_claim,
+    a_local_volume_belongs_to_a_group,
+    an_ephemeral_claim_goes_with_its_pod,
+    volumes_that_cannot_be_had_say_why,
+    updates_are_seen_within_a_second,
+    the_downward_api_follows_the_pod,
+    parts_of_volumes_are_mounted,
+    an_image_is_mounted,
+    memory_is_bounded,
+    files_hold_variables,
+    a_pod_has_names_and_resolvers,
+    the_hosts_namespaces_are_shared,
+    kernel_parameters_are_set_or_refused,
+    groups_and_filters_are_as_asked,
+    a_guarded_registry_wants_a_secret,
+];
+
+/// A pod that sleeps; `container` are fields of its container, `spec` of the pod.
+fn pod(name: &str, container: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels: {{tier: one}}\nspec:\n  \
+         terminationGracePeriodSeconds: 1\n  containers:\n  - name: main\n    image: busybox:1.28\n    \
+         command: [sleep, '3600']\n{container}{spec}"
+    )
+}
+
+fn ready(c: &Cluster, name: &str) -> Result<()> {
+    c.kubectl(&format!("wait --for=condition=Ready pod/{name} --timeout=60s")).map(drop)
+}
+
+fn start(c: &Cluster, name: &str, container: &str, spec: &str) -> Result<()> {
+    c.apply(&pod(name, container, spec))?;
+    ready(c, name)
+}
+
+fn inside(c: &Cluster, pod: &str, script: &str) -> Result<String> {
+    c.kubectl_words(&["exec", pod, "--", "sh", "-c", script], "")
+}
+
+/// Waits for an event of the pod that has those words.
+fn until_event(c: &Cluster, pod: &str, words: &str) -> Result<()> {
+    wait::until(&format!("an event of {pod} with {words:?}"), Duration::from_secs(60), || {
+        let events = c.kubectl(&format!("get events --field-selector involvedObject.name={pod}"))?;
+        ensure!(events.contains(words), "there are:\n{events}");
+        Ok(Some(()))
+    })
+}
+
+/// The first process of a pod's container, which `argument` tells from others.
+fn process(c: &Cluster, argument: &str) -> Result<u32> {
+    let found = c.lab.containers().into_iter().find(|pid| kernel::command_line(*pid).ends_with(argument));
+    found.with_context(|| format!("no process {argument}"))
+}
+
+fn claim(name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: {name}}}\nspec:\n  accessModes: [ReadWriteOnce]\n  \
+         resources: {{requests: {{storage: 1Mi}}}}\n{more}"
+    )
+}
+
+const DATA: &str = "    volumeMounts: [{name: data, mountPath: /data}]\n";
+
+fn with_claim(claim: &str, more: &str) -> String {
+    format!("  volumes: [{{name: data, persistentVolumeClaim: {{claimName: {claim}{more}}}}}]\n")
+}
+
+fn a_claim_is_mounted_and_its_data_goes_with_it(c: &mut Cluster) -> Result<()> {
+    c.apply(&claim("kept", ""))?;
+    start(c, "writer", DATA, &with_claim("kept", ""))?;
+    inside(c, "writer", "echo here > /data/note; stat -c %a /data > /data/mode")?;
+    c.kubectl("delete pod writer")?;
+    start(c, "reader", DATA, &with_claim("kept", ", readOnly: true"))?;
+    same(inside(c, "reader", "cat /data/note /data/mode")?, "here\n777\n")?;
+    has(&inside(c, "reader", "touch /data/x 2>&1 || true")?, &["Read-only file system"])?;
+    let volume = c.value("pvc kept", ".spec.volumeName")?;
+    let path = c.value(&format!("pv {volume}"), ".spec.hostPath.path")?;
+    let local = c.value(&format!("pv {volume}"), ".spec.local.path")?;
+    let path = c.data_dir().join(if path.is_empty() { local } else { path });
+    ensure!(path.starts_with(c.data_dir().join("local-path")), "{}", path.display());
+    same(fs::read_to_string(path.join("note"))?, "here\n")?;
+    c.kubectl("delete pod reader")?;
+    c.kubectl("delete pvc kept")?;
+    c.kubectl(&format!("wait --for=delete pv/{volume} --timeout=60s"))?;
+    ensure!(!path.exists(), "{} is still there", path.display());
+    Ok(())
+}
+
+fn a_pod_waits_for_its_claim(c: &mut Cluster) -> Result<()> {
+    c.apply(&claim("late", "  storageClassName: ''\n"))?;
+    let node = c.value("nodes", ".items[0].metadata.name")?;
+    let spec = with_claim("late", "") + &format!("  nodeName: {node}\n");
+    c.apply(&pod("waits", DATA, &spec))?;
+    let words = format!(
+        "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process \
+         volumes=[data]: error processing PVC {}/late: PVC is not bound",
+        c.namespace
+    );
+    until_event(c, "waits", &words)?;
+    same(&c.table("get pod waits")?.1[0][2], "ContainerCreating")?;
+    let path = c.lab.folder().join("late");
+    c.apply(&format!(
+        "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: late-{}}}\nspec:\n  capacity: {{storage: 1Mi}}\n  \
+         accessModes: [ReadWriteOnce]\n  persistentVolumeReclaimPolicy: Retain\n  storageClassName: ''\n  \
+         hostPath: {{path: {}, type: DirectoryOrCreate}}\n",
+        c.namespace,
+        path.display()
+    ))?;
+    ready(c, "waits")?;
+    inside(c, "waits", "echo x > /data/x")?;
+    same(fs::read_to_string(path.join("x"))?, "x\n")
+}
+
+fn a_local_volume_belongs_to_a_group(c: &mut Cluster) -> Result<()> {
+    let node = c.value("nodes", ".items[0].metadata.name")?;
+    let path = c.lab.folder().join("disk");
+    let name = format!("disk-{}", c.namespace);
+    c.apply(&format!(
+        "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {name}}}\nspec:\n  capacity: {{storage: 1Mi}}\n  \
+         accessModes: [ReadWriteOnce]\n  persistentVolumeReclaimPolicy: Retain\n  storageClassName: disk\n  \
+         local: {{path: {}}}\n  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: \
+         kubernetes.io/hostname, operator: In, values: [{node}]}}]}}]}}}}\n",
+        path.display()
+    ))?;
+    c.apply(&claim("disk", "  storageClassName: disk\n"))?;
+    let spec = with_claim("disk", "") + "  securityContext: {fsGroup: 4321, runAsUser: 1000}\n";
+    c.apply(&pod("grouped", DATA, &spec))?;
+    let words = format!(
+        "MountVolume.NewMounter initialization failed for volume {name:?} : path {:?} does not exist",
+        path.display().to_string()
+    );
+    until_event(c, "grouped", &words)?;
+    fs::create_dir(&path)?;
+    fs::write(path.join("old"), "old\n")?;
+    ready(c, "grouped")?;
+    same(
+        inside(c, "grouped", "echo new > /data/new; cat /data/old; stat -c '%g %a' /data /data/old; stat -c %g /data/new")?,
+        "old\n4321 2775\n4321 664\n4321\n",
+    )
+}
+
+fn an_ephemeral_claim_goes_with_its_pod(c: &mut Cluster) -> Result<()> {
+    let spec = "  volumes:\n  - name: data\n    ephemeral:\n      volumeClaimTemplate:\n        spec: {accessModes: \
+                [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n";
+    start(c, "scratch", DATA, spec)?;
+    same(inside(c, "scratch", "echo x > /data/x; cat /data/x")?, "x\n")?;
+    same(c.value("pvc scratch-data", ".metadata.ownerReferences[0].kind")?, "Pod")?;
+    c.kubectl("delete pod scratch")?;
+    c.kubectl("wait --for=delete pvc/scratch-data --timeout=60s").map(drop)
+}
+
+fn volumes_that_cannot_be_had_say_why(c: &mut Cluster) -> Result<()> {
+    let file = c.lab.folder().join("a-file");
+    fs::write(&file, "x")?;
+    let checked = format!("hostPath: {{path: {}, type: Directory}}", file.display());
+    let not_a_directory = format!("hostPath type check failed: {} is not a directory", file.display());
+    let sources = [
+        ("host", checked.as_str(), not_a_directory.as_str()),
+        ("git", "gitRepo: {repository: 'https://example.com/x.git'}", "git-repo volume plugin has been disabled"),
+        (
+            "csi",
+            "csi: {driver: disk.example.com}",
+            "driver name disk.example.com not found in the list of registered CSI drivers",
+        ),
+        ("none", "configMap: {name: nosuch}", "configmap \"nosuch\" not found"),
+    ];
+    for (name, source, _) in sources {
+        c.apply(&pod(name, DATA, &format!("  volumes: [{{name: data, {source}}}]\n")))?;
+    }
+    for (name, _, why) in sources {
+        until_event(c, name, "MountVolume.SetUp failed for volume \"data\" : ")?;
+        until_event(c, name, why)?;
+    }
+    // Nobody waits for a volume that nothing uses.
+    start(c, "idle", "", "  volumes: [{name: data, configMap: {name: nosuch}}]\n")
+}
+
+const FOLLOWS: &str = "    volumeMounts:
+    - {name: settings, mountPath: /settings}
+    - {name: keys, mountPath: /keys}
+    - {name: all, mountPath: /all}
+    - {name: settings, mountPath: /once/level, subPath: level}
+  volumes:
+  - {name: settings, configMap: {name: game}}
+  - {name: keys, secret: {secretName: keys, optional: true}}
+  - name: all
+    projected:
+      defaultMode: 0440
+      sources:
+      - configMap: {name: game, items: [{key: level, path: deep/level, mode: 0400}]}
+      - secret: {name: keys, optional: true}
+      - serviceAccountToken: {path: token, audience: someone, expirationSeconds: 600}
+      - downwardAPI: {items: [{path: cpu, resourceFieldRef: {containerName: main, resource: limits.cpu, divisor: 1m}}]}
+  securityContext: {fsGroup: 2000}
+";
+
+fn updates_are_seen_within_a_second(c: &mut Cluster) -> Result<()> {
+    c.kubectl("create configmap game --from-literal=level=one")?;
+    let container = "    args: ['31416']\n    resources: {limits: {cpu: 250m, memory: 32Mi}}\n";
+    let manifest = pod("follows", container, FOLLOWS).replace("command: [sleep, '3600']", "command: [sleep]");
+    c.apply(&manifest)?;
+    ready(c, "follows")?;
+    let root = format!("/proc/{}/root", process(c, "sleep 31416")?);
+    let read = |path: &str| fs::read_to_string(format!("{root}{path}")).unwrap_or_default();
+    let until = |path: &str, expected: &str| {
+        wait::until(&format!("{expected:?} in {path}"), Duration::from_secs(1), || {
+            let now = read(path);
+            ensure!(now == expected, "it is {now:?}");
+            Ok(Some(()))
+        })
+    };
+    same(inside(c, "follows", "stat -L -c '%a %g' /all/deep/level /all/token /all/cpu; cat /all/cpu")?, "440 2000\n640 2000\n440 2000\n250")?;
+    has(&inside(c, "follows", "touch /settings/x 2>&1 || true")?, &["Read-only file system"])?;
+    c.kubectl_words(&["patch", "configmap", "game", "--patch", r#"{"data":{"level":"two"}}"#], "")?;
+    until("/settings/level", "two")?;
+    until("/all/deep/level", "two")?;
+    same(read("/once/level"), "one")?;
+    c.kubectl("create secret generic keys --from-literal=password=s3cret")?;
+    until("/keys/password", "s3cret")?;
+    until("/all/password", "s3cret")?;
+    c.kubectl("delete secret keys")?;
+    until("/keys/password", "")?;
+    c.kubectl_words(&["patch", "configmap", "game", "--patch", r#"{"data":{"level":null,"more":"x"}}"#], "")?;
+    until("/settings/more", "x")?;
+    until("/settings/level", "")
+}
+
+const DOWNWARD: &str = "    env:
+    - {name: LABEL, valueFrom: {fieldRef: {fieldPath: 'metadata.labels[''tier'']'}}}
+    - {name: IPS, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}
+    - {name: HOSTS, valueFrom: {fieldRef: {fieldPath: status.hostIPs}}}
+    - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+    - {name: CPU, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}
+    - {name: DISK, valueFrom: {resourceFieldRef: {resource: requests.ephemeral-storage, divisor: 1Mi}}}
+    resources: {requests: {cpu: 20m, ephemeral-storage: 3Mi}}
+    volumeMounts: [{name: about, mountPath: /about}]
+  volumes:
+  - name: about
+    downwardAPI:
+      items:
+      - {path: labels, fieldRef: {fieldPath: metadata.labels}}
+      - {path: notes, fieldRef: {fieldPath: metadata.annotations}}
+      - {path: tier, fieldRef: {fieldPath: 'metadata.labels[''tier'']'}}
+      - {path: uid, fieldRef: {fieldPath: metadata.uid}}
+";
+
+fn the_downward_api_follows_the_pod(c: &mut Cluster) -> Result<()> {
+    start(c, "about", DOWNWARD, "")?;
+    let address = c.value("pod about", ".status.podIP")?;
+    let node = c.value("pod about", ".spec.nodeName")?;
+    same(
+        inside(c, "about", "echo $LABEL $IPS $HOSTS $NODE $CPU $DISK")?,
+        format!("one {address} 10.99.0.2 {node} 20 3\n"),
+    )?;
+    let uid = c.value("pod about", ".metadata.uid")?;
+    same(inside(c, "about", "cat /about/labels /about/uid")?, format!("tier=\"one\"{uid}"))?;
+    c.kubectl("label pod about tier=two --overwrite")?;
+    c.kubectl("annotate pod about note=new")?;
+    wait::until("the new label in the volume", Duration::from_secs(10), || {
+        let now = inside(c, "about", "cat /about/tier /about/notes")?;
+        ensure!(now.starts_with("two") && now.contains("note=\"new\""), "it is {now:?}");
+        Ok(Some(()))
+    })
+}
+
+const PARTS: &str = "    env: [{name: WHO, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
+    volumeMounts:
+    - {name: data, mountPath: /made, subPath: a/b}
+    - {name: data, mountPath: /mine, subPathExpr: $(WHO)/logs}
+    - {name: data, mountPath: /all, readOnly: true, recursiveReadOnly: Enabled}
+";
+
+fn parts_of_volumes_are_mounted(c: &mut Cluster) -> Result<()> {
+    let path = c.lab.folder().join("parts");
+    let volume = format!("  volumes: [{{name: data, hostPath: {{path: {}, type: DirectoryOrCreate}}}}]\n", path.display());
+    start(c, "parts", PARTS, &volume)?;
+    inside(c, "parts", "echo 1 > /made/x; echo 2 > /mine/x")?;
+    same(inside(c, "parts", "cat /all/a/b/x /all/parts/logs/x; touch /all/x 2>/dev/null || echo no")?, "1\n2\nno\n")?;
+    std::os::unix::fs::symlink("/etc", path.join("out"))?;
+    let escape = "    volumeMounts: [{name: data, mountPath: /x, subPath: out}]\n";
+    c.apply(&pod("escapes", escape, &volume))?;
+    let waiting = ".status.containerStatuses[0].state.waiting";
+    c.until_value("pod escapes", &format!("{waiting}.reason"), "CreateContainerConfigError")?;
+    same(
+        c.value("pod escapes", &format!("{waiting}.message"))?,
+        "failed to prepare subPath for volumeMount \"data\" of container \"main\"",
+    )?;
+    c.kubectl("delete pod parts escapes")?;
+    same(fs::read_to_string(path.join("a/b/x"))?, "1\n")
+}
+
+fn an_image_is_mounted(c: &mut Cluster) -> Result<()> {
+    let mounts = "    volumeMounts: [{name: web, mountPath: /web}, {name: web, mountPath: /conf, subPath: etc/nginx}]\n";
+    let volume = |image: &str| format!("  volumes: [{{name: web, image: {{reference: '{image}', pullPolicy: IfNotPresent}}}}]\n");
+    start(c, "imaged", mounts, &volume("nginx:1.14.2"))?;
+    has(&inside(c, "imaged", "ls /web/usr/sbin/nginx /conf/nginx.conf; touch /web/x 2>&1 || true")?, &[
+        "/web/usr/sbin/nginx\n/conf/nginx.conf\n",
+        "Read-only file system",
+    ])?;
+    c.apply(&pod("imageless", mounts, &volume("nosuch:1")))?;
+    let reason = ".status.containerStatuses[0].state.waiting.reason";
+    wait::until("an image that is not there to be told", Duration::from_secs(60), || {
+        let now = c.value("pod imageless", reason)?;
+        ensure!(["ErrImagePull", "ImagePullBackOff"].contains(&now.as_str()), "it is {now:?}");
+        Ok(Some(()))
+    })
+}
+
+const MEMORY: &str = "    resources: {limits: {memory: 48Mi, cpu: 100m}}
+    volumeMounts: [{name: little, mountPath: /little}, {name: rest, mountPath: /rest}]
+  volumes:
+  - {name: little, emptyDir: {medium: Memory, sizeLimit: 2Mi}}
+  - {name: rest, emptyDir: {medium: Memory}}
+";
+
+fn memory_is_bounded(c: &mut Cluster) -> Result<()> {
+    start(c, "bounded", MEMORY, "")?;
+    let size = |path: &str| inside(c, "bounded", &format!("df -k {path} | tail -1 | awk '{{print $2}}'"));
+    same(size("/little")?, "2048\n")?;
+    same(size("/rest")?, "49152\n")?;
+    same(size("/dev/shm")?, "65536\n")?;
+    let full = "dd if=/dev/zero of=/little/x bs=1M count=3 2>&1 || true";
+    has(&inside(c, "bounded", full)?, &["No space left on device"])
+}
+
+const VARIABLES: &str = "    env:
+    - {name: ADDRESS, valueFrom: {fileKeyRef: {volumeName: config, path: config.env, key: ADDRESS}}}
+    - {name: MAYBE, valueFrom: {fileKeyRef: {volumeName: config, path: config.env, key: NOSUCH, optional: true}}}
+  initContainers:
+  - name: prepare
+    image: busybox:1.28
+    command: [sh, -c, \"echo \\\"ADDRESS='here # there'\\\" > /data/config.env\"]
+    volumeMounts: [{name: config, mountPath: /data}]
+  volumes: [{name: config, emptyDir: {}}]
+";
+
+fn files_hold_variables(c: &mut Cluster) -> Result<()> {
+    start(c, "enved", VARIABLES, "")?;
+    let env = inside(c, "enved", "env; ls /data 2>&1 || true")?;
+    has(&env, &["ADDRESS=here # there\n", "No such file"])?;
+    has_not(&env, &["MAYBE"])
+}
+
+const NAMES: &str = "  hostname: first
+  subdomain: group
+  setHostnameAsFQDN: true
+  hostAliases: [{ip: 192.0.2.7, hostnames: [db, db.example]}]
+  dnsConfig: {nameservers: [192.0.2.53], searches: [example.org], options: [{name: ndots, value: '2'}, {name: edns0}]}
+";
+
+fn a_pod_has_names_and_resolvers(c: &mut Cluster) -> Result<()> {
+    let space = c.namespace.clone();
+    start(c, "named", "", NAMES)?;
+    let full = format!("first.group.{space}.svc.cluster.local");
+    same(inside(c, "named", "hostname; cat /etc/hostname")?, format!("{full}\n{full}\n"))?;
+    let address = c.value("pod named", ".status.podIP")?;
+    let hosts = inside(c, "named", "cat /etc/hosts")?;
+    ensure!(hosts.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{hosts}");
+    has(&hosts, &[
+        &format!("{address}\t{full}\tfirst\n"),
+        "\n# Entries added by HostAliases.\n192.0.2.7\tdb\tdb.example\n",
+    ])?;
+    same(
+        inside(c, "named", "cat /etc/resolv.conf")?,
+        format!(
+            "nameserver 10.96.0.10\nnameserver 192.0.2.53\nsearch {space}.svc.cluster.local svc.cluster.local cluster.local \
+             example.org\noptions ndots:2 edns0\n"
+        ),
+    )?;
+    start(c, "plain", "", "  dnsPolicy: Default\n")?;
+    same(inside(c, "plain", "cat /etc/resolv.conf")?, "nameserver 10.99.0.1\n")?;
+    let own = "  dnsPolicy: None\n  dnsConfig: {nameservers: [192.0.2.1]}\n  hostnameOverride: another.name\n";
+    start(c, "own", "", own)?;
+    same(inside(c, "own", "cat /etc/resolv.conf; hostname")?, "nameserver 192.0.2.1\nanother.name\n")?;
+    let long = "a".repeat(60);
+    let spec = format!("  hostname: h\n  subdomain: {long}\n  setHostnameAsFQDN: true\n");
+    c.apply(&pod("toolong", "", &spec))?;
+    until_event(c, "toolong", "is too long (64 characters is the max")?;
+    c.apply(&pod("users", "", "  hostUsers: false\n"))?;
+    until_event(c, "users", "does not support user namespaces")
+}
+
+const SHARED: &str = "  hostNetwork: true
+  hostPID: true
+  hostIPC: true
+  dnsPolicy: ClusterFirstWithHostNet
+";
+
+fn the_hosts_namespaces_are_shared(c: &mut Cluster) -> Result<()> {
+    start(c, "shares", "", SHARED)?;
+    same(c.value("pod shares", ".status.podIP")?, "10.99.0.2")?;
+    has(&inside(c, "shares", "ip address show lan0")?, &["10.99.0.2/24"])?;
+    has(&inside(c, "shares", "ps -o args")?, &["ferrokube"])?;
+    has(&inside(c, "shares", "cat /etc/hosts")?, &["# Kubernetes-managed hosts file (host network).\n"])?;
+    has(&inside(c, "shares", "cat /etc/resolv.conf")?, &["nameserver 10.96.0.10\n"])?;
+    let pair = "  - {name: other, image: busybox:1.28, command: [sleep, '31417']}\n  shareProcessNamespace: true\n";
+    start(c, "together", "", pair)?;
+    let seen = c.kubectl_words(&["exec", "together", "-c", "main", "--", "ps", "-o", "args"], "")?;
+    has(&seen, &["sleep 3600", "sleep 31417"])
+}
+
+fn kernel_parameters_are_set_or_refused(c: &mut Cluster) -> Result<()> {
+    let sysctl = |name: &str, value: &str| format!("  securityContext: {{sysctls: [{{name: {name}, value: '{value}'}}]}}\n");
+    start(c, "safe", "", &sysctl("net.ipv4.ip_unprivileged_port_start", "0"))?;
+    same(inside(c, "safe", "cat /proc/sys/net/ipv4/ip_unprivileged_port_start")?, "0\n")?;
+    c.apply(&pod("unsafe", "", &sysctl("kernel.msgmax", "65536")))?;
+    c.until_value("pod unsafe", ".status.phase", "Failed")?;
+    same(c.value("pod unsafe", ".status.reason")?, "SysctlForbidden")?;
+    same(
+        c.value("pod unsafe", ".status.message")?,
+        "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted",
+    )?;
+    let profile = "    securityContext: {appArmorProfile: {type: RuntimeDefault}}\n";
+    c.apply(&pod("armored", profile, ""))?;
+    c.until_value("pod armored", ".status.reason", "AppArmor")?;
+    has(&c.value("pod armored", ".status.message")?, &["Cannot enforce AppArmor: "])
+}
+
+const GROUPS: &str = "    securityContext: {runAsUser: 0, seccompProfile: {type: Unconfined}}
+    volumeMounts: [{name: data, mountPath: /data}]
+  securityContext: {supplementalGroups: [4000], supplementalGroupsPolicy: Strict, fsGroup: 3000}
+  volumes: [{name: data, emptyDir: {}}]
+";
+
+fn groups_and_filters_are_as_asked(c: &mut Cluster) -> Result<()> {
+    start(c, "strict", GROUPS, "")?;
+    let status = inside(c, "strict", "cat /proc/1/status")?;
+    has(&status, &["Seccomp:\t0\n"])?;
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).context("no groups")?;
+    same(groups.split_whitespace().collect::<Vec<_>>(), ["0", "3000", "4000"])?;
+    same(inside(c, "strict", "stat -c '%g %a' /data; touch /data/x; stat -c %g /data/x")?, "3000 2777\n3000\n")?;
+    c.apply(&pod("merged", "", "  securityContext: {supplementalGroups: [4000]}\n"))?;
+    ready(c, "merged")?;
+    has(&inside(c, "merged", "id -G")?, &["10", "4000"])?;
+    let absent = "    securityContext: {seccompProfile: {type: Localhost, localhostProfile: nosuch.json}}\n";
+    c.apply(&pod("filterless", absent, ""))?;
+    until_event(c, "filterless", "cannot load seccomp profile")?;
+    let privileged = "    securityContext: {privileged: true}\n";
+    start(c, "mighty", privileged, "")?;
+    has(&inside(c, "mighty", "mount -t tmpfs x /mnt && grep /mnt /proc/mounts")?, &["tmpfs"])
+}
+
+/// A registry in the machine that asks for a name and a password.
+struct Guarded(Child);
+
+impl Guarded {
+    const ADDRESS: &str = "127.0.0.1:5007";
+
+    fn start(c: &Cluster) -> Result<Self> {
+        let folder = c.lab.folder().join("guarded");
+        fs::create_dir_all(&folder)?;
+        // bcrypt of "s3cret".
+        let line = "puller:$2y$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
+        fs::write(folder.join("htpasswd"), line)?;
+        let settings = format!(
+            "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '{}'}}\nauth:\n  \
+             htpasswd: {{realm: guarded, path: {}}}\n",
+            artifacts::images().join("storage").display(),
+            Self::ADDRESS,
+            folder.join("htpasswd").display()
+        );
+        fs::write(folder.join("registry.yaml"), settings)?;
+        let log = fs::File::create(folder.join("registry.log"))?;
+        let mut command = c.lab.network_command(artifacts::tool("docker-registry"));
+        command.arg("serve").arg(folder.join("registry.yaml"));
+        command.env("OTEL_TRACES_EXPORTER", "none");
+        Ok(Self(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn a_guarded_registry_wants_a_secret(c: &mut Cluster) -> Result<()> {
+    let _registry = Guarded::start(c)?;
+    let image = format!("{}/library/busybox:1.28", Guarded::ADDRESS);
+    let from = |name: &str, spec: &str| {
+        pod(name, "    imagePullPolicy: Always\n", spec).replace("busybox:1.28", &image)
+    };
+    c.apply(&from("stranger", ""))?;
+    until_event(c, "stranger", "Error: ErrImagePull")?;
+    c.kubectl(&format!(
+        "create secret docker-registry pull --docker-server={} --docker-username=puller --docker-password=s3cret",
+        Guarded::ADDRESS
+    ))?;
+    c.apply(&from("friend", "  imagePullSecrets: [{name: pull}]\n"))?;
+    ready(c, "friend")?;
+    let old = format!("{{\"{}\":{{\"username\":\"puller\",\"password\":\"s3cret\"}}}}", Guarded::ADDRESS);
+    c.kubectl_words(
+        &["create", "secret", "generic", "old", "--type=kubernetes.io/dockercfg", &format!("--from-literal=.dockercfg={old}")],
+        "",
+    )?;
+    c.kubectl("create serviceaccount puller")?;
+    c.kubectl_words(&["patch", "serviceaccount", "puller", "--patch", r#"{"imagePullSecrets":[{"name":"old"}]}"#], "")?;
+    c.apply(&from("by-account", "  serviceAccountName: puller\n"))?;
+    ready(c, "by-account")
+}
