@@ -77,7 +77,7 @@ impl Controller for CronJobController {
             look.follow_schedule();
         }
         let old = &observed.cron.view.status;
-        status::write(
+        status::write_on(
             &mut look.plan,
             &CRON_JOBS,
             &observed.cron.object,
@@ -247,16 +247,12 @@ impl Look<'_> {
                 format!("Missed scheduled time to start a job: {time}"),
             );
         }
-        let name = name(self.cron, time);
-        let known = self.status.active.iter().any(|active| active.name == name);
-        if known || self.status.last_schedule_time == Some(time) {
+        if self.status.last_schedule_time == Some(time) {
             return;
         }
-        if let Some(job) = self.jobs.iter().find(|job| job.object.name() == name) {
+        let name = name(self.cron, time);
+        if self.jobs.iter().any(|job| job.object.name() == name) {
             // An answer was lost: it is there already.
-            if job.view.status.finished().is_none() {
-                self.status.active.push(reference(job));
-            }
             self.status.last_schedule_time = Some(time);
             return;
         }

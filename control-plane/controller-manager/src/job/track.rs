@@ -47,7 +47,7 @@ pub(super) fn carry_out(plan: &mut Plan, look: &Look<'_>, refused: bool) {
     if let Some(end) = &end {
         conclude(plan, &mut new, look, end);
     }
-    status::write(plan, &JOBS, &look.job.object, look.status(), &new);
+    status::write_on(plan, &JOBS, &look.job.object, look.status(), &new);
     if end.is_some() {
         // What still runs is deleted before it is let go, so that it cannot be forgotten.
         delete(plan, look, &work.delete, false);
