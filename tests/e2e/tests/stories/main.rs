@@ -14,6 +14,7 @@ mod lifecycle;
 mod nodes;
 mod objects;
 mod parts;
+mod pods;
 mod services;
 mod tutorials;
 mod volumes;
@@ -60,6 +61,10 @@ const GROUPS: &[Group] = &[
             nodes::STORIES,
         ],
         at_once: 1,
+    },
+    Group {
+        stories: &[pods::STORIES],
+        at_once: 4,
     },
     Group {
         stories: &[volumes::STORIES],

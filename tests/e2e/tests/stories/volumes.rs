@@ -41,7 +41,8 @@ fn pod(name: &str, container: &str, spec: &str) -> String {
 }
 
 fn ready(c: &Cluster, name: &str) -> Result<()> {
-    c.kubectl(&format!("wait --for=condition=Ready pod/{name} --timeout=60s")).map(drop)
+    c.kubectl(&format!("wait --for=condition=Ready pod/{name} --timeout=60s"))
+        .map(drop)
 }
 
 fn start(c: &Cluster, name: &str, container: &str, spec: &str) -> Result<()> {
@@ -55,16 +56,24 @@ fn inside(c: &Cluster, pod: &str, script: &str) -> Result<String> {
 
 /// Waits for an event of the pod that has those words.
 fn until_event(c: &Cluster, pod: &str, words: &str) -> Result<()> {
-    wait::until(&format!("an event of {pod} with {words:?}"), Duration::from_secs(60), || {
-        let events = c.kubectl(&format!("get events --field-selector involvedObject.name={pod}"))?;
-        ensure!(events.contains(words), "there are:\n{events}");
-        Ok(Some(()))
-    })
+    wait::until(
+        &format!("an event of {pod} with {words:?}"),
+        Duration::from_secs(60),
+        || {
+            let events = c.kubectl(&format!("get events --field-selector involvedObject.name={pod}"))?;
+            ensure!(events.contains(words), "there are:\n{events}");
+            Ok(Some(()))
+        },
+    )
 }
 
 /// The first process of a pod's container, which `argument` tells from others.
 fn process(c: &Cluster, argument: &str) -> Result<u32> {
-    let found = c.lab.containers().into_iter().find(|pid| kernel::command_line(*pid).ends_with(argument));
+    let found = c
+        .lab
+        .containers()
+        .into_iter()
+        .find(|pid| kernel::command_line(*pid).ends_with(argument));
     found.with_context(|| format!("no process {argument}"))
 }
 
@@ -84,16 +93,27 @@ fn with_claim(claim: &str, more: &str) -> String {
 fn a_claim_is_mounted_and_its_data_goes_with_it(c: &mut Cluster) -> Result<()> {
     c.apply(&claim("kept", ""))?;
     start(c, "writer", DATA, &with_claim("kept", ""))?;
-    inside(c, "writer", "echo here > /data/note; stat -c %a /data > /data/mode")?;
+    inside(
+        c,
+        "writer",
+        "echo here > /data/note; stat -c %a /data > /data/mode",
+    )?;
     c.kubectl("delete pod writer")?;
     start(c, "reader", DATA, &with_claim("kept", ", readOnly: true"))?;
     same(inside(c, "reader", "cat /data/note /data/mode")?, "here\n777\n")?;
-    has(&inside(c, "reader", "touch /data/x 2>&1 || true")?, &["Read-only file system"])?;
+    has(
+        &inside(c, "reader", "touch /data/x 2>&1 || true")?,
+        &["Read-only file system"],
+    )?;
     let volume = c.value("pvc kept", ".spec.volumeName")?;
     let path = c.value(&format!("pv {volume}"), ".spec.hostPath.path")?;
     let local = c.value(&format!("pv {volume}"), ".spec.local.path")?;
     let path = c.data_dir().join(if path.is_empty() { local } else { path });
-    ensure!(path.starts_with(c.data_dir().join("local-path")), "{}", path.display());
+    ensure!(
+        path.starts_with(c.data_dir().join("local-path")),
+        "{}",
+        path.display()
+    );
     same(fs::read_to_string(path.join("note"))?, "here\n")?;
     c.kubectl("delete pod reader")?;
     c.kubectl("delete pvc kept")?;
@@ -150,7 +170,11 @@ fn a_local_volume_belongs_to_a_group(c: &mut Cluster) -> Result<()> {
     fs::write(path.join("old"), "old\n")?;
     ready(c, "grouped")?;
     same(
-        inside(c, "grouped", "echo new > /data/new; cat /data/old; stat -c '%g %a' /data /data/old; stat -c %g /data/new")?,
+        inside(
+            c,
+            "grouped",
+            "echo new > /data/new; cat /data/old; stat -c '%g %a' /data /data/old; stat -c %g /data/new",
+        )?,
         "old\n4321 2775\n4321 664\n4321\n",
     )
 }
@@ -160,35 +184,59 @@ fn an_ephemeral_claim_goes_with_its_pod(c: &mut Cluster) -> Result<()> {
                 [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n";
     start(c, "scratch", DATA, spec)?;
     same(inside(c, "scratch", "echo x > /data/x; cat /data/x")?, "x\n")?;
-    same(c.value("pvc scratch-data", ".metadata.ownerReferences[0].kind")?, "Pod")?;
+    same(
+        c.value("pvc scratch-data", ".metadata.ownerReferences[0].kind")?,
+        "Pod",
+    )?;
     c.kubectl("delete pod scratch")?;
-    c.kubectl("wait --for=delete pvc/scratch-data --timeout=60s").map(drop)
+    c.kubectl("wait --for=delete pvc/scratch-data --timeout=60s")
+        .map(drop)
 }
 
 fn volumes_that_cannot_be_had_say_why(c: &mut Cluster) -> Result<()> {
     let file = c.lab.folder().join("a-file");
     fs::write(&file, "x")?;
     let checked = format!("hostPath: {{path: {}, type: Directory}}", file.display());
-    let not_a_directory = format!("hostPath type check failed: {} is not a directory", file.display());
+    let not_a_directory = format!(
+        "hostPath type check failed: {} is not a directory",
+        file.display()
+    );
     let sources = [
         ("host", checked.as_str(), not_a_directory.as_str()),
-        ("git", "gitRepo: {repository: 'https://example.com/x.git'}", "git-repo volume plugin has been disabled"),
+        (
+            "git",
+            "gitRepo: {repository: 'https://example.com/x.git'}",
+            "git-repo volume plugin has been disabled",
+        ),
         (
             "csi",
             "csi: {driver: disk.example.com}",
             "driver name disk.example.com not found in the list of registered CSI drivers",
         ),
-        ("none", "configMap: {name: nosuch}", "configmap \"nosuch\" not found"),
+        (
+            "none",
+            "configMap: {name: nosuch}",
+            "configmap \"nosuch\" not found",
+        ),
     ];
     for (name, source, _) in sources {
-        c.apply(&pod(name, DATA, &format!("  volumes: [{{name: data, {source}}}]\n")))?;
+        c.apply(&pod(
+            name,
+            DATA,
+            &format!("  volumes: [{{name: data, {source}}}]\n"),
+        ))?;
     }
     for (name, _, why) in sources {
         until_event(c, name, "MountVolume.SetUp failed for volume \"data\" : ")?;
         until_event(c, name, why)?;
     }
     // Nobody waits for a volume that nothing uses.
-    start(c, "idle", "", "  volumes: [{name: data, configMap: {name: nosuch}}]\n")
+    start(
+        c,
+        "idle",
+        "",
+        "  volumes: [{name: data, configMap: {name: nosuch}}]\n",
+    )
 }
 
 const FOLLOWS: &str = "    volumeMounts:
@@ -225,9 +273,28 @@ fn updates_are_seen_within_a_second(c: &mut Cluster) -> Result<()> {
             Ok(Some(()))
         })
     };
-    same(inside(c, "follows", "stat -L -c '%a %g' /all/deep/level /all/token /all/cpu; cat /all/cpu")?, "440 2000\n640 2000\n440 2000\n250")?;
-    has(&inside(c, "follows", "touch /settings/x 2>&1 || true")?, &["Read-only file system"])?;
-    c.kubectl_words(&["patch", "configmap", "game", "--patch", r#"{"data":{"level":"two"}}"#], "")?;
+    same(
+        inside(
+            c,
+            "follows",
+            "stat -L -c '%a %g' /all/deep/level /all/token /all/cpu; cat /all/cpu",
+        )?,
+        "440 2000\n640 2000\n440 2000\n250",
+    )?;
+    has(
+        &inside(c, "follows", "touch /settings/x 2>&1 || true")?,
+        &["Read-only file system"],
+    )?;
+    c.kubectl_words(
+        &[
+            "patch",
+            "configmap",
+            "game",
+            "--patch",
+            r#"{"data":{"level":"two"}}"#,
+        ],
+        "",
+    )?;
     until("/settings/level", "two")?;
     until("/all/deep/level", "two")?;
     same(read("/once/level"), "one")?;
@@ -236,7 +303,16 @@ fn updates_are_seen_within_a_second(c: &mut Cluster) -> Result<()> {
     until("/all/password", "s3cret")?;
     c.kubectl("delete secret keys")?;
     until("/keys/password", "")?;
-    c.kubectl_words(&["patch", "configmap", "game", "--patch", r#"{"data":{"level":null,"more":"x"}}"#], "")?;
+    c.kubectl_words(
+        &[
+            "patch",
+            "configmap",
+            "game",
+            "--patch",
+            r#"{"data":{"level":null,"more":"x"}}"#,
+        ],
+        "",
+    )?;
     until("/settings/more", "x")?;
     until("/settings/level", "")
 }
@@ -269,12 +345,18 @@ fn the_downward_api_follows_the_pod(c: &mut Cluster) -> Result<()> {
         format!("one {address} 10.99.0.2 {node} 20 3\n"),
     )?;
     let uid = c.value("pod about", ".metadata.uid")?;
-    same(inside(c, "about", "cat /about/labels /about/uid")?, format!("tier=\"one\"{uid}"))?;
+    same(
+        inside(c, "about", "cat /about/labels /about/uid")?,
+        format!("tier=\"one\"{uid}"),
+    )?;
     c.kubectl("label pod about tier=two --overwrite")?;
     c.kubectl("annotate pod about note=new")?;
     wait::until("the new label in the volume", Duration::from_secs(10), || {
         let now = inside(c, "about", "cat /about/tier /about/notes")?;
-        ensure!(now.starts_with("two") && now.contains("note=\"new\""), "it is {now:?}");
+        ensure!(
+            now.starts_with("two") && now.contains("note=\"new\""),
+            "it is {now:?}"
+        );
         Ok(Some(()))
     })
 }
@@ -288,15 +370,29 @@ const PARTS: &str = "    env: [{name: WHO, valueFrom: {fieldRef: {fieldPath: met
 
 fn parts_of_volumes_are_mounted(c: &mut Cluster) -> Result<()> {
     let path = c.lab.folder().join("parts");
-    let volume = format!("  volumes: [{{name: data, hostPath: {{path: {}, type: DirectoryOrCreate}}}}]\n", path.display());
+    let volume = format!(
+        "  volumes: [{{name: data, hostPath: {{path: {}, type: DirectoryOrCreate}}}}]\n",
+        path.display()
+    );
     start(c, "parts", PARTS, &volume)?;
     inside(c, "parts", "echo 1 > /made/x; echo 2 > /mine/x")?;
-    same(inside(c, "parts", "cat /all/a/b/x /all/parts/logs/x; touch /all/x 2>/dev/null || echo no")?, "1\n2\nno\n")?;
+    same(
+        inside(
+            c,
+            "parts",
+            "cat /all/a/b/x /all/parts/logs/x; touch /all/x 2>/dev/null || echo no",
+        )?,
+        "1\n2\nno\n",
+    )?;
     std::os::unix::fs::symlink("/etc", path.join("out"))?;
     let escape = "    volumeMounts: [{name: data, mountPath: /x, subPath: out}]\n";
     c.apply(&pod("escapes", escape, &volume))?;
     let waiting = ".status.containerStatuses[0].state.waiting";
-    c.until_value("pod escapes", &format!("{waiting}.reason"), "CreateContainerConfigError")?;
+    c.until_value(
+        "pod escapes",
+        &format!("{waiting}.reason"),
+        "CreateContainerConfigError",
+    )?;
     same(
         c.value("pod escapes", &format!("{waiting}.message"))?,
         "failed to prepare subPath for volumeMount \"data\" of container \"main\"",
@@ -307,19 +403,32 @@ fn parts_of_volumes_are_mounted(c: &mut Cluster) -> Result<()> {
 
 fn an_image_is_mounted(c: &mut Cluster) -> Result<()> {
     let mounts = "    volumeMounts: [{name: web, mountPath: /web}, {name: web, mountPath: /conf, subPath: etc/nginx}]\n";
-    let volume = |image: &str| format!("  volumes: [{{name: web, image: {{reference: '{image}', pullPolicy: IfNotPresent}}}}]\n");
+    let volume = |image: &str| {
+        format!("  volumes: [{{name: web, image: {{reference: '{image}', pullPolicy: IfNotPresent}}}}]\n")
+    };
     start(c, "imaged", mounts, &volume("nginx:1.14.2"))?;
-    has(&inside(c, "imaged", "ls /web/usr/sbin/nginx /conf/nginx.conf; touch /web/x 2>&1 || true")?, &[
-        "/web/usr/sbin/nginx\n/conf/nginx.conf\n",
-        "Read-only file system",
-    ])?;
+    has(
+        &inside(
+            c,
+            "imaged",
+            "ls /web/usr/sbin/nginx /conf/nginx.conf; touch /web/x 2>&1 || true",
+        )?,
+        &["/web/usr/sbin/nginx\n/conf/nginx.conf\n", "Read-only file system"],
+    )?;
     c.apply(&pod("imageless", mounts, &volume("nosuch:1")))?;
     let reason = ".status.containerStatuses[0].state.waiting.reason";
-    wait::until("an image that is not there to be told", Duration::from_secs(60), || {
-        let now = c.value("pod imageless", reason)?;
-        ensure!(["ErrImagePull", "ImagePullBackOff"].contains(&now.as_str()), "it is {now:?}");
-        Ok(Some(()))
-    })
+    wait::until(
+        "an image that is not there to be told",
+        Duration::from_secs(60),
+        || {
+            let now = c.value("pod imageless", reason)?;
+            ensure!(
+                ["ErrImagePull", "ImagePullBackOff"].contains(&now.as_str()),
+                "it is {now:?}"
+            );
+            Ok(Some(()))
+        },
+    )
 }
 
 const MEMORY: &str = "    resources: {limits: {memory: 48Mi, cpu: 100m}}
@@ -331,7 +440,13 @@ const MEMORY: &str = "    resources: {limits: {memory: 48Mi, cpu: 100m}}
 
 fn memory_is_bounded(c: &mut Cluster) -> Result<()> {
     start(c, "bounded", MEMORY, "")?;
-    let size = |path: &str| inside(c, "bounded", &format!("df -k {path} | tail -1 | awk '{{print $2}}'"));
+    let size = |path: &str| {
+        inside(
+            c,
+            "bounded",
+            &format!("df -k {path} | tail -1 | awk '{{print $2}}'"),
+        )
+    };
     same(size("/little")?, "2048\n")?;
     same(size("/rest")?, "49152\n")?;
     same(size("/dev/shm")?, "65536\n")?;
@@ -368,14 +483,23 @@ fn a_pod_has_names_and_resolvers(c: &mut Cluster) -> Result<()> {
     let space = c.namespace.clone();
     start(c, "named", "", NAMES)?;
     let full = format!("first.group.{space}.svc.cluster.local");
-    same(inside(c, "named", "hostname; cat /etc/hostname")?, format!("{full}\n{full}\n"))?;
+    same(
+        inside(c, "named", "hostname; cat /etc/hostname")?,
+        format!("{full}\n{full}\n"),
+    )?;
     let address = c.value("pod named", ".status.podIP")?;
     let hosts = inside(c, "named", "cat /etc/hosts")?;
-    ensure!(hosts.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{hosts}");
-    has(&hosts, &[
-        &format!("{address}\t{full}\tfirst\n"),
-        "\n# Entries added by HostAliases.\n192.0.2.7\tdb\tdb.example\n",
-    ])?;
+    ensure!(
+        hosts.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"),
+        "{hosts}"
+    );
+    has(
+        &hosts,
+        &[
+            &format!("{address}\t{full}\tfirst\n"),
+            "\n# Entries added by HostAliases.\n192.0.2.7\tdb\tdb.example\n",
+        ],
+    )?;
     same(
         inside(c, "named", "cat /etc/resolv.conf")?,
         format!(
@@ -384,10 +508,17 @@ fn a_pod_has_names_and_resolvers(c: &mut Cluster) -> Result<()> {
         ),
     )?;
     start(c, "plain", "", "  dnsPolicy: Default\n")?;
-    same(inside(c, "plain", "cat /etc/resolv.conf")?, "nameserver 10.99.0.1\n")?;
-    let own = "  dnsPolicy: None\n  dnsConfig: {nameservers: [192.0.2.1]}\n  hostnameOverride: another.name\n";
+    same(
+        inside(c, "plain", "cat /etc/resolv.conf")?,
+        "nameserver 10.99.0.1\n",
+    )?;
+    let own =
+        "  dnsPolicy: None\n  dnsConfig: {nameservers: [192.0.2.1]}\n  hostnameOverride: another.name\n";
     start(c, "own", "", own)?;
-    same(inside(c, "own", "cat /etc/resolv.conf; hostname")?, "nameserver 192.0.2.1\nanother.name\n")?;
+    same(
+        inside(c, "own", "cat /etc/resolv.conf; hostname")?,
+        "nameserver 192.0.2.1\nanother.name\n",
+    )?;
     let long = "a".repeat(60);
     let spec = format!("  hostname: h\n  subdomain: {long}\n  setHostnameAsFQDN: true\n");
     c.apply(&pod("toolong", "", &spec))?;
@@ -407,18 +538,30 @@ fn the_hosts_namespaces_are_shared(c: &mut Cluster) -> Result<()> {
     same(c.value("pod shares", ".status.podIP")?, "10.99.0.2")?;
     has(&inside(c, "shares", "ip address show lan0")?, &["10.99.0.2/24"])?;
     has(&inside(c, "shares", "ps -o args")?, &["ferrokube"])?;
-    has(&inside(c, "shares", "cat /etc/hosts")?, &["# Kubernetes-managed hosts file (host network).\n"])?;
-    has(&inside(c, "shares", "cat /etc/resolv.conf")?, &["nameserver 10.96.0.10\n"])?;
-    let pair = "  - {name: other, image: busybox:1.28, command: [sleep, '31417']}\n  shareProcessNamespace: true\n";
+    has(
+        &inside(c, "shares", "cat /etc/hosts")?,
+        &["# Kubernetes-managed hosts file (host network).\n"],
+    )?;
+    has(
+        &inside(c, "shares", "cat /etc/resolv.conf")?,
+        &["nameserver 10.96.0.10\n"],
+    )?;
+    let pair =
+        "  - {name: other, image: busybox:1.28, command: [sleep, '31417']}\n  shareProcessNamespace: true\n";
     start(c, "together", "", pair)?;
     let seen = c.kubectl_words(&["exec", "together", "-c", "main", "--", "ps", "-o", "args"], "")?;
     has(&seen, &["sleep 3600", "sleep 31417"])
 }
 
 fn kernel_parameters_are_set_or_refused(c: &mut Cluster) -> Result<()> {
-    let sysctl = |name: &str, value: &str| format!("  securityContext: {{sysctls: [{{name: {name}, value: '{value}'}}]}}\n");
+    let sysctl = |name: &str, value: &str| {
+        format!("  securityContext: {{sysctls: [{{name: {name}, value: '{value}'}}]}}\n")
+    };
     start(c, "safe", "", &sysctl("net.ipv4.ip_unprivileged_port_start", "0"))?;
-    same(inside(c, "safe", "cat /proc/sys/net/ipv4/ip_unprivileged_port_start")?, "0\n")?;
+    same(
+        inside(c, "safe", "cat /proc/sys/net/ipv4/ip_unprivileged_port_start")?,
+        "0\n",
+    )?;
     c.apply(&pod("unsafe", "", &sysctl("kernel.msgmax", "65536")))?;
     c.until_value("pod unsafe", ".status.phase", "Failed")?;
     same(c.value("pod unsafe", ".status.reason")?, "SysctlForbidden")?;
@@ -429,7 +572,10 @@ fn kernel_parameters_are_set_or_refused(c: &mut Cluster) -> Result<()> {
     let profile = "    securityContext: {appArmorProfile: {type: RuntimeDefault}}\n";
     c.apply(&pod("armored", profile, ""))?;
     c.until_value("pod armored", ".status.reason", "AppArmor")?;
-    has(&c.value("pod armored", ".status.message")?, &["Cannot enforce AppArmor: "])
+    has(
+        &c.value("pod armored", ".status.message")?,
+        &["Cannot enforce AppArmor: "],
+    )
 }
 
 const GROUPS: &str = "    securityContext: {runAsUser: 0, seccompProfile: {type: Unconfined}}
@@ -442,10 +588,27 @@ fn groups_and_filters_are_as_asked(c: &mut Cluster) -> Result<()> {
     start(c, "strict", GROUPS, "")?;
     let status = inside(c, "strict", "cat /proc/1/status")?;
     has(&status, &["Seccomp:\t0\n"])?;
-    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).context("no groups")?;
-    same(groups.split_whitespace().collect::<Vec<_>>(), ["0", "3000", "4000"])?;
-    same(inside(c, "strict", "stat -c '%g %a' /data; touch /data/x; stat -c %g /data/x")?, "3000 2777\n3000\n")?;
-    c.apply(&pod("merged", "", "  securityContext: {supplementalGroups: [4000]}\n"))?;
+    let groups = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Groups:"))
+        .context("no groups")?;
+    same(
+        groups.split_whitespace().collect::<Vec<_>>(),
+        ["0", "3000", "4000"],
+    )?;
+    same(
+        inside(
+            c,
+            "strict",
+            "stat -c '%g %a' /data; touch /data/x; stat -c %g /data/x",
+        )?,
+        "3000 2777\n3000\n",
+    )?;
+    c.apply(&pod(
+        "merged",
+        "",
+        "  securityContext: {supplementalGroups: [4000]}\n",
+    ))?;
     ready(c, "merged")?;
     has(&inside(c, "merged", "id -G")?, &["10", "4000"])?;
     let absent = "    securityContext: {seccompProfile: {type: Localhost, localhostProfile: nosuch.json}}\n";
@@ -453,7 +616,10 @@ fn groups_and_filters_are_as_asked(c: &mut Cluster) -> Result<()> {
     until_event(c, "filterless", "cannot load seccomp profile")?;
     let privileged = "    securityContext: {privileged: true}\n";
     start(c, "mighty", privileged, "")?;
-    has(&inside(c, "mighty", "mount -t tmpfs x /mnt && grep /mnt /proc/mounts")?, &["tmpfs"])
+    has(
+        &inside(c, "mighty", "mount -t tmpfs x /mnt && grep /mnt /proc/mounts")?,
+        &["tmpfs"],
+    )
 }
 
 /// A registry in the machine that asks for a name and a password.
@@ -480,7 +646,13 @@ impl Guarded {
         let mut command = c.lab.network_command(artifacts::tool("docker-registry"));
         command.arg("serve").arg(folder.join("registry.yaml"));
         command.env("OTEL_TRACES_EXPORTER", "none");
-        Ok(Self(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?))
+        Ok(Self(
+            command
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .spawn()?,
+        ))
     }
 }
 
@@ -505,13 +677,32 @@ fn a_guarded_registry_wants_a_secret(c: &mut Cluster) -> Result<()> {
     ))?;
     c.apply(&from("friend", "  imagePullSecrets: [{name: pull}]\n"))?;
     ready(c, "friend")?;
-    let old = format!("{{\"{}\":{{\"username\":\"puller\",\"password\":\"s3cret\"}}}}", Guarded::ADDRESS);
+    let old = format!(
+        "{{\"{}\":{{\"username\":\"puller\",\"password\":\"s3cret\"}}}}",
+        Guarded::ADDRESS
+    );
     c.kubectl_words(
-        &["create", "secret", "generic", "old", "--type=kubernetes.io/dockercfg", &format!("--from-literal=.dockercfg={old}")],
+        &[
+            "create",
+            "secret",
+            "generic",
+            "old",
+            "--type=kubernetes.io/dockercfg",
+            &format!("--from-literal=.dockercfg={old}"),
+        ],
         "",
     )?;
     c.kubectl("create serviceaccount puller")?;
-    c.kubectl_words(&["patch", "serviceaccount", "puller", "--patch", r#"{"imagePullSecrets":[{"name":"old"}]}"#], "")?;
+    c.kubectl_words(
+        &[
+            "patch",
+            "serviceaccount",
+            "puller",
+            "--patch",
+            r#"{"imagePullSecrets":[{"name":"old"}]}"#,
+        ],
+        "",
+    )?;
     c.apply(&from("by-account", "  serviceAccountName: puller\n"))?;
     ready(c, "by-account")
 }

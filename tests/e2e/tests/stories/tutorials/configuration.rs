@@ -510,7 +510,17 @@ fn imperative_commands(c: &mut Cluster) -> Result<()> {
         "deployment.apps/nginx labeled\n",
     )?;
     c.kubectl("rollout status deployment/nginx --timeout=60s")?;
-    let names = c.kubectl("__complete get deployments ngi")?;
+    let mut complete = c.lab.network_command(e2e::artifacts::kubectl());
+    complete.env("KUBECONFIG", c.kubeconfig());
+    complete.args([
+        "__complete",
+        "get",
+        "deployments",
+        "--namespace",
+        &c.namespace,
+        "ngi",
+    ]);
+    let names = e2e::process::output(&mut complete)?;
     has(&names, &["nginx\n"])?;
     has(
         &c.kubectl("get deployments --output custom-columns=NAME:.metadata.name,IMAGE:.spec.template.spec.containers[0].image")?,

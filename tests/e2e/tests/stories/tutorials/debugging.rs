@@ -308,7 +308,7 @@ fn explained_fields(c: &mut Cluster) -> Result<()> {
         &c.kubectl("explain statefulsets.spec.volumeClaimTemplates")?,
         &[
             "KIND:       StatefulSet",
-            "VERSION:    apps/v1",
+            "VERSION:    v1",
             "FIELD: volumeClaimTemplates <[]PersistentVolumeClaim>",
         ],
     )?;

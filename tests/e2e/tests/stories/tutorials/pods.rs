@@ -50,7 +50,7 @@ spec:
         "liveness-exec",
         &[
             "Successfully assigned",
-            "Started container liveness",
+            "Started",
             "Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory",
             "Container liveness failed liveness probe, will be restarted",
         ],
@@ -96,7 +96,7 @@ spec:
         &[
             "Liveness probe failed: HTTP probe failed with statuscode: 500",
             "Container liveness failed liveness probe, will be restarted",
-            "http-get http://:8080/healthz delay=3s timeout=1s period=3s #success=1 #failure=3",
+            "http-get http://:8080/healthz delay=3s timeout=1s period=3s successThreshold=1 failureThreshold=3",
         ],
     )
 }
@@ -131,7 +131,7 @@ spec:
     until_ready(c, "goproxy")?;
     has(
         &c.kubectl("describe pod goproxy")?,
-        &["tcp-socket :8080 delay=1s timeout=1s period=2s #success=1 #failure=3"],
+        &["tcp-socket :8080 delay=1s timeout=1s period=2s successThreshold=1 failureThreshold=3"],
     )
 }
 
@@ -205,12 +205,7 @@ fn init_containers_wait_for_services(c: &mut Cluster) -> Result<()> {
     until_described(
         c,
         "myapp-pod",
-        &[
-            "init-myservice",
-            "init-mydb",
-            "PodInitializing",
-            "Started container init-myservice",
-        ],
+        &["init-myservice", "init-mydb", "PodInitializing", "Started"],
     )?;
     c.apply(&service("myservice", 9376))?;
     until_status(c, "myapp-pod", "Init:1/2")?;
