@@ -18,11 +18,12 @@ const STATUS: usize = 64 << 10;
 /// [`crate::serve`]. What the command came to is told as the server told it.
 pub async fn relay<S: AsyncRead + AsyncWrite>(io: S, wanted: Wanted, ends: Ends) -> Outcome {
     let (session, _none, driver) = Session::new(io, Role::Client);
-    let driver = pin!(driver);
+    let (mut talk, driver) = (pin!(talk(&session, wanted, ends)), pin!(driver));
     let done = tokio::select! {
         biased;
-        done = talk(&session, wanted, ends) => done,
-        ended = driver => ended.and_then(|()| Err(left())),
+        done = &mut talk => done,
+        // What came before the end is still to be read.
+        _ = driver => talk.await,
     };
     done.unwrap_or_else(|error| Outcome::Failed(error.to_string()))
 }

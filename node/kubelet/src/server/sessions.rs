@@ -1,4 +1,4 @@
-//! `/exec`, `/attach`, `/portForward`: WebSocket sessions with containers.
+//! `/exec`, `/attach`, `/portForward`: sessions with containers, over WebSocket or SPDY.
 
 use super::{Answer, flag, query};
 use crate::{Kubelet, registry::Input};
@@ -9,7 +9,7 @@ use hyper::{Request, Response, StatusCode, body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use runtime::{ContainerId, ContainerState, ContainerStatus, Duplex, ExecRequest, SandboxId, Streams};
 use std::{collections::BTreeMap, sync::Arc};
-use streams::{Ends, Outcome, Wanted, channel::Protocol};
+use streams::{Ends, Handshake, Outcome, Purpose, Refusal, Wanted, Wire};
 
 impl Kubelet {
     /// The pod of that name here.
@@ -75,14 +75,17 @@ impl Kubelet {
         }
         let wanted = wanted(&query)?;
         let id = self.running(ns, pod, container).await?;
-        let (response, protocol, upgrade) = upgrade(&mut request)?;
+        let (response, wire, upgrade) = match upgrade(&mut request, Purpose::Command)? {
+            Ok(upgrade) => upgrade,
+            Err(refused) => return Ok(refused),
+        };
         let exec = ExecRequest {
             container: id,
             command,
             tty: wanted.tty,
         };
         let runtime = self.shared.runtime.clone();
-        self.session(upgrade, protocol, wanted, move |streams| async move {
+        self.session(upgrade, wire, wanted, move |streams| async move {
             match runtime.exec(exec, streams).await {
                 Ok(code) => Outcome::Exited(code),
                 Err(error) => Outcome::Failed(format!("error executing command in container: {error}")),
@@ -100,9 +103,12 @@ impl Kubelet {
     ) -> Answer {
         let wanted = wanted(&query(&request))?;
         let id = self.running(ns, pod, container).await?;
-        let (response, protocol, upgrade) = upgrade(&mut request)?;
+        let (response, wire, upgrade) = match upgrade(&mut request, Purpose::Command)? {
+            Ok(upgrade) => upgrade,
+            Err(refused) => return Ok(refused),
+        };
         let runtime = self.shared.runtime.clone();
-        self.session(upgrade, protocol, wanted, move |streams| async move {
+        self.session(upgrade, wire, wanted, move |streams| async move {
             match runtime.attach(id, streams).await {
                 Ok(()) => Outcome::Exited(0),
                 Err(error) => Outcome::Failed(format!("error attaching to container: {error}")),
@@ -114,12 +120,13 @@ impl Kubelet {
     fn session<F>(
         &self,
         upgrade: OnUpgrade,
-        protocol: Protocol,
+        wire: Wire,
         wanted: Wanted,
         run: impl FnOnce(Streams) -> F + Send + 'static,
     ) where
         F: Future<Output = Outcome> + Send + 'static,
     {
+        let clock = self.shared.env.clock.clone();
         self.shared.env.tasks.spawn("session", async move {
             let Ok(io) = upgrade.await else { return };
             let streams = |ends: Ends| Streams {
@@ -128,7 +135,8 @@ impl Kubelet {
                 stderr: ends.stderr,
                 resize: ends.resize,
             };
-            let served = streams::serve(TokioIo::new(io), protocol, wanted, |ends| run(streams(ends))).await;
+            let io = TokioIo::new(io);
+            let served = streams::serve(io, wire, wanted, &clock, |ends| run(streams(ends))).await;
             if let Err(error) = served {
                 tracing::debug!(%error, "session ended");
             }
@@ -142,19 +150,18 @@ impl Kubelet {
         pod: &str,
     ) -> Answer {
         let query = query(&request);
-        let given = query
-            .get("port")
-            .or_else(|| query.get("ports"))
-            .cloned()
-            .unwrap_or_default();
-        let ports: Result<Vec<u16>, _> = given.iter().flat_map(|p| p.split(',')).map(str::parse).collect();
-        let ports = ports
-            .ok()
-            .filter(|p| !p.is_empty() && p.len() <= 64 && !p.contains(&0));
-        let ports = ports.ok_or_else(|| Status::bad_request("query parameter \"port\" is required"))?;
         let input = self.find(ns, pod)?;
         let sandbox = self.sandbox(&input.pod.metadata.uid).await?;
-        let (response, _, upgrade) = upgrade(&mut request)?;
+        let (response, wire, upgrade) = match upgrade(&mut request, Purpose::Forward)? {
+            Ok(upgrade) => upgrade,
+            Err(refused) => return Ok(refused),
+        };
+        let ports = match wire {
+            Wire::Socket(_) => ports(&query)?,
+            // Each connection names its own.
+            Wire::Spdy(_) | Wire::Tunnel => Vec::new(),
+        };
+        let clock = self.shared.env.clock.clone();
         let runtime = self.shared.runtime.clone();
         self.shared.env.tasks.spawn("port-forward", async move {
             let Ok(io) = upgrade.await else { return };
@@ -162,13 +169,12 @@ impl Kubelet {
                 move |port: u16| -> futures::future::BoxFuture<'static, Result<Box<dyn Duplex>, String>> {
                     let (runtime, sandbox) = (runtime.clone(), sandbox.clone());
                     Box::pin(async move {
-                        runtime
-                            .port_forward(sandbox, port)
-                            .await
-                            .map_err(|e| e.to_string())
+                        let name = sandbox.0.clone();
+                        let stream = runtime.port_forward(sandbox, port).await;
+                        stream.map_err(|e| format!("error forwarding port {port} to pod {name}, uid : {e}"))
                     })
                 };
-            if let Err(error) = streams::forward(TokioIo::new(io), &ports, &connect).await {
+            if let Err(error) = streams::forward(TokioIo::new(io), wire, &ports, &clock, &connect).await {
                 tracing::debug!(%error, "port-forward ended");
             }
         });
@@ -193,21 +199,70 @@ fn wanted(query: &BTreeMap<String, Vec<String>>) -> Result<Wanted, Status> {
     Ok(wanted)
 }
 
-fn upgrade(request: &mut Request<Incoming>) -> Result<(Response<super::Body>, Protocol, OnUpgrade), Status> {
+/// The ports that a request names for WebSocket.
+fn ports(query: &BTreeMap<String, Vec<String>>) -> Result<Vec<u16>, Status> {
+    let given = query.get("port").or_else(|| query.get("ports"));
+    let Some(given) = given.filter(|given| !given.is_empty()) else {
+        return Err(Status::bad_request("query parameter \"port\" is required"));
+    };
+    let mut ports = Vec::new();
+    for text in given.iter().flat_map(|list| list.split(',')) {
+        match text.parse::<u16>() {
+            _ if text.is_empty() => {
+                return Err(Status::bad_request("query parameter \"port\" cannot be empty"));
+            }
+            Ok(0) => return Err(Status::bad_request(format!("port {text:?} must be > 0"))),
+            Ok(port) => ports.push(port),
+            Err(_) => {
+                let why = format!("unable to parse {text:?} as a port: invalid syntax");
+                return Err(Status::bad_request(why));
+            }
+        }
+    }
+    // Each has two channels, which are numbered by one byte.
+    if ports.len() > 64 {
+        return Err(Status::bad_request("at most 64 ports can be forwarded at once"));
+    }
+    Ok(ports)
+}
+
+type Upgraded = (Response<super::Body>, Wire, OnUpgrade);
+
+/// The answer to a request for an upgrade, and what it leads to; or the answer that refuses it.
+fn upgrade(
+    request: &mut Request<Incoming>,
+    purpose: Purpose,
+) -> Result<Result<Upgraded, Response<super::Body>>, Status> {
     let headers = request.headers();
-    let handshake = streams::accept(|name| headers.get(name).and_then(|v| v.to_str().ok()));
-    let Some(handshake) = handshake else {
-        return Err(Status::bad_request(
-            "unable to upgrade: only WebSocket with v5.channel.k8s.io or v4.channel.k8s.io",
-        ));
+    let accepted = streams::accept(purpose, |name| {
+        let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
+        let values: Vec<&str> = values.collect();
+        (!values.is_empty()).then(|| values.join(","))
+    });
+    let Handshake { wire, headers } = match accepted {
+        Ok(handshake) => handshake,
+        Err(refusal) => return refuse(&refusal).map(Err),
     };
     let mut builder = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
-    for (name, value) in handshake.headers() {
+    for (name, value) in headers {
         builder = builder.header(name, value);
     }
     let body = Empty::<Bytes>::new()
         .map_err(|never| match never {})
         .boxed_unsync();
     let response = builder.body(body).map_err(Status::internal)?;
-    Ok((response, handshake.protocol, hyper::upgrade::on(request)))
+    Ok(Ok((response, wire, hyper::upgrade::on(request))))
+}
+
+/// In plain text, as upstream.
+fn refuse(refusal: &Refusal) -> Result<Response<super::Body>, Status> {
+    let mut response = super::text(format!("{}\n", refusal.message));
+    *response.status_mut() = StatusCode::from_u16(refusal.code).map_err(Status::internal)?;
+    for version in refusal.accepted {
+        let value = hyper::header::HeaderValue::from_static(version);
+        response
+            .headers_mut()
+            .append("x-accepted-stream-protocol-versions", value);
+    }
+    Ok(response)
 }

@@ -8,6 +8,7 @@ pub(crate) use socket::{goodbye, message};
 use crate::{Error, Outcome, Wire, channel};
 use bytes::Bytes;
 use component::Clock;
+use std::pin::Pin;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -92,32 +93,60 @@ fn ends(wanted: Wanted) -> (Ends, Opposite) {
     (ends, opposite)
 }
 
-/// Runs the process and gives `put` what it writes, by channel, until it ended and all was written.
-async fn output(
-    run: impl Future<Output = Outcome>,
-    mut stdout: mpsc::Receiver<Bytes>,
-    mut stderr: mpsc::Receiver<Bytes>,
+/// A process that runs, and what it writes.
+struct Running<'a, F> {
+    run: Pin<&'a mut F>,
+    outcome: Option<Outcome>,
+    stdout: Option<mpsc::Receiver<Bytes>>,
+    stderr: Option<mpsc::Receiver<Bytes>>,
     wanted: Wanted,
-    mut put: impl AsyncFnMut(u8, Bytes) -> Result<(), Error>,
-) -> Result<Outcome, Error> {
-    let (mut run, mut outcome) = (std::pin::pin!(run), None);
-    let (mut out_open, mut err_open) = (true, true);
-    // The process's writers may outlive it by a moment: what they wrote is sent before the outcome.
-    while outcome.is_none() || out_open || err_open {
-        tokio::select! {
-            biased;
-            data = stdout.recv(), if out_open => match data {
-                Some(data) if wanted.stdout => put(channel::STDOUT, data).await?,
-                Some(_) => {}
-                None => out_open = false,
-            },
-            data = stderr.recv(), if err_open => match data {
-                Some(data) if wanted.stderr => put(channel::STDERR, data).await?,
-                Some(_) => {}
-                None => err_open = false,
-            },
-            done = &mut run, if outcome.is_none() => outcome = Some(done),
+}
+
+impl<'a, F: Future<Output = Outcome>> Running<'a, F> {
+    fn new(
+        run: Pin<&'a mut F>,
+        stdout: mpsc::Receiver<Bytes>,
+        stderr: mpsc::Receiver<Bytes>,
+        wanted: Wanted,
+    ) -> Self {
+        Self {
+            run,
+            outcome: None,
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+            wanted,
         }
     }
-    Ok(outcome.unwrap_or(Outcome::Exited(0)))
+
+    /// What it writes next, and on which channel; none when it has ended and all was written.
+    async fn next(&mut self) -> Option<(u8, Bytes)> {
+        // The process's writers may outlive it by a moment: what they wrote is sent before the outcome.
+        while self.outcome.is_none() || self.stdout.is_some() || self.stderr.is_some() {
+            let (open, errors_open) = (self.stdout.is_some(), self.stderr.is_some());
+            tokio::select! {
+                biased;
+                data = receive(&mut self.stdout), if open => match data {
+                    Some(data) if self.wanted.stdout => return Some((channel::STDOUT, data)),
+                    Some(_) => {}
+                    None => self.stdout = None,
+                },
+                data = receive(&mut self.stderr), if errors_open => match data {
+                    Some(data) if self.wanted.stderr => return Some((channel::STDERR, data)),
+                    Some(_) => {}
+                    None => self.stderr = None,
+                },
+                done = &mut self.run, if self.outcome.is_none() => self.outcome = Some(done),
+            }
+        }
+        None
+    }
+
+    /// How it ended.
+    fn outcome(self) -> Outcome {
+        self.outcome.unwrap_or(Outcome::Exited(0))
+    }
+}
+
+async fn receive(from: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
+    from.as_mut()?.recv().await
 }

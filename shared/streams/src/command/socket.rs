@@ -1,6 +1,6 @@
 //! Exec and attach over the channels of a WebSocket.
 
-use super::{Ends, Wanted, ends, output};
+use super::{Ends, Running, Wanted, ends};
 use crate::{
     Error, GOODBYE, Outcome,
     channel::{self, Frame, Protocol},
@@ -8,6 +8,7 @@ use crate::{
 use bytes::Bytes;
 use component::Clock;
 use futures::{SinkExt, StreamExt};
+use std::pin::pin;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -57,9 +58,12 @@ where
             _ => channel::ERROR,
         };
         sink.send(message(protocol, first, b"")).await?;
-        let put = async |channel, data: Bytes| Ok(sink.send(message(protocol, channel, &data)).await?);
-        let outcome = output(run(ends), opposite.stdout, opposite.stderr, wanted, put).await?;
-        let told = outcome.told(protocol.has_status());
+        let run = pin!(run(ends));
+        let mut running = Running::new(run, opposite.stdout, opposite.stderr, wanted);
+        while let Some((channel, data)) = running.next().await {
+            sink.send(message(protocol, channel, &data)).await?;
+        }
+        let told = running.outcome().told(protocol.has_status());
         if !told.is_empty() {
             sink.send(message(protocol, channel::ERROR, told.as_bytes()))
                 .await?;

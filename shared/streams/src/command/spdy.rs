@@ -1,6 +1,6 @@
 //! Exec and attach over SPDY: a stream each, named by the header `streamtype`.
 
-use super::{Ends, Wanted, ends, output};
+use super::{Ends, Running, Wanted, ends};
 use crate::{
     CREATION, Error, GOODBYE, Outcome,
     channel::{self, SizeReader},
@@ -104,22 +104,27 @@ async fn talk<F: Future<Output = Outcome>>(
         tokio::join!(pass(stdin, opposite.stdin), sizes(resize, opposite.resize));
         std::future::pending().await
     };
-    let put = async |channel, data: Bytes| {
-        let to = if channel == channel::STDOUT {
-            &stdout
-        } else {
-            &stderr
-        };
-        match to {
-            Some(writer) => writer.send(data).await,
-            None => Ok(()),
+    let run = pin!(run(ends));
+    let mut running = Running::new(run, opposite.stdout, opposite.stderr, wanted);
+    let output = async {
+        while let Some((channel, data)) = running.next().await {
+            let to = if channel == channel::STDOUT {
+                &stdout
+            } else {
+                &stderr
+            };
+            if let Some(writer) = to {
+                writer.send(data).await?;
+            }
         }
+        Ok::<(), Error>(())
     };
-    let outcome = tokio::select! {
+    tokio::select! {
         biased;
-        outcome = output(run(ends), opposite.stdout, opposite.stderr, wanted, put) => outcome?,
+        done = output => done?,
         never = input => never,
-    };
+    }
+    let outcome = running.outcome();
     for writer in [stdin_back, stdout, stderr].iter().flatten() {
         writer.finish().await?;
     }
