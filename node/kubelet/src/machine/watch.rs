@@ -5,9 +5,10 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::{os::fd::OwnedFd, path::Path};
 use tokio::io::unix::AsyncFd;
 
-/// An item each time something happened to the files of `folder`; no more when the folder is gone or not there.
+/// An item each time something happened to the files of `folder`, or to what is to become the folder.
 pub(super) fn watch(folder: &Path) -> BoxStream<'static, ()> {
-    match open(folder) {
+    let there = folder.ancestors().find(|path| path.is_dir());
+    match open(there.unwrap_or(folder)) {
         Ok(events) => futures::stream::unfold(events, |events| async move {
             loop {
                 let mut ready = events.readable().await.ok()?;
@@ -35,6 +36,7 @@ pub(super) fn watch(folder: &Path) -> BoxStream<'static, ()> {
 fn open(folder: &Path) -> std::io::Result<AsyncFd<OwnedFd>> {
     let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     let wanted = WatchFlags::CLOSE_WRITE
+        | WatchFlags::CREATE
         | WatchFlags::MOVED_TO
         | WatchFlags::MOVED_FROM
         | WatchFlags::DELETE
@@ -66,6 +68,10 @@ mod tests {
             let seen = tokio::time::timeout(Duration::from_secs(20), changes.next()).await;
             assert_eq!(seen, Ok(Some(())), "waited for {what}");
         }
-        assert_eq!(watch(&folder.join("nosuch")).next().await, None);
+        let later = dir.path().join("later/manifests");
+        let mut changes = watch(&later);
+        std::fs::create_dir_all(&later).unwrap();
+        let seen = tokio::time::timeout(Duration::from_secs(20), changes.next()).await;
+        assert_eq!(seen, Ok(Some(())), "waited for a folder that comes");
     }
 }

@@ -90,15 +90,15 @@ impl StaticPods {
 
     /// Runs what lies in `folder`, and what changes there.
     pub async fn run(shared: Arc<Shared>, folder: std::path::PathBuf) {
-        let mut changes = shared.machine.watch(&folder);
         loop {
+            // The folder may be another by now.
+            let mut changes = shared.machine.watch(&folder);
             shared.statics.sync(&shared, read(&shared, &folder));
             tokio::select! {
                 biased;
                 Some(()) = changes.next() => {}
                 () = shared.registry.forgotten.notified() => {}
-                // The folder may be another by now.
-                () = shared.env.clock.sleep(CHECK) => changes = shared.machine.watch(&folder),
+                () = shared.env.clock.sleep(CHECK) => {}
             }
         }
     }
