@@ -8,6 +8,7 @@
 mod allocate;
 mod bootstrap;
 mod cache;
+mod custom;
 mod delegated;
 #[cfg(test)]
 mod fixture;

@@ -3,6 +3,7 @@
 use crate::{
     allocate::{Allocator, Cidr},
     cache::{Cache, Feed},
+    custom::{Definitions, Ending, Webhooks},
     handler::{Handler, Place, Places},
     local::Local,
     security::{Attributes, Security, User, Verdict, oidc},
@@ -73,7 +74,9 @@ pub struct Server {
     pub(crate) advertise: (IpAddr, u16),
     pub(crate) records: Option<Records>,
     pub(crate) oidc: Option<oidc::Documents>,
-    pub(crate) documents: crate::http::Documents,
+    documents: crate::http::Library,
+    /// Definitions whose objects are being deleted.
+    pub(crate) ending: Ending,
     /// Requests that may be answered at a time, those that go on not counted.
     pub(crate) room: tokio::sync::Semaphore,
 }
@@ -128,33 +131,51 @@ impl Server {
                 follower.follow(side(&event.old).as_deref(), side(&event.new).as_deref());
             }));
         }
-        feed.start(places.caches(), &config.store, &env).await?;
+        feed.start(&places.index().caches, &config.store, &env).await?;
+        let definitions = Definitions::new(places.clone(), feed.clone(), config.store.clone());
+        definitions.install_all().await?;
         if let Some(services) = places.cache("", "services") {
             for service in services.snapshot().hubs(services.row, "") {
                 allocator.follow(None, Some(&service));
             }
         }
         let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
-        let documents = crate::http::Documents::new(&config.rows);
         let handler = Handler {
             store: config.store,
             feed,
             places,
             security,
             allocator,
+            webhooks: Webhooks {
+                dial: config.dial.clone(),
+                env: env.clone(),
+            },
             env,
             lease: tokio::sync::Mutex::default(),
         };
-        Ok(Arc::new(Self {
+        let server = Arc::new(Self {
             handler,
             dial: config.dial,
             kubelet_tls: config.kubelet_tls,
             advertise: config.advertise,
             records: config.records,
             oidc: config.oidc,
-            documents,
+            documents: crate::http::Library::default(),
+            ending: Ending::default(),
             room: tokio::sync::Semaphore::new(IN_FLIGHT),
-        }))
+        });
+        definitions.follow(&server);
+        Ok(server)
+    }
+
+    /// The documents about what is served now.
+    pub(crate) fn documents(&self) -> Arc<crate::http::Documents> {
+        self.documents.documents(&self.handler.places)
+    }
+
+    /// The rows that are served, built-in and custom, and each change of them.
+    pub fn rows(&self) -> tokio::sync::watch::Receiver<Vec<&'static Row>> {
+        self.handler.places.rows()
     }
 
     /// The server as a client of `user` sees it, in memory: no bytes are copied, and authorization and admission are

@@ -8,7 +8,7 @@ use futures::{StreamExt, stream::BoxStream};
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -28,7 +28,7 @@ type Committed = (u64, Vec<Event>);
 pub struct Feed {
     revision: watch::Sender<u64>,
     /// Caches by key prefix (with its closing slash).
-    caches: OnceLock<BTreeMap<String, Arc<Cache>>>,
+    caches: RwLock<BTreeMap<String, Arc<Cache>>>,
     /// Revisions that came while the first list was read; none when it is done.
     early: Mutex<Option<Vec<Committed>>>,
     observed: AtomicBool,
@@ -38,7 +38,7 @@ impl Default for Feed {
     fn default() -> Self {
         Self {
             revision: watch::Sender::new(0),
-            caches: OnceLock::new(),
+            caches: RwLock::default(),
             early: Mutex::new(Some(Vec::new())),
             observed: AtomicBool::new(false),
         }
@@ -85,11 +85,9 @@ impl Feed {
         store: &Arc<dyn Store>,
         env: &Env,
     ) -> Result<(), Error> {
-        let by_prefix = caches
-            .iter()
-            .map(|cache| (format!("{}/", cache.row.prefix), cache.clone()))
-            .collect();
-        let _ = self.caches.set(by_prefix);
+        self.with(|all| {
+            all.extend(caches.iter().map(|cache| (prefix(cache), cache.clone())));
+        });
         let observed = store.observe(self.clone());
         self.observed.store(observed, Ordering::Release);
         let revision = self.list(store.as_ref()).await?;
@@ -107,31 +105,67 @@ impl Feed {
         Ok(())
     }
 
+    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Arc<Cache>>) -> T) -> T {
+        f(&mut self.caches.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn caches(&self) -> Vec<Arc<Cache>> {
+        let caches = self.caches.read().unwrap_or_else(PoisonError::into_inner);
+        caches.values().cloned().collect()
+    }
+
+    /// Adds a cache that keeps what comes, and fills it.
+    pub async fn add(&self, cache: &Arc<Cache>, store: &dyn Store) -> Result<(), Error> {
+        self.with(|all| all.insert(prefix(cache), cache.clone()));
+        self.fill(store, cache, 0).await
+    }
+
+    /// Puts a cache in the place of another that serves the same keys.
+    pub fn replace(&self, before: &Cache, cache: &Arc<Cache>) {
+        // Nothing comes in while the map is held.
+        self.with(|all| {
+            cache.take_over(before);
+            all.insert(prefix(cache), cache.clone());
+        });
+    }
+
+    /// Takes a cache away.
+    pub fn remove(&self, cache: &Cache) {
+        self.with(|all| all.remove(&prefix(cache)));
+        cache.close();
+    }
+
+    /// Fills a cache as of a revision, 0: the newest.
+    async fn fill(&self, store: &dyn Store, cache: &Cache, revision: u64) -> Result<(), Error> {
+        let prefix = prefix(cache);
+        let request = RangeRequest {
+            start: Bytes::from(prefix.clone()),
+            end: Bytes::from(end_of(&prefix)),
+            revision,
+            ..RangeRequest::default()
+        };
+        let mut objects = Objects::new();
+        let found = store.range(request).await?;
+        for kv in found.kvs {
+            let suffix = String::from_utf8_lossy(&kv.key[prefix.len()..]).into_owned();
+            match cache.held(kv.value, kv.mod_revision) {
+                Ok(held) => {
+                    objects.insert(suffix.into(), held);
+                }
+                Err(error) => {
+                    tracing::error!(resource = %cache.row.gvr(), key = suffix, %error, "unreadable object in the store");
+                }
+            }
+        }
+        cache.fill(objects, if revision == 0 { found.revision } else { revision });
+        Ok(())
+    }
+
     /// Reads everything as of one revision.
     async fn list(&self, store: &dyn Store) -> Result<u64, Error> {
         let revision = store.revision().await?;
-        for (prefix, cache) in self.caches.get().into_iter().flatten() {
-            let start = Bytes::from(prefix.clone());
-            let end = Bytes::from(end_of(prefix));
-            let request = RangeRequest {
-                start,
-                end,
-                revision,
-                ..RangeRequest::default()
-            };
-            let mut objects = Objects::new();
-            for kv in store.range(request).await?.kvs {
-                let suffix = String::from_utf8_lossy(&kv.key[prefix.len()..]).into_owned();
-                match super::Held::parse(cache.row, kv.value, kv.mod_revision) {
-                    Ok(held) => {
-                        objects.insert(suffix.into(), held);
-                    }
-                    Err(error) => {
-                        tracing::error!(resource = %cache.row.gvr(), key = suffix, %error, "unreadable object in the store");
-                    }
-                }
-            }
-            cache.fill(objects, revision);
+        for cache in self.caches() {
+            self.fill(store, &cache, revision).await?;
         }
         Ok(revision)
     }
@@ -156,6 +190,8 @@ impl Feed {
     }
 
     fn take_in(&self, revision: u64, events: &[Event]) {
+        // Held, so that no cache is put in another's place while an event is on its way into it.
+        let caches = self.caches.read().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             let (key, body) = match event {
                 Event::Put { kv, .. } => (&kv.key, Some(kv.value.clone())),
@@ -164,20 +200,12 @@ impl Feed {
             let Ok(key) = std::str::from_utf8(key) else {
                 continue;
             };
-            if let Some((cache, suffix)) = self.cache_of(key) {
+            if let Some((cache, suffix)) = cache_of(&caches, key) {
                 cache.apply(suffix, body, revision);
             }
         }
+        drop(caches);
         self.publish(revision);
-    }
-
-    fn cache_of<'a>(&self, key: &'a str) -> Option<(&Arc<Cache>, &'a str)> {
-        let caches = self.caches.get()?;
-        // Prefixes may nest (`/registry/services/`): try each slash from the left.
-        key.match_indices('/').skip(1).find_map(|(at, _)| {
-            let (prefix, suffix) = key.split_at(at + 1);
-            caches.get(prefix).map(|cache| (cache, suffix))
-        })
     }
 
     fn watch(&self, store: &dyn Store) -> BoxStream<'static, Result<WatchItem, Error>> {
@@ -233,6 +261,20 @@ impl Observer for Feed {
             }
         }
     }
+}
+
+/// The cache that a key belongs to, and the rest of the key.
+fn cache_of<'a, 'b>(caches: &'a BTreeMap<String, Arc<Cache>>, key: &'b str) -> Option<(&'a Arc<Cache>, &'b str)> {
+    // Prefixes may nest (`/registry/services/`): try each slash from the left.
+    key.match_indices('/').skip(1).find_map(|(at, _)| {
+        let (prefix, suffix) = key.split_at(at + 1);
+        caches.get(prefix).map(|cache| (cache, suffix))
+    })
+}
+
+/// The keys of a cache start with this.
+fn prefix(cache: &Cache) -> String {
+    format!("{}/", cache.row.prefix)
 }
 
 /// The first key past all that start with `prefix`.

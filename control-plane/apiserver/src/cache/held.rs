@@ -2,30 +2,74 @@
 
 use api::{Object, ObjectError};
 use bytes::Bytes;
-use resources::{Row, Version};
-use std::sync::Arc;
+use resources::{Custom, Row, Version};
+use std::sync::{Arc, OnceLock};
 
 /// One stored object in all its served versions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Held {
     hub: Arc<Object>,
-    /// One a served version, in the row's order; absent when the hub is the only one.
-    others: Option<Arc<[Arc<Object>]>>,
+    /// The value in the store, where the hub is not it: another version is stored, or defaults were added.
+    stored: Option<Bytes>,
+    /// Its other forms; none when the hub is the only one.
+    forms: Option<Arc<Forms>>,
+}
+
+#[derive(Debug)]
+struct Forms {
+    /// One a served version, in the row's order; each is made when it is first wanted.
+    made: Box<[OnceLock<Arc<Object>>]>,
+    row: &'static Row,
+    custom: Option<Arc<Custom>>,
 }
 
 impl Held {
-    /// Reads the header of a stored value and converts it to the served versions.
+    /// Reads a stored value of a built-in resource.
     pub fn parse(row: &'static Row, body: Bytes, revision: u64) -> Result<Self, ObjectError> {
-        Ok(Self::of(
-            row,
-            Arc::new(Object::parse(body, revision, row.fields)?),
-        ))
+        let hub = Object::parse(body, revision, row.fields)?;
+        Ok(Self {
+            hub: Arc::new(hub),
+            stored: None,
+            forms: forms(row, None),
+        })
     }
 
-    fn of(row: &'static Row, hub: Arc<Object>) -> Self {
-        let only_hub = row.versions.len() <= 1;
-        let others = (!only_hub).then(|| row.versions.iter().map(|v| convert(row, v, &hub)).collect());
-        Self { hub, others }
+    /// Reads a stored value of a custom resource, which may be of an older version or schema.
+    pub fn parse_custom(custom: &Arc<Custom>, body: Bytes, revision: u64) -> Result<Self, ObjectError> {
+        let row = custom.row;
+        let raw = Object::parse(body.clone(), revision, row.fields)?;
+        let of = custom.version_of(raw.api_version());
+        let shaped = match of {
+            Some(version) if version == custom.hub || custom.webhook.is_some() => {
+                custom.shaped(version, &body)
+            }
+            // Of a version that is known no more, only its name can be said.
+            _ => custom
+                .renamed(custom.hub, &body)
+                .and_then(|body| custom.shaped(custom.hub, &body)),
+        };
+        let hub = match shaped {
+            Ok(shaped) if shaped != body => Object::parse(shaped.into(), revision, row.fields)?,
+            Ok(_) => raw,
+            Err(error) => {
+                tracing::error!(resource = %row.gvr(), key = %raw.key(), error, "not in shape");
+                raw
+            }
+        };
+        Ok(Self {
+            stored: (*hub.body() != body).then_some(body),
+            hub: Arc::new(hub),
+            forms: forms(row, Some(custom)),
+        })
+    }
+
+    /// An object that is in the wanted version already.
+    pub fn single(object: Arc<Object>) -> Self {
+        Self {
+            hub: object,
+            stored: None,
+            forms: None,
+        }
     }
 
     /// The stored form.
@@ -33,31 +77,104 @@ impl Held {
         &self.hub
     }
 
+    /// The value in the store.
+    pub fn stored(&self) -> &Bytes {
+        self.stored.as_ref().unwrap_or_else(|| self.hub.body())
+    }
+
     /// The form of the served version number `index`.
     pub fn version(&self, index: usize) -> &Arc<Object> {
-        self.others
+        let Some((forms, form)) = self
+            .forms
             .as_ref()
-            .and_then(|others| others.get(index))
-            .unwrap_or(&self.hub)
+            .and_then(|forms| Some((forms, forms.made.get(index)?)))
+        else {
+            return &self.hub;
+        };
+        form.get_or_init(|| match &forms.custom {
+            Some(custom) => rename(custom, index, &self.hub),
+            None => convert(forms.row, &forms.row.versions[index], &self.hub),
+        })
+    }
+
+    /// Whether [`Held::version`] has that form, or can make it alone: not if a webhook has to.
+    pub fn has(&self, index: usize) -> bool {
+        let Some(forms) = &self.forms else { return true };
+        let Some(custom) = forms.custom.as_ref().filter(|custom| custom.webhook.is_some()) else {
+            return true;
+        };
+        let same = custom.versions.get(index).is_none_or(|v| v.api_version == self.hub.api_version());
+        same || forms.made.get(index).is_none_or(|form| form.get().is_some())
+    }
+
+    /// Sets a form that a webhook made.
+    pub fn put(&self, index: usize, object: Object) {
+        if let Some(form) = self.forms.as_ref().and_then(|forms| forms.made.get(index)) {
+            let _ = form.set(Arc::new(object));
+        }
     }
 
     /// The same at another revision, as a deletion shows it.
     pub fn at(&self, revision: u64) -> Self {
         let at = |object: &Arc<Object>| Arc::new(object.at(revision));
+        let forms = self.forms.as_ref().map(|forms| {
+            let made = forms.made.iter().map(|form| match form.get() {
+                Some(object) => OnceLock::from(at(object)),
+                None => OnceLock::new(),
+            });
+            Arc::new(Forms {
+                made: made.collect(),
+                row: forms.row,
+                custom: forms.custom.clone(),
+            })
+        });
         Self {
             hub: at(&self.hub),
-            others: self.others.as_ref().map(|others| others.iter().map(at).collect()),
+            stored: self.stored.clone(),
+            forms,
         }
     }
 
     /// Bytes that it keeps in memory, about.
     pub fn size(&self) -> usize {
-        let others = self
-            .others
-            .as_ref()
-            .map_or(0, |o| o.iter().map(|v| v.body().len()).sum());
-        self.hub.body().len() + others + 400
+        let forms = self.forms.as_ref().map_or(0, |forms| {
+            let made = forms.made.iter().filter_map(OnceLock::get);
+            made.map(|object| object.body().len()).sum()
+        });
+        let stored = self.stored.as_ref().map_or(0, Bytes::len);
+        self.hub.body().len() + stored + forms + 400
     }
+}
+
+fn forms(row: &'static Row, custom: Option<&Arc<Custom>>) -> Option<Arc<Forms>> {
+    let only_hub = match row.versions {
+        [] => true,
+        [one] => one.name == row.hub,
+        _ => false,
+    };
+    (!only_hub).then(|| {
+        Arc::new(Forms {
+            made: row.versions.iter().map(|_| OnceLock::new()).collect(),
+            row,
+            custom: custom.cloned(),
+        })
+    })
+}
+
+/// `hub` under the name of another version, without what that version does not name.
+fn rename(custom: &Custom, index: usize, hub: &Arc<Object>) -> Arc<Object> {
+    let Some(version) = custom.versions.get(index) else {
+        return hub.clone();
+    };
+    if hub.api_version() == version.api_version {
+        return hub.clone();
+    }
+    if custom.webhook.is_some() {
+        tracing::error!(resource = %custom.row.gvr(), key = %hub.key(), "shown before it was converted");
+        return hub.clone();
+    }
+    let renamed = custom.renamed(index, hub.body());
+    parsed(custom.row, hub, &version.api_version, renamed)
 }
 
 /// `hub` in the served version `version`. A conversion that fails is told and leaves the stored form, since an object
@@ -73,7 +190,11 @@ fn convert(row: &'static Row, version: &'static Version, hub: &Arc<Object>) -> A
             Ok(text)
         }
     };
-    let parsed = text.map_err(|status| status.message).and_then(|text| {
+    parsed(row, hub, &wanted, text.map_err(|status| status.message))
+}
+
+fn parsed(row: &'static Row, hub: &Arc<Object>, wanted: &str, text: Result<Vec<u8>, String>) -> Arc<Object> {
+    let parsed = text.and_then(|text| {
         Object::parse(text.into(), hub.resource_version(), row.fields).map_err(|error| error.to_string())
     });
     parsed.map_or_else(

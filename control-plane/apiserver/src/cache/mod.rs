@@ -17,9 +17,10 @@ pub use held::{Held, api_version};
 pub use selection::Selection;
 pub use watch::{Item, Watcher};
 
-use api::{Object, Status};
+use api::{Object, ObjectError, Status};
+use bytes::Bytes;
 use imbl::OrdMap;
-use resources::Row;
+use resources::{Custom, Row};
 use std::{
     collections::VecDeque,
     ops::Bound,
@@ -50,6 +51,8 @@ pub struct Cache {
     /// The resource.
     pub row: &'static Row,
     feed: Arc<Feed>,
+    /// What serves a custom resource now; changed only while the state is held.
+    custom: RwLock<Option<Arc<Custom>>>,
     state: RwLock<State>,
     /// Sees each event before anyone else does.
     hook: std::sync::OnceLock<Hook>,
@@ -64,8 +67,15 @@ struct State {
     horizon: u64,
     /// Revision of the newest event.
     last: u64,
+    /// What came while it is being filled; none when it is not.
+    early: Option<Vec<Early>>,
+    /// Older changes are in it already.
+    filled: u64,
     watchers: Watchers,
 }
+
+/// A change that came too early: key, stored value, revision.
+type Early = (String, Option<Bytes>, u64);
 
 impl Cache {
     /// An empty cache.
@@ -73,9 +83,75 @@ impl Cache {
         Self {
             row,
             feed,
+            custom: RwLock::default(),
             state: RwLock::default(),
             hook: std::sync::OnceLock::new(),
         }
+    }
+
+    /// An empty cache of a custom resource, which keeps what comes until it is filled.
+    pub fn of_custom(custom: Arc<Custom>, feed: Arc<Feed>) -> Self {
+        let state = State {
+            early: Some(Vec::new()),
+            ..State::default()
+        };
+        Self {
+            row: custom.row,
+            feed,
+            custom: RwLock::new(Some(custom)),
+            state: RwLock::new(state),
+            hook: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The definition that a custom resource has now; none for a built-in one.
+    pub fn custom(&self) -> Option<Arc<Custom>> {
+        self.custom
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Reads a stored value.
+    pub fn held(&self, body: Bytes, revision: u64) -> Result<Held, ObjectError> {
+        hold(self.row, self.custom().as_ref(), body, revision)
+    }
+
+    /// Takes another definition of the same row: all objects are read anew, and watches end.
+    pub fn swap(&self, custom: Arc<Custom>) {
+        self.write(|state| {
+            let objects = state.objects.iter().filter_map(|(key, held)| {
+                let revision = held.hub().resource_version();
+                let held = hold(self.row, Some(&custom), held.stored().clone(), revision);
+                Some((key.clone(), held.ok()?))
+            });
+            state.objects = objects.collect();
+            state.forget_all();
+            *self.custom.write().unwrap_or_else(PoisonError::into_inner) = Some(custom.clone());
+        });
+    }
+
+    /// Takes over the objects of `before`, which served the same resource under another row, and ends its watches.
+    pub(super) fn take_over(&self, before: &Self) {
+        let custom = self.custom();
+        before.write(|old| {
+            self.write(|state| {
+                let objects = old.objects.iter().filter_map(|(key, held)| {
+                    let revision = held.hub().resource_version();
+                    let held = hold(self.row, custom.as_ref(), held.stored().clone(), revision);
+                    Some((key.clone(), held.ok()?))
+                });
+                state.objects = objects.collect();
+                (state.last, state.horizon, state.filled) = (old.last, old.last, old.filled);
+                state.early = old.early.take();
+            });
+            old.watchers.cut();
+        });
+    }
+
+    /// Ends all watches.
+    pub(super) fn close(&self) {
+        self.write(|state| state.watchers.cut());
     }
 
     /// `namespace/name` or `name`: what follows the row's prefix in the store's key.
@@ -152,32 +228,66 @@ impl Cache {
     pub(super) fn fill(&self, objects: Objects, revision: u64) {
         self.write(|state| {
             state.objects = objects;
-            state.horizon = revision;
-            state.last = revision;
-            state.ring.clear();
-            state.bytes = 0;
+            (state.last, state.filled) = (revision, revision);
             // What lies between was not seen: watchers must list again.
-            state.watchers.cut();
+            state.forget_all();
+            for (suffix, body, at) in state.early.take().into_iter().flatten() {
+                if at <= revision {
+                    continue;
+                }
+                if let Ok(new) = self.parse(self.custom().as_ref(), &suffix, body, at) {
+                    self.enter(state, &suffix, new, at);
+                }
+            }
         });
     }
 
+    /// Reads the value of a change; what cannot be read is told.
+    fn parse(
+        &self,
+        custom: Option<&Arc<Custom>>,
+        suffix: &str,
+        body: Option<Bytes>,
+        revision: u64,
+    ) -> Result<Option<Held>, ()> {
+        let held = body.map(|body| hold(self.row, custom, body, revision));
+        held.transpose().map_err(|error| {
+            tracing::error!(resource = %self.row.gvr(), key = suffix, %error, "unreadable object in the store");
+        })
+    }
+
+    fn enter(&self, state: &mut State, suffix: &str, new: Option<Held>, revision: u64) {
+        let event = state.apply(suffix, new, revision);
+        if let (Some(event), Some(hook)) = (&event, self.hook.get()) {
+            hook(event);
+        }
+        if let Some(event) = event {
+            state.watchers.publish(self.row, &event);
+        }
+    }
+
     /// Takes in a change: `body` is the stored value, or none for a deletion.
-    pub(super) fn apply(&self, suffix: &str, body: Option<bytes::Bytes>, revision: u64) {
-        let new = match body.map(|body| Held::parse(self.row, body, revision)).transpose() {
-            Ok(new) => new,
-            Err(error) => {
-                tracing::error!(resource = %self.row.gvr(), key = suffix, %error, "unreadable object in the store");
-                return;
-            }
+    pub(super) fn apply(&self, suffix: &str, body: Option<Bytes>, revision: u64) {
+        let custom = self.custom();
+        let Ok(mut new) = self.parse(custom.as_ref(), suffix, body.clone(), revision) else {
+            return;
         };
         self.write(|state| {
-            let event = state.apply(suffix, new, revision);
-            if let (Some(event), Some(hook)) = (&event, self.hook.get()) {
-                hook(event);
+            if revision <= state.filled {
+                return;
             }
-            if let Some(event) = event {
-                state.watchers.publish(self.row, &event);
+            if let Some(early) = &mut state.early {
+                early.push((suffix.to_owned(), body, revision));
+                return;
             }
+            let now = self.custom();
+            if now.as_ref().map(Arc::as_ptr) != custom.as_ref().map(Arc::as_ptr) {
+                let Ok(again) = self.parse(now.as_ref(), suffix, body, revision) else {
+                    return;
+                };
+                new = again;
+            }
+            self.enter(state, suffix, new, revision);
         });
     }
 
@@ -235,6 +345,18 @@ impl Cache {
     }
 }
 
+fn hold(
+    row: &'static Row,
+    custom: Option<&Arc<Custom>>,
+    body: Bytes,
+    revision: u64,
+) -> Result<Held, ObjectError> {
+    match custom {
+        Some(custom) => Held::parse_custom(custom, body, revision),
+        None => Held::parse(row, body, revision),
+    }
+}
+
 impl Snapshot {
     /// The objects from the key `start` on, of one namespace (empty: all), in order.
     pub fn range<'a>(
@@ -289,6 +411,14 @@ impl State {
             self.forget_oldest();
         }
         Some(event)
+    }
+
+    /// Forgets the events: who watches must list again.
+    fn forget_all(&mut self) {
+        self.ring.clear();
+        self.bytes = 0;
+        self.horizon = self.last;
+        self.watchers.cut();
     }
 
     fn forget_oldest(&mut self) {

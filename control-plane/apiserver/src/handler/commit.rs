@@ -1,7 +1,6 @@
 //! The conditional write, and what to make of each outcome.
 
 use super::{Handler, Place};
-use crate::cache::Held;
 use api::{Object, Status};
 use bytes::Bytes;
 use etcd::{Durability, Error, Op, RangeRequest, TxnOutcome, TxnRequest};
@@ -120,7 +119,7 @@ impl Handler {
     }
 
     /// The object as written at `revision`, in the served version of `place`.
-    pub(super) fn stored(
+    pub(super) async fn stored(
         &self,
         place: &Place,
         name: &str,
@@ -132,14 +131,23 @@ impl Handler {
             .get(&place.namespace, name)
             .filter(|h| h.hub().resource_version() == revision);
         match cached {
-            Some(held) => Ok(held.version(place.version).clone()),
-            None => self.shown(place, body, revision),
+            Some(held) => {
+                self.ensure(place, std::slice::from_ref(&held)).await?;
+                Ok(held.version(place.version).clone())
+            }
+            None => self.shown(place, body, revision).await,
         }
     }
 
     /// `body` (the stored form) in the served version of `place`, as of `revision`.
-    pub(super) fn shown(&self, place: &Place, body: Bytes, revision: u64) -> Result<Arc<Object>, Status> {
-        let held = Held::parse(place.row(), body, revision).map_err(Status::internal)?;
+    pub(super) async fn shown(
+        &self,
+        place: &Place,
+        body: Bytes,
+        revision: u64,
+    ) -> Result<Arc<Object>, Status> {
+        let held = place.cache.held(body, revision).map_err(Status::internal)?;
+        self.ensure(place, std::slice::from_ref(&held)).await?;
         Ok(held.version(place.version).clone())
     }
 }

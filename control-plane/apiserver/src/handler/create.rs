@@ -1,6 +1,7 @@
 //! POST.
 
 use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, managed, view::View};
+use crate::cache::Held;
 use api::{Object, Status, scan};
 use resources::{Op, WriteRequest, Written};
 
@@ -16,6 +17,13 @@ impl Handler {
         incoming.check_names(place)?;
         self.fresh().await?;
         self.check_namespace(place)?;
+        if place.cache.custom().is_some_and(|custom| custom.terminating) {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(Status {
+                message: why.to_owned(),
+                ..Status::method_not_allowed()
+            });
+        }
         if incoming.object.resource_version() != 0 {
             return Err(Status::bad_request(
                 "resourceVersion should not be set on objects to be created",
@@ -44,7 +52,9 @@ impl Handler {
         name: &str,
     ) -> Result<Outcome, Status> {
         let view = View::new(self);
-        let written = self.prepare(place, call, &view, Op::Create, incoming, None, name)?;
+        let written = self
+            .prepare(place, call, &view, Op::Create, incoming, None, name)
+            .await?;
         let object = Object::parse(written.body.clone(), 0, place.row().fields).map_err(Status::internal)?;
         self.admit(call, None, Some(&object))?;
         if place.cache.get(&place.namespace, name).is_some() {
@@ -59,41 +69,55 @@ impl Handler {
             })
         };
         if call.dry_run {
-            return created(self.shown(place, written.body, 0)?);
+            return created(self.shown(place, written.body, 0).await?);
         }
         match self.commit(place, name, 0, Some(written.body.clone())).await? {
             Commit::Lost => Err(Status::already_exists(&place.gvr(), name)),
             Commit::Done(revision) => {
                 view.keep();
-                created(self.stored(place, name, written.body, revision)?)
+                created(self.stored(place, name, written.body, revision).await?)
             }
         }
     }
 
     /// Lets the row prepare and validate a write, and keeps account of who manages its fields.
     #[expect(clippy::too_many_arguments, reason = "the parts of one WriteRequest")]
-    pub(super) fn prepare(
+    pub(super) async fn prepare(
         &self,
         place: &Place,
         call: &Call,
         view: &View<'_>,
         op: Op,
         incoming: &Incoming,
-        old: Option<&Object>,
+        old: Option<&Held>,
         name: &str,
     ) -> Result<Written, Status> {
         let row = place.row();
+        let custom = place.cache.custom();
+        let before = match (old, &custom) {
+            (Some(old), Some(_)) => {
+                self.ensure(place, std::slice::from_ref(old)).await?;
+                Some(old.version(place.version).as_ref())
+            }
+            (old, _) => old.map(|old| old.hub().as_ref()),
+        };
         let written = (row.write)(&WriteRequest {
             op,
             body: &incoming.object.unmanaged(),
-            old,
+            old: before,
             namespace: if row.namespaced { &place.namespace } else { "" },
             name,
             uid: &self.env.random.uuid(),
             now: self.env.clock.wall(),
             user: call.attributes.user.requester(),
             cluster: view,
+            custom: custom.as_deref().map(|custom| (custom, place.version)),
         })?;
+        let written = match &custom {
+            Some(custom) => self.stored_form(place, custom, old, op, written).await?,
+            None => written,
+        };
+        let old = old.map(|old| old.hub().as_ref());
         managed::keep(place, call, op, incoming, old, self.env.clock.wall(), written)
     }
 

@@ -4,6 +4,8 @@ use super::Place;
 use crate::splice;
 use api::{Object, Status};
 use bytes::Bytes;
+use resources::CustomVersion;
+use schema::{Finding, Findings, Instance};
 
 /// What becomes of unknown and duplicate fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +57,9 @@ impl Incoming {
     /// Decodes `body`, which must be of the kind and version of `place`.
     pub fn decode(place: &Place, validation: Validation, body: &[u8]) -> Result<Self, Status> {
         check_kind(place, body)?;
+        if let Some(custom) = place.cache.custom() {
+            return decode_custom(place, &custom.versions[place.version], validation, body);
+        }
         let warnings = check_fields(place, validation, body)?;
         let text = hub(place, body)?;
         let object = Object::parse_any(Bytes::from(text), place.row().fields)
@@ -85,6 +90,30 @@ impl Incoming {
         }
         Ok(())
     }
+}
+
+/// A custom resource stays in the version of the request: its write converts it.
+fn decode_custom(
+    place: &Place,
+    version: &CustomVersion,
+    validation: Validation,
+    body: &[u8],
+) -> Result<Incoming, Status> {
+    let found = schema::check_untyped(body).map_err(|error| unusable(place, &error.to_string()))?;
+    let instance = Instance::parse(body).map_err(|error| unusable(place, &error.to_string()))?;
+    let shaped = instance
+        .shaped(version.schema.as_ref(), version.preserve)
+        .map_err(|why| unusable(place, &why))?;
+    let mut findings = found;
+    findings.0.extend(shaped.unknown.into_iter().map(Finding::Unknown));
+    let warnings = judged(place, validation, &findings)?;
+    let object = Object::parse_any(shaped.instance.to_json().into(), place.row().fields)
+        .map_err(|e| unusable(place, &e.to_string()))?;
+    Ok(Incoming {
+        object,
+        warnings,
+        stage: Stage::Sent,
+    })
 }
 
 /// `body`, of the served version of `place`, in the stored one.
@@ -134,6 +163,11 @@ fn check_fields(place: &Place, validation: Validation, body: &[u8]) -> Result<Ve
         None => schema::check_untyped(body),
     };
     let findings = findings.map_err(|error| unusable(place, &error.to_string()))?;
+    judged(place, validation, &findings)
+}
+
+/// Warnings of what was found, or an error.
+fn judged(place: &Place, validation: Validation, findings: &Findings) -> Result<Vec<String>, Status> {
     match validation {
         Validation::Ignore => Ok(Vec::new()),
         Validation::Warn => Ok(findings.0.iter().map(ToString::to_string).collect()),

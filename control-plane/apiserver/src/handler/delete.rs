@@ -50,7 +50,7 @@ impl Handler {
         let body = if marked == *old.body() {
             marked
         } else {
-            self.prepared(place, call, old, marked)?
+            self.prepared(place, call, held, marked).await?
         };
         if body == *old.body() {
             let object = held.version(place.version).clone();
@@ -62,7 +62,7 @@ impl Handler {
         }
         let revision = old.resource_version();
         if call.dry_run {
-            let object = self.shown(place, body, revision)?;
+            let object = self.shown(place, body, revision).await?;
             return Ok(Some(Outcome {
                 object,
                 did: Did::Stored,
@@ -75,7 +75,7 @@ impl Handler {
         {
             Commit::Lost => Ok(None),
             Commit::Done(revision) => {
-                let object = self.stored(place, &place.name, body, revision)?;
+                let object = self.stored(place, &place.name, body, revision).await?;
                 Ok(Some(Outcome {
                     object,
                     did: Did::Stored,
@@ -86,7 +86,13 @@ impl Handler {
     }
 
     /// Lets the row see the mark (a Namespace shows it in its phase).
-    fn prepared(&self, place: &Place, call: &Call, old: &Object, marked: Bytes) -> Result<Bytes, Status> {
+    async fn prepared(
+        &self,
+        place: &Place,
+        call: &Call,
+        old: &Held,
+        marked: Bytes,
+    ) -> Result<Bytes, Status> {
         let view = View::new(self);
         let object = Object::parse(marked, 0, place.row().fields).map_err(Status::internal)?;
         let incoming = Incoming {
@@ -96,7 +102,8 @@ impl Handler {
         };
         let op = Op::Subresource("delete");
         Ok(self
-            .prepare(place, call, &view, op, &incoming, Some(old), &place.name)?
+            .prepare(place, call, &view, op, &incoming, Some(old), &place.name)
+            .await?
             .body)
     }
 

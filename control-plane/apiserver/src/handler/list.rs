@@ -93,7 +93,9 @@ impl Handler {
         } else {
             self.continued(place, query)?
         };
-        Ok(page(place, query, &snapshot, &start))
+        let page = page(place, query, &snapshot, &start);
+        self.ensure(place, &page.items).await?;
+        Ok(page)
     }
 
     async fn snapshot(&self, place: &Place, query: &ListQuery) -> Result<Snapshot, Status> {

@@ -22,12 +22,13 @@ pub use decode::{Incoming, Stage, Validation};
 pub use list::{ListQuery, Match, Page};
 pub use options::{delete_options, dry_run, propagation};
 pub use patch::apply as apply_patch;
-pub use place::{Place, Places};
+pub use place::{Index, Place, Places};
 pub use watch::WatchQuery;
 
 use crate::{
     allocate::Allocator,
     cache::{Cache, Feed, Held},
+    custom::Webhooks,
     security::{Attributes, Security},
 };
 use api::{Object, Status};
@@ -79,6 +80,7 @@ pub struct Handler {
     pub(crate) places: Arc<Places>,
     pub(crate) security: Security,
     pub(crate) allocator: Arc<Allocator>,
+    pub(crate) webhooks: Webhooks,
     pub(crate) env: Env,
     /// The lease that Events of the last minute live by, and until when it is used.
     pub(crate) lease: tokio::sync::Mutex<Option<(i64, tokio::time::Instant)>>,
@@ -98,15 +100,16 @@ impl Handler {
 
     /// Reads one object.
     pub async fn get(&self, place: &Place) -> Result<Arc<Object>, Status> {
-        self.find(place)
-            .await
-            .map(|held| held.version(place.version).clone())
+        let held = self.find(place).await?;
+        Ok(held.version(place.version).clone())
     }
 
     /// Reads one object in all its versions.
     pub async fn find(&self, place: &Place) -> Result<Held, Status> {
         self.fresh().await?;
-        self.current(place)
+        let held = self.current(place)?;
+        self.ensure(place, std::slice::from_ref(&held)).await?;
+        Ok(held)
     }
 
     /// The object of `place` as the cache has it.
@@ -116,7 +119,7 @@ impl Handler {
     }
 
     /// The cache of a resource, by group and plural name.
-    pub fn cache(&self, group: &str, plural: &str) -> Option<&Arc<Cache>> {
+    pub fn cache(&self, group: &str, plural: &str) -> Option<Arc<Cache>> {
         self.places.cache(group, plural)
     }
 }

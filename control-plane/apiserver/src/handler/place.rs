@@ -4,6 +4,7 @@ use crate::cache::{Cache, api_version};
 use api::{Gvr, Status};
 use resources::{Row, Version};
 use std::{collections::HashMap, sync::Arc};
+use tokio::sync::watch;
 
 /// What a request is about, found in the table.
 #[derive(Clone)]
@@ -46,6 +47,17 @@ impl Place {
         Gvr::new(self.group(), self.served().name, self.row().plural)
     }
 
+    /// Whether the resource has the subresource in this version.
+    pub fn has(&self, subresource: &str) -> bool {
+        let custom = self.cache.custom();
+        let version = custom.as_ref().map(|custom| &custom.versions[self.version]);
+        match (version, subresource) {
+            (Some(version), "status") => version.status,
+            (Some(version), "scale") => version.scale.is_some(),
+            _ => self.row().subresource(subresource).is_some(),
+        }
+    }
+
     /// The key in the store, of the object `name`.
     pub fn key(&self, name: &str) -> String {
         self.row().key(&self.namespace, name)
@@ -61,16 +73,24 @@ impl Place {
     }
 }
 
-/// All resources, by served group, version and plural name.
+/// All resources that are served. Definitions add and take away some while the server runs.
 pub struct Places {
-    caches: Vec<Arc<Cache>>,
+    index: watch::Sender<Arc<Index>>,
+    rows: watch::Sender<Vec<&'static Row>>,
+}
+
+/// The resources that are served at one time.
+pub struct Index {
+    /// Grows with each change.
+    pub number: u64,
+    /// The caches: built-in ones in the table's order, then custom ones.
+    pub caches: Vec<Arc<Cache>>,
     served: HashMap<(&'static str, &'static str, &'static str), (usize, usize)>,
     resources: HashMap<(&'static str, &'static str), usize>,
 }
 
-impl Places {
-    /// Indexes `caches`.
-    pub fn new(caches: Vec<Arc<Cache>>) -> Self {
+impl Index {
+    fn new(caches: Vec<Arc<Cache>>, number: u64) -> Self {
         let (mut served, mut resources) = (HashMap::new(), HashMap::new());
         for (index, cache) in caches.iter().enumerate() {
             let row = cache.row;
@@ -82,30 +102,67 @@ impl Places {
             }
         }
         Self {
+            number,
             caches,
             served,
             resources,
         }
     }
+}
 
-    /// The caches, in the table's order.
-    pub fn caches(&self) -> &[Arc<Cache>] {
-        &self.caches
+fn rows(caches: &[Arc<Cache>]) -> Vec<&'static Row> {
+    caches.iter().map(|cache| cache.row).collect()
+}
+
+impl Places {
+    /// Indexes `caches`.
+    pub fn new(caches: Vec<Arc<Cache>>) -> Self {
+        Self {
+            rows: watch::Sender::new(rows(&caches)),
+            index: watch::Sender::new(Arc::new(Index::new(caches, 0))),
+        }
+    }
+
+    /// The resources as they are now.
+    pub fn index(&self) -> Arc<Index> {
+        self.index.borrow().clone()
+    }
+
+    /// The rows that are served, and each change of them.
+    pub fn rows(&self) -> watch::Receiver<Vec<&'static Row>> {
+        self.rows.subscribe()
+    }
+
+    /// Changes what is served; also called when only a schema has changed.
+    pub fn change(&self, change: impl FnOnce(&mut Vec<Arc<Cache>>)) {
+        let mut now = Vec::new();
+        self.index.send_modify(|index| {
+            let mut caches = index.caches.clone();
+            change(&mut caches);
+            now = rows(&caches);
+            *index = Arc::new(Index::new(caches, index.number + 1));
+        });
+        self.rows.send_if_modified(|rows| {
+            let changed = !rows.iter().map(|row| std::ptr::from_ref(*row)).eq(now.iter().map(|row| std::ptr::from_ref(*row)));
+            *rows = now;
+            changed
+        });
     }
 
     /// The cache of a resource, by group and plural name.
-    pub fn cache(&self, group: &str, plural: &str) -> Option<&Arc<Cache>> {
-        self.resources
-            .get(&(group, plural))
-            .map(|&index| &self.caches[index])
+    pub fn cache(&self, group: &str, plural: &str) -> Option<Arc<Cache>> {
+        let index = self.index.borrow();
+        let &place = index.resources.get(&(group, plural))?;
+        Some(index.caches[place].clone())
     }
 
     /// The place of a request; 404 for what is not served.
     pub fn find(&self, gvr: &Gvr, namespace: &str, name: &str, subresource: &str) -> Result<Place, Status> {
         let key = (gvr.group.as_ref(), gvr.version.as_ref(), gvr.resource.as_ref());
-        let &(index, version) = self.served.get(&key).ok_or_else(Status::no_such_path)?;
+        let index = self.index.borrow();
+        let &(cache, version) = index.served.get(&key).ok_or_else(Status::no_such_path)?;
         Ok(Place {
-            cache: self.caches[index].clone(),
+            cache: index.caches[cache].clone(),
             version,
             namespace: namespace.to_owned(),
             name: name.to_owned(),

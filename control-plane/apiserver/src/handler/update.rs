@@ -2,7 +2,7 @@
 
 use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, view::View};
 use crate::cache::Held;
-use api::{Object, Status};
+use api::{Object, Status, field};
 use resources::{Op, Written};
 
 /// Tries of a write that names no resourceVersion, before it is a conflict.
@@ -15,6 +15,9 @@ impl Handler {
         incoming.check_names(place)?;
         if incoming.object.name().is_empty() {
             return Err(Status::bad_request("name must be provided"));
+        }
+        if place.cache.custom().is_some() && incoming.object.resource_version() == 0 {
+            return Err(unconditional(place, incoming.object.name()));
         }
         let text = incoming.object.body().clone();
         let version = incoming.object.resource_version();
@@ -42,6 +45,7 @@ impl Handler {
         self.fresh().await?;
         for _ in 0..tries {
             let held = self.current(place)?;
+            self.ensure(place, std::slice::from_ref(&held)).await?;
             let incoming = make(&held)?;
             let stale = || Status::modified(&place.gvr(), &place.name);
             let wanted = incoming.object.resource_version();
@@ -74,7 +78,11 @@ impl Handler {
                 meant: None,
                 warnings: Vec::new(),
             },
-            _ => self.prepare(place, call, &view, op(place)?, &incoming, Some(old), name)?,
+            _ => {
+                let op = op(place)?;
+                self.prepare(place, call, &view, op, &incoming, Some(held), name)
+                    .await?
+            }
         };
         let revision = old.resource_version();
         let new =
@@ -82,7 +90,7 @@ impl Handler {
         self.admit(call, Some(old), Some(&new))?;
         let warnings = [incoming.warnings, written.warnings].concat();
         let gone = self.finished(place, &new);
-        if !gone && written.body == *old.body() {
+        if !gone && written.body == *held.stored() {
             let object = held.version(place.version).clone();
             return Ok(Some(Outcome {
                 object,
@@ -92,7 +100,7 @@ impl Handler {
         }
         let did = if gone { Did::Deleted } else { Did::Stored };
         if call.dry_run {
-            let object = self.shown(place, written.body, revision)?;
+            let object = self.shown(place, written.body, revision).await?;
             return Ok(Some(Outcome {
                 object,
                 did: Did::Stored,
@@ -104,7 +112,7 @@ impl Handler {
             Commit::Lost => Ok(None),
             Commit::Done(revision) => {
                 view.keep();
-                let object = self.stored(place, name, written.body, revision)?;
+                let object = self.stored(place, name, written.body, revision).await?;
                 Ok(Some(Outcome {
                     object,
                     did,
@@ -121,6 +129,18 @@ impl Handler {
             && object.deletion_grace_seconds().unwrap_or(0) == 0
             && !(place.row().lingers)(object)
     }
+}
+
+/// Custom resources are replaced only as they were read.
+fn unconditional(place: &Place, name: &str) -> Status {
+    let row = place.row();
+    let error = field::Error {
+        kind: field::ErrorType::Invalid,
+        field: "metadata.resourceVersion".to_owned(),
+        value: "0x0".to_owned(),
+        detail: "must be specified for an update".to_owned(),
+    };
+    Status::invalid(row.group, row.kind, name, vec![error])
 }
 
 fn op(place: &Place) -> Result<Op, Status> {

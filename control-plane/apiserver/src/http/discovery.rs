@@ -1,8 +1,10 @@
 //! Discovery: which groups, versions and resources there are, in upstream's two forms.
 
-use resources::Row;
+use crate::cache::Cache;
+use resources::{Custom, Row, Subresource};
 use schema::ResourceInfo;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// The verbs of a resource whose row names none.
 const USUAL: &[&str] = &[
@@ -12,6 +14,18 @@ const USUAL: &[&str] = &[
     "get",
     "list",
     "patch",
+    "update",
+    "watch",
+];
+
+/// The same in the order that upstream has for custom resources.
+const CUSTOM: &[&str] = &[
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
     "update",
     "watch",
 ];
@@ -33,6 +47,8 @@ pub struct Listed {
     pub short_names: &'static [&'static str],
     /// Categories.
     pub categories: &'static [&'static str],
+    /// The definition of a custom resource, and which of its versions this is.
+    pub custom: Option<(Arc<Custom>, usize)>,
 }
 
 impl Listed {
@@ -46,7 +62,10 @@ impl Listed {
             version,
             kind,
             verbs: self.verbs,
-            custom: None,
+            custom: self
+                .custom
+                .as_ref()
+                .map(|(custom, version)| &custom.versions[*version].published),
         }
     }
 }
@@ -73,13 +92,20 @@ impl Served {
     }
 }
 
-/// All groups and versions, each group's preferred version first, groups in the table's order.
-pub fn served(rows: &[&'static Row]) -> Vec<Served> {
+/// All groups and versions, each group's preferred version first: built-in groups in the table's order, then custom
+/// ones by name.
+pub fn served(caches: &[Arc<Cache>]) -> Vec<Served> {
     let mut all: Vec<Served> = Vec::new();
-    for row in rows {
+    let mut customs: Vec<Arc<Custom>> = Vec::new();
+    for cache in caches {
+        if let Some(custom) = cache.custom() {
+            customs.push(custom);
+            continue;
+        }
+        let row = cache.row;
         for version in row.versions {
             let group = version.group.unwrap_or(row.group);
-            entry(&mut all, group, version.name).extend(listed(row, group, version.name));
+            entry(&mut all, group, version.name).extend(listed(row, group, version.name, None));
         }
     }
     for of in resources::virtual_resources() {
@@ -91,6 +117,7 @@ pub fn served(rows: &[&'static Row]) -> Vec<Served> {
             verbs: of.verbs,
             short_names: &[],
             categories: &[],
+            custom: None,
         });
     }
     let (group, version) = (super::decisions::GROUP, super::decisions::VERSION);
@@ -102,21 +129,33 @@ pub fn served(rows: &[&'static Row]) -> Vec<Served> {
         verbs: &["list"],
         short_names: &[],
         categories: &[],
+        custom: None,
     });
-    let (group, version) = (super::definitions::GROUP, super::definitions::VERSION);
-    entry(&mut all, group, version).push(Listed {
-        name: super::definitions::PLURAL.to_owned(),
-        singular: "customresourcedefinition",
-        namespaced: false,
-        kind: (group, version, "CustomResourceDefinition"),
-        verbs: &["list"],
-        short_names: &["crd", "crds"],
-        categories: &[],
-    });
+    add_customs(&mut all, &mut customs);
     for served in &mut all {
         served.resources.sort_by(|a, b| a.name.cmp(&b.name));
     }
     all
+}
+
+/// Adds custom resources. The versions of a group stand in the order of their stability, whoever has them.
+fn add_customs(all: &mut Vec<Served>, customs: &mut [Arc<Custom>]) {
+    customs.sort_by_key(|custom| (custom.row.group, custom.row.plural));
+    for same in customs.chunk_by(|a, b| a.row.group == b.row.group) {
+        let versions = same.iter().flat_map(|custom| custom.row.versions);
+        let mut versions: Vec<&'static str> = versions.map(|version| version.name).collect();
+        versions.sort_by(|a, b| resources::by_priority(a, b));
+        versions.dedup();
+        for version in versions {
+            for custom in same {
+                let row = custom.row;
+                if let Some(index) = row.versions.iter().position(|v| v.name == version) {
+                    let custom = Some((custom.clone(), index));
+                    entry(all, row.group, version).extend(listed(row, row.group, version, custom));
+                }
+            }
+        }
+    }
 }
 
 fn entry<'a>(all: &'a mut Vec<Served>, group: &'static str, version: &'static str) -> &'a mut Vec<Listed> {
@@ -142,18 +181,20 @@ fn entry<'a>(all: &'a mut Vec<Served>, group: &'static str, version: &'static st
     &mut all[index].resources
 }
 
-fn listed(row: &'static Row, group: &'static str, version: &'static str) -> Vec<Listed> {
+fn listed(
+    row: &'static Row,
+    group: &'static str,
+    version: &'static str,
+    custom: Option<(Arc<Custom>, usize)>,
+) -> Vec<Listed> {
     let own = (group, version, row.kind);
-    let whole = Listed {
-        name: row.plural.to_owned(),
-        singular: row.singular,
-        namespaced: row.namespaced,
-        kind: own,
-        verbs: if row.verbs.is_empty() { USUAL } else { row.verbs },
-        short_names: row.short_names,
-        categories: row.categories,
+    let of = custom.as_ref().map(|(custom, index)| &custom.versions[*index]);
+    let has = |sub: &Subresource| match of {
+        Some(version) if sub.name == "status" => version.status,
+        Some(version) => version.scale.is_some(),
+        None => true,
     };
-    let parts = row.subresources.iter().map(|sub| Listed {
+    let parts = row.subresources.iter().filter(|sub| has(sub)).map(|sub| Listed {
         name: format!("{}/{}", row.plural, sub.name),
         singular: "",
         namespaced: row.namespaced,
@@ -161,7 +202,23 @@ fn listed(row: &'static Row, group: &'static str, version: &'static str) -> Vec<
         verbs: sub.verbs,
         short_names: &[],
         categories: &[],
+        custom: None,
     });
+    let parts: Vec<Listed> = parts.collect();
+    let whole = Listed {
+        name: row.plural.to_owned(),
+        singular: row.singular,
+        namespaced: row.namespaced,
+        kind: own,
+        verbs: match row.verbs {
+            [] if custom.is_some() => CUSTOM,
+            [] => USUAL,
+            verbs => verbs,
+        },
+        short_names: row.short_names,
+        categories: row.categories,
+        custom,
+    };
     std::iter::once(whole).chain(parts).collect()
 }
 

@@ -1,9 +1,13 @@
 //! Documents about the API: made once, when first asked for.
 
 use super::discovery::{self, Listed, Served};
-use resources::Row;
+use crate::handler::{Index, Places};
+use resources::Custom;
 use schema::{GroupVersion, ResourceInfo};
-use std::sync::OnceLock;
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
 
 /// The version of the API that the types are of.
 pub const RELEASE: &str = "v1.37.0";
@@ -25,26 +29,58 @@ impl Document {
     }
 }
 
-/// All documents.
+/// All documents, as of one state of what is served.
 pub struct Documents {
     /// What is served.
     pub served: Vec<Served>,
+    /// The number of that state.
+    number: u64,
     core: OnceLock<Document>,
     groups: OnceLock<Document>,
-    v3: OnceLock<Vec<(String, Document)>>,
+    /// In the order of `served`.
+    v3: Vec<GroupDocument>,
     index: OnceLock<Document>,
     v2: OnceLock<Document>,
     v2_protobuf: OnceLock<Document>,
 }
 
+/// The v3 document of one group and version.
+struct GroupDocument {
+    path: String,
+    /// The definitions that it shows: while they are the same, so is the document.
+    customs: Vec<Arc<Custom>>,
+    document: Arc<OnceLock<Document>>,
+}
+
 impl Documents {
-    /// Of `rows`.
-    pub fn new(rows: &[&'static Row]) -> Self {
+    /// Of `index`. What is as in `before` is not made again.
+    pub fn new(index: &Index, before: Option<&Self>) -> Self {
+        let served = discovery::served(&index.caches);
+        let known: HashMap<&str, &GroupDocument> = before
+            .iter()
+            .flat_map(|before| &before.v3)
+            .map(|document| (document.path.as_str(), document))
+            .collect();
+        let v3 = served.iter().map(|served| {
+            let path = path(served);
+            let of = served.resources.iter().filter_map(|listed| listed.custom.as_ref());
+            let customs: Vec<Arc<Custom>> = of.map(|(custom, _)| custom.clone()).collect();
+            let same = known
+                .get(path.as_str())
+                .filter(|known| known.customs.iter().map(Arc::as_ptr).eq(customs.iter().map(Arc::as_ptr)));
+            let document = same.map_or_else(Arc::default, |known| known.document.clone());
+            GroupDocument {
+                path,
+                customs,
+                document,
+            }
+        });
         Self {
-            served: discovery::served(rows),
+            v3: v3.collect(),
+            served,
+            number: index.number,
             core: OnceLock::new(),
             groups: OnceLock::new(),
-            v3: OnceLock::new(),
             index: OnceLock::new(),
             v2: OnceLock::new(),
             v2_protobuf: OnceLock::new(),
@@ -57,36 +93,33 @@ impl Documents {
         cell.get_or_init(|| Document::new(discovery::aggregated(&self.served, core)))
     }
 
-    fn all_v3(&self) -> &[(String, Document)] {
-        self.v3.get_or_init(|| {
-            let one = |served: &Served| {
-                let resources = infos(served);
-                let group = GroupVersion {
-                    group: served.group,
-                    version: served.version,
-                    resources: &resources,
-                };
-                (group.path(), Document::new(schema::openapi_v3(RELEASE, &group)))
+    fn v3(&self, place: usize) -> &Document {
+        self.v3[place].document.get_or_init(|| {
+            let served = &self.served[place];
+            let resources = infos(served);
+            let group = GroupVersion {
+                group: served.group,
+                version: served.version,
+                resources: &resources,
             };
-            self.served.iter().map(one).collect()
+            Document::new(schema::openapi_v3(RELEASE, &group))
         })
     }
 
     /// `/openapi/v3/PATH`, such as `apis/apps/v1`.
     pub fn openapi_v3(&self, path: &str) -> Option<&Document> {
-        self.all_v3()
-            .iter()
-            .find(|(p, _)| p == path)
-            .map(|(_, document)| document)
+        let place = self.v3.iter().position(|document| document.path == path)?;
+        Some(self.v3(place))
     }
 
     /// `/openapi/v3`.
     pub fn openapi_index(&self) -> &Document {
         self.index.get_or_init(|| {
             let hashes = self
-                .all_v3()
+                .v3
                 .iter()
-                .map(|(path, document)| (path.clone(), document.hash.as_str()));
+                .enumerate()
+                .map(|(place, document)| (document.path.clone(), self.v3(place).hash.as_str()));
             Document::new(schema::openapi_v3_index(hashes))
         })
     }
@@ -118,6 +151,40 @@ impl Documents {
             .collect();
         Document::new(write(&groups))
     }
+}
+
+/// The documents as of now; they are made when someone asks after a change.
+#[derive(Default)]
+pub struct Library(RwLock<Option<Arc<Documents>>>);
+
+impl Library {
+    /// Of what is served now.
+    pub fn documents(&self, places: &Places) -> Arc<Documents> {
+        let index = places.index();
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(documents) = held.as_ref().filter(|held| held.number >= index.number) {
+            return documents.clone();
+        }
+        let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match slot.as_ref() {
+            // Another was faster.
+            Some(documents) if documents.number >= index.number => documents.clone(),
+            before => {
+                let documents = Arc::new(Documents::new(&index, before.map(Arc::as_ref)));
+                *slot = Some(documents.clone());
+                documents
+            }
+        }
+    }
+}
+
+fn path(served: &Served) -> String {
+    let of = GroupVersion {
+        group: served.group,
+        version: served.version,
+        resources: &[],
+    };
+    of.path()
 }
 
 fn infos(served: &Served) -> Vec<ResourceInfo<'_>> {

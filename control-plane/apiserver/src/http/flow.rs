@@ -155,7 +155,8 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
         return Err(Status::method_not_allowed());
     }
     let json = |text| Ok(answer::json(200, text, form));
-    let documents = &server.documents;
+    let documents = server.documents();
+    let documents = documents.as_ref();
     let path = allowed.route.path.trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
@@ -201,8 +202,8 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
 }
 
 fn resources(server: &Server, group: &str, version: &str) -> Option<Vec<u8>> {
-    let served = server
-        .documents
+    let documents = server.documents();
+    let served = documents
         .served
         .iter()
         .find(|s| s.group == group && s.version == version);
@@ -212,7 +213,7 @@ fn resources(server: &Server, group: &str, version: &str) -> Option<Vec<u8>> {
 /// `/`: the paths there are.
 fn paths(server: &Server) -> Vec<u8> {
     let mut paths = vec!["/api".to_owned(), "/apis".to_owned()];
-    for served in &server.documents.served {
+    for served in &server.documents().served {
         if served.group.is_empty() {
             paths.push(format!("/api/{}", served.version));
         } else {

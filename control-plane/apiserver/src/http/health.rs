@@ -44,7 +44,7 @@ pub fn metrics(server: &Server) -> Response<Body> {
         "# HELP apiserver_storage_objects [STABLE] Number of stored objects at the time of last check split by kind.\n\
          # TYPE apiserver_storage_objects gauge\n",
     );
-    for cache in server.handler.places.caches() {
+    for cache in &server.handler.places.index().caches {
         text.push_str(&format!(
             "apiserver_storage_objects{{resource=\"{}\"}} {}\n",
             cache.row.gvr(),

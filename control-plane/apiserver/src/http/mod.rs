@@ -3,7 +3,6 @@
 mod answer;
 mod body;
 pub mod decisions;
-mod definitions;
 mod discovery;
 mod documents;
 mod flow;
@@ -20,7 +19,7 @@ mod shape;
 mod stories;
 mod stream;
 
-pub use documents::Documents;
+pub use documents::{Documents, Library};
 
 use crate::Server;
 use component::Tasks;

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{self, Body},
-    body, decisions, definitions,
+    body, decisions,
     flow::{self, Allowed},
     kubelet, query,
     shape::Shaper,
@@ -28,13 +28,6 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
     if (route.gvr.group.as_ref(), route.gvr.resource.as_ref()) == (decisions::GROUP, decisions::PLURAL) {
         return flow::decisions(&allowed);
     }
-    if definitions::are_asked_for(&route.gvr) {
-        return match route.verb {
-            "list" => Ok(answer::json(200, definitions::list().into(), allowed.form)),
-            "get" => Err(Status::not_found(&route.gvr, &route.name)),
-            _ => Err(Status::method_not_allowed()),
-        };
-    }
     if let Some(of) = subresources::reviews::find(&route.gvr) {
         if route.verb != "create" || !route.name.is_empty() {
             return Err(Status::method_not_allowed());
@@ -51,7 +44,7 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
     let Some(place) = place(&allowed) else {
         return Ok(answer::no_such_path());
     };
-    if !place.subresource.is_empty() && place.row().subresource(&place.subresource).is_none() {
+    if !place.subresource.is_empty() && !place.has(&place.subresource) {
         return Err(Status::no_such_path());
     }
     let verb = route.verb;
@@ -283,12 +276,8 @@ fn written(allowed: &Allowed, place: Option<&Place>, outcome: Outcome) -> Respon
                 && object.kind() == place.row().kind
                 && place.served().from_hub.is_none() =>
         {
-            let held =
-                crate::cache::Held::parse(place.row(), object.body().clone(), object.resource_version());
-            held.map_or_else(
-                |_| object.to_json().to_vec(),
-                |held| shaper(allowed, place, shape).one(&held),
-            )
+            let held = crate::cache::Held::single(object.clone());
+            shaper(allowed, place, shape).one(&held)
         }
         _ => object.to_json().to_vec(),
     };

@@ -7,10 +7,11 @@ use crate::{
 use api::Object;
 use bytes::Bytes;
 use jiff::Timestamp;
-use resources::Row;
+use resources::{Cell, Custom, CustomVersion, Row};
+use std::sync::Arc;
 
 /// Writes the shapes of one served resource.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Shaper {
     /// The resource.
     pub row: &'static Row,
@@ -20,6 +21,8 @@ pub struct Shaper {
     pub now: Timestamp,
     /// The shape.
     pub shape: Shape,
+    /// The definition of a custom resource.
+    pub custom: Option<Arc<Custom>>,
 }
 
 impl Shaper {
@@ -30,6 +33,7 @@ impl Shaper {
             version: place.version,
             now,
             shape,
+            custom: place.cache.custom(),
         }
     }
 
@@ -71,7 +75,7 @@ impl Shaper {
             ),
             Shape::Object => {
                 let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
-                (format!("{}List", self.row.kind), version)
+                (self.list_kind(), version)
             }
         };
         let head = format!(
@@ -91,6 +95,24 @@ impl Shaper {
         }
         out.extend_from_slice(b"]}");
         out
+    }
+
+    fn custom(&self) -> Option<&CustomVersion> {
+        self.custom.as_ref().and_then(|custom| custom.versions.get(self.version))
+    }
+
+    fn list_kind(&self) -> String {
+        self.custom().map_or_else(
+            || format!("{}List", self.row.kind),
+            |version| version.published.list_kind.clone(),
+        )
+    }
+
+    fn cells(&self, held: &Held) -> Vec<Cell> {
+        match self.custom() {
+            Some(version) => version.cells(held.version(self.version), self.now),
+            None => (self.row.cells)(held.hub(), self.now),
+        }
     }
 
     /// A frame of a watch.
@@ -136,14 +158,14 @@ impl Shaper {
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(meta.as_bytes());
         out.extend_from_slice(br#","columnDefinitions":"#);
-        out.extend_from_slice(&columns(self.row));
+        out.extend_from_slice(&self.columns());
         out.extend_from_slice(br#","rows":["#);
         for (index, held) in items.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
             out.extend_from_slice(br#"{"cells":"#);
-            let cells = (self.row.cells)(held.hub(), self.now);
+            let cells = self.cells(held);
             out.extend_from_slice(&serde_json::to_vec(&cells).unwrap_or_default());
             let object = held.version(self.version);
             match include {
@@ -185,22 +207,40 @@ fn list_meta(page: &Page) -> String {
     meta
 }
 
-fn columns(row: &Row) -> Vec<u8> {
-    #[derive(serde::Serialize)]
-    struct Column {
-        name: &'static str,
-        r#type: &'static str,
-        format: &'static str,
-        description: &'static str,
-        priority: i32,
+#[derive(serde::Serialize)]
+struct Column<'a> {
+    name: &'a str,
+    r#type: &'a str,
+    format: &'a str,
+    description: &'a str,
+    priority: i32,
+}
+
+fn column(of: &resources::Column) -> Column<'_> {
+    Column {
+        name: of.name,
+        r#type: of.kind,
+        format: of.format,
+        description: of.description,
+        priority: of.priority,
     }
-    let column = |c: &resources::Column| Column {
-        name: c.name,
-        r#type: c.kind,
-        format: c.format,
-        description: c.description,
-        priority: c.priority,
-    };
-    let all: Vec<Column> = row.columns.iter().map(column).collect();
-    serde_json::to_vec(&all).unwrap_or_default()
+}
+
+impl Shaper {
+    fn columns(&self) -> Vec<u8> {
+        let all: Vec<Column<'_>> = match self.custom() {
+            Some(version) => {
+                let own = version.columns.iter().map(|of| Column {
+                    name: &of.name,
+                    r#type: &of.kind,
+                    format: &of.format,
+                    description: &of.description,
+                    priority: of.priority,
+                });
+                self.row.columns.first().map(column).into_iter().chain(own).collect()
+            }
+            None => self.row.columns.iter().map(column).collect(),
+        };
+        serde_json::to_vec(&all).unwrap_or_default()
+    }
 }

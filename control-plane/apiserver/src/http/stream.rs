@@ -106,7 +106,7 @@ impl State {
         match item {
             Item::Event(kind, event) => {
                 self.told = self.told.max(event.revision);
-                let shaper = self.shaper;
+                let shaper = &self.shaper;
                 let frame = event.frame(kind, shaper.version, shaper.shape, |held| {
                     shaper.frame(kind, held)
                 });

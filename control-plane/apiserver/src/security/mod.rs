@@ -1,21 +1,25 @@
 //! Who asks, and may they: the interfaces between the request flow and its guards.
 
 mod authenticate;
+mod certificates;
 mod escalation;
 mod node;
 mod node_restriction;
 pub mod oidc;
 pub mod rbac;
+mod resize;
 mod service_account;
 mod standard;
 #[cfg(test)]
 mod stories;
 
 pub use authenticate::Authenticators;
+pub use certificates::Certificates;
 pub use escalation::Escalation;
 pub use node::NodeAuthorizer;
 pub use node_restriction::NodeRestriction;
 pub use rbac::{Chain, Rbac};
+pub use resize::ClaimResize;
 pub use service_account::ServiceAccounts;
 pub use standard::{Settings, standard};
 

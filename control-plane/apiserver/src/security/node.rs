@@ -17,6 +17,7 @@ pub struct NodeAuthorizer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct PodView {
+    metadata: Named,
     spec: Spec,
 }
 
@@ -34,6 +35,9 @@ struct Spec {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Volume {
+    name: String,
+    persistent_volume_claim: Option<ClaimVolume>,
+    ephemeral: Option<serde::de::IgnoredAny>,
     secret: Option<SecretVolume>,
     config_map: Option<Named>,
     projected: Option<Projected>,
@@ -43,6 +47,12 @@ struct Volume {
 #[serde(rename_all = "camelCase", default)]
 struct SecretVolume {
     secret_name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimVolume {
+    claim_name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,6 +99,19 @@ struct EnvFrom {
 #[serde(default)]
 struct Named {
     name: String,
+}
+
+impl PodView {
+    /// By name, or as the claim of an ephemeral volume.
+    fn refers_to_claim(&self, name: &str) -> bool {
+        self.spec.volumes.iter().any(|v| {
+            let named = v
+                .persistent_volume_claim
+                .as_ref()
+                .is_some_and(|c| c.claim_name == name);
+            named || (v.ephemeral.is_some() && format!("{}-{}", self.metadata.name, v.name) == name)
+        })
+    }
 }
 
 impl Spec {
@@ -143,10 +166,10 @@ impl NodeAuthorizer {
         Self { reader }
     }
 
-    fn any_pod(&self, node: &str, namespace: &str, refers: impl Fn(&Spec) -> bool) -> bool {
+    fn any_pod(&self, node: &str, namespace: &str, refers: impl Fn(&PodView) -> bool) -> bool {
         let on_node = |pod: &Arc<Object>| {
             let view = pod.view::<PodView>().ok()?;
-            (view.spec.node_name == node && refers(&view.spec)).then_some(())
+            (view.spec.node_name == node && refers(&view)).then_some(())
         };
         self.reader
             .list(&PODS, namespace)
@@ -160,16 +183,22 @@ impl NodeAuthorizer {
         let reads = matches!(attributes.verb.as_str(), "get" | "list" | "watch");
         let related = match (attributes.resource.as_str(), attributes.subresource.as_str()) {
             ("secrets", "") if reads && !name.is_empty() => {
-                self.any_pod(node, namespace, |s| s.refers_to_secret(name))
+                self.any_pod(node, namespace, |p| p.spec.refers_to_secret(name))
             }
             ("configmaps", "") if reads && !name.is_empty() => {
-                self.any_pod(node, namespace, |s| s.refers_to_config_map(name))
+                self.any_pod(node, namespace, |p| p.spec.refers_to_config_map(name))
             }
             ("serviceaccounts", "token") if attributes.verb == "create" => {
-                self.any_pod(node, namespace, |s| s.service_account_name == name)
+                self.any_pod(node, namespace, |p| p.spec.service_account_name == name)
             }
+            ("persistentvolumeclaims", "" | "status") if !name.is_empty() => {
+                let writes = matches!(attributes.verb.as_str(), "patch" | "update");
+                let may = reads || (writes && attributes.subresource == "status");
+                may && self.any_pod(node, namespace, |p| p.refers_to_claim(name))
+            }
+            ("csinodes", "") => name == node || (name.is_empty() && attributes.verb == "create"),
             ("leases", "") => namespace == "kube-node-lease" && (name.is_empty() || name == node),
-            ("secrets" | "configmaps", _) => false,
+            ("secrets" | "configmaps" | "persistentvolumeclaims" | "csinodes", _) => false,
             _ => return bootstrap::node_rules(attributes),
         };
         if related {

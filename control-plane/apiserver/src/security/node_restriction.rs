@@ -1,14 +1,24 @@
 //! NodeRestriction: a kubelet writes its own Node, its own Lease, and the status of the pods bound to it
 //! (upstream `plugin/pkg/admission/noderestriction`).
 
-use super::{Admission, Attributes};
-use api::{Gvr, Object, Status};
+use super::{Admission, Attributes, certificates::subject};
+use crate::splice;
+use api::{Gvr, Object, Status, volume::Volume};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Restricts kubelets.
 pub struct NodeRestriction;
+
+/// The finalizer that a node takes off a volume whose data it has removed.
+const LOCAL_DATA: &str = "ferrokube.io/local-path-data";
+
+/// The signers of kubelets' certificates.
+const KUBELET_SIGNERS: &[&str] = &[
+    "kubernetes.io/kubelet-serving",
+    "kubernetes.io/kube-apiserver-client-kubelet",
+];
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -41,16 +51,29 @@ struct PodView {
 struct PodSpec {
     node_name: String,
     service_account_name: String,
-    volumes: Vec<Volume>,
+    volumes: Vec<PodVolume>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Volume {
+struct PodVolume {
     secret: Option<serde::de::IgnoredAny>,
     config_map: Option<serde::de::IgnoredAny>,
     persistent_volume_claim: Option<serde::de::IgnoredAny>,
     projected: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RequestView {
+    spec: RequestSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RequestSpec {
+    request: String,
+    signer_name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -200,6 +223,61 @@ impl Call<'_> {
         }
     }
 
+    /// A volume that is being deleted and has its data here loses the finalizer that says so, and nothing else changes.
+    fn volume(&self) -> Result<(), Status> {
+        let node = self.node;
+        let (Some(old), Some(new)) = (self.old, self.new) else {
+            return self.refuse(format!("node {node:?} can only update persistent volumes"));
+        };
+        let rest = |object: &Object| {
+            let text = object.unmanaged();
+            splice::set(&text, "metadata.finalizers", None).unwrap_or_default()
+        };
+        let volume = Volume::new(Arc::new(old.clone()));
+        let here = volume
+            .and_then(|v| v.spec.node_affinity?.required)
+            .is_some_and(|required| {
+                let mut terms = required.node_selector_terms.iter();
+                let names = |e: &api::MatchExpression| {
+                    e.key == "kubernetes.io/hostname"
+                        && e.operator == "In"
+                        && e.values.iter().any(|v| v == node)
+                };
+                terms.any(|term| term.match_expressions.iter().any(names))
+            });
+        let left = old.finalizers().filter(|f| *f != LOCAL_DATA);
+        if here
+            && old.deletion_timestamp().is_some()
+            && self.attributes.subresource.is_empty()
+            && left.eq(new.finalizers())
+            && rest(old) == rest(new)
+        {
+            return Ok(());
+        }
+        self.refuse(format!(
+            "node {node:?} can only take the finalizer {LOCAL_DATA:?} off deleted persistent volumes that are on it"
+        ))
+    }
+
+    /// A certificate of a node is asked for by that node.
+    fn signing_request(&self) -> Result<(), Status> {
+        let Some(new) = self.new.filter(|_| self.is_create()) else {
+            return Ok(());
+        };
+        let RequestView { spec } = new.view().unwrap_or_default();
+        if !KUBELET_SIGNERS.contains(&spec.signer_name.as_str()) {
+            return Ok(());
+        }
+        let user = &self.attributes.user.name;
+        match subject(&spec.request) {
+            Err(why) => self.refuse(format!("unable to parse csr: {why}")),
+            Ok((name, _)) if name.starts_with("system:node:") && name != *user => {
+                self.refuse(format!("can only create a node CSR with CN={user}"))
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
     fn create_pod(&self) -> Result<(), Status> {
         let (node, Some(pod)) = (self.node, self.new) else {
             return Ok(());
@@ -268,6 +346,8 @@ impl Admission for NodeRestriction {
         match (attributes.group.as_str(), attributes.resource.as_str()) {
             ("", "nodes") => call.node(),
             ("", "pods") => call.pod(),
+            ("", "persistentvolumes") => call.volume(),
+            ("certificates.k8s.io", "certificatesigningrequests") => call.signing_request(),
             ("coordination.k8s.io", "leases") => call.lease(),
             _ => Ok(()),
         }

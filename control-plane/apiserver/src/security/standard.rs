@@ -1,7 +1,8 @@
 //! The guards as a server has them: certificates and service account tokens, Node and RBAC, and what refuses writes.
 
 use super::{
-    Authenticators, Chain, Escalation, NodeAuthorizer, NodeRestriction, Rbac, Security, ServiceAccounts, oidc,
+    Authenticators, Certificates, Chain, ClaimResize, Escalation, NodeAuthorizer, NodeRestriction, Rbac,
+    Security, ServiceAccounts, oidc,
 };
 use crate::server::Reader;
 use component::{Clock, Random};
@@ -57,6 +58,11 @@ pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String>
         }),
         authz: chain.clone(),
         issuer: Some(service_accounts),
-        admission: vec![Arc::new(NodeRestriction), Escalation::new(rbac, chain)],
+        admission: vec![
+            Arc::new(NodeRestriction),
+            Escalation::new(rbac, chain.clone()),
+            Certificates::new(chain),
+            Arc::new(ClaimResize::new(reader.clone())),
+        ],
     })
 }

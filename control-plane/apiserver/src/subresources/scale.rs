@@ -62,14 +62,18 @@ fn is_zero(n: &i64) -> bool {
     *n == 0
 }
 
-fn paths(place: &Place) -> Result<&'static ScalePaths, Status> {
-    place.row().scale.as_ref().ok_or_else(Status::no_such_path)
+fn paths(place: &Place) -> Result<ScalePaths, Status> {
+    let paths = match place.cache.custom() {
+        Some(custom) => custom.versions[place.version].scale,
+        None => place.row().scale,
+    };
+    paths.ok_or_else(Status::no_such_path)
 }
 
 /// GET.
 pub async fn get(server: &Server, place: &Place) -> Result<Arc<Object>, Status> {
     let object = server.handler.get(place).await?;
-    shown(paths(place)?, &object)
+    shown(&paths(place)?, &object)
 }
 
 fn shown(paths: &ScalePaths, object: &Object) -> Result<Arc<Object>, Status> {
@@ -126,6 +130,10 @@ fn selector(paths: &ScalePaths, object: &Object) -> String {
     let Ok(Some(range)) = scan::find(object.body(), paths.selector) else {
         return String::new();
     };
+    // That of a custom resource is a text.
+    if let Ok(text) = scan::text(object.body(), range.clone()) {
+        return text.into_owned();
+    }
     // A ReplicationController's selector is a plain map.
     let json = &object.body()[range];
     let view = match serde_json::from_slice(json) {
@@ -167,18 +175,20 @@ pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) ->
                 apply_patch(
                     *kind,
                     OF,
-                    &shown(paths, old)?.at(old.resource_version()).to_json(),
+                    &shown(&paths, old)?.at(old.resource_version()).to_json(),
                     patch,
                 )?,
                 true,
             ),
             _ => return Err(Status::method_not_allowed()),
         };
-        wanted(place, paths, held.hub(), old, &text, patched)
+        // A custom resource is written in the version of the request.
+        let base = if place.cache.custom().is_some() { old } else { held.hub() };
+        wanted(place, &paths, base, old, &text, patched)
     });
     let outcome = outcome.await?;
     Ok(Outcome {
-        object: shown(paths, &outcome.object)?,
+        object: shown(&paths, &outcome.object)?,
         ..outcome
     })
 }

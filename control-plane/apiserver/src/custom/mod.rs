@@ -1,0 +1,12 @@
+//! Custom resources: what their definitions make of the server while it runs.
+
+mod convert;
+mod definitions;
+mod end;
+#[cfg(test)]
+mod stories;
+mod webhook;
+
+pub use definitions::Definitions;
+pub use end::Ending;
+pub use webhook::Webhooks;
