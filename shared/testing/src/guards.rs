@@ -4,8 +4,8 @@ use api::Status;
 use apiserver::{
     Reader,
     security::{
-        Authenticator, Chain, Escalation, NodeAuthorizer, NodeRestriction, Rbac, Security, Token, TokenAsk,
-        TokenIssuer, User,
+        Authenticator, Certificates, Chain, ClaimResize, Escalation, NodeAuthorizer, NodeRestriction, Rbac,
+        Security, Token, TokenAsk, TokenIssuer, User,
     },
 };
 use component::Clock;
@@ -25,7 +25,12 @@ pub(crate) fn guards(reader: &Reader, clock: Clock) -> Security {
         authn: Arc::new(Nobody),
         authz: chain.clone(),
         issuer: Some(Arc::new(Paper(clock))),
-        admission: vec![Arc::new(NodeRestriction), Escalation::new(rbac, chain)],
+        admission: vec![
+            Arc::new(NodeRestriction),
+            Escalation::new(rbac, chain.clone()),
+            Certificates::new(chain),
+            Arc::new(ClaimResize::new(reader.clone())),
+        ],
     }
 }
 
