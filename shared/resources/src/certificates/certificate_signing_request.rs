@@ -1,12 +1,16 @@
 //! CertificateSigningRequest.
 
+use super::validation::{self, Writer};
 use crate::{
-    Cell, Row, STATUS, Subresource, WriteRequest, cells, duration,
+    Cell, Row, STATUS, Subresource, WriteRequest, cells, duration, names,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field::Error};
 use jiff::Timestamp;
-use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestStatus};
+use k8s_openapi::{
+    api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestStatus},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 use serde::Deserialize;
 
 pub(crate) static ROW: Row = Row {
@@ -45,23 +49,29 @@ pub(crate) static ROW: Row = Row {
 
 impl Kind for CertificateSigningRequest {
     const ROW: &'static Row = &ROW;
+    const NAMES: names::NameRule = |_| Vec::new();
 
     fn defaults(&mut self) {
-        let usages = self.spec.usages.get_or_insert_default();
-        if usages.is_empty() {
-            usages.extend(["digital signature".to_owned(), "key encipherment".to_owned()]);
-        }
         self.status.get_or_insert_default();
+        for condition in self
+            .status
+            .iter_mut()
+            .flat_map(|status| status.conditions.iter_mut().flatten())
+        {
+            if condition.status.is_empty() {
+                "True".clone_into(&mut condition.status);
+            }
+        }
     }
 
+    /// Who asks is what the server knows of the requester, not what the request says.
     fn prepare_create(&mut self, request: &WriteRequest<'_>) {
         self.status = Some(CertificateSigningRequestStatus::default());
-        // Who asks is what the server says, whatever the request claims.
-        let user = request.user;
-        self.spec.username = Some(user.name.to_owned());
-        self.spec.uid = Some(user.uid.to_owned()).filter(|uid| !uid.is_empty());
-        self.spec.groups = Some(user.groups.to_vec()).filter(|groups| !groups.is_empty());
-        self.spec.extra = user.extra.filter(|extra| !extra.is_empty()).cloned();
+        let (spec, user) = (&mut self.spec, &request.user);
+        spec.username = Some(user.name.to_owned());
+        spec.uid = Some(user.uid.to_owned()).filter(|uid| !uid.is_empty());
+        spec.groups = Some(user.groups.to_vec()).filter(|groups| !groups.is_empty());
+        spec.extra = user.extra.cloned().filter(|extra| !extra.is_empty());
     }
 
     fn prepare_update(&mut self, old: &Self) {
@@ -69,14 +79,54 @@ impl Kind for CertificateSigningRequest {
         self.status.clone_from(&old.status);
     }
 
+    /// Signers write all of the status but whether the request is approved.
     fn prepare_status(&mut self, old: &Self) {
         self.spec.clone_from(&old.spec);
     }
 
+    /// Approvers write the conditions.
     fn prepare_subresource(&mut self, _: &str, old: &Self) {
         self.spec.clone_from(&old.spec);
-        let certificate = old.status.as_ref().and_then(|status| status.certificate.clone());
-        self.status.get_or_insert_default().certificate = certificate;
+        let conditions = self.status.take().and_then(|status| status.conditions);
+        self.status.clone_from(&old.status);
+        self.status.get_or_insert_default().conditions = conditions;
+    }
+
+    fn stamp(&mut self, old: &Self, request: &WriteRequest<'_>) {
+        let now = Time(request.now);
+        let before = old
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_deref())
+            .unwrap_or_default();
+        let conditions = self.status.as_mut().and_then(|status| status.conditions.as_mut());
+        for condition in conditions.into_iter().flatten() {
+            condition.last_update_time.get_or_insert_with(|| now.clone());
+            let same = before
+                .iter()
+                .find(|old| old.type_ == condition.type_ && old.status == condition.status);
+            let since = same.and_then(|old| old.last_transition_time.clone());
+            condition
+                .last_transition_time
+                .get_or_insert_with(|| since.unwrap_or_else(|| now.clone()));
+        }
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        validation::spec(&self.spec, errors);
+        validation::status(self.status.as_ref(), errors);
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        validation::changed(self, old, Writer::Anyone, errors);
+    }
+
+    fn validate_status(&self, old: &Self, errors: &mut Vec<Error>) {
+        validation::changed(self, old, Writer::Signer, errors);
+    }
+
+    fn validate_subresource(&self, _: &str, old: &Self, errors: &mut Vec<Error>) {
+        validation::changed(self, old, Writer::Approver, errors);
     }
 }
 

@@ -1,5 +1,6 @@
 //! ClusterTrustBundle: certificates that workloads trust.
 
+use super::validation;
 use crate::{
     Row, cells, names,
     write::{Kind, write},
@@ -28,6 +29,35 @@ pub(crate) static ROW: Row = Row {
 impl Kind for ClusterTrustBundle {
     const ROW: &'static Row = &ROW;
     const NAMES: names::NameRule = names::path_segment;
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        match self
+            .spec
+            .signer_name
+            .as_deref()
+            .filter(|signer| !signer.is_empty())
+        {
+            None if name.contains(':') => {
+                let why = "ClusterTrustBundle without signer name must not have \":\" in its name";
+                errors.push(Error::invalid("metadata.name", name, why));
+            }
+            None => {}
+            Some(signer) => {
+                let prefix = format!("{}:", signer.replace('/', ":"));
+                if !name.starts_with(&prefix) {
+                    let why = format!(
+                        "ClusterTrustBundle for signerName {signer} must be named with prefix {prefix}"
+                    );
+                    errors.push(Error::invalid("metadata.name", name, why));
+                }
+                validation::signer_name("spec.signerName", signer, errors);
+            }
+        }
+        if let Err(why) = validation::certificates(self.spec.trust_bundle.as_bytes()) {
+            errors.push(Error::invalid("spec.trustBundle", "<value omitted>", why));
+        }
+    }
 
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
         self.validate(errors);
