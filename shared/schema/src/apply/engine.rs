@@ -118,16 +118,16 @@ pub(super) fn settle(
         if change.is_empty() {
             continue;
         }
-        let taken = manager.fields.intersection(&change.set);
         if !force {
-            let name = manager.print();
+            let (name, taken) = (manager.print(), manager.fields.intersection(&change.set));
             conflicts.extend(taken.paths().into_iter().map(|path| Conflict {
                 manager: name.clone(),
                 field: print(&path),
                 path,
             }));
         }
-        manager.fields = manager.fields.difference(&taken).difference(&change.removed);
+        manager.fields.subtract(&change.set);
+        manager.fields.subtract(&change.removed);
     }
     if conflicts.is_empty() {
         Ok(())

@@ -1,40 +1,70 @@
 //! `FieldsV1`: sets of fields as JSON.
 
 use super::{
-    raw::{Kind, Raw},
+    raw::Raw,
     set::{Entry, FieldSet, Scalar, Step},
 };
-
-/// How deep a set may be nested: as deep as documents are read.
-const MAX_DEPTH: usize = 128;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use std::{borrow::Cow, fmt};
 
 /// Reads a set. Steps of an unknown kind are left out, as upstream.
 pub(super) fn read(json: Raw<'_>) -> Result<FieldSet, String> {
-    read_level(json, MAX_DEPTH)
+    let level: Level = serde_json::from_slice(json.text()).map_err(|error| error.to_string())?;
+    Ok(level.below)
 }
 
-fn read_level(json: Raw<'_>, depth: usize) -> Result<FieldSet, String> {
-    if json.kind() != Kind::Map {
-        return Err("fields are not an object".to_owned());
+/// What is said of one field: whether it is in the set itself, and what is below it.
+struct Level {
+    own: bool,
+    below: FieldSet,
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct LevelVisitor;
+
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LevelVisitor)
     }
-    if depth == 0 {
-        return Err("exceeded max depth".to_owned());
+}
+
+impl<'de> Visitor<'de> for LevelVisitor {
+    type Value = Level;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of fields")
     }
-    let mut entries = Vec::new();
-    for (key, value) in json.members() {
-        if key == "." {
-            continue;
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Level, A::Error> {
+        let (mut own, mut entries) = (false, Vec::new());
+        while let Some(Key(key)) = access.next_key()? {
+            let step = match &*key {
+                "." => {
+                    own = true;
+                    None
+                }
+                key => step(key).map_err(A::Error::custom)?,
+            };
+            let Some(step) = step else {
+                access.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let Level { own, below } = access.next_value()?;
+            let own = own || below.is_empty();
+            entries.push(Entry { step, own, below });
         }
-        let Some(step) = step(&key)? else { continue };
-        let below = read_level(value, depth - 1)?;
-        let own = below.is_empty() || value.member(".").is_some();
-        entries.push(Entry { step, own, below });
+        if !entries.is_sorted_by(|a, b| a.step < b.step) {
+            entries.sort_by(|a, b| a.step.cmp(&b.step));
+            entries.dedup_by(|a, b| a.step == b.step);
+        }
+        let below = FieldSet(entries);
+        Ok(Level { own, below })
     }
-    if !entries.is_sorted_by(|a, b| a.step < b.step) {
-        entries.sort_by(|a, b| a.step.cmp(&b.step));
-        entries.dedup_by(|a, b| a.step == b.step);
-    }
-    Ok(FieldSet(entries))
 }
 
 fn step(text: &str) -> Result<Option<Step>, String> {

@@ -183,6 +183,9 @@ proptest! {
         prop_assert_eq!(both.difference(&b).union(&b), both.clone());
         prop_assert_eq!(a.intersection(&b), a.difference(&a.difference(&b)));
         prop_assert_eq!(a.union(&a), a.clone());
+        let mut less = both.clone();
+        less.subtract(&a);
+        prop_assert_eq!(less, both.difference(&a));
         prop_assert!(a.difference(&both).is_empty());
         for path in a.paths() {
             prop_assert!(both.has(&path));

@@ -3,6 +3,8 @@
 
 mod compare;
 mod config;
+#[cfg(test)]
+mod cost;
 mod engine;
 mod fields;
 mod fields_v1;

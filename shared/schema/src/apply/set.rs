@@ -273,6 +273,19 @@ impl FieldSet {
         })
     }
 
+    /// Takes out what is in the other.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        for gone in &other.0 {
+            let Ok(at) = self.find(&gone.step) else { continue };
+            let entry = &mut self.0[at];
+            entry.own &= !gone.own;
+            entry.below.subtract(&gone.below);
+            if !entry.own && entry.below.is_empty() {
+                self.0.remove(at);
+            }
+        }
+    }
+
     /// What is in this and neither in the other nor below what is in the other.
     #[must_use]
     pub fn outside(&self, other: &Self) -> Self {
