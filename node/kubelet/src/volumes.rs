@@ -240,7 +240,9 @@ impl Volumes {
         };
         let (mut errors, mode) = (Vec::new(), projected.default_mode);
         for source in &projected.sources {
-            let made = self.projection(&mut files, source, mode, pod, objects, facts, tokens).await;
+            let made = self
+                .projection(&mut files, source, mode, pod, objects, facts, tokens)
+                .await;
             errors.extend(made.err());
         }
         match errors.as_slice() {
@@ -250,7 +252,10 @@ impl Volumes {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each source takes another part of what is known of the pod")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each source takes another part of what is known of the pod"
+    )]
     async fn projection(
         &self,
         files: &mut Files,
@@ -275,7 +280,9 @@ impl Volumes {
             project::token(files, source, mode, pod, token);
         }
         match source.others.keys().next() {
-            Some(other) => Err(format!("projected volumes of {other} are not supported by this kubelet")),
+            Some(other) => Err(format!(
+                "projected volumes of {other} are not supported by this kubelet"
+            )),
             None => Ok(()),
         }
     }

@@ -227,7 +227,11 @@ impl Machine for Linux {
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
         unmount_below(path)?;
         let is_file = fs::symlink_metadata(path).is_ok_and(|m| !m.is_dir());
-        match if is_file { fs::remove_file(path) } else { fs::remove_dir_all(path) } {
+        match if is_file {
+            fs::remove_file(path)
+        } else {
+            fs::remove_dir_all(path)
+        } {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

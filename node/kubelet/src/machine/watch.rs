@@ -60,8 +60,12 @@ mod tests {
         let steps: [(&str, &dyn Fn()); 4] = [
             ("a file that comes", &|| std::fs::write(&file, "a").unwrap()),
             ("a file that changes", &|| std::fs::write(&file, "b").unwrap()),
-            ("a file that moves away", &|| std::fs::rename(&file, &away).unwrap()),
-            ("a file that moves here", &|| std::fs::rename(&away, &file).unwrap()),
+            ("a file that moves away", &|| {
+                std::fs::rename(&file, &away).unwrap()
+            }),
+            ("a file that moves here", &|| {
+                std::fs::rename(&away, &file).unwrap()
+            }),
         ];
         for (what, step) in steps {
             step();

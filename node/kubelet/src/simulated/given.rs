@@ -83,7 +83,11 @@ async fn a_claim_is_waited_for() {
     disk.node.pod("web", &with_claim("data"));
     let head = "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process \
                 volumes=[data]: error processing PVC shop/data: ";
-    api.event("FailedMount", &format!("{head}failed to fetch PVC from API server: ")).await;
+    api.event(
+        "FailedMount",
+        &format!("{head}failed to fetch PVC from API server: "),
+    )
+    .await;
     disk.claim("data", "Pending", "");
     api.event("FailedMount", &format!("{head}PVC is not bound")).await;
     let path = dir.path().join("local-path/pvc-1");
@@ -98,7 +102,10 @@ async fn a_claim_is_waited_for() {
     disk.volume("pvc-1", "data", host);
     let before = disk.node.env.clock.now();
     disk.node.phase("web", "Running").await;
-    assert!(disk.node.env.clock.now() - before < Duration::from_secs(3), "a claim is asked for again soon");
+    assert!(
+        disk.node.env.clock.now() - before < Duration::from_secs(3),
+        "a claim is asked for again soon"
+    );
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o7777, 0o777, "for everyone, below the root of local-path");
 }
@@ -135,7 +142,11 @@ async fn volumes_that_are_not_here_say_so() {
         disk.node.api.event(reason, &text).await;
     }
     disk.claim("raw", "Bound", "raw");
-    disk.volume("raw", "raw", json!({"volumeMode": "Block", "local": {"path": "/dev/null"}}));
+    disk.volume(
+        "raw",
+        "raw",
+        json!({"volumeMode": "Block", "local": {"path": "/dev/null"}}),
+    );
     disk.node.pod(
         "raw",
         "{containers: [{name: web, image: 'i:1', volumeDevices: [{name: data, devicePath: /dev/x}]}],
@@ -150,13 +161,21 @@ async fn an_ephemeral_claim_must_be_the_pods_own() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::at(dir.path());
     disk.claim("web-data", "Bound", "v");
-    disk.volume("v", "web-data", json!({"hostPath": {"path": dir.path().join("v"), "type": "DirectoryOrCreate"}}));
+    disk.volume(
+        "v",
+        "web-data",
+        json!({"hostPath": {"path": dir.path().join("v"), "type": "DirectoryOrCreate"}}),
+    );
     let spec = "{containers: [{name: web, image: 'i:1', volumeMounts: [{name: data, mountPath: /data}]}],
                  volumes: [{name: data, ephemeral: {volumeClaimTemplate: {spec: {}}}}]}";
     disk.node.pod("web", spec);
     let text = "PVC shop/web-data was not created for pod shop/web (pod is not owner)";
     disk.node.api.event("FailedMount", text).await;
-    let mut claim = disk.node.api.get_value("persistentvolumeclaims", "shop", "web-data").unwrap();
+    let mut claim = disk
+        .node
+        .api
+        .get_value("persistentvolumeclaims", "shop", "web-data")
+        .unwrap();
     claim["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "uid-of-web", "controller": true}]);
     disk.node.api.put("persistentvolumeclaims", claim);
@@ -169,10 +188,15 @@ async fn released_data_is_removed_on_its_node() {
     let disk = Disk::at(dir.path());
     let api = &disk.node.api;
     let node = api
-        .wait("the node's root", "nodes", "node-1", |n| n["metadata"]["annotations"].is_object())
+        .wait("the node's root", "nodes", "node-1", |n| {
+            n["metadata"]["annotations"].is_object()
+        })
         .await;
     let root = dir.path().join("local-path");
-    assert_eq!(node["metadata"]["annotations"]["ferrokube.io/local-path-root"], json!(root));
+    assert_eq!(
+        node["metadata"]["annotations"]["ferrokube.io/local-path-root"],
+        json!(root)
+    );
     let (data, precious) = (root.join("pvc-1"), dir.path().join("precious"));
     fs::create_dir_all(data.join("deep/er")).unwrap();
     fs::create_dir_all(&precious).unwrap();
@@ -237,7 +261,9 @@ async fn a_change_is_in_the_volume_within_a_second() {
           volumes: [{name: v, configMap: {name: settings}}, {name: unused, secret: {secretName: nosuch}}]}",
     );
     disk.node.phase("web", "Running").await;
-    let file = dir.path().join("kubelet/pods/uid-of-web/volumes/kubernetes.io~configmap/v/color");
+    let file = dir
+        .path()
+        .join("kubelet/pods/uid-of-web/volumes/kubernetes.io~configmap/v/color");
     for color in ["green", "blue"] {
         disk.node.env.clock.sleep(Duration::from_secs(30)).await;
         disk.node.api.put("configmaps", map(color));
