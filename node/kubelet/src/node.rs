@@ -263,6 +263,7 @@ impl NodeKeeper {
                 last_transition_time: since.or_else(|| Some(now.clone())),
                 reason: Some(reason.to_owned()),
                 message: Some(message),
+                patch: None,
             };
             changed |= before.is_none_or(|c| c.condition != condition);
             Heartbeat {

@@ -51,12 +51,14 @@ fn differs(known: &Input, told: &Input) -> bool {
         || foreign(known) != foreign(told)
 }
 
-const OWN_CONDITIONS: [&str; 5] = [
+const OWN_CONDITIONS: [&str; 7] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
     "ContainersReady",
     "PodScheduled",
+    "PodResizePending",
+    "PodResizeInProgress",
 ];
 
 /// The workers by pod UID.

@@ -1,6 +1,9 @@
 //! Writes a pod's status: the newest one, once, again until it is written.
 
-use crate::{resources::PODS, view::PodStatus};
+use crate::{
+    resources::PODS,
+    view::{Condition, Delete, PodStatus},
+};
 use api::{Key, decision::Ring};
 use client::{Client, Patch};
 use component::{Env, Tasks};
@@ -184,6 +187,21 @@ impl Writer {
                 .patch(&PODS, &self.of.key, "status", Patch::Strategic, &patch)
                 .await?;
         }
+        let mut status = status.clone();
+        // Conditions merge by type: one that no longer holds must be taken away.
+        let kept = |kind: &str| status.conditions.iter().any(|c| c.kind == kind);
+        let gone: Vec<Condition> = {
+            let done = self.done.borrow();
+            let told = done.status.conditions.iter();
+            let gone = told.filter(|c| c.kind.starts_with("PodResize") && !kept(&c.kind));
+            gone.map(|c| Condition {
+                kind: c.kind.clone(),
+                patch: Some(Delete::Delete),
+                ..Condition::default()
+            })
+            .collect()
+        };
+        status.conditions.extend(gone);
         let patch = Wire { metadata, status };
         let written = self
             .client

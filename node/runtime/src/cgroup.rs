@@ -165,6 +165,42 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Gives the group `path` other limits of CPU and memory.
+    pub(crate) fn update(&self, path: &str, resources: &Resources) -> io::Result<()> {
+        let mut left = self.limits(resources);
+        if resources.cpu_quota <= 0 {
+            left.push(match self.unified() {
+                true => ("cpu", "cpu.max", "max 100000".to_owned()),
+                false => ("cpu", "cpu.cfs_quota_us", "-1".to_owned()),
+            });
+        }
+        if resources.memory_limit <= 0 {
+            let files = match self.unified() {
+                true => [("memory.swap.max", "0"), ("memory.max", "max")],
+                false => [("memory.memsw.limit_in_bytes", "-1"), ("memory.limit_in_bytes", "-1")],
+            };
+            left.extend(files.map(|(file, value)| ("memory", file, value.to_owned())));
+        }
+        left.retain(|(controller, file, _)| self.dir(controller, path).is_some_and(|dir| dir.join(file).exists()));
+        // What must be written first depends on whether a limit grows: memory before memory and swap, or after it.
+        loop {
+            let before = left.len();
+            let mut failed = Ok(());
+            left.retain(|(controller, file, value)| {
+                let dir = self.dir(controller, path).unwrap_or_default();
+                let written = set(&dir.join(file), value);
+                let again = written.is_err();
+                if again {
+                    failed = written;
+                }
+                again
+            });
+            if left.is_empty() || left.len() == before {
+                return failed;
+            }
+        }
+    }
+
     /// The files that say `resources`, in the order in which they must be written.
     fn limits(&self, r: &Resources) -> Vec<(&'static str, &'static str, String)> {
         let mut files = Vec::new();

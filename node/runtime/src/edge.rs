@@ -300,6 +300,8 @@ pub struct ContainerStatus {
     pub labels: BTreeMap<String, String>,
     /// As given.
     pub annotations: BTreeMap<String, String>,
+    /// Limits and shares, if the runtime tells them.
+    pub resources: Option<Resources>,
 }
 
 /// An image that is here.
@@ -425,6 +427,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn start_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>>;
     /// Asks it to stop, kills it after `grace`; returns when it is gone.
     fn stop_container(&self, id: ContainerId, grace: Duration) -> BoxFuture<'_, Result<()>>;
+    /// Gives a container other limits of CPU and memory while it runs.
+    fn update_container(&self, id: ContainerId, resources: Resources) -> BoxFuture<'_, Result<()>>;
+    /// The same for the cgroup of a sandbox, in which its containers are.
+    fn update_sandbox(&self, id: SandboxId, resources: Resources) -> BoxFuture<'_, Result<()>>;
     /// Removes it (kills it first if it runs). Its log stays.
     fn remove_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>>;
     /// All containers, of one sandbox if given.

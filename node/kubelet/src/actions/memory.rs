@@ -76,6 +76,10 @@ pub struct Memory {
     pub hooked: BTreeSet<ContainerId>,
     /// Restart counts of containers that the runtime has forgotten.
     pub attempts: BTreeMap<String, u32>,
+    /// The resources that the pod asks for now cannot be had: reason and message.
+    pub unfit: Option<Failure>,
+    /// Why the last change of resources failed.
+    pub resize_error: Option<String>,
     /// The object is gone from the API.
     pub gone: bool,
     /// The pod failed as a whole.

@@ -42,6 +42,13 @@ pub enum Action {
     },
     /// Stop a container.
     Kill(Kill),
+    /// Give a running container the resources that it is to have now.
+    Resize {
+        /// Its name.
+        container: String,
+        /// Its id.
+        id: ContainerId,
+    },
     /// Remove a dead container.
     RemoveContainer(ContainerId),
     /// Nothing stands any more: let go of the object.
@@ -84,6 +91,7 @@ impl fmt::Display for Action {
             Self::Start { container, attempt } => write!(f, "start {container} attempt {attempt}"),
             Self::Wait { container, until } => write!(f, "wait {container} until {}", until.as_second()),
             Self::Kill(kill) => kill.fmt(f),
+            Self::Resize { container, id } => write!(f, "resize {container} {}", id.0),
             Self::RemoveContainer(id) => write!(f, "remove container {}", id.0),
             Self::Finalize => f.write_str("finalize"),
         }

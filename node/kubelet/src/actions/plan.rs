@@ -1,7 +1,10 @@
 //! `pod_actions`.
 
 use super::{Action, Kill, Memory, Observed};
-use crate::view::{Container, Pod};
+use crate::{
+    pod::resize,
+    view::{Container, Pod},
+};
 use jiff::Timestamp;
 use runtime::{ContainerId, ContainerState, ContainerStatus};
 
@@ -230,6 +233,18 @@ impl Planner<'_> {
                 container.name
             );
             self.actions.push(Action::Kill(kill(running, self.pod.grace(), &why)));
+        } else if self.memory.unfit.is_none()
+            && let Some(restart) = resize(self.pod, container, running)
+        {
+            self.actions.push(if restart {
+                let why = format!("Container {} resize requires restart", container.name);
+                Action::Kill(kill(running, self.pod.grace(), &why))
+            } else {
+                Action::Resize {
+                    container: container.name.clone(),
+                    id: running.id.clone(),
+                }
+            });
         }
     }
 

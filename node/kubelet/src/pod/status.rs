@@ -1,7 +1,7 @@
 //! The status of a pod: a pure function of what is there and what was told before (upstream: `kubelet_pods.go`,
 //! `convertStatusToAPIStatus`, `getPhase`; `pkg/kubelet/status/generate.go`).
 
-use super::{PodFacts, qos};
+use super::{PodFacts, is_actuated, qos};
 use crate::{
     actions::{Memory, Observed},
     view::{
@@ -244,6 +244,31 @@ fn container_status(
         container_id: container_id(input.runtime, &latest.id),
         last_state,
         state,
+        ..resources(input, container, latest, previous)
+    }
+}
+
+/// What of a container's resources holds: what it asks for, unless that has not been done or cannot be.
+fn resources(
+    input: &StatusInput<'_>,
+    container: &Container,
+    latest: &Instance,
+    previous: Option<&ContainerStatus>,
+) -> ContainerStatus {
+    let allocated = input.memory.unfit.is_none();
+    let actuated = allocated && is_actuated(input.pod, container, latest);
+    let before = previous.filter(|p| p.resources.is_some());
+    let own = &container.resources;
+    ContainerStatus {
+        allocated_resources: match before {
+            Some(before) if !allocated => before.allocated_resources.clone(),
+            _ => own.requests.clone(),
+        },
+        resources: match before {
+            Some(before) if !actuated => before.resources.clone(),
+            _ => Some(own.clone()),
+        },
+        ..ContainerStatus::default()
     }
 }
 
@@ -450,6 +475,16 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
     } else {
         containers.clone()
     };
+    let pending = input.memory.unfit.as_ref();
+    let pending = pending.map(|f| ("PodResizePending", (true, f.reason.as_str(), f.message.clone())));
+    let under_way = input.memory.unfit.is_none()
+        && pod.all_containers().any(|c| {
+            let running = input.observed.running().find(|i| i.name == c.name);
+            running.is_some_and(|i| !is_actuated(pod, c, i))
+        });
+    let failed = input.memory.resize_error.as_deref();
+    let progress = ("PodResizeInProgress", (true, failed.map_or("", |_| "Error"), failed.unwrap_or_default().to_owned()));
+    let resize = pending.into_iter().chain(under_way.then_some(progress));
     [
         ("PodReadyToStartContainers", (set_up, "", String::new())),
         ("Initialized", initial),
@@ -458,6 +493,7 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
         ("PodScheduled", (true, "", String::new())),
     ]
     .into_iter()
+    .chain(resize)
     .map(|(kind, (holds, reason, message))| {
         let state = if holds { "True" } else { "False" };
         let before = input.previous.condition(kind);
@@ -472,6 +508,7 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
             last_transition_time: since.or_else(|| Some(timestamp(input.now))),
             reason: (!reason.is_empty()).then(|| reason.to_owned()),
             message: (!message.is_empty()).then_some(message),
+            patch: None,
         }
     })
     .collect()

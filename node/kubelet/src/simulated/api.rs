@@ -267,6 +267,10 @@ fn merge_field(object: &mut Value, name: &str, value: Value, strategic: bool) {
     }
     let list = object[name].as_array_mut().unwrap();
     for element in value.as_array().unwrap() {
+        if element["$patch"] == "delete" {
+            list.retain(|old| old[key] != element[key]);
+            continue;
+        }
         match list.iter_mut().find(|old| old[key] == element[key]) {
             Some(old) => merge(old, element.clone(), strategic),
             None => {

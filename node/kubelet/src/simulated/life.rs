@@ -295,3 +295,46 @@ async fn logs_are_rotated_and_the_oldest_go() {
     assert_eq!(names[0], "0.log");
     assert!(names[1].starts_with("0.log.") && names[2] > names[1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn resources_change_while_a_pod_runs() {
+    let node = Node::start();
+    let spec = |cpu: &str, memory: &str| {
+        format!(
+            "{{containers: [{{name: web, image: 'i:1', resizePolicy: [{{resourceName: memory, restartPolicy: RestartContainer}}],
+               resources: {{requests: {{cpu: {cpu}, memory: {memory}}}, limits: {{cpu: {cpu}, memory: {memory}}}}}}}]}}"
+        )
+    };
+    node.pod("web", &spec("100m", "64Mi"));
+    let pod = node.phase("web", "Running").await;
+    let told = status(&pod, "containerStatuses", "web");
+    assert_eq!(told["allocatedResources"], json!({"cpu": "100m", "memory": "64Mi"}));
+    assert_eq!(told["resources"]["limits"]["cpu"], "100m");
+    let change = |cpu: &str, memory: &str| {
+        let mut pod = node.api.get_value("pods", "shop", "web").unwrap();
+        let fresh: Value = serde_saphyr::from_str(&spec(cpu, memory)).unwrap();
+        pod["spec"]["containers"] = fresh["containers"].clone();
+        node.api.put("pods", pod);
+    };
+    change("200m", "64Mi");
+    let cpu = |p: &Value| status(p, "containerStatuses", "web")["resources"]["limits"]["cpu"] == "200m";
+    let pod = node.api.wait("more CPU", "pods", "web", cpu).await;
+    assert_eq!(status(&pod, "containerStatuses", "web")["restartCount"], 0);
+    let real = runtime::Runtime::containers(&*node.runtime, None).await.unwrap();
+    assert_eq!(real[0].resources.as_ref().unwrap().cpu_quota, 20_000);
+    // More than the node has.
+    change("100", "64Mi");
+    let pending = |p: &Value| condition(p, "PodResizePending")["status"] == "True";
+    let pod = node.api.wait("the refusal", "pods", "web", pending).await;
+    let told = condition(&pod, "PodResizePending");
+    assert_eq!(told["reason"], "Infeasible");
+    assert_eq!(told["message"], "Node didn't have enough capacity: cpu, requested: 100000, capacity: 8000");
+    assert!(cpu(&pod), "as before");
+    change("200m", "128Mi");
+    node.api.event("Killing", "Container web resize requires restart").await;
+    let memory = |p: &Value| {
+        let web = status(p, "containerStatuses", "web");
+        web["resources"]["limits"]["memory"] == "128Mi" && web["restartCount"] == 1 && !pending(p)
+    };
+    node.api.wait("more memory", "pods", "web", memory).await;
+}

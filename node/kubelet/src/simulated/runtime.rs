@@ -8,7 +8,7 @@ use futures::{
 };
 use runtime::{
     Auth, ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Duplex, Error,
-    ExecRequest, Image, Result, Runtime, RuntimeEvent, SandboxConfig, SandboxId, SandboxStatus, Streams,
+    ExecRequest, Image, Resources, Result, Runtime, RuntimeEvent, SandboxConfig, SandboxId, SandboxStatus, Streams,
 };
 use std::{
     collections::BTreeMap,
@@ -244,6 +244,7 @@ impl Simulated {
                 log_path: format!("{folder}/{}", config.log_path),
                 labels: config.labels,
                 annotations: config.annotations,
+                resources: Some(config.resources),
                 ..ContainerStatus::default()
             };
             s.containers.insert(id.clone(), status);
@@ -337,6 +338,17 @@ impl Runtime for Simulated {
             self.end(&id, if takes > Some(grace) { 137 } else { 143 });
             Ok(())
         })
+    }
+    fn update_container(&self, id: ContainerId, resources: Resources) -> BoxFuture<'_, Result<()>> {
+        self.state(|s| {
+            if let Some(container) = s.containers.get_mut(&id) {
+                container.resources = Some(resources);
+            }
+        });
+        ready(Ok(())).boxed()
+    }
+    fn update_sandbox(&self, _: SandboxId, _: Resources) -> BoxFuture<'_, Result<()>> {
+        ready(Ok(())).boxed()
     }
     fn remove_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>> {
         self.state(|s| s.containers.remove(&id));

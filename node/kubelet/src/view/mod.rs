@@ -17,7 +17,7 @@ pub use pod::{
     DnsOption, HostAlias, Meta, Pod, PodDns, PodOs, PodSecurityContext, PodSpec, ReadinessGate, Sysctl,
 };
 pub use status::{
-    Condition, ContainerState, ContainerStatus, Ip, NO_CONDITION, PodStatus, Running, Terminated, Waiting,
+    Condition, ContainerState, ContainerStatus, Delete, Ip, NO_CONDITION, PodStatus, Running, Terminated, Waiting,
 };
 pub use volume::{
     Claim, ClaimRef, ClaimSource, ClaimSpec, ClaimStatus, Csi, DownwardItem, DownwardVolume, EmptyDir,

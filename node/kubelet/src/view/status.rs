@@ -1,6 +1,7 @@
 //! A pod's status. Times are kept as text, as they were written.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `status`. What is absent is written as null, so that a patch takes it away.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -86,6 +87,17 @@ pub struct Condition {
     pub reason: Option<String>,
     /// For a person.
     pub message: Option<String>,
+    /// What a patch does to it, beside setting it.
+    #[serde(rename = "$patch", skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Delete>,
+}
+
+/// Takes an element away in a strategic merge patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delete {
+    /// `delete`
+    Delete,
 }
 
 /// What a condition is when it is not there.
@@ -96,6 +108,7 @@ pub const NO_CONDITION: &Condition = &Condition {
     last_transition_time: None,
     reason: None,
     message: None,
+    patch: None,
 };
 
 /// A container's status.
@@ -122,6 +135,12 @@ pub struct ContainerStatus {
     /// Id with its runtime.
     #[serde(rename = "containerID", skip_serializing_if = "String::is_empty")]
     pub container_id: String,
+    /// Requests that the node granted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub allocated_resources: BTreeMap<String, api::Quantity>,
+    /// Requests and limits that hold now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<super::Requirements>,
 }
 
 /// One of three.

@@ -4,12 +4,12 @@ use super::{Next, Worker};
 use crate::{
     about,
     actions::{Action, Observed},
-    pod::{Objects, sandbox_config},
+    pod::{Objects, limits_of, sandbox_config},
     view::Pod,
 };
 use client::Severity;
 use jiff::{SignedDuration, Timestamp};
-use runtime::SandboxId;
+use runtime::{ContainerId, SandboxId};
 use std::sync::Arc;
 
 impl Worker {
@@ -58,6 +58,7 @@ impl Worker {
                     self.kill(pod, observed, kill);
                     Ok(false)
                 }
+                Action::Resize { container, id } => self.resize(pod, observed, &container, id).await,
                 Action::Finalize => return self.finalize(pod).await,
                 other => self.change(pod, observed, other).await,
             };
@@ -77,6 +78,37 @@ impl Worker {
         let until = now.saturating_add(retry.delay).unwrap_or(now);
         retry.until = Some(until);
         until
+    }
+
+    /// Gives a running container, and the pod as a whole, other limits. Which comes first depends on whether they grow.
+    async fn resize(
+        &mut self,
+        pod: &Pod,
+        observed: &Observed,
+        name: &str,
+        id: ContainerId,
+    ) -> Result<bool, Timestamp> {
+        let (Some(container), Some(sandbox)) = (pod.container(name), observed.sandbox()) else {
+            return Ok(false);
+        };
+        let capacity = i64::try_from(self.shared.facts.memory).unwrap_or(i64::MAX);
+        let (own, whole) = limits_of(pod, container, capacity);
+        let runtime = &self.shared.runtime;
+        let mut done = runtime.update_container(id.clone(), own.clone()).await;
+        let pods = runtime.update_sandbox(sandbox.id.clone(), whole).await;
+        if done.is_err() {
+            done = runtime.update_container(id, own).await;
+        }
+        match done.and(pods) {
+            Ok(()) => {
+                self.memory.resize_error = None;
+                Ok(true)
+            }
+            Err(error) => {
+                self.memory.resize_error = Some(error.to_string());
+                Err(self.after(5))
+            }
+        }
     }
 
     /// Sandboxes and dead containers. Whether anything changed; an error: when to try again.

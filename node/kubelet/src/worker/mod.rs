@@ -224,6 +224,7 @@ impl Worker {
         let now = self.shared.env.clock.wall();
         self.admit(&pod, &observed);
         let deadline = self.check_deadline(&pod, now);
+        self.check_resources(&pod, &observed);
         let actions = pod_actions(&pod, &observed, &self.memory, now);
         self.note_waits(&pod, &actions);
         self.publish(&pod, &observed);
@@ -340,6 +341,25 @@ impl Worker {
                 .record(about::pod(pod), Severity::Normal, "DeadlineExceeded", message);
         }
         None
+    }
+
+    /// Whether the node has what the pod asks for since it was changed.
+    fn check_resources(&mut self, pod: &Pod, observed: &Observed) {
+        let changed = pod.all_containers().any(|c| {
+            let running = observed.running().find(|i| i.name == c.name);
+            running.is_some_and(|i| !pod::is_actuated(pod, c, i))
+        });
+        self.memory.unfit = None;
+        if !changed {
+            return;
+        }
+        let all = self.shared.registry.pods();
+        let over = |p: &Pod| matches!(p.status.phase.as_str(), "Succeeded" | "Failed");
+        let others = all.iter().map(|input| &*input.pod);
+        let others = others.filter(|p| p.metadata.uid != self.uid && !over(p));
+        let facts = self.shared.pod_facts(observed, pod);
+        let node = [facts.allocatable_cpu, facts.allocatable_memory];
+        self.memory.unfit = pod::fits(pod, others, node).err();
     }
 
     /// Crash back-offs become waiting states; what is not to start waits for nothing.

@@ -4,11 +4,11 @@ use super::{Native, internal, link, sandbox::pod_cgroup, sandbox::remove_dir};
 use crate::{
     edge::{
         ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Error, Result,
-        RuntimeEvent, SandboxId,
+        Resources, RuntimeEvent, SandboxId,
     },
     images::ImageRecord,
     protocol::{Command, Reply, Start},
-    record::{self, CONTAINER, ContainerRecord, EXIT, ExitRecord, SPEC, START, StartRecord},
+    record::{self, CONTAINER, ContainerRecord, EXIT, ExitRecord, SANDBOX, SPEC, START, StartRecord},
 };
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
@@ -139,6 +139,27 @@ impl Native {
         gone.ok_or_else(|| Error::Internal(format!("container {id:?} does not end though it was killed")))
     }
 
+    pub(super) fn limit_container(&self, id: &str, resources: Resources) -> Result<()> {
+        let (sandbox, mut record) = self.container(id)?;
+        let failed = || internal("change the container's limits");
+        self.cgroups.update(&record.cgroup, &resources).map_err(failed())?;
+        record.config.resources = resources;
+        let path = self.container_dir(&sandbox, id).join(CONTAINER);
+        record::write(&path, &record).map_err(failed())?;
+        self.with_pod(&sandbox, |pod| pod.containers.insert(id.to_owned(), record));
+        Ok(())
+    }
+
+    pub(super) fn limit_sandbox(&self, id: &str, resources: Resources) -> Result<()> {
+        let mut record = self.pod(id)?.record;
+        let failed = || internal("change the sandbox's limits");
+        self.cgroups.update(&pod_cgroup(&record), &resources).map_err(failed())?;
+        record.config.resources = resources;
+        record::write(&self.pod_dir(id).join(SANDBOX), &record).map_err(failed())?;
+        self.with_pod(id, |pod| pod.record = record);
+        Ok(())
+    }
+
     fn runs(&self, sandbox: &str, id: &str) -> bool {
         let dir = self.container_dir(sandbox, id);
         dir.join(START).exists() && !dir.join(EXIT).exists()
@@ -228,6 +249,7 @@ impl Native {
             log_path: record.log_path.display().to_string(),
             labels: record.config.labels.clone(),
             annotations: record.config.annotations.clone(),
+            resources: Some(record.config.resources.clone()),
         })
     }
 

@@ -59,6 +59,14 @@ impl Runtime for Native {
         async move { self.end_container(&id.0, grace).await }.boxed()
     }
 
+    fn update_container(&self, id: ContainerId, resources: Resources) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.limit_container(&id.0, resources) })
+    }
+
+    fn update_sandbox(&self, id: SandboxId, resources: Resources) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.limit_sandbox(&id.0, resources) })
+    }
+
     fn remove_container(&self, id: ContainerId) -> BoxFuture<'_, Result<()>> {
         async move { self.unmake_container(&id.0).await }.boxed()
     }
