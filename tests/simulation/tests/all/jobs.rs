@@ -242,7 +242,8 @@ spec:
 ";
     cluster.create(manifest).await.unwrap();
     let mut names = BTreeSet::new();
-    for _ in 0..3 * 60 * 6 {
+    // Three hours and a little.
+    for _ in 0..3 * 60 * 6 + 3 {
         end_pods(&cluster, |_| Some(0));
         cluster.sleep(Duration::from_secs(10)).await;
         let jobs = cluster.look().all("jobs", "default");

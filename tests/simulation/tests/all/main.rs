@@ -6,10 +6,12 @@
 
 mod deployments;
 mod determinism;
+mod disruption;
 mod faults;
 mod jobs;
 mod manifests;
 mod nodes;
 mod ownership;
 mod restart;
+mod volumes;
 mod workloads;
