@@ -65,7 +65,9 @@ pub async fn start(
     let tls = Arc::new(server_config(serving.clone(), authority.certificate())?);
     let store = open_store(settings, store_env)?;
     let records = Ring::default();
+    let way = dial.clone();
     let server = start_server(settings, env, &authority, store.clone(), dial, records.clone()).await?;
+    way.know(server.reader());
     server.bootstrap().await?;
     let plane = ControlPlane {
         server: server.clone(),

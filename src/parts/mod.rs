@@ -3,7 +3,7 @@
 mod apiserver;
 mod config;
 mod controllers;
-mod dial;
+pub mod dial;
 mod dns;
 mod flags;
 mod guards;

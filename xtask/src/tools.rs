@@ -22,7 +22,23 @@ pub fn ensure() -> Result<()> {
     let folder = artifacts::cache().join("tools");
     fs::create_dir_all(&folder)?;
     registry()?;
+    old_kubectl()?;
     kubectl(&folder)
+}
+
+/// Fetches Debian's kubectl 1.20, which speaks SPDY only.
+fn old_kubectl() -> Result<()> {
+    let target = artifacts::tool("kubectl-1.20");
+    if target.is_file() {
+        return Ok(());
+    }
+    println!("fetching kubectl 1.20 from Debian");
+    let scratch = Scratch::new("kubectl-1.20")?;
+    let names = [String::from("kubernetes-client")].into();
+    for file in apt::download(&names, &scratch.0)? {
+        apt::unpack(&file, &scratch.0)?;
+    }
+    place(&scratch.0.join("usr/bin/kubectl"), &target)
 }
 
 /// Fetches Debian's docker-registry; unpacked only, so that no service starts.

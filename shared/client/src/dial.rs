@@ -8,9 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub enum Peer {
     /// A node's kubelet, by the node's name.
     Node(String),
+    /// A port of a node that is not its kubelet's, by the node's name.
+    NodePort(String, u16),
     /// A pod, by namespace and name, at a port.
     Pod(String, String, u16),
-    /// A service, by namespace and name, at a port.
+    /// A ready pod of a service, by namespace and name, at a port of the service.
     Service(String, String, u16),
 }
 

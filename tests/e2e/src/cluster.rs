@@ -189,12 +189,17 @@ impl Cluster {
 
     /// A kubectl command in the network of the cluster and in the namespace of the story, with a limit of time.
     pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        self.command_of(&artifacts::kubectl(), arguments)
+    }
+
+    /// The same with that kubectl.
+    pub fn command_of(&self, kubectl: &std::path::Path, arguments: &[&str]) -> Command {
         let mut command = self.lab.network_command("timeout");
         // In the foreground, since a command in a process group of its own may not read from a terminal.
         command
             .arg("--foreground")
             .arg(KUBECTL_LIMIT)
-            .arg(artifacts::kubectl())
+            .arg(kubectl)
             .args(["--namespace", &self.namespace])
             .args(arguments);
         command

@@ -1,25 +1,22 @@
-//! Logs, exec, attach and port-forward: handed to the kubelet of the pod's node, byte for byte.
+//! Logs, exec, attach and port-forward: handed to the kubelet of the pod's node, byte for byte where the kubelet speaks what the
+//! client speaks; kubelets before 1.36 speak the new subprotocols of WebSocket only as SPDY, to which those are turned.
 
 use super::{
     answer::{self, Body},
     flow::Allowed,
     query::percent_encode,
+    way,
 };
 use crate::{Server, handler::Place};
 use api::{Object, Status, scan};
-use bytes::Bytes;
-use client::{Duplex, Peer};
+use client::Peer;
 use futures::TryStreamExt;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, BodyStream, Empty};
-use hyper::{body::Incoming, client::conn::http1};
+use http_body_util::{BodyExt, BodyStream};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use serde::Deserialize;
-use std::time::Duration;
-
-/// How long a kubelet may take to be reached.
-const DIAL: Duration = Duration::from_secs(30);
+use streams::{Handshake, Purpose, Tunnel, Wanted, Wire};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -140,7 +137,7 @@ pub async fn log(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Sta
     let uri = with_query(path, &pairs);
     let request = Request::get(uri)
         .header(header::HOST, at.node.as_str())
-        .body(Empty::new());
+        .body(answer::full(""));
     let mut sender = connect(&allowed.server, &at.node).await?;
     let request = request.map_err(Status::internal)?;
     let response = sender
@@ -235,33 +232,107 @@ pub async fn stream(
             onward = onward.header(name, value);
         }
     }
-    let onward = onward.body(Empty::<Bytes>::new()).map_err(Status::internal)?;
+    let uri = onward.uri_ref().cloned().unwrap_or_default();
+    let onward = onward.body(answer::full("")).map_err(Status::internal)?;
     let mut sender = connect(&allowed.server, &node).await?;
     let response = sender
         .send_request(onward)
         .await
         .map_err(|e| unreachable(&node, &e))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(way::splice(&allowed.server, request, response));
+    }
+    let purpose = match place.subresource.as_str() {
+        "portforward" => Purpose::Forward,
+        _ => Purpose::Command,
+    };
+    match handshake(purpose, &request) {
+        Some(handshake) if matches!(response.status().as_u16(), 400 | 403 | 426) => {
+            translated(allowed, &node, &uri, handshake, request).await
+        }
+        _ => {
+            let (parts, incoming) = response.into_parts();
+            Err(refused(parts.status, incoming).await)
+        }
+    }
+}
+
+/// The upgrade to WebSocket that this server could do itself.
+fn handshake(purpose: Purpose, request: &Request<Incoming>) -> Option<Handshake> {
+    let header = |name: &str| {
+        let values = request.headers().get_all(name).iter();
+        let values: Vec<&str> = values.filter_map(|v| v.to_str().ok()).collect();
+        (!values.is_empty()).then(|| values.join(","))
+    };
+    if !streams::is_socket(header) {
+        return None;
+    }
+    let handshake = streams::accept(purpose, header).ok()?;
+    // Old kubelets know how to forward ports to channels themselves.
+    let known = purpose == Purpose::Forward && handshake.wire != Wire::Tunnel;
+    (!known).then_some(handshake)
+}
+
+/// WebSocket for the client, SPDY for the kubelet.
+async fn translated(
+    allowed: &Allowed,
+    node: &str,
+    uri: &http::Uri,
+    handshake: Handshake,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    let version = match handshake.wire {
+        Wire::Tunnel => streams::FORWARD,
+        _ => streams::COMMAND[0],
+    };
+    let onward = Request::post(uri.clone())
+        .header(header::HOST, node)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, streams::SPDY)
+        .header(streams::VERSION, version)
+        .body(answer::full(""))
+        .map_err(Status::internal)?;
+    let mut sender = connect(&allowed.server, node).await?;
+    let response = sender
+        .send_request(onward)
+        .await
+        .map_err(|e| unreachable(node, &e))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (parts, incoming) = response.into_parts();
         return Err(refused(parts.status, incoming).await);
     }
-    let mut switched = Response::new(answer::full(""));
-    *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *switched.headers_mut() = response.headers().clone();
-    let ends = (hyper::upgrade::on(request), hyper::upgrade::on(response));
-    allowed
-        .server
-        .handler
-        .env
-        .tasks
-        .child()
-        .spawn("splice", async move {
-            if let (Ok(client), Ok(kubelet)) = tokio::join!(ends.0, ends.1) {
-                let (mut client, mut kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut kubelet).await;
-            }
-        });
-    Ok(switched)
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in &handshake.headers {
+        let value = http::HeaderValue::from_str(value).map_err(Status::internal)?;
+        headers.insert(*name, value);
+    }
+    let query = &allowed.query;
+    let tty = query.flag("tty");
+    let wanted = Wanted {
+        stdin: query.flag("stdin"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr") && !tty,
+        tty,
+    };
+    let clock = allowed.server.handler.env.clock.clone();
+    let tasks = allowed.server.handler.env.tasks.child();
+    tasks.spawn("translation", async move {
+        let ends = (hyper::upgrade::on(request), hyper::upgrade::on(response));
+        let (Ok(client), Ok(kubelet)) = tokio::join!(ends.0, ends.1) else {
+            return;
+        };
+        let (client, kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
+        if handshake.wire == Wire::Tunnel {
+            way::copy(Tunnel::new(client, streams::SocketRole::Server).await, kubelet).await;
+            return;
+        }
+        let run = |ends| async move { streams::relay(kubelet, wanted, ends).await };
+        let served = streams::serve(client, handshake.wire, wanted, &clock, run).await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "session ended");
+        }
+    });
+    Ok(way::switched(headers))
 }
 
 /// The node, and the kubelet's URL with the parameters as it names them.
@@ -318,46 +389,10 @@ fn target(allowed: &Allowed, place: &Place, pod: &Object) -> Result<(String, Str
     Ok((at.node, with_query(path, &onward)))
 }
 
-type Sender = http1::SendRequest<Empty<Bytes>>;
-
-/// A connection to a kubelet. It lives as long as the sender and what was upgraded from it.
-async fn connect(server: &Server, node: &str) -> Result<Sender, Status> {
+async fn connect(server: &Server, node: &str) -> Result<way::Sender, Status> {
     let peer = Peer::Node(node.to_owned());
-    let open = async {
-        let stream = server.dial.dial(&peer).await?;
-        if server.dial.trusted(&peer) {
-            return Ok(stream);
-        }
-        secured(server, node, stream).await
-    };
-    let clock = &server.handler.env.clock;
-    let stream = clock
-        .timeout(DIAL, open)
-        .await
-        .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()));
-    let stream = stream.map_err(|error| unreachable(node, &error))?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| unreachable(node, &e))?;
-    server
-        .handler
-        .env
-        .tasks
-        .child()
-        .spawn("kubelet-connection", async move {
-            let _ = connection.with_upgrades().await;
-        });
-    Ok(sender)
-}
-
-async fn secured(server: &Server, node: &str, stream: Box<dyn Duplex>) -> std::io::Result<Box<dyn Duplex>> {
-    let missing = || std::io::Error::other("there is no client certificate for kubelets");
-    let config = server.kubelet_tls.clone().ok_or_else(missing)?;
-    let name = ServerName::try_from(node.to_owned()).map_err(std::io::Error::other)?;
-    let stream = tokio_rustls::TlsConnector::from(config)
-        .connect(name, stream)
-        .await?;
-    Ok(Box::new(stream))
+    let sender = way::open(server, &peer, true).await;
+    sender.map_err(|error| unreachable(node, &error))
 }
 
 fn unreachable(node: &str, error: &dyn std::fmt::Display) -> Status {

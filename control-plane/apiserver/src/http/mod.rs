@@ -12,12 +12,14 @@ mod kubelet;
 mod negotiate;
 mod objects;
 mod pretty;
+mod proxy;
 mod query;
 mod route;
 mod shape;
 #[cfg(test)]
 mod stories;
 mod stream;
+mod way;
 
 pub use documents::{Documents, Library};
 

@@ -4,7 +4,7 @@ use super::{
     answer::{self, Body},
     body, decisions,
     flow::{self, Allowed},
-    kubelet, query,
+    kubelet, proxy, query,
     shape::Shaper,
     stream,
 };
@@ -46,6 +46,9 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
     };
     if !place.subresource.is_empty() && !place.has(&place.subresource) {
         return Err(Status::no_such_path());
+    }
+    if place.subresource == "proxy" {
+        return proxy::answer(&allowed, &place, request).await;
     }
     let verb = route.verb;
     match (verb, place.subresource.as_str()) {

@@ -108,7 +108,7 @@ fn method_verb(method: &Method) -> &'static str {
 
 fn verb(method: &Method, query: &Query, collection: bool) -> &'static str {
     match *method {
-        Method::GET | Method::HEAD if query.flag("watch") => "watch",
+        Method::GET | Method::HEAD if collection && query.flag("watch") => "watch",
         Method::GET | Method::HEAD if collection => "list",
         Method::GET | Method::HEAD => "get",
         Method::POST => "create",

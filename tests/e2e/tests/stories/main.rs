@@ -16,6 +16,7 @@ mod objects;
 mod parts;
 mod pods;
 mod services;
+mod streams;
 mod tutorials;
 mod volumes;
 
@@ -56,6 +57,7 @@ const GROUPS: &[Group] = &[
         stories: &[
             deployments::STORIES,
             services::STORIES,
+            streams::STORIES,
             containers::STORIES,
             configuration::STORIES,
             nodes::STORIES,

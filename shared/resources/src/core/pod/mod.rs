@@ -60,6 +60,11 @@ pub(crate) static ROW: Row = Row {
         },
         stream("portforward", "PodPortForwardOptions"),
         Subresource {
+            name: "proxy",
+            kind: ("", "v1", "PodProxyOptions"),
+            verbs: &["create", "delete", "get", "patch", "update"],
+        },
+        Subresource {
             name: "resize",
             ..STATUS
         },
