@@ -43,9 +43,7 @@ impl Handler {
         for _ in 0..TRIES {
             let there = place.cache.get(&place.namespace, &place.name).is_some();
             let outcome = if there {
-                let apply = |held: &Held| {
-                    self.applied(place, call, &config, Some(held.hub()))
-                };
+                let apply = |held: &Held| self.applied(place, call, &config, Some(held));
                 self.transact(place, call, TRIES, apply).await
             } else {
                 self.apply_new(place, call, &config).await
@@ -80,7 +78,7 @@ impl Handler {
         let mut call = call.clone();
         call.attributes.verb = "create".to_owned();
         authorize(&self.security, &call.attributes)?;
-        self.check_namespace(place)?;
+        self.check_creation(place)?;
         incoming.object = incoming.object.at(0);
         let outcome = self.create_as(place, &call, &incoming, &place.name).await?;
         Ok(Outcome {
@@ -95,13 +93,11 @@ impl Handler {
         place: &Place,
         call: &Call,
         config: &Config,
-        old: Option<&Object>,
+        old: Option<&Held>,
     ) -> Result<Incoming, Status> {
         let (row, version) = (place.row(), place.api_version());
-        let hub = row.gvk().api_version();
-        let reset = managed::reset(row, &place.subresource);
-        let live = old.map(|old| managed::in_version(row, &old.unmanaged(), &hub, &version));
-        let live = live.transpose().map_err(Status::internal)?;
+        let reset = managed::reset(place, &place.subresource);
+        let live = old.map(|old| old.version(place.version).unmanaged());
         let writer = Writer {
             name: &call.field_manager,
             version: &version,
@@ -109,8 +105,8 @@ impl Handler {
             now: self.env.clock.wall(),
             reset: &reset,
         };
-        let known = old.map_or(&b""[..], Object::managed_fields);
-        let applied = managed::with_versions(row, |versions| {
+        let known = old.map_or(&b""[..], |old| old.hub().managed_fields());
+        let applied = managed::with_versions(place, |versions| {
             let (live, text) = (live.as_deref(), &config.text);
             schema::apply::apply(versions, writer, row.kind, live, known, text, call.force)
         });

@@ -16,14 +16,7 @@ impl Handler {
         let incoming = Incoming::decode(place, call.validation, body)?;
         incoming.check_names(place)?;
         self.fresh().await?;
-        self.check_namespace(place)?;
-        if place.cache.custom().is_some_and(|custom| custom.terminating) {
-            let why = "create not allowed while custom resource definition is terminating";
-            return Err(Status {
-                message: why.to_owned(),
-                ..Status::method_not_allowed()
-            });
-        }
+        self.check_creation(place)?;
         if incoming.object.resource_version() != 0 {
             return Err(Status::bad_request(
                 "resourceVersion should not be set on objects to be created",
@@ -42,6 +35,19 @@ impl Handler {
                 other => return other,
             }
         }
+    }
+
+    /// Checks that something new may be made at `place`.
+    pub(super) fn check_creation(&self, place: &Place) -> Result<(), Status> {
+        self.check_namespace(place)?;
+        if place.cache.custom().is_some_and(|custom| custom.terminating) {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(Status {
+                message: why.to_owned(),
+                ..Status::method_not_allowed()
+            });
+        }
+        Ok(())
     }
 
     pub(super) async fn create_as(
@@ -113,12 +119,12 @@ impl Handler {
             cluster: view,
             custom: custom.as_deref().map(|custom| (custom, place.version)),
         })?;
+        let fields = managed::fields(place, call, incoming, old, self.env.clock.wall(), &written);
         let written = match &custom {
             Some(custom) => self.stored_form(place, custom, old, op, written).await?,
             None => written,
         };
-        let old = old.map(|old| old.hub().as_ref());
-        managed::keep(place, call, op, incoming, old, self.env.clock.wall(), written)
+        managed::keep(fields, old, written)
     }
 
     /// Asks admission.

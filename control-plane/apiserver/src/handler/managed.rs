@@ -1,49 +1,48 @@
 //! Who manages which fields of what is written.
 
 use super::{Call, Incoming, Place, Stage};
-use crate::{cache::api_version, splice};
+use crate::{
+    cache::{Held, api_version},
+    splice,
+};
 use api::{Object, Status};
+use bytes::Bytes;
 use jiff::Timestamp;
-use resources::{Op, Row, Written};
+use resources::{Row, Written};
 use schema::apply::{self, FieldSet, Node, Versions, Writer};
 
-/// `written` with its managed fields.
-pub(super) fn keep(
+/// The managed fields of what the row made of `incoming`; empty: none.
+pub(super) fn fields(
     place: &Place,
     call: &Call,
-    op: Op,
     incoming: &Incoming,
-    old: Option<&Object>,
+    old: Option<&Held>,
     now: Timestamp,
-    written: Written,
-) -> Result<Written, Status> {
+    written: &Written,
+) -> Vec<u8> {
     let given = incoming.object.managed_fields();
-    let fields = match incoming.stage {
-        Stage::Sent => {
-            let meant = written.meant.as_ref().unwrap_or(&written.body);
-            updated(place, call, old, meant, given, now).unwrap_or_else(|why| {
-                tracing::warn!(resource = %place.gvr(), why, "managed fields stay as they were");
-                old.map_or_else(Vec::new, |old| old.managed_fields().to_vec())
-            })
-        }
-        Stage::Applied | Stage::Prepared => given.to_vec(),
+    if incoming.stage != Stage::Sent {
+        return given.to_vec();
+    }
+    updated(place, call, old, written, given, now).unwrap_or_else(|why| {
+        tracing::warn!(resource = %place.gvr(), why, "managed fields stay as they were");
+        old.map_or_else(Vec::new, |old| old.hub().managed_fields().to_vec())
+    })
+}
+
+/// `written`, in its stored form, with its managed fields. A write that would only touch times changes nothing.
+pub(super) fn keep(fields: Vec<u8>, old: Option<&Held>, written: Written) -> Result<Written, Status> {
+    let same = |old: &&Object| {
+        old.managed_fields() != fields
+            && written.body == old.unmanaged()
+            && apply::same_but_times(old.managed_fields(), &fields)
     };
-    // A write that would only touch times changes nothing.
-    let fields = match old {
-        Some(old) if op != Op::Create && old.managed_fields() != fields => {
-            let still = written.body == old.unmanaged();
-            if still && apply::same_but_times(old.managed_fields(), &fields) {
-                old.managed_fields().to_vec()
-            } else {
-                fields
-            }
-        }
-        _ => fields,
-    };
+    let old = old.map(|old| old.hub().as_ref()).filter(same);
+    let fields = old.map_or(fields.as_slice(), Object::managed_fields);
     if fields.is_empty() {
         return Ok(written);
     }
-    let body = splice::set(&written.body, "metadata.managedFields", Some(&fields));
+    let body = splice::set(&written.body, "metadata.managedFields", Some(fields));
     Ok(Written {
         body: body.map_err(Status::internal)?.into(),
         ..written
@@ -54,24 +53,23 @@ pub(super) fn keep(
 fn updated(
     place: &Place,
     call: &Call,
-    old: Option<&Object>,
-    meant: &[u8],
+    old: Option<&Held>,
+    written: &Written,
     given: &[u8],
     now: Timestamp,
 ) -> Result<Vec<u8>, String> {
-    let live = old.map_or(&b""[..], Object::managed_fields);
+    let live = old.map_or(&b""[..], |old| old.hub().managed_fields());
     let subresource = call.attributes.subresource.as_str();
     // By way of a subresource managed fields cannot be set.
     let given = if subresource.is_empty() { given } else { b"" };
     if old.is_some() && live.is_empty() && given.is_empty() {
         return Ok(Vec::new());
     }
-    let (row, version) = (place.row(), place.api_version());
-    let hub = row.gvk().api_version();
-    let served = |json: &[u8]| in_version(row, json, &hub, &version);
-    let before = old.map(Object::unmanaged);
-    let reset = reset(row, subresource);
-    with_versions(row, |versions| {
+    let version = place.api_version();
+    let before = old.map(|old| old.version(place.version).unmanaged());
+    let meant = meant(place, written, &version)?;
+    let reset = reset(place, subresource);
+    with_versions(place, |versions| {
         let writer = Writer {
             name: &call.field_manager,
             version: &version,
@@ -79,35 +77,57 @@ fn updated(
             now,
             reset: &reset,
         };
-        if hub == version {
-            return apply::update(versions, writer, before.as_deref(), meant, live, given);
-        }
-        let before = before.as_deref().map(served).transpose()?;
-        apply::update(versions, writer, before.as_deref(), &served(meant)?, live, given)
+        apply::update(versions, writer, before.as_deref(), &meant, live, given)
     })
 }
 
+/// What the client meant, in the version of the request. What a webhook will convert is still in it.
+fn meant(place: &Place, written: &Written, version: &str) -> Result<Bytes, String> {
+    let meant = written.meant.as_ref().unwrap_or(&written.body);
+    let hub = place.row().gvk().api_version();
+    let webhook = place.cache.custom().is_some_and(|custom| custom.webhook.is_some());
+    if webhook || hub == version {
+        return Ok(meant.clone());
+    }
+    in_version(place.row(), meant, &hub, version).map(Bytes::from)
+}
+
 /// Lets `act` see the versions of a resource.
-pub(super) fn with_versions<T>(row: &'static Row, act: impl FnOnce(Versions<'_>) -> T) -> T {
-    let convert = |json: &[u8], from: &str, to: &str| in_version(row, json, from, to);
+pub(super) fn with_versions<T>(place: &Place, act: impl FnOnce(Versions<'_>) -> T) -> T {
+    let (row, custom) = (place.row(), place.cache.custom());
+    let node = |version: &str| match &custom {
+        Some(custom) => {
+            let found = custom.versions.iter().find(|known| known.api_version == version);
+            found.map(|version| Node::Object(version.schema.as_ref()))
+        }
+        None => built_in(row, version),
+    };
+    let convert = |json: &[u8], from: &str, to: &str| match &custom {
+        // The fields that versions share; a webhook's answer is not waited for.
+        Some(_) => renamed(json, to),
+        None => in_version(row, json, from, to),
+    };
     act(Versions {
-        node: &|version| node(row, version),
+        node: &node,
         convert: &convert,
     })
 }
 
 /// The type of the resource in the served version `version`.
-fn node(row: &'static Row, version: &str) -> Option<Node<'static>> {
+fn built_in(row: &'static Row, version: &str) -> Option<Node<'static>> {
     let (group, name) = version.rsplit_once('/').unwrap_or(("", version));
     row.version(group, name)?;
-    match schema::type_of(group, name, row.kind) {
-        Some(ty) => Some(Node::of(ty)),
-        None => Some(Node::Object(None)),
-    }
+    let ty = schema::type_of(group, name, row.kind);
+    Some(ty.map_or(Node::Object(None), Node::of))
+}
+
+fn renamed(json: &[u8], version: &str) -> Result<Vec<u8>, String> {
+    let version = splice::quoted(version);
+    splice::set(json, "apiVersion", Some(&version)).map_err(|error| error.to_string())
 }
 
 /// `json`, of one served version, as of another.
-pub(super) fn in_version(
+fn in_version(
     row: &'static Row,
     json: &[u8],
     from: &str,
@@ -126,19 +146,19 @@ pub(super) fn in_version(
     let json = hub.as_deref().unwrap_or(json);
     match target.from_hub {
         Some(from_hub) => from_hub(json).map_err(|status| status.message),
-        None => splice::set(json, "apiVersion", Some(&splice::quoted(to))).map_err(|error| error.to_string()),
+        None => renamed(json, to),
     }
 }
 
 /// What a write of the resource, or by way of a subresource, cannot change.
-pub(super) fn reset(row: &Row, subresource: &str) -> FieldSet {
-    let built_in = schema::type_of(row.group, row.hub, row.kind).is_some();
+pub(super) fn reset(place: &Place, subresource: &str) -> FieldSet {
+    let row = place.row();
     let fields: &[&str] = match (subresource, row.group, row.plural) {
-        ("", ..) if row.subresource("status").is_some() => &["status"],
+        ("", ..) if place.has("status") => &["status"],
         ("status", "apps", "deployments") => &["spec", "metadata.labels"],
         ("status", "", "pods") => &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
-        ("status", ..) if built_in => &["spec"],
-        ("status", ..) => &["spec", "metadata"],
+        ("status", ..) if place.cache.custom().is_some() => &["spec", "metadata"],
+        ("status", ..) => &["spec"],
         _ => &[],
     };
     FieldSet::of(fields)
