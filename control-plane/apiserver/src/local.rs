@@ -195,6 +195,9 @@ fn events(watcher: Watcher, bookmarks: bool, server: Arc<Server>) -> WatchStream
                     },
                 },
             };
+            if !server.handler.ensure_item(&watcher, &item).await {
+                return None;
+            }
             match item {
                 Item::Event(kind, event) => {
                     told = event.revision.max(told);

@@ -39,7 +39,7 @@ impl Selection {
     pub fn matches(&self, row: &Row, object: &Object) -> bool {
         (self.namespace.is_empty() || object.namespace() == self.namespace)
             && self.labels.matches(|key| object.label(key))
-            && self.fields.matches(|path| field(row, object, path))
+            && self.fields.matches(|path| row.selected(object, path))
     }
 
     /// Whether all objects of the namespace are wanted.
@@ -65,18 +65,6 @@ impl Selection {
         row.trigger
             .and_then(|index| row.fields.get(index))
             .and_then(|path| self.fields.required(path))
-    }
-}
-
-fn field<'a>(row: &Row, object: &'a Object, path: &str) -> &'a str {
-    match path {
-        "metadata.name" => object.name(),
-        "metadata.namespace" => object.namespace(),
-        _ => row
-            .fields
-            .iter()
-            .position(|f| *f == path)
-            .map_or("", |index| object.field(index)),
     }
 }
 

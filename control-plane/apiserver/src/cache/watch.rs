@@ -183,6 +183,11 @@ impl Watcher {
         }
     }
 
+    /// What is watched.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// The next item; none when the watcher was cut or the cache was filled anew.
     pub async fn next(&mut self) -> Option<Item> {
         loop {

@@ -65,11 +65,11 @@ impl State {
         loop {
             let item = self.wait().await?;
             let mut batch = BytesMut::new();
-            self.put(item, &mut batch);
+            self.show(item, &mut batch).await?;
             while batch.len() < BATCH
                 && let Some(item) = self.watcher.try_next()
             {
-                self.put(item, &mut batch);
+                self.show(item, &mut batch).await?;
             }
             if !batch.is_empty() {
                 return Some(batch.freeze());
@@ -100,6 +100,16 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Puts an item into the batch, in the version that is watched.
+    async fn show(&mut self, item: Item, batch: &mut BytesMut) -> Option<()> {
+        let handler = &self.server.handler;
+        if !handler.ensure_item(&self.watcher, &item).await {
+            return None;
+        }
+        self.put(item, batch);
+        Some(())
     }
 
     fn put(&mut self, item: Item, batch: &mut BytesMut) {

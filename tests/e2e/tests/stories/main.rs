@@ -8,6 +8,7 @@ mod api;
 mod bad_input;
 mod configuration;
 mod containers;
+mod custom;
 mod deployments;
 mod expect;
 mod lifecycle;
@@ -73,7 +74,12 @@ const GROUPS: &[Group] = &[
         at_once: 4,
     },
     Group {
-        stories: &[objects::STORIES, api::STORIES, bad_input::STORIES],
+        stories: &[
+            objects::STORIES,
+            api::STORIES,
+            custom::STORIES,
+            bad_input::STORIES,
+        ],
         at_once: 1,
     },
     Group {
