@@ -234,17 +234,12 @@ impl Call<'_> {
             splice::set(&text, "metadata.finalizers", None).unwrap_or_default()
         };
         let volume = Volume::new(Arc::new(old.clone()));
-        let here = volume
-            .and_then(|v| v.spec.node_affinity?.required)
-            .is_some_and(|required| {
-                let mut terms = required.node_selector_terms.iter();
-                let names = |e: &api::MatchExpression| {
-                    e.key == "kubernetes.io/hostname"
-                        && e.operator == "In"
-                        && e.values.iter().any(|v| v == node)
-                };
-                terms.any(|term| term.match_expressions.iter().any(names))
-            });
+        let required = volume.and_then(|v| v.spec.node_affinity?.required);
+        let terms = required.map(|r| r.node_selector_terms).unwrap_or_default();
+        let names = |e: &api::MatchExpression| {
+            e.key == "kubernetes.io/hostname" && e.operator == "In" && e.values == [node]
+        };
+        let here = !terms.is_empty() && terms.iter().all(|term| term.match_expressions.iter().any(names));
         let left = old.finalizers().filter(|f| *f != LOCAL_DATA);
         if here
             && old.deletion_timestamp().is_some()

@@ -1,5 +1,6 @@
 //! Stories of the guards, over a server with every resource and the standard guards.
 
+mod certificates;
 mod escalation;
 mod node;
 mod rbac;

@@ -170,3 +170,84 @@ async fn a_kubelet_writes_what_is_its_own() {
         .unwrap_err();
     assert_eq!(status.code, 403, "{}", status.message);
 }
+
+const VOLUMES: Gvr = Gvr::new("", "v1", "persistentvolumes");
+const CLAIMS: Gvr = Gvr::new("", "v1", "persistentvolumeclaims");
+
+fn volume(name: &str, node: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"v1","kind":"PersistentVolume","metadata":{{"name":"{name}",
+            "finalizers":["kubernetes.io/pv-protection","ferrokube.io/local-path-data"]}},
+            "spec":{{"capacity":{{"storage":"1Gi"}},"accessModes":["ReadWriteOnce"],"storageClassName":"a",
+            "hostPath":{{"path":"/data"}},"nodeAffinity":{{"required":{{"nodeSelectorTerms":[{{"matchExpressions":[
+            {{"key":"kubernetes.io/hostname","operator":"In","values":["{node}"]}}]}}]}}}}}}}}"#
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_takes_its_finalizer_off_volumes_that_go() {
+    let guarded = guarded().await;
+    pods(&guarded).await;
+    let kubelet = guarded.client("system:node:n1", &["system:nodes", "system:authenticated"]);
+    for (name, node) in [("here", "n1"), ("there", "n2")] {
+        guarded.create(&VOLUMES, "", &volume(name, node)).await;
+    }
+    let (here, there) = (Key::cluster("here"), Key::cluster("there"));
+    let done = r#"{"metadata":{"finalizers":["kubernetes.io/pv-protection"]}}"#;
+    let early = merge(&kubelet, &VOLUMES, &here, "", done).await.unwrap_err();
+    assert_eq!(early.code, 403, "it is not being deleted");
+    for key in [&here, &there] {
+        let options = DeleteOptions::default();
+        guarded.admin().delete(&VOLUMES, key, options).await.unwrap();
+    }
+    for (key, patch) in [
+        (&there, done),
+        (
+            &here,
+            r#"{"metadata":{"finalizers":["ferrokube.io/local-path-data"]}}"#,
+        ),
+        (&here, r#"{"metadata":{"finalizers":null}}"#),
+        (
+            &here,
+            r#"{"metadata":{"finalizers":["kubernetes.io/pv-protection"],"labels":{"a":"b"}}}"#,
+        ),
+        (
+            &here,
+            r#"{"metadata":{"finalizers":["kubernetes.io/pv-protection"]},"spec":{"persistentVolumeReclaimPolicy":"Delete"}}"#,
+        ),
+    ] {
+        let status = merge(&kubelet, &VOLUMES, key, "", patch).await.unwrap_err();
+        assert_eq!(status.code, 403, "{key} {patch}: {}", status.message);
+    }
+    let left = merge(&kubelet, &VOLUMES, &here, "", done).await.unwrap();
+    assert_eq!(
+        left.finalizers().collect::<Vec<_>>(),
+        ["kubernetes.io/pv-protection"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_grows_only_if_its_class_lets_it() {
+    let guarded = guarded().await;
+    let classes = Gvr::new("storage.k8s.io", "v1", "storageclasses");
+    for (name, grows) in [("fixed", false), ("grows", true)] {
+        let class = format!(
+            r#"{{"apiVersion":"storage.k8s.io/v1","kind":"StorageClass","metadata":{{"name":"{name}"}},"provisioner":"x/y","allowVolumeExpansion":{grows}}}"#
+        );
+        guarded.create(&classes, "", &class).await;
+        let claim = format!(
+            r#"{{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{{"name":"{name}"}},"spec":{{"accessModes":["ReadWriteOnce"],"storageClassName":"{name}","volumeName":"v","resources":{{"requests":{{"storage":"1Gi"}}}}}}}}"#
+        );
+        guarded.create(&CLAIMS, "default", &claim).await;
+        let (admin, key) = (guarded.admin(), Key::new("default", name));
+        let bound = r#"{"status":{"phase":"Bound","capacity":{"storage":"1Gi"}}}"#;
+        merge(&admin, &CLAIMS, &key, "status", bound).await.unwrap();
+        let larger = r#"{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}"#;
+        let grown = merge(&admin, &CLAIMS, &key, "", larger).await;
+        assert_eq!(grown.is_ok(), grows, "{grown:?}");
+        if let Err(status) = grown {
+            let why = r#"persistentvolumeclaims "fixed" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"#;
+            assert_eq!(status.message, why);
+        }
+    }
+}
