@@ -39,7 +39,9 @@ fn crontabs() -> String {
     definition(NAMES, &[version("v1", true, SCHEMA, PARTS)], "")
 }
 
+/// The object, but for who manages its fields.
 fn text(object: &Object) -> String {
+    let object = Object::parse(object.unmanaged(), object.resource_version(), &[]).unwrap();
     String::from_utf8(object.to_json().to_vec()).unwrap()
 }
 

@@ -19,7 +19,9 @@ impl Config {
     fn read(patch: &[u8], validation: Validation) -> Result<Self, Status> {
         let text = schema::apply::config(patch)
             .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-        let findings = schema::check_untyped(patch).map(|findings| findings.0).unwrap_or_default();
+        let findings = schema::check_untyped(patch)
+            .map(|findings| findings.0)
+            .unwrap_or_default();
         let warnings: Vec<String> = findings.iter().map(ToString::to_string).collect();
         match validation {
             Validation::Strict if !warnings.is_empty() => {

@@ -85,7 +85,10 @@ fn updated(
 fn meant(place: &Place, written: &Written, version: &str) -> Result<Bytes, String> {
     let meant = written.meant.as_ref().unwrap_or(&written.body);
     let hub = place.row().gvk().api_version();
-    let webhook = place.cache.custom().is_some_and(|custom| custom.webhook.is_some());
+    let webhook = place
+        .cache
+        .custom()
+        .is_some_and(|custom| custom.webhook.is_some());
     if webhook || hub == version {
         return Ok(meant.clone());
     }
@@ -127,17 +130,15 @@ fn renamed(json: &[u8], version: &str) -> Result<Vec<u8>, String> {
 }
 
 /// `json`, of one served version, as of another.
-fn in_version(
-    row: &'static Row,
-    json: &[u8],
-    from: &str,
-    to: &str,
-) -> Result<Vec<u8>, String> {
+fn in_version(row: &'static Row, json: &[u8], from: &str, to: &str) -> Result<Vec<u8>, String> {
     if from == to {
         return Ok(json.to_vec());
     }
     let version = |name: &str| {
-        let found = row.versions.iter().find(|version| api_version(row, version) == name);
+        let found = row
+            .versions
+            .iter()
+            .find(|version| api_version(row, version) == name);
         found.ok_or_else(|| format!("no kind {:?} is registered for version {name:?}", row.kind))
     };
     let (from, target) = (version(from)?, version(to)?);
