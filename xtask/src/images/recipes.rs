@@ -39,6 +39,11 @@ pub const LAYERS: &[Layer] = &[
         name: "busybox",
         on: "",
         packages: &["busybox-static"],
+        // A command of the public image that Debian's lacks.
+        programs: &[(
+            "bin/printenv",
+            "#!/bin/sh\n[ $# = 0 ] && exec env\nfor name; do eval \"echo \\\"\\$$name\\\"\"; done\n",
+        )],
         check: &["wget", "--help"],
         ..PLAIN
     },

@@ -16,6 +16,8 @@ pub const STORIES: &[Story] = stories![
     a_liveness_probe_restarts,
     hooks_run,
     last_words_are_told,
+    a_debugger_joins_a_pod,
+    resources_are_resized_in_place,
     fifty_pods_get_ready,
     static_pods_have_mirrors,
 ];
@@ -257,6 +259,60 @@ spec:
     same(message("file")?, "from the file\n")?;
     same(message("logs")?, "from the logs\n")?;
     same(message("long")?, "x".repeat(4096))
+}
+
+fn a_debugger_joins_a_pod(c: &mut Cluster) -> Result<()> {
+    let pod = "
+apiVersion: v1
+kind: Pod
+metadata: {name: silent}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: main, image: 'busybox:1.28', command: [sleep, '4321']}]
+";
+    c.apply(pod)?;
+    c.kubectl("wait --for=condition=Ready pod/silent --timeout=60s")?;
+    let words = [
+        "debug", "silent", "--image=busybox:1.28", "--target=main", "--container=debugger", "--attach=false", "--", "sh", "-c",
+        "ps; hostname; exit 3",
+    ];
+    c.kubectl_words(&words, "")?;
+    c.until_value("pod silent", ".status.ephemeralContainerStatuses[0].state.terminated.exitCode", "3")?;
+    has(&c.kubectl("logs silent -c debugger")?, &["sleep 4321", "silent\n"])?;
+    has(&c.kubectl("describe pod silent")?, &["Ephemeral Containers:", "Exit Code:    3"])?;
+    same(c.value("pod silent", ".status.containerStatuses[0].restartCount")?, "0")?;
+    let interactive = ["debug", "-i", "silent", "--image=busybox:1.28", "--quiet", "--", "cat"];
+    has(&c.kubectl_words(&interactive, "typed\n")?, &["typed"])
+}
+
+fn resources_are_resized_in_place(c: &mut Cluster) -> Result<()> {
+    let pod = "
+apiVersion: v1
+kind: Pod
+metadata: {name: resized}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: busybox:1.28
+    command: [sleep, '3600']
+    resources: {requests: {cpu: 100m, memory: 32Mi}, limits: {cpu: 100m, memory: 32Mi}}
+";
+    c.apply(pod)?;
+    c.kubectl("wait --for=condition=Ready pod/resized --timeout=60s")?;
+    let to = |cpu: &str| {
+        let resources = format!(r#"{{"requests":{{"cpu":"{cpu}"}},"limits":{{"cpu":"{cpu}"}}}}"#);
+        let patch = format!(r#"{{"spec":{{"containers":[{{"name":"main","resources":{resources}}}]}}}}"#);
+        c.kubectl_words(&["patch", "pod", "resized", "--subresource", "resize", "--patch", &patch], "")
+    };
+    to("200m")?;
+    c.until_value("pod resized", ".status.containerStatuses[0].resources.limits.cpu", "200m")?;
+    let quota = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max";
+    same(c.kubectl_words(&["exec", "resized", "--", "sh", "-c", quota], "")?, "20000\n")?;
+    same(c.value("pod resized", ".status.containerStatuses[0].restartCount")?, "0")?;
+    to("1000")?;
+    c.until_value("pod resized", ".status.conditions[?(@.type=='PodResizePending')].reason", "Infeasible")?;
+    same(c.value("pod resized", ".status.containerStatuses[0].resources.limits.cpu")?, "200m")
 }
 
 fn fifty_pods_get_ready(c: &mut Cluster) -> Result<()> {

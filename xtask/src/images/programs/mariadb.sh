@@ -1,6 +1,10 @@
 #!/bin/sh
 # As the public image's: makes the database of an empty folder by the environment, then becomes the server.
 set -e
+case ${1:--} in
+-* | mariadbd | mysqld) ;;
+*) exec "$@" ;;
+esac
 data=/var/lib/mysql
 password=${MARIADB_ROOT_PASSWORD:-$MYSQL_ROOT_PASSWORD}
 user=${MARIADB_USER:-$MYSQL_USER}
@@ -14,7 +18,8 @@ if [ ! -d "$data/mysql" ]; then
     mariadb-install-db --user=mysql --datadir="$data" --auth-root-authentication-method=normal --skip-test-db >/dev/null
     {
         echo "ALTER USER 'root'@'localhost' IDENTIFIED BY '$password';"
-        echo "CREATE USER 'root'@'%' IDENTIFIED BY '$password'; GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;"
+        echo "CREATE USER 'root'@'%' IDENTIFIED BY '$password';"
+        echo "GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;"
         [ -z "$database" ] || echo "CREATE DATABASE IF NOT EXISTS \`$database\`;"
         if [ -n "$user" ]; then
             echo "CREATE USER '$user'@'%' IDENTIFIED BY '$user_password';"

@@ -192,7 +192,7 @@ fn updating(c: &Cluster) -> Result<()> {
     )?;
     has(
         &c.kubectl("rollout status sts/web --timeout=120s")?,
-        &["statefulset rolling update complete 3 pods at revision web-"],
+        &["partitioned roll out complete: 3 new pods have been updated..."],
     )?;
     same(web_images(c)?, format!("{new} {new} {new}"))?;
     has(&c.kubectl("rollout history sts/web")?, &["REVISION", "1", "2"])
