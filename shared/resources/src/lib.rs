@@ -17,6 +17,7 @@ mod discovery;
 mod duration;
 mod encode;
 mod events;
+mod fields;
 mod flowcontrol;
 mod meta;
 mod names;

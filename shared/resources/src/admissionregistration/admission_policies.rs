@@ -2,16 +2,17 @@
 
 use super::matching;
 use crate::{
-    Cell, Column, Row, STATUS, WriteRequest, cells, encode,
+    Cell, Column, Row, STATUS, WriteRequest, cells, encode, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 };
 use serde::{Deserialize, de::IgnoredAny};
+use std::collections::BTreeSet;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
@@ -117,6 +118,36 @@ impl Kind for ValidatingAdmissionPolicy {
         self.spec.clone_from(&old.spec);
     }
 
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let Some(spec) = &self.spec else { return };
+        let conditions = spec.match_conditions.as_deref().unwrap_or_default();
+        let failure = spec.failure_policy.as_deref();
+        matching::policy(spec.match_constraints.as_ref(), failure, conditions, errors);
+        let rules = spec.validations.as_deref().unwrap_or_default();
+        if rules.is_empty() && spec.audit_annotations.as_ref().is_none_or(Vec::is_empty) {
+            let why = "validations or auditAnnotations must contain at least one item";
+            errors.push(Error::required("spec.validations", why));
+            errors.push(Error::required("spec.auditAnnotations", why));
+        }
+        for (i, rule) in rules.iter().enumerate() {
+            let path = field::index("spec.validations", i);
+            if rule.expression.trim().is_empty() {
+                let why = "expression is not specified";
+                errors.push(Error::required(field::child(&path, "expression"), why));
+            }
+            let reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+            if let Some(reason) = &rule.reason
+                && !reasons.contains(&reason.as_str())
+            {
+                errors.push(Error::not_supported(
+                    field::child(&path, "reason"),
+                    reason,
+                    &reasons,
+                ));
+            }
+        }
+    }
+
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
     }
@@ -133,6 +164,34 @@ impl Kind for MutatingAdmissionPolicy {
         matching::resources(&mut spec.match_constraints);
     }
 
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let Some(spec) = &self.spec else { return };
+        let conditions = spec.match_conditions.as_deref().unwrap_or_default();
+        let failure = spec.failure_policy.as_deref();
+        matching::policy(spec.match_constraints.as_ref(), failure, conditions, errors);
+        let policy = spec.reinvocation_policy.as_deref();
+        rules::one_of(policy, &["IfNeeded", "Never"], "spec.reinvocationPolicy", errors);
+        let mutations = spec.mutations.as_deref().unwrap_or_default();
+        if mutations.is_empty() {
+            let why = "mutations must contain at least one item";
+            errors.push(Error::required("spec.mutations", why));
+        }
+        for (i, mutation) in mutations.iter().enumerate() {
+            let path = field::index("spec.mutations", i);
+            let kinds = ["ApplyConfiguration", "JSONPatch"];
+            let kind = &mutation.patch_type;
+            rules::one_of(Some(kind), &kinds, &field::child(&path, "patchType"), errors);
+            let (name, there) = match kind.as_str() {
+                "JSONPatch" => ("jsonPatch", mutation.json_patch.is_some()),
+                _ => ("applyConfiguration", mutation.apply_configuration.is_some()),
+            };
+            if !there {
+                let why = format!("must be specified when patchType is {kind}");
+                errors.push(Error::required(field::child(&path, name), why));
+            }
+        }
+    }
+
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
     }
@@ -145,6 +204,28 @@ impl Kind for ValidatingAdmissionPolicyBinding {
     fn defaults(&mut self) {
         matching::parameters(&mut self.spec.param_ref);
         matching::resources(&mut self.spec.match_resources);
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let spec = &self.spec;
+        let (param, matching) = (spec.param_ref.as_ref(), spec.match_resources.as_ref());
+        matching::binding(&spec.policy_name, param, matching, errors);
+        let path = "spec.validationActions";
+        if spec.validation_actions.is_empty() {
+            errors.push(Error::required(path, ""));
+        }
+        let mut seen = BTreeSet::new();
+        for (i, action) in spec.validation_actions.iter().enumerate() {
+            let path = field::index(path, i);
+            rules::one_of(Some(action), &["Audit", "Deny", "Warn"], &path, errors);
+            if !seen.insert(action) {
+                errors.push(Error::duplicate(path, action));
+            }
+        }
+        if seen.contains(&"Deny".to_owned()) && seen.contains(&"Warn".to_owned()) {
+            let why = "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)";
+            errors.push(Error::invalid(path, &spec.validation_actions, why));
+        }
     }
 
     fn spec_changed(&self, old: &Self) -> bool {
@@ -160,6 +241,17 @@ impl Kind for MutatingAdmissionPolicyBinding {
         let spec = self.spec.get_or_insert_default();
         matching::parameters(&mut spec.param_ref);
         matching::resources(&mut spec.match_resources);
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let Some(spec) = &self.spec else { return };
+        let policy = spec.policy_name.as_deref().unwrap_or_default();
+        matching::binding(
+            policy,
+            spec.param_ref.as_ref(),
+            spec.match_resources.as_ref(),
+            errors,
+        );
     }
 
     fn spec_changed(&self, old: &Self) -> bool {

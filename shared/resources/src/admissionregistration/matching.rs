@@ -1,14 +1,19 @@
 //! Which requests webhooks and policies are asked about.
 
+use crate::{meta, names, rules, selector};
+use api::{field, field::Error};
 use k8s_openapi::{
-    api::admissionregistration::v1::{MatchResources, ParamRef, RuleWithOperations},
+    api::admissionregistration::v1::{
+        MatchCondition, MatchResources, NamedRuleWithOperations, ParamRef, RuleWithOperations,
+    },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
+use std::collections::BTreeSet;
 
 const ALL_SCOPES: &str = "*";
 
 /// Defaults of a webhook's rules.
-pub(super) fn rules(rules: &mut Option<Vec<RuleWithOperations>>) {
+pub(super) fn default_rules(rules: &mut Option<Vec<RuleWithOperations>>) {
     for rule in rules.iter_mut().flatten() {
         rule.scope.get_or_insert_with(|| ALL_SCOPES.to_owned());
     }
@@ -49,4 +54,194 @@ pub(super) fn parameters(param: &mut Option<ParamRef>) {
             .parameter_not_found_action
             .get_or_insert_with(|| "Deny".to_owned());
     }
+}
+
+/// The lists of a rule.
+pub(super) struct Lists<'a> {
+    pub operations: Option<&'a [String]>,
+    pub groups: Option<&'a [String]>,
+    pub versions: Option<&'a [String]>,
+    pub resources: Option<&'a [String]>,
+    pub scope: Option<&'a str>,
+}
+
+impl Lists<'_> {
+    /// Rules for a rule.
+    pub(super) fn validate(&self, path: &str, errors: &mut Vec<Error>) {
+        let at = |name: &str| field::child(path, name);
+        let lists = [
+            ("operations", self.operations, "operations"),
+            ("apiGroups", self.groups, "API groups"),
+            ("apiVersions", self.versions, "API versions"),
+        ];
+        for (name, list, words) in lists {
+            let list = list.unwrap_or_default();
+            if list.is_empty() {
+                errors.push(Error::required(at(name), ""));
+            }
+            if list.len() > 1 && list.iter().any(|item| item == "*") {
+                let why = format!("if '*' is present, must not specify other {words}");
+                errors.push(Error::invalid(at(name), list, why));
+            }
+            for (i, _) in list
+                .iter()
+                .enumerate()
+                .filter(|(_, item)| item.is_empty() && name == "apiVersions")
+            {
+                errors.push(Error::required(field::index(&at(name), i), ""));
+            }
+        }
+        let supported = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+        for (i, operation) in self.operations.unwrap_or_default().iter().enumerate() {
+            if !supported.contains(&operation.as_str()) {
+                let path = field::index(&at("operations"), i);
+                errors.push(Error::not_supported(path, operation, &supported));
+            }
+        }
+        let resources = self.resources.unwrap_or_default();
+        if resources.is_empty() {
+            errors.push(Error::required(at("resources"), ""));
+        }
+        for (i, _) in resources
+            .iter()
+            .enumerate()
+            .filter(|(_, resource)| resource.is_empty())
+        {
+            errors.push(Error::required(field::index(&at("resources"), i), ""));
+        }
+        let has = |name: &str| resources.iter().any(|resource| resource == name);
+        if resources.len() > 1 && has("*/*") {
+            let why = "if '*/*' is present, must not specify other resources";
+            errors.push(Error::invalid(at("resources"), resources, why));
+        }
+        if has("*")
+            && resources
+                .iter()
+                .any(|resource| resource != "*" && !resource.contains('/'))
+        {
+            let why = "if '*' is present, must not specify other resources without subresources";
+            errors.push(Error::invalid(at("resources"), resources, why));
+        }
+        let scopes = ["*", "Cluster", "Namespaced"];
+        rules::one_of(self.scope, &scopes, &at("scope"), errors);
+    }
+}
+
+/// Rules for the conditions of a webhook or policy; the expressions are compiled elsewhere.
+pub(super) fn conditions(list: &[MatchCondition], path: &str, errors: &mut Vec<Error>) {
+    rules::at_most(path, list.len(), 64, errors);
+    let mut seen = BTreeSet::new();
+    for (i, condition) in list.iter().enumerate() {
+        let path = field::index(path, i);
+        rules::required(
+            &field::child(&path, "expression"),
+            condition.expression.trim(),
+            errors,
+        );
+        let name = field::child(&path, "name");
+        rules::required(&name, &condition.name, errors);
+        if !condition.name.is_empty() {
+            meta::invalid(
+                errors,
+                &name,
+                &condition.name,
+                names::qualified_name(&condition.name),
+            );
+            if !seen.insert(&condition.name) {
+                errors.push(Error::duplicate(name, &condition.name));
+            }
+        }
+    }
+}
+
+/// Rules for a policy's constraints.
+pub(super) fn constraints(matching: &MatchResources, path: &str, errors: &mut Vec<Error>) {
+    let at = |name: &str| field::child(path, name);
+    let policies = ["Equivalent", "Exact"];
+    rules::one_of(
+        matching.match_policy.as_deref(),
+        &policies,
+        &at("matchPolicy"),
+        errors,
+    );
+    for (name, wanted) in [
+        ("namespaceSelector", &matching.namespace_selector),
+        ("objectSelector", &matching.object_selector),
+    ] {
+        if let Some(wanted) = wanted {
+            selector::validate(wanted, &at(name), errors);
+        }
+    }
+    for (name, list) in [
+        ("resourceRules", &matching.resource_rules),
+        ("excludeResourceRules", &matching.exclude_resource_rules),
+    ] {
+        for (i, rule) in list.iter().flatten().enumerate() {
+            named(rule).validate(&field::index(&at(name), i), errors);
+        }
+    }
+}
+
+fn named(rule: &NamedRuleWithOperations) -> Lists<'_> {
+    Lists {
+        operations: rule.operations.as_deref(),
+        groups: rule.api_groups.as_deref(),
+        versions: rule.api_versions.as_deref(),
+        resources: rule.resources.as_deref(),
+        scope: rule.scope.as_deref(),
+    }
+}
+
+/// Rules for a binding: the policy, its parameters, where it holds.
+pub(super) fn binding(
+    policy: &str,
+    param: Option<&ParamRef>,
+    matching: Option<&MatchResources>,
+    errors: &mut Vec<Error>,
+) {
+    if policy.is_empty() {
+        errors.push(Error::required("spec.policyName", ""));
+    } else {
+        meta::invalid(errors, "spec.policyName", policy, names::dns_subdomain(policy));
+    }
+    if let Some(param) = param {
+        let path = "spec.paramRef";
+        match (param.name.as_deref().unwrap_or_default(), &param.selector) {
+            ("", None) => {
+                let why = "one of name or selector must be specified";
+                errors.push(Error::required(path, why));
+            }
+            (name, Some(_)) if !name.is_empty() => {
+                let why = "name and selector are mutually exclusive";
+                errors.push(Error::forbidden("spec.paramRef.name", why));
+            }
+            _ => {}
+        }
+        let actions = ["Allow", "Deny"];
+        let action = param.parameter_not_found_action.as_deref();
+        rules::one_of(action, &actions, "spec.paramRef.parameterNotFoundAction", errors);
+    }
+    if let Some(matching) = matching {
+        constraints(matching, "spec.matchResources", errors);
+    }
+}
+
+/// Rules for what policies of both sorts have.
+pub(super) fn policy(
+    matching: Option<&MatchResources>,
+    failure: Option<&str>,
+    match_conditions: &[MatchCondition],
+    errors: &mut Vec<Error>,
+) {
+    rules::one_of(failure, &["Fail", "Ignore"], "spec.failurePolicy", errors);
+    match matching {
+        None => errors.push(Error::required("spec.matchConstraints", "")),
+        Some(matching) => {
+            if matching.resource_rules.as_ref().is_none_or(Vec::is_empty) {
+                errors.push(Error::required("spec.matchConstraints.resourceRules", ""));
+            }
+            constraints(matching, "spec.matchConstraints", errors);
+        }
+    }
+    conditions(match_conditions, "spec.matchConditions", errors);
 }

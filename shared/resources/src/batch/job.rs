@@ -23,7 +23,7 @@ pub(crate) static ROW: Row = Row {
     categories: &["all"],
     prefix: "/registry/jobs",
     subresources: &[STATUS],
-    fields: &["status.successful"],
+    fields: &["status.successful", "status.succeeded"],
     columns: &[
         cells::NAME,
         cells::column("Status", "string", "What the job is doing."),

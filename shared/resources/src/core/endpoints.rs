@@ -36,6 +36,10 @@ impl Kind for Endpoints {
         }
     }
 
+    fn warnings(&self) -> Vec<String> {
+        vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()]
+    }
+
     fn validate(&self, errors: &mut Vec<Error>) {
         for (i, subset) in self.subsets.iter().flatten().enumerate() {
             let path = field::index("subsets", i);

@@ -32,6 +32,7 @@ pub(crate) static ROW: Row = Row {
         "reason",
         "reportingComponent",
         "source",
+        "source.component",
         "type",
     ],
     columns: &[
@@ -59,6 +60,9 @@ impl Kind for Event {
 
     fn defaults(&mut self) {
         self.source.get_or_insert_default();
+        // Written even if nobody says so.
+        self.reporting_component.get_or_insert_default();
+        self.reporting_instance.get_or_insert_default();
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {

@@ -1,12 +1,12 @@
 //! FlowSchema.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, encode,
+    Cell, Row, STATUS, WriteRequest, cells, encode, meta, names, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
-use k8s_openapi::api::flowcontrol::v1::{FlowSchema, FlowSchemaStatus};
+use k8s_openapi::api::flowcontrol::v1::{FlowSchema, FlowSchemaStatus, PolicyRulesWithSubjects, Subject};
 use serde::Deserialize;
 
 pub(crate) static ROW: Row = Row {
@@ -63,8 +63,146 @@ impl Kind for FlowSchema {
         self.spec.clone_from(&old.spec);
     }
 
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let spec = &self.spec;
+        let precedence = spec.matching_precedence.unwrap_or_default();
+        let mut wrong = |why: &str| errors.push(Error::invalid("spec.matchingPrecedence", precedence, why));
+        match precedence {
+            ..=0 => wrong("must be a positive value"),
+            1 if self.metadata.name.as_deref() != Some("exempt") => {
+                wrong("only the schema named 'exempt' may have matchingPrecedence 1");
+            }
+            10001.. => wrong("must not be greater than 10000"),
+            _ => {}
+        }
+        if let Some(method) = &spec.distinguisher_method {
+            let methods = ["ByNamespace", "ByUser"];
+            let path = "spec.distinguisherMethod.type";
+            rules::one_of(Some(&method.type_), &methods, path, errors);
+        }
+        let (path, level) = (
+            "spec.priorityLevelConfiguration.name",
+            &spec.priority_level_configuration.name,
+        );
+        if level.is_empty() {
+            errors.push(Error::required(path, "must reference a priority level"));
+        } else {
+            meta::invalid(errors, path, level, names::dns_subdomain(level));
+        }
+        for (i, rule) in spec.rules.iter().flatten().enumerate() {
+            validate_rule(rule, &field::index("spec.rules", i), errors);
+        }
+    }
+
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
+    }
+}
+
+fn validate_rule(rule: &PolicyRulesWithSubjects, path: &str, errors: &mut Vec<Error>) {
+    let at = |name: &str| field::child(path, name);
+    if rule.subjects.is_empty() {
+        let why = "subjects must contain at least one value";
+        errors.push(Error::required(at("subjects"), why));
+    }
+    for (i, subject) in rule.subjects.iter().enumerate() {
+        validate_subject(subject, &field::index(&at("subjects"), i), errors);
+    }
+    let resources = rule.resource_rules.as_deref().unwrap_or_default();
+    let others = rule.non_resource_rules.as_deref().unwrap_or_default();
+    if resources.is_empty() && others.is_empty() {
+        let why = "at least one of resourceRules and nonResourceRules has to be non-empty";
+        errors.push(Error::required(path, why));
+    }
+    for (i, rule) in resources.iter().enumerate() {
+        let path = field::index(&at("resourceRules"), i);
+        let at = |name: &str| field::child(&path, name);
+        list(
+            &rule.verbs,
+            &at("verbs"),
+            "verbs must contain at least one value",
+            "verbs",
+            errors,
+        );
+        let why = "resource rules must supply at least one api group";
+        list(&rule.api_groups, &at("apiGroups"), why, "api groups", errors);
+        let why = "resource rules must supply at least one resource";
+        list(&rule.resources, &at("resources"), why, "resources", errors);
+        let namespaces = rule.namespaces.as_deref().unwrap_or_default();
+        if !namespaces.is_empty() || rule.cluster_scope != Some(true) {
+            let why = "resource rules that are not cluster scoped must supply at least one namespace";
+            list(namespaces, &at("namespaces"), why, "namespaces", errors);
+        }
+    }
+    for (i, rule) in others.iter().enumerate() {
+        let path = field::index(&at("nonResourceRules"), i);
+        let at = |name: &str| field::child(&path, name);
+        list(
+            &rule.verbs,
+            &at("verbs"),
+            "verbs must contain at least one value",
+            "verbs",
+            errors,
+        );
+        let why = "nonResourceURLs must contain at least one value";
+        list(
+            &rule.non_resource_urls,
+            &at("nonResourceURLs"),
+            why,
+            "non-resource URLs",
+            errors,
+        );
+    }
+}
+
+/// A list with something in it; `*` stands alone.
+fn list(values: &[String], path: &str, missing: &str, words: &str, errors: &mut Vec<Error>) {
+    if values.is_empty() {
+        errors.push(Error::required(path, missing));
+    } else if values.len() > 1 && values.iter().any(|value| value == "*") {
+        let why = format!("if '*' is present, must not specify other {words}");
+        errors.push(Error::invalid(path, values, why));
+    }
+}
+
+fn validate_subject(subject: &Subject, path: &str, errors: &mut Vec<Error>) {
+    let (user, group) = (subject.user.as_ref(), subject.group.as_ref());
+    let account = subject.service_account.as_ref();
+    let parts = [
+        ("Group", "group", group.map(|group| &group.name)),
+        (
+            "ServiceAccount",
+            "serviceAccount",
+            account.map(|account| &account.name),
+        ),
+        ("User", "user", user.map(|user| &user.name)),
+    ];
+    let kinds = parts.map(|(kind, _, _)| kind);
+    rules::one_of(Some(&subject.kind), &kinds, &field::child(path, "kind"), errors);
+    if !kinds.contains(&subject.kind.as_str()) {
+        return;
+    }
+    for (kind, name, given) in parts {
+        let path = field::child(path, name);
+        match given {
+            None if kind == subject.kind => {
+                let why = format!("{name} is required when subject kind is '{kind}'");
+                errors.push(Error::required(path, why));
+            }
+            Some(_) if kind != subject.kind => {
+                let why = format!("{name} is forbidden when subject kind is not '{kind}'");
+                errors.push(Error::forbidden(path, why));
+            }
+            Some(given) => rules::required(&field::child(&path, "name"), given, errors),
+            None => {}
+        }
+    }
+    if account.is_some_and(|account| account.namespace.is_empty()) {
+        let why = "must specify namespace for service account";
+        errors.push(Error::required(
+            field::child(path, "serviceAccount.namespace"),
+            why,
+        ));
     }
 }
 

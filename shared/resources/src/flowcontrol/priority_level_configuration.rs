@@ -1,12 +1,15 @@
 //! PriorityLevelConfiguration.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, encode,
+    Cell, Row, STATUS, WriteRequest, cells, encode, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
-use k8s_openapi::api::flowcontrol::v1::{PriorityLevelConfiguration, PriorityLevelConfigurationStatus};
+use k8s_openapi::api::flowcontrol::v1::{
+    LimitedPriorityLevelConfiguration, PriorityLevelConfiguration, PriorityLevelConfigurationStatus,
+    QueuingConfiguration,
+};
 use serde::Deserialize;
 
 pub(crate) static ROW: Row = Row {
@@ -71,9 +74,100 @@ impl Kind for PriorityLevelConfiguration {
         self.spec.clone_from(&old.spec);
     }
 
+    fn validate(&self, errors: &mut Vec<Error>) {
+        let spec = &self.spec;
+        let exempt = self.metadata.name.as_deref() == Some("exempt");
+        if exempt != (spec.type_ == "Exempt") {
+            let why = "type must be 'Exempt' if and only if name is 'exempt'";
+            errors.push(Error::invalid("spec.type", &spec.type_, why));
+        }
+        match (spec.type_.as_str(), &spec.limited) {
+            ("Exempt", Some(_)) => {
+                let why = "must be nil if the type is not Limited";
+                errors.push(Error::forbidden("spec.limited", why));
+            }
+            ("Exempt", None) => {}
+            ("Limited", None) => {
+                let why = "must not be empty when type is Limited";
+                errors.push(Error::required("spec.limited", why));
+            }
+            ("Limited", Some(limited)) => validate_limited(limited, errors),
+            (other, _) => errors.push(Error::not_supported("spec.type", other, &["Exempt", "Limited"])),
+        }
+    }
+
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
     }
+}
+
+fn validate_limited(limited: &LimitedPriorityLevelConfiguration, errors: &mut Vec<Error>) {
+    rules::count(
+        "spec.limited.nominalConcurrencyShares",
+        limited.nominal_concurrency_shares,
+        errors,
+    );
+    let lent = limited.lendable_percent.unwrap_or_default();
+    if !(0..=100).contains(&lent) {
+        let why = "must be between 0 and 100, inclusive";
+        errors.push(Error::invalid("spec.limited.lendablePercent", lent, why));
+    }
+    rules::count(
+        "spec.limited.borrowingLimitPercent",
+        limited.borrowing_limit_percent,
+        errors,
+    );
+    let path = "spec.limited.limitResponse.queuing";
+    let response = &limited.limit_response;
+    let kind = response.type_.as_str();
+    match (kind, &response.queuing) {
+        ("Reject", Some(_)) => {
+            let why = "must be nil if limited.limitResponse.type is not Limited";
+            errors.push(Error::forbidden(path, why));
+        }
+        ("Reject", None) => {}
+        ("Queue", None) => {
+            let why = "must not be empty if limited.limitResponse.type is Limited";
+            errors.push(Error::required(path, why));
+        }
+        ("Queue", Some(queuing)) => validate_queuing(queuing, path, errors),
+        (other, _) => {
+            let path = "spec.limited.limitResponse.type";
+            errors.push(Error::not_supported(path, other, &["Queue", "Reject"]));
+        }
+    }
+}
+
+fn validate_queuing(queuing: &QueuingConfiguration, path: &str, errors: &mut Vec<Error>) {
+    let queues = queuing.queues.unwrap_or_default();
+    for (name, value) in [
+        ("queueLengthLimit", queuing.queue_length_limit),
+        ("queues", queuing.queues),
+        ("handSize", queuing.hand_size),
+    ] {
+        let value = value.unwrap_or_default();
+        let path = field::child(path, name);
+        if value <= 0 {
+            errors.push(Error::invalid(path, value, "must be positive"));
+        } else if name == "queues" && value > 10_000_000 {
+            errors.push(Error::invalid(path, value, "must not be greater than 10000000"));
+        } else if name == "handSize" && value > queues {
+            let why = format!("should not be greater than queues ({queues})");
+            errors.push(Error::invalid(path, value, why));
+        } else if name == "handSize" && entropy(queues, value) > 60 {
+            let why = format!(
+                "required entropy bits of deckSize {queues} and handSize {value} should not be greater than 60"
+            );
+            errors.push(Error::invalid(path, value, why));
+        }
+    }
+}
+
+/// The bits that choose `hand` cards of `deck`.
+fn entropy(deck: i32, hand: i32) -> u32 {
+    let bits: f64 = (0..hand).map(|dealt| f64::from(deck - dealt).log2()).sum();
+    // A few hundred at most: hands are small.
+    (0..).find(|n| f64::from(*n) >= bits).unwrap_or(u32::MAX)
 }
 
 #[derive(Default, Deserialize)]
