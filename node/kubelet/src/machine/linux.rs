@@ -1,6 +1,6 @@
 //! The machine under our feet.
 
-use super::{Facts, Files, Machine, Ownership, beneath, owner, publish};
+use super::{Disk, Facts, Files, Machine, Ownership, beneath, owner, publish};
 use futures::{future::BoxFuture, stream::BoxStream};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use runtime::{DnsConfig, Duplex};
@@ -105,7 +105,9 @@ fn mount_once(kind: &str, path: &Path, flags: MsFlags, options: Option<&str>) ->
 
 impl Machine for Linux {
     fn facts(&self) -> Facts {
-        let disk = nix::sys::statvfs::statvfs(&self.root).map_or(0, |s| s.blocks() * s.fragment_size());
+        // The folder may be made only later, on the file system of the one above it.
+        let there = self.root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let disk = nix::sys::statvfs::statvfs(there).map_or(0, |s| s.blocks() * s.fragment_size());
         let name = nix::sys::utsname::uname().ok();
         let text = |s: &std::ffi::OsStr| s.to_string_lossy().into_owned();
         Facts {
@@ -120,6 +122,14 @@ impl Machine for Linux {
             architecture: architecture().to_owned(),
             hostname: name.as_ref().map_or_else(String::new, |n| text(n.nodename())),
         }
+    }
+
+    fn disk(&self, path: &Path) -> io::Result<Disk> {
+        let found = nix::sys::statvfs::statvfs(path)?;
+        Ok(Disk {
+            capacity: found.blocks() * found.fragment_size(),
+            available: found.blocks_available() * found.fragment_size(),
+        })
     }
 
     fn resolv_conf(&self) -> DnsConfig {
