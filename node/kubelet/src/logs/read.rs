@@ -121,6 +121,10 @@ impl LogReader {
         if current.ino() == self.file.metadata()?.ino() {
             return Ok(false);
         }
+        // What was written between the last look and the rotation comes first.
+        if self.file.metadata()?.len() > self.offset {
+            return Ok(true);
+        }
         self.file = std::fs::File::open(&self.path)?;
         self.offset = 0;
         self.rest.clear();

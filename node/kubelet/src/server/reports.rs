@@ -1,6 +1,7 @@
-//! `/pods`, `/stats/summary`, `/metrics`.
+//! `/pods`, `/runningpods/`, `/metrics`, `/configz`.
 
-use crate::{Kubelet, pod::timestamp};
+use super::stats;
+use crate::Kubelet;
 use api::Status;
 use serde::Serialize;
 use std::fmt::Write;
@@ -19,124 +20,99 @@ pub(super) fn pods(kubelet: &Kubelet) -> Vec<u8> {
 }
 
 #[derive(Serialize)]
-struct Summary {
-    node: NodeStats,
-    pods: Vec<PodStats>,
+#[serde(rename_all = "camelCase")]
+struct PodList {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Empty,
+    items: Vec<Running>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct Running {
+    metadata: Metadata,
+    spec: Spec,
+    status: Empty,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct NodeStats {
-    node_name: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PodStats {
-    pod_ref: PodRef,
-    containers: Vec<ContainerStats>,
-}
-
-#[derive(Serialize)]
-struct PodRef {
+struct Metadata {
     name: String,
     namespace: String,
     uid: String,
+    creation_timestamp: Option<String>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ContainerStats {
+struct Spec {
+    containers: Vec<Container>,
+}
+
+#[derive(Serialize)]
+struct Container {
     name: String,
-    start_time: String,
-    cpu: Cpu,
-    memory: Memory,
+    image: String,
+    resources: Empty,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Cpu {
-    time: String,
-    usage_core_nano_seconds: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Memory {
-    time: String,
-    working_set_bytes: u64,
-    rss_bytes: u64,
-}
-
-async fn gather(kubelet: &Kubelet) -> Result<Vec<PodStats>, Status> {
+/// A PodList of what the runtime runs, in few words.
+pub(super) async fn running(kubelet: &Kubelet) -> Result<Vec<u8>, Status> {
     let runtime = &kubelet.shared.runtime;
-    let time = timestamp(kubelet.shared.env.clock.wall());
-    let stats = runtime.stats().await.map_err(Status::internal)?;
     let containers = runtime.containers(None).await.map_err(Status::internal)?;
     let sandboxes = runtime.sandboxes().await.map_err(Status::internal)?;
-    let of = |sandbox: &runtime::SandboxStatus| {
+    let items = sandboxes.into_iter().filter(|s| s.ready).map(|sandbox| {
         let inside = containers.iter().filter(|c| c.sandbox == sandbox.id);
-        let containers = inside.filter_map(|c| {
-            let used = stats.iter().find(|s| s.id == c.id)?;
-            Some(ContainerStats {
-                name: c.name.clone(),
-                start_time: timestamp(c.started_at),
-                cpu: Cpu {
-                    time: time.clone(),
-                    usage_core_nano_seconds: used.cpu_nanos,
-                },
-                memory: Memory {
-                    time: time.clone(),
-                    working_set_bytes: used.memory_working_set,
-                    rss_bytes: used.memory_rss,
-                },
-            })
-        });
-        PodStats {
-            pod_ref: PodRef {
-                name: sandbox.name.clone(),
-                namespace: sandbox.namespace.clone(),
-                uid: sandbox.uid.clone(),
+        let inside = inside.filter(|c| c.state == runtime::ContainerState::Running);
+        Running {
+            metadata: Metadata {
+                name: sandbox.name,
+                namespace: sandbox.namespace,
+                uid: sandbox.uid,
+                creation_timestamp: None,
             },
-            containers: containers.collect(),
+            spec: Spec {
+                containers: inside
+                    .map(|c| Container {
+                        name: c.name.clone(),
+                        image: c.image_id.clone(),
+                        resources: Empty {},
+                    })
+                    .collect(),
+            },
+            status: Empty {},
         }
+    });
+    let list = PodList {
+        kind: "PodList",
+        api_version: "v1",
+        metadata: Empty {},
+        items: items.collect(),
     };
-    Ok(sandboxes.iter().filter(|s| s.ready).map(of).collect())
-}
-
-/// What pods use.
-pub(super) async fn summary(kubelet: &Kubelet) -> Result<Vec<u8>, Status> {
-    let summary = Summary {
-        node: NodeStats {
-            node_name: kubelet.node_name().to_owned(),
-        },
-        pods: gather(kubelet).await?,
-    };
-    serde_json::to_vec(&summary).map_err(Status::internal)
+    serde_json::to_vec(&list).map_err(Status::internal)
 }
 
 /// The kubelet's metrics: what runs.
 pub(super) async fn metrics(kubelet: &Kubelet) -> Result<String, Status> {
-    let pods = gather(kubelet).await?;
-    let containers: usize = pods.iter().map(|p| p.containers.len()).sum();
+    let (pods, containers) = stats::counts(kubelet).await?;
     let mut out = String::new();
-    for (name, help, value) in [
+    for (name, help, labels, value) in [
         (
             "kubelet_running_pods",
             "Number of pods that have a running pod sandbox",
-            pods.len(),
+            "",
+            pods,
         ),
         (
             "kubelet_running_containers",
             "Number of containers currently running",
+            "{container_state=\"running\"}",
             containers,
         ),
     ] {
-        let labels = if name.ends_with("containers") {
-            "{container_state=\"running\"}"
-        } else {
-            ""
-        };
         writeln!(
             out,
             "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}"
@@ -144,4 +120,45 @@ pub(super) async fn metrics(kubelet: &Kubelet) -> Result<String, Status> {
         .map_err(Status::internal)?;
     }
     Ok(out)
+}
+
+#[derive(Serialize)]
+struct Configz {
+    kubeletconfig: Configuration,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration {
+    port: u16,
+    #[serde(rename = "clusterDNS")]
+    cluster_dns: Vec<String>,
+    cluster_domain: String,
+    max_pods: u32,
+    pod_pids_limit: i64,
+    container_log_max_size: String,
+    container_log_max_files: usize,
+    static_pod_path: String,
+    allowed_unsafe_sysctls: Vec<String>,
+}
+
+/// The settings in use, as a KubeletConfiguration names them.
+pub(super) fn configz(kubelet: &Kubelet) -> Result<Vec<u8>, Status> {
+    let config = &kubelet.shared.config;
+    let path = config.static_pod_path.as_ref();
+    let kubeletconfig = Configuration {
+        port: config.port,
+        cluster_dns: config.cluster_dns.clone(),
+        cluster_domain: config.cluster_domain.clone(),
+        max_pods: config.max_pods,
+        pod_pids_limit: match config.pod_pids_limit {
+            0 => -1,
+            limit => limit,
+        },
+        container_log_max_size: config.log_max_size.to_string(),
+        container_log_max_files: config.log_max_files,
+        static_pod_path: path.map(|p| p.display().to_string()).unwrap_or_default(),
+        allowed_unsafe_sysctls: config.allowed_unsafe_sysctls.clone(),
+    };
+    serde_json::to_vec(&Configz { kubeletconfig }).map_err(Status::internal)
 }

@@ -55,6 +55,30 @@ async fn health_pods_stats_and_metrics() {
             .contains(r#""podRef":{"name":"web""#)
     );
     assert!(node.get("/metrics").await.1.contains("kubelet_running_pods 1\n"));
+    let resources = node.get("/metrics/resource").await.1;
+    assert!(resources.contains("resource_scrape_error 0\n"), "{resources}");
+    assert!(
+        resources
+            .contains("container_cpu_usage_seconds_total{container=\"web\",namespace=\"shop\",pod=\"web\"} ")
+    );
+    assert!(
+        node.get("/metrics/cadvisor")
+            .await
+            .1
+            .contains("container_memory_rss{container=\"web\"")
+    );
+    let running = node.get("/runningpods/").await.1;
+    assert!(
+        running.contains(r#""metadata":{"name":"web","namespace":"shop""#),
+        "{running}"
+    );
+    assert!(
+        node.get("/configz")
+            .await
+            .1
+            .contains(r#"{"kubeletconfig":{"port":"#)
+    );
+    assert_eq!(node.get("/logs/").await.0, 200);
     assert_eq!(node.get("/nothing").await.0, 404);
 }
 
