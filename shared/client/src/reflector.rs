@@ -5,7 +5,7 @@ use api::{Gvr, Key, Object, Status};
 use component::Env;
 use futures::StreamExt;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -69,23 +69,20 @@ struct State {
     objects: BTreeMap<Key, Arc<Object>>,
     by_uid: HashMap<String, Key>,
     /// By the UID of the owner that manages them.
-    owned: HashMap<String, BTreeSet<Key>>,
+    owned: HashMap<String, BTreeMap<Key, Arc<Object>>>,
     /// Those that nobody manages.
-    orphans: BTreeSet<Key>,
+    orphans: BTreeMap<Key, Arc<Object>>,
 }
 
 impl State {
     fn insert(&mut self, key: Key, object: Arc<Object>) -> Option<Arc<Object>> {
         let old = self.remove(&key);
         self.by_uid.insert(object.uid().to_owned(), key.clone());
-        match object.controller() {
-            Some(owner) => self
-                .owned
-                .entry(owner.uid.clone())
-                .or_default()
-                .insert(key.clone()),
-            None => self.orphans.insert(key.clone()),
+        let of = match object.controller() {
+            Some(owner) => self.owned.entry(owner.uid.clone()).or_default(),
+            None => &mut self.orphans,
         };
+        of.insert(key.clone(), object.clone());
         self.objects.insert(key, object);
         old
     }
@@ -181,8 +178,8 @@ impl Cache {
     /// The objects that the owner of this UID manages, by namespace and name.
     pub fn owned_by(&self, uid: &str) -> Vec<Arc<Object>> {
         self.read(|s| {
-            let keys = s.owned.get(uid).into_iter().flatten();
-            keys.filter_map(|key| s.objects.get(key).cloned()).collect()
+            let owned = s.owned.get(uid).into_iter();
+            owned.flat_map(BTreeMap::values).cloned().collect()
         })
     }
 
@@ -190,9 +187,10 @@ impl Cache {
     pub fn orphans_in(&self, namespace: &str) -> Vec<Arc<Object>> {
         let from = Key::new(namespace, "");
         self.read(|s| {
-            let keys = s.orphans.range(from..);
-            keys.take_while(|key| key.namespace == namespace)
-                .filter_map(|key| s.objects.get(key).cloned())
+            let orphans = s.orphans.range(from..);
+            orphans
+                .take_while(|(key, _)| key.namespace == namespace)
+                .map(|(_, object)| object.clone())
                 .collect()
         })
     }

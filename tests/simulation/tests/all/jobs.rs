@@ -267,3 +267,35 @@ spec:
         .unwrap();
     assert!(at.ends_with("+01:00") || at.ends_with("+02:00"), "{at}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_survives_a_crash_after_any_write() {
+    for writes in 1..40 {
+        let mut cluster = Cluster::start(120, 1).await;
+        cluster.controllers.fail(Faults {
+            crash_after: Some(writes),
+            ..Faults::default()
+        });
+        cluster
+            .create(&job("pi", "  parallelism: 2\n  completions: 3"))
+            .await
+            .unwrap();
+        let line = cluster.controllers.clone();
+        let mut crashed = false;
+        for _ in 0..100 {
+            end_pods(&cluster, |_| Some(0));
+            let second = Duration::from_secs(1);
+            crashed = cluster.env.clock.timeout(second, line.crashed()).await.is_some();
+            if crashed || finished(&cluster.look(), "pi", "Complete").is_some() {
+                break;
+            }
+        }
+        cluster.restart_controllers();
+        let done = |look: &Look| finished(look, "pi", "Complete");
+        let pi = run(&cluster, "the Job is complete", |_| Some(0), done).await;
+        assert_eq!(status(&pi, "succeeded"), "3", "after {writes} writes");
+        if !crashed {
+            return;
+        }
+    }
+}
