@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 const ANNOTATIONS_MAX: usize = 256 * 1024;
+/// Finalizers that need no path.
+pub(crate) const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 const IMMUTABLE: &str = "field is immutable";
 
 /// Fills what the server owns in a new object.
@@ -222,7 +224,8 @@ pub(crate) fn validate_finalizers(finalizers: &[String], path: &str, errors: &mu
         let wrong = names::qualified_name(name);
         let good = wrong.is_empty();
         invalid(errors, path, name, wrong);
-        let standard = ["kubernetes", "orphan", "foregroundDeletion"].contains(&name.as_str());
+        // A definition's own is older than the rule.
+        let standard = STANDARD_FINALIZERS.contains(&name.as_str()) || *name == crate::apiextensions::CLEANUP;
         if good && !name.contains('/') && !standard {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(Error::invalid(path, name, why));

@@ -1,7 +1,10 @@
 //! The write of a custom resource: what `write::<K>` is for built-in kinds.
 
 use super::{Custom, CustomVersion};
-use crate::{Op, WriteRequest, Written, encode, meta, names};
+use crate::{
+    Op, WriteRequest, Written, encode, meta,
+    names::{self, NameRule},
+};
 use api::{
     Status,
     field::{self, Error},
@@ -16,37 +19,35 @@ pub(super) fn write(request: &WriteRequest<'_>) -> Result<Written, Status> {
         return Err(Status::internal("a custom resource without a definition"));
     };
     if request.op == Op::Subresource("delete") {
-        return Ok(written(request.body.to_vec()));
+        return Ok(written(request.body.to_vec(), Vec::new()));
     }
     let version = &custom.versions[index];
     let mut new = Instance::parse(request.body).map_err(Status::internal)?;
     let mut errors = Vec::new();
-    match request.old {
+    let warnings = match request.old {
         None => create(&mut new, custom, version, request, &mut errors)?,
         Some(object) => {
             let old = Instance::parse(&object.unmanaged()).map_err(Status::internal)?;
-            update(&mut new, &old, custom, version, request, &mut errors)?;
+            update(&mut new, &old, custom, version, request, &mut errors)?
         }
-    }
+    };
     if !errors.is_empty() {
         let row = custom.row;
         return Err(Status::invalid(row.group, row.kind, request.name, errors));
     }
     let body = new.to_json();
     if custom.webhook.is_some() || index == custom.hub {
-        return Ok(written(body));
+        return Ok(written(body, warnings));
     }
-    custom
-        .renamed(custom.hub, &body)
-        .map(written)
-        .map_err(Status::internal)
+    let body = custom.renamed(custom.hub, &body).map_err(Status::internal)?;
+    Ok(written(body, warnings))
 }
 
-fn written(body: Vec<u8>) -> Written {
+fn written(body: Vec<u8>, warnings: Vec<String>) -> Written {
     Written {
         body: body.into(),
         meant: None,
-        warnings: Vec::new(),
+        warnings,
     }
 }
 
@@ -65,7 +66,7 @@ fn create(
     version: &CustomVersion,
     request: &WriteRequest<'_>,
     errors: &mut Vec<Error>,
-) -> Result<(), Status> {
+) -> Result<Vec<String>, Status> {
     let mut meta = metadata(new)?;
     meta::prepare_create(&mut meta, custom.row, request)?;
     meta.generation = Some(1);
@@ -74,14 +75,14 @@ fn create(
         new.remove("status");
     }
     if !of_type(new, custom, version, errors) {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    meta::validate(&meta, custom.row.namespaced, names::dns_subdomain, errors);
+    validate_metadata(&meta, custom, names::dns_subdomain, errors);
     if let Some(schema) = &version.schema {
         errors.extend(new.check(schema, None));
     }
     scale(new, version, false, errors);
-    Ok(())
+    Ok(finalizer_warnings(&meta, &[]))
 }
 
 fn update(
@@ -91,7 +92,7 @@ fn update(
     version: &CustomVersion,
     request: &WriteRequest<'_>,
     errors: &mut Vec<Error>,
-) -> Result<(), Status> {
+) -> Result<Vec<String>, Status> {
     let (mut meta, before) = (metadata(new)?, metadata(old)?);
     meta::prepare_update(&mut meta, &before, custom.row, request)?;
     let status = request.op == Op::Status;
@@ -111,9 +112,9 @@ fn update(
     }
     set_metadata(new, &meta)?;
     if !of_type(new, custom, version, errors) {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    meta::validate(&meta, custom.row.namespaced, |_| Vec::new(), errors);
+    validate_metadata(&meta, custom, |_| Vec::new(), errors);
     meta::validate_update(&meta, &before, errors);
     if let Some(schema) = &version.schema {
         errors.extend(if status {
@@ -123,7 +124,34 @@ fn update(
         });
     }
     scale(new, version, status, errors);
-    Ok(())
+    Ok(finalizer_warnings(&meta, before.finalizers.as_deref().unwrap_or_default()))
+}
+
+/// The rules for `metadata`. Of finalizers without a path upstream only warns here.
+fn validate_metadata(meta: &ObjectMeta, custom: &Custom, rule: NameRule, errors: &mut Vec<Error>) {
+    let finalizers = meta.finalizers.as_deref().unwrap_or_default();
+    let bare = ObjectMeta {
+        finalizers: None,
+        ..meta.clone()
+    };
+    meta::validate(&bare, custom.row.namespaced, rule, errors);
+    for name in finalizers {
+        meta::invalid(errors, "metadata.finalizers", name, names::qualified_name(name));
+    }
+}
+
+/// Warnings of new finalizers that others may take for theirs.
+fn finalizer_warnings(meta: &ObjectMeta, before: &[String]) -> Vec<String> {
+    let new = meta.finalizers.iter().flatten().filter(|name| !before.contains(name));
+    let odd = new.filter(|name| !name.contains('/') && !meta::STANDARD_FINALIZERS.contains(&name.as_str()));
+    odd.map(|name| {
+        let path = if name.contains('.') { " including a path (/)" } else { "" };
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to avoid accidental \
+             conflicts with other finalizer writers"
+        )
+    })
+    .collect()
 }
 
 /// Whether the object says what it is.

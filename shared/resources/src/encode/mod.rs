@@ -145,8 +145,8 @@ impl<'a> Serializer for &'a mut Text {
             self.quantity(start)?;
             return Ok(Shape::Full);
         }
-        // What stands for any value may be an empty one.
-        if name == "JSON" && shape != Shape::Null {
+        // What stands for any value may be an empty one, and this one only says that it is there.
+        if ["JSON", "CustomResourceSubresourceStatus"].contains(&name) && shape != Shape::Null {
             return Ok(Shape::Full);
         }
         Ok(shape)
