@@ -21,8 +21,8 @@ pub(crate) fn to_hub(body: &[u8]) -> Result<Vec<u8>, Status> {
         metadata: event.metadata,
         reason: event.reason,
         related: event.related,
-        reporting_component: event.reporting_controller,
-        reporting_instance: event.reporting_instance,
+        reporting_component: Some(event.reporting_controller.unwrap_or_default()),
+        reporting_instance: Some(event.reporting_instance.unwrap_or_default()),
         series: event.series.map(|series| CoreSeries {
             count: Some(series.count),
             last_observed_time: Some(series.last_observed_time),

@@ -1,8 +1,13 @@
 //! Stories: an object goes in, the stored text, the error or the line of a table comes out.
 
+mod batch;
+mod certificates;
 mod conversions;
 mod kinds;
+mod machinery;
+mod networking;
 mod pods;
+mod storage;
 mod tables;
 mod workloads;
 
