@@ -193,6 +193,8 @@ fn config(settings: &Settings, env: &Env) -> Result<Config> {
         listen: Some((SocketAddr::new(address, port), serving)),
         port,
         kubelet_version: VERSION.to_owned(),
+        image_gc_high: number(settings, "image-gc-high-threshold")?,
+        image_gc_low: number(settings, "image-gc-low-threshold")?,
         log_max_size: bytes(settings.text("container-log-max-size"))?,
         log_max_files: number(settings, "container-log-max-files")?,
         node_ips,

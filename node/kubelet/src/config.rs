@@ -43,6 +43,10 @@ pub struct Config {
     pub records: Ring,
     /// Folder of the static pods' manifests.
     pub static_pod_path: Option<PathBuf>,
+    /// Percent of the images' disk in use at which unused images go.
+    pub image_gc_high: u8,
+    /// Percent of the images' disk in use down to which they go.
+    pub image_gc_low: u8,
     /// Bytes after which a log is rotated.
     pub log_max_size: u64,
     /// Files a rotated log has, the current one included.
@@ -89,6 +93,8 @@ impl Config {
             kubelet_version: concat!("v1.37.0+ferrokube.", env!("CARGO_PKG_VERSION")).to_owned(),
             records: Ring::default(),
             static_pod_path: None,
+            image_gc_high: 85,
+            image_gc_low: 80,
             log_max_size: 10 << 20,
             log_max_files: 5,
         }

@@ -97,6 +97,7 @@ impl Kubelet {
         tasks.spawn("mirror-pods", mirrors);
         tasks.spawn("runtime-events", self.clone().events());
         tasks.spawn("orphans", self.clone().orphans());
+        tasks.spawn("image-gc", crate::image_gc::collect(shared.clone()));
         tasks.spawn("log-rotation", crate::logs::rotate(shared.clone()));
         let data = LocalPath {
             root: shared.config.local_path_root.clone(),

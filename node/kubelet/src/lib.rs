@@ -11,6 +11,7 @@ mod config;
 mod decisions;
 mod error;
 mod grpc;
+mod image_gc;
 mod images;
 mod kubelet;
 pub mod logs;

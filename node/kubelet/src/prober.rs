@@ -96,7 +96,9 @@ impl Prober {
         let within = go_duration(SignedDuration::try_from(limit).unwrap_or_default());
         if let Some(exec) = &handler.exec {
             let command = exec.command.join(" ");
-            let done = self.clock.timeout(limit, self.exec(&subject.id, exec.command.clone()));
+            let done = self
+                .clock
+                .timeout(limit, self.exec(&subject.id, exec.command.clone()));
             done.await.unwrap_or_else(|| {
                 Outcome::Failure(format!("command timed out: {command:?} timed out after {within}"))
             })
@@ -201,7 +203,11 @@ impl Prober {
     /// The URL that a handler asks for.
     async fn request(&self, subject: &Subject, get: &HttpGet) -> Result<Url, String> {
         let port = subject.port(&get.port)?;
-        let host = if get.host.is_empty() { &subject.ip } else { &get.host };
+        let host = if get.host.is_empty() {
+            &subject.ip
+        } else {
+            &get.host
+        };
         let scheme = match get.scheme.as_str() {
             "" => "http".to_owned(),
             scheme => scheme.to_lowercase(),
@@ -210,7 +216,11 @@ impl Prober {
             Some(_) => get.path.clone(),
             None => format!("/{}", get.path),
         };
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
         Url::parse(&format!("{scheme}://{host}:{port}{path}"))
     }
 
@@ -308,7 +318,9 @@ impl Url {
     fn parse(text: &str) -> Result<Self, String> {
         let bad = |why: &dyn std::fmt::Display| format!("parse {text:?}: {why}");
         let text_only = text.split('#').next().unwrap_or_default();
-        let uri: Uri = text_only.parse().map_err(|e: hyper::http::uri::InvalidUri| bad(&e))?;
+        let uri: Uri = text_only
+            .parse()
+            .map_err(|e: hyper::http::uri::InvalidUri| bad(&e))?;
         match (uri.scheme_str(), uri.host()) {
             (Some("http" | "https"), Some(_)) => Ok(Self(uri)),
             _ => Err(bad(&"unsupported protocol scheme")),
@@ -332,7 +344,9 @@ impl Url {
     }
 
     fn port(&self) -> u16 {
-        self.0.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
+        self.0
+            .port_u16()
+            .unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 
     fn path(&self) -> &str {
@@ -372,7 +386,10 @@ impl Answer {
     fn outcome(self) -> Outcome {
         match self.status {
             200..300 => Outcome::Success,
-            300..400 => Outcome::Warning(format!("Probe terminated redirects, Response body: {}", self.body)),
+            300..400 => Outcome::Warning(format!(
+                "Probe terminated redirects, Response body: {}",
+                self.body
+            )),
             status => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
         }
     }
@@ -448,7 +465,9 @@ impl Subject {
             IntOrString::Int(number) => number.to_string(),
             IntOrString::Name(name) => name.clone(),
         };
-        number.filter(|n| *n != 0).ok_or_else(|| format!("invalid port number: {text}"))
+        number
+            .filter(|n| *n != 0)
+            .ok_or_else(|| format!("invalid port number: {text}"))
     }
 }
 

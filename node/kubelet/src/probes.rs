@@ -177,7 +177,8 @@ impl Worker {
         };
         let successes = probe.success_threshold.max(1);
         let clock = &self.prober.clock;
-        let age = Duration::try_from(clock.wall().duration_since(self.subject.started_at)).unwrap_or_default();
+        let age =
+            Duration::try_from(clock.wall().duration_since(self.subject.started_at)).unwrap_or_default();
         let delay = Duration::from_secs(probe.initial_delay_seconds).saturating_sub(age);
         clock.sleep(delay).await;
         let (mut streak, mut last) = (0, None);

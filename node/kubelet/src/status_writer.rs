@@ -159,7 +159,8 @@ impl Writer {
                     }
                 }
                 let version = self.version.load(Ordering::Acquire);
-                let record = crate::decisions::record(self.env.clock.wall(), &self.of.key, version, &telling.status);
+                let record =
+                    crate::decisions::record(self.env.clock.wall(), &self.of.key, version, &telling.status);
                 self.of.records.push(record);
                 self.done.send_replace(telling);
                 break;

@@ -445,6 +445,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn port_forward(&self, id: SandboxId, port: u16) -> BoxFuture<'_, Result<Box<dyn Duplex>>>;
     /// The image of that name, if it is here.
     fn image(&self, reference: String) -> BoxFuture<'_, Result<Option<Image>>>;
+    /// A folder of the file system that images are on.
+    fn image_root(&self) -> std::path::PathBuf;
     /// All images.
     fn images(&self) -> BoxFuture<'_, Result<Vec<Image>>>;
     /// Fetches an image; its id.

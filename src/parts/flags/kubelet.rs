@@ -8,7 +8,7 @@ use component::flags::{
 const CRI: &str = "only the built-in runtime is there; other runtimes cannot be spoken to yet";
 const RENEWAL: &str = "certificates are not asked for yet; give them by files";
 const STATIC: &str = "pods of URLs are not there yet";
-const IMAGES: &str = "images are not collected yet";
+const IMAGES: &str = "an image stays for two minutes at least";
 const EVICTION: &str = "pods are not evicted for pressure yet";
 const RESERVED: &str = "nothing of the node is reserved yet";
 const MANAGERS: &str = "processors and memory are not pinned yet";
@@ -310,8 +310,20 @@ pub const KUBELET: &[Flag] = &[
     )
     .field("streamingConnectionIdleTimeout"),
     Flag::ignored("minimum-image-ttl-duration", Duration, IMAGES).field("imageMinimumGCAge"),
-    Flag::ignored("image-gc-high-threshold", Int, IMAGES).field("imageGCHighThresholdPercent"),
-    Flag::ignored("image-gc-low-threshold", Int, IMAGES).field("imageGCLowThresholdPercent"),
+    Flag::new(
+        "image-gc-high-threshold",
+        Int,
+        "85",
+        "percent of the disk in use at which unused images go; 100: never",
+    )
+    .field("imageGCHighThresholdPercent"),
+    Flag::new(
+        "image-gc-low-threshold",
+        Int,
+        "80",
+        "percent of the disk in use down to which they go",
+    )
+    .field("imageGCLowThresholdPercent"),
     Flag::ignored(
         "volume-stats-agg-period",
         Duration,

@@ -73,7 +73,9 @@ pub struct Kill {
 impl fmt::Display for Kill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "kill {} {} grace {}", self.container, self.id.0, self.grace)?;
-        self.after.iter().try_for_each(|id| write!(f, " after {}", id.0))?;
+        self.after
+            .iter()
+            .try_for_each(|id| write!(f, " after {}", id.0))?;
         if self.why.is_empty() {
             Ok(())
         } else {

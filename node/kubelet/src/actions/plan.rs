@@ -43,9 +43,7 @@ impl Planner<'_> {
     /// Whether a container has ended for good.
     fn over(&self, container: &Container) -> bool {
         let last = self.observed.latest(&container.name);
-        last.is_some_and(|l| {
-            l.state == ContainerState::Exited && !self.pod.restarts(container, l.exit_code)
-        })
+        last.is_some_and(|l| l.state == ContainerState::Exited && !self.pod.restarts(container, l.exit_code))
     }
 
     /// Whether nothing of the pod will ever run again.
@@ -115,10 +113,13 @@ impl Planner<'_> {
 
     /// The sandbox is lost, or there was none.
     fn renew_sandbox(&mut self) {
-        let lost = self
-            .observed
-            .running()
-            .map(|c| Action::Kill(kill(c, 0, "Pod sandbox changed, it will be killed and re-created.")));
+        let lost = self.observed.running().map(|c| {
+            Action::Kill(kill(
+                c,
+                0,
+                "Pod sandbox changed, it will be killed and re-created.",
+            ))
+        });
         self.actions.extend(lost);
         self.actions.extend(
             self.observed
@@ -232,7 +233,8 @@ impl Planner<'_> {
                 "Container {} definition changed, will be restarted",
                 container.name
             );
-            self.actions.push(Action::Kill(kill(running, self.pod.grace(), &why)));
+            self.actions
+                .push(Action::Kill(kill(running, self.pod.grace(), &why)));
         } else if self.memory.unfit.is_none()
             && let Some(restart) = resize(self.pod, container, running)
         {

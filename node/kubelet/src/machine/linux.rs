@@ -106,7 +106,11 @@ fn mount_once(kind: &str, path: &Path, flags: MsFlags, options: Option<&str>) ->
 impl Machine for Linux {
     fn facts(&self) -> Facts {
         // The folder may be made only later, on the file system of the one above it.
-        let there = self.root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let there = self
+            .root
+            .ancestors()
+            .find(|path| path.exists())
+            .unwrap_or(Path::new("/"));
         let disk = nix::sys::statvfs::statvfs(there).map_or(0, |s| s.blocks() * s.fragment_size());
         let name = nix::sys::utsname::uname().ok();
         let text = |s: &std::ffi::OsStr| s.to_string_lossy().into_owned();

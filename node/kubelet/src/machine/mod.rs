@@ -43,6 +43,15 @@ pub struct Facts {
     pub hostname: String,
 }
 
+/// A file system's room in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// All of it.
+    pub capacity: u64,
+    /// What is left.
+    pub available: u64,
+}
+
 /// A file to publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File {
@@ -72,6 +81,8 @@ pub type Files = BTreeMap<String, File>;
 pub trait Machine: Send + Sync + 'static {
     /// What it has and is.
     fn facts(&self) -> Facts;
+    /// The file system under `path`.
+    fn disk(&self, path: &Path) -> io::Result<Disk>;
     /// resolv.conf of the host.
     fn resolv_conf(&self) -> DnsConfig;
     /// Makes a directory and those above it, with that mode and group.

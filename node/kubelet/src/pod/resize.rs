@@ -35,8 +35,18 @@ fn requests(pod: &Pod) -> [i64; 2] {
     ["cpu", "memory"].map(|name| {
         let of = |container: &Container| {
             let resources = &container.resources;
-            let request = resources.requests.get(name).or_else(|| resources.limits.get(name));
-            request.map_or(0, if name == "cpu" { api::Quantity::millis } else { api::Quantity::value })
+            let request = resources
+                .requests
+                .get(name)
+                .or_else(|| resources.limits.get(name));
+            request.map_or(
+                0,
+                if name == "cpu" {
+                    api::Quantity::millis
+                } else {
+                    api::Quantity::value
+                },
+            )
         };
         let sidecars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
         pod.spec.containers.iter().chain(sidecars).map(of).sum()
@@ -54,8 +64,9 @@ pub fn fits<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, node: [i64; 2]
     for at in [1, 0] {
         let (name, wanted, capacity) = (names[at], wanted[at], node[at]);
         if wanted > capacity {
-            let message =
-                format!("Node didn't have enough capacity: {name}, requested: {wanted}, capacity: {capacity}");
+            let message = format!(
+                "Node didn't have enough capacity: {name}, requested: {wanted}, capacity: {capacity}"
+            );
             return Err(Failure {
                 reason: "Infeasible".to_owned(),
                 message,

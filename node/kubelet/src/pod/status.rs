@@ -229,10 +229,12 @@ fn container_status(
     };
     let running = state.running.is_some();
     let started = running && !input.memory.starting.contains(&latest.id);
-    let complete = init && !container.is_sidecar() && state.terminated.as_ref().is_some_and(|t| t.exit_code == 0);
+    let complete =
+        init && !container.is_sidecar() && state.terminated.as_ref().is_some_and(|t| t.exit_code == 0);
     ContainerStatus {
         name: container.name.clone(),
-        ready: complete || (started && (!init || container.is_sidecar()) && !input.unready.contains(&latest.id)),
+        ready: complete
+            || (started && (!init || container.is_sidecar()) && !input.unready.contains(&latest.id)),
         started: Some(started),
         restart_count: latest.attempt,
         image: if latest.image.is_empty() {
@@ -340,7 +342,11 @@ struct Count {
 impl Count {
     fn add(&mut self, pod: &Pod, container: &Container, status: &ContainerStatus) {
         let end = status.state.terminated.as_ref();
-        let end = end.or(status.last_state.terminated.as_ref().filter(|_| status.state.waiting.is_some()));
+        let end = end.or(status
+            .last_state
+            .terminated
+            .as_ref()
+            .filter(|_| status.state.waiting.is_some()));
         match (&status.state.running, end) {
             (Some(_), _) => self.running += 1,
             // How a side-car ended says nothing of the pod.
@@ -362,7 +368,12 @@ fn phase(input: &StatusInput<'_>, init: &[ContainerStatus], statuses: &[Containe
         return input.previous.phase.clone();
     }
     let mut count = Count::default();
-    let sidecars = pod.spec.init_containers.iter().zip(init).filter(|(c, _)| c.is_sidecar());
+    let sidecars = pod
+        .spec
+        .init_containers
+        .iter()
+        .zip(init)
+        .filter(|(c, _)| c.is_sidecar());
     let main = pod.spec.containers.iter().zip(statuses);
     main.chain(sidecars).for_each(|(c, s)| count.add(pod, c, s));
     let working = init.iter().any(|s| s.state.running.is_some()) || count.running > 0;
@@ -376,7 +387,9 @@ fn phase(input: &StatusInput<'_>, init: &[ContainerStatus], statuses: &[Containe
             (false, _) => "Pending",
         }
     } else {
-        let began = statuses.iter().any(|s| s.state.waiting.is_none() || s.last_state.terminated.is_some());
+        let began = statuses
+            .iter()
+            .any(|s| s.state.waiting.is_none() || s.last_state.terminated.is_some());
         match initialization(pod, init) {
             Initialization::Failed => "Failed",
             Initialization::Pending if !began => "Pending",
@@ -390,7 +403,9 @@ fn phase_of(count: &Count) -> &'static str {
     match count {
         Count { waiting: 1.., .. } => "Pending",
         Count { running: 1.., .. } | Count { again: 1.., .. } => "Running",
-        Count { stopped, succeeded, .. } if stopped == succeeded => "Succeeded",
+        Count {
+            stopped, succeeded, ..
+        } if stopped == succeeded => "Succeeded",
         _ => "Failed",
     }
 }
@@ -426,7 +441,12 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
     let names = |of: &mut dyn Iterator<Item = (&Container, &ContainerStatus)>| -> Vec<String> {
         of.map(|(_, s)| s.name.clone()).collect()
     };
-    let init = || pod.spec.init_containers.iter().zip(&status.init_container_statuses);
+    let init = || {
+        pod.spec
+            .init_containers
+            .iter()
+            .zip(&status.init_container_statuses)
+    };
     let main = || pod.spec.containers.iter().zip(&status.container_statuses);
     let unready = || {
         let all = init().filter(|(c, _)| c.is_sidecar()).chain(main());
@@ -466,8 +486,12 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
     let closed: Vec<String> = gates
         .filter_map(|gate| match pod.status.condition(gate).status.as_str() {
             "True" => None,
-            "" => Some(format!("corresponding condition of pod readiness gate {gate:?} does not exist.")),
-            other => Some(format!("the status of pod readiness gate {gate:?} is not \"True\", but {other}")),
+            "" => Some(format!(
+                "corresponding condition of pod readiness gate {gate:?} does not exist."
+            )),
+            other => Some(format!(
+                "the status of pod readiness gate {gate:?} is not \"True\", but {other}"
+            )),
         })
         .collect();
     let ready = if containers.0 && !closed.is_empty() {
@@ -483,7 +507,14 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
             running.is_some_and(|i| !is_actuated(pod, c, i))
         });
     let failed = input.memory.resize_error.as_deref();
-    let progress = ("PodResizeInProgress", (true, failed.map_or("", |_| "Error"), failed.unwrap_or_default().to_owned()));
+    let progress = (
+        "PodResizeInProgress",
+        (
+            true,
+            failed.map_or("", |_| "Error"),
+            failed.unwrap_or_default().to_owned(),
+        ),
+    );
     let resize = pending.into_iter().chain(under_way.then_some(progress));
     [
         ("PodReadyToStartContainers", (set_up, "", String::new())),

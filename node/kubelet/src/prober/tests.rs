@@ -56,7 +56,9 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request)) });
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn site(tls: Option<tokio_rustls::TlsAcceptor>) -> Site {
@@ -82,7 +84,8 @@ async fn site(tls: Option<tokio_rustls::TlsAcceptor>) -> Site {
             });
         }
     });
-    let pod = format!("{{spec: {{containers: [{{name: web, ports: [{{name: http, containerPort: {port}}}]}}]}}}}");
+    let pod =
+        format!("{{spec: {{containers: [{{name: web, ports: [{{name: http, containerPort: {port}}}]}}]}}}}");
     let pod: Pod = serde_saphyr::from_str(&pod).unwrap();
     let subject = Subject {
         pod: Arc::new(pod),
@@ -106,7 +109,9 @@ impl Site {
 
     async fn within(&self, handler: &str, seconds: u64) -> Outcome {
         let handler: Handler = serde_saphyr::from_str(handler).unwrap();
-        self.prober.probe(&self.subject, &handler, Duration::from_secs(seconds)).await
+        self.prober
+            .probe(&self.subject, &handler, Duration::from_secs(seconds))
+            .await
     }
 
     async fn hook(&self, handler: &str) -> Result<(), String> {
@@ -150,7 +155,8 @@ async fn http_takes_host_and_headers() {
     let site = site(None).await;
     let port = site.port;
     let headers = "[{name: Host, value: example.org}, {name: X-Mine, value: 'yes'}]";
-    let handler = format!("{{httpGet: {{path: /headers, host: 127.0.0.1, port: {port}, httpHeaders: {headers}}}}}");
+    let handler =
+        format!("{{httpGet: {{path: /headers, host: 127.0.0.1, port: {port}, httpHeaders: {headers}}}}}");
     assert_eq!(site.probe(&handler).await, Outcome::Success);
     let named = format!("{{httpGet: {{path: /200, host: localhost, port: {port}}}}}");
     assert_eq!(site.probe(&named).await, Outcome::Success);
@@ -164,17 +170,21 @@ async fn http_takes_host_and_headers() {
 async fn https_takes_any_certificate() {
     let made = rcgen::generate_simple_self_signed(["somewhere.else".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
     let site = site(Some(Arc::new(config).into())).await;
     let good = "{httpGet: {scheme: HTTPS, path: /200, port: http}}";
     assert_eq!(site.probe(good).await, Outcome::Success);
     let bad = "{httpGet: {scheme: HTTPS, path: /503, port: http}}";
-    assert_eq!(site.probe(bad).await, failure("HTTP probe failed with statuscode: 503"));
+    assert_eq!(
+        site.probe(bad).await,
+        failure("HTTP probe failed with statuscode: 503")
+    );
 }
 
 #[tokio::test]
@@ -182,14 +192,20 @@ async fn a_port_is_open_or_not() {
     let site = site(None).await;
     assert_eq!(site.probe("{tcpSocket: {port: http}}").await, Outcome::Success);
     // A port that was ours and is no longer.
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let refused = format!("dial tcp 127.0.0.1:{free}: connect: connection refused");
     assert_eq!(
         site.probe(&format!("{{tcpSocket: {{port: {free}}}}}")).await,
         failure(&refused)
     );
     assert_eq!(
-        site.probe(&format!("{{httpGet: {{path: /x, port: {free}}}}}")).await,
+        site.probe(&format!("{{httpGet: {{path: /x, port: {free}}}}}"))
+            .await,
         failure(format!("Get \"http://127.0.0.1:{free}/x\": {refused}"))
     );
     assert_eq!(
@@ -206,7 +222,8 @@ async fn a_server_that_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     assert_eq!(
-        site.within(&format!("{{httpGet: {{path: /, port: {port}}}}}"), 1).await,
+        site.within(&format!("{{httpGet: {{path: /, port: {port}}}}}"), 1)
+            .await,
         failure(format!(
             "Get \"http://127.0.0.1:{port}/\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         ))
@@ -216,8 +233,12 @@ async fn a_server_that_says_nothing() {
 #[tokio::test]
 async fn commands_count_by_their_exit_code() {
     let site = site(None).await;
-    assert_eq!(site.probe("{exec: {command: [cat, /ready]}}").await, Outcome::Success);
-    site.runtime.set_exec("cat /ready", Some((1, "cat: /ready: No such file")));
+    assert_eq!(
+        site.probe("{exec: {command: [cat, /ready]}}").await,
+        Outcome::Success
+    );
+    site.runtime
+        .set_exec("cat /ready", Some((1, "cat: /ready: No such file")));
     assert_eq!(
         site.probe("{exec: {command: [cat, /ready]}}").await,
         failure("cat: /ready: No such file")

@@ -1,14 +1,19 @@
 //! Stories of the life of pods: side-cars, hooks, ephemeral containers, static pods, logs.
 #![expect(clippy::disallowed_types, reason = "tests look into objects as values")]
 
-use super::tests::{Node, condition};
+use super::{
+    Paper,
+    tests::{Node, condition},
+};
 use crate::machine::Linux;
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
 
 /// A status of a container by list and name.
 fn status<'a>(pod: &'a Value, list: &str, name: &str) -> &'a Value {
-    let found = pod["status"][list].as_array().and_then(|all| all.iter().find(|c| c["name"] == name));
+    let found = pod["status"][list]
+        .as_array()
+        .and_then(|all| all.iter().find(|c| c["name"] == name));
     found.unwrap_or(&Value::Null)
 }
 
@@ -27,17 +32,35 @@ async fn sidecars_start_in_order_and_end_with_the_job() {
     let node = Node::start();
     node.runtime.set_exec("ready", Some((1, "not yet")));
     node.pod("job", SIDECARS);
-    let pod = node.api.wait("one runs", "pods", "job", |p| runs(p, "initContainerStatuses", "one")).await;
+    let pod = node
+        .api
+        .wait("one runs", "pods", "job", |p| {
+            runs(p, "initContainerStatuses", "one")
+        })
+        .await;
     assert_eq!(status(&pod, "initContainerStatuses", "one")["started"], false);
     node.api.event("Unhealthy", "Startup probe failed: not yet").await;
     let pod = node.api.get_value("pods", "shop", "job").unwrap();
-    assert!(!runs(&pod, "initContainerStatuses", "two"), "held back until one has started");
-    assert_eq!(condition(&pod, "Initialized")["message"], "containers with incomplete status: [one two setup]");
+    assert!(
+        !runs(&pod, "initContainerStatuses", "two"),
+        "held back until one has started"
+    );
+    assert_eq!(
+        condition(&pod, "Initialized")["message"],
+        "containers with incomplete status: [one two setup]"
+    );
     node.runtime.set_exec("ready", None);
-    node.api.wait("setup runs", "pods", "job", |p| runs(p, "initContainerStatuses", "setup")).await;
+    node.api
+        .wait("setup runs", "pods", "job", |p| {
+            runs(p, "initContainerStatuses", "setup")
+        })
+        .await;
     node.runtime.exit("job", "setup", 0);
     let pod = node.phase("job", "Running").await;
-    assert_eq!(status(&pod, "initContainerStatuses", "setup")["state"]["terminated"]["reason"], "Completed");
+    assert_eq!(
+        status(&pod, "initContainerStatuses", "setup")["state"]["terminated"]["reason"],
+        "Completed"
+    );
     // A side-car that ends is started again, though the pod is not to be.
     node.runtime.exit("job", "one", 3);
     let again = |p: &Value| status(p, "initContainerStatuses", "one")["restartCount"] == 1;
@@ -53,8 +76,15 @@ async fn sidecars_end_last_within_the_same_grace() {
     let node = Node::start();
     node.runtime.slow_down("job", Duration::from_secs(6));
     node.runtime.slow_down("two", Duration::from_secs(3));
-    node.pod("job", &SIDECARS.replace("GracePeriodSeconds: 30", "GracePeriodSeconds: 10"));
-    node.api.wait("setup runs", "pods", "job", |p| runs(p, "initContainerStatuses", "setup")).await;
+    node.pod(
+        "job",
+        &SIDECARS.replace("GracePeriodSeconds: 30", "GracePeriodSeconds: 10"),
+    );
+    node.api
+        .wait("setup runs", "pods", "job", |p| {
+            runs(p, "initContainerStatuses", "setup")
+        })
+        .await;
     node.runtime.exit("job", "setup", 0);
     node.phase("job", "Running").await;
     let before = node.env.clock.now();
@@ -94,7 +124,10 @@ async fn hooks_come_first_and_take_of_the_grace() {
     let seen = |p: &Value| status(p, "containerStatuses", "web")["containerID"].is_string();
     let pod = node.api.wait("the container", "pods", "web", seen).await;
     let state = &status(&pod, "containerStatuses", "web")["state"];
-    assert_eq!(state["waiting"]["reason"], "ContainerCreating", "not before its hook is over");
+    assert_eq!(
+        state["waiting"]["reason"], "ContainerCreating",
+        "not before its hook is over"
+    );
     assert!(!status(&pod, "containerStatuses", "log")["containerID"].is_string());
     node.phase("web", "Running").await;
     assert_eq!((node.env.clock.now() - before).as_secs(), 5);
@@ -113,7 +146,10 @@ async fn hooks_that_fail_are_told() {
         "web",
         "{containers: [{name: web, image: 'i:1', lifecycle: {postStart: {exec: {command: [start]}}}}]}",
     );
-    let event = node.api.event("FailedPostStartHook", "PostStartHook failed").await;
+    let event = node
+        .api
+        .event("FailedPostStartHook", "PostStartHook failed")
+        .await;
     assert_eq!(event["type"], "Warning");
     node.api.event("Killing", "FailedPostStartHook").await;
     let pod = node.waiting("web", "CrashLoopBackOff").await;
@@ -125,7 +161,12 @@ async fn hooks_that_fail_are_told() {
     node.phase("end", "Running").await;
     node.delete("end").await;
     node.api.event("FailedPreStopHook", "PreStopHook failed").await;
-    assert!(node.api.all("events").iter().all(|e| !e["message"].as_str().unwrap().contains("secret")));
+    assert!(
+        node.api
+            .all("events")
+            .iter()
+            .all(|e| !e["message"].as_str().unwrap().contains("secret"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,16 +174,20 @@ async fn an_ephemeral_container_joins_and_is_told_of() {
     let node = Node::start();
     node.pod("web", "{containers: [{name: web, image: 'i:1'}]}");
     let mut pod = node.phase("web", "Running").await;
-    pod["spec"]["ephemeralContainers"] =
-        json!([{"name": "debugger", "image": "busybox:1.28", "targetContainerName": "web", "stdin": true, "tty": true}]);
+    pod["spec"]["ephemeralContainers"] = json!([{"name": "debugger", "image": "busybox:1.28", "targetContainerName": "web", "stdin": true, "tty": true}]);
     node.api.put("pods", pod);
     let seen = |p: &Value| runs(p, "ephemeralContainerStatuses", "debugger");
     let pod = node.api.wait("the debugger", "pods", "web", seen).await;
     let told = status(&pod, "ephemeralContainerStatuses", "debugger");
-    assert_eq!((&told["ready"], &told["started"], &told["restartCount"]), (&json!(false), &json!(null), &json!(0)));
+    assert_eq!(
+        (&told["ready"], &told["started"], &told["restartCount"]),
+        (&json!(false), &json!(null), &json!(0))
+    );
     assert_eq!(condition(&pod, "Ready")["status"], "True");
     node.runtime.exit("web", "debugger", 1);
-    let over = |p: &Value| status(p, "ephemeralContainerStatuses", "debugger")["state"]["terminated"]["exitCode"] == 1;
+    let over = |p: &Value| {
+        status(p, "ephemeralContainerStatuses", "debugger")["state"]["terminated"]["exitCode"] == 1
+    };
     node.api.wait("its end", "pods", "web", over).await;
     node.env.clock.sleep(Duration::from_secs(400)).await;
     let pod = node.api.get_value("pods", "shop", "web").unwrap();
@@ -166,17 +211,27 @@ async fn readiness_goes_on_while_a_container_ends() {
     node.runtime.set_exec("alive", Some((1, "no")));
     node.env.clock.sleep(Duration::from_secs(10)).await;
     let pod = node.api.get_value("pods", "shop", "web").unwrap();
-    assert_eq!(status(&pod, "containerStatuses", "web")["ready"], false, "still not ready");
+    assert_eq!(
+        status(&pod, "containerStatuses", "web")["ready"],
+        false,
+        "still not ready"
+    );
     assert!(runs(&pod, "containerStatuses", "web"));
     node.api.wait("the pod gone", "pods", "web", Value::is_null).await;
     let unhealthy = |e: &Value| e["message"].as_str().unwrap().starts_with("Liveness");
-    assert!(!node.api.all("events").iter().any(unhealthy), "liveness is over once it ends");
+    assert!(
+        !node.api.all("events").iter().any(unhealthy),
+        "liveness is over once it ends"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn readiness_gates_say_what_they_miss() {
     let node = Node::start();
-    node.pod("web", "{containers: [{name: web, image: 'i:1'}], readinessGates: [{conditionType: example.com/up}]}");
+    node.pod(
+        "web",
+        "{containers: [{name: web, image: 'i:1'}], readinessGates: [{conditionType: example.com/up}]}",
+    );
     let told = |p: &Value| condition(p, "Ready")["reason"] == "ReadinessGatesNotReady";
     let mut pod = node.api.wait("the gate", "pods", "web", told).await;
     assert_eq!(
@@ -184,14 +239,25 @@ async fn readiness_gates_say_what_they_miss() {
         "corresponding condition of pod readiness gate \"example.com/up\" does not exist."
     );
     let gate = |status: &str| json!({"type": "example.com/up", "status": status});
-    pod["status"]["conditions"].as_array_mut().unwrap().push(gate("False"));
+    pod["status"]["conditions"]
+        .as_array_mut()
+        .unwrap()
+        .push(gate("False"));
     node.api.put("pods", pod);
     let closed = "the status of pod readiness gate \"example.com/up\" is not \"True\", but False";
     let told = |p: &Value| condition(p, "Ready")["message"] == closed;
     let mut pod = node.api.wait("the gate closed", "pods", "web", told).await;
-    *pod["status"]["conditions"].as_array_mut().unwrap().last_mut().unwrap() = gate("True");
+    *pod["status"]["conditions"]
+        .as_array_mut()
+        .unwrap()
+        .last_mut()
+        .unwrap() = gate("True");
     node.api.put("pods", pod);
-    node.api.wait("ready", "pods", "web", |p| condition(p, "Ready")["status"] == "True").await;
+    node.api
+        .wait("ready", "pods", "web", |p| {
+            condition(p, "Ready")["status"] == "True"
+        })
+        .await;
 }
 
 const STATIC: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {containers: [{name: web, image: 'i:1'}]}}";
@@ -224,8 +290,14 @@ async fn static_pods_follow_their_files_and_have_mirrors() {
     let running = |p: &Value| p["status"]["phase"] == "Running";
     let first = node.api.wait("the mirror", "pods", "web-node-1", running).await;
     let hash = first["metadata"]["annotations"]["kubernetes.io/config.mirror"].clone();
-    assert_eq!(first["metadata"]["annotations"]["kubernetes.io/config.hash"], hash);
-    assert_eq!(first["metadata"]["annotations"]["kubernetes.io/config.source"], "file");
+    assert_eq!(
+        first["metadata"]["annotations"]["kubernetes.io/config.hash"],
+        hash
+    );
+    assert_eq!(
+        first["metadata"]["annotations"]["kubernetes.io/config.source"],
+        "file"
+    );
     assert_eq!(first["metadata"]["ownerReferences"][0]["kind"], "Node");
     assert_eq!(condition(&first, "Ready")["status"], "True");
     // The mirror is only a mirror: who deletes it gets another, and the pod goes on.
@@ -237,12 +309,22 @@ async fn static_pods_follow_their_files_and_have_mirrors() {
     manifest(&folder, Some(&STATIC.replace("i:1", "i:2")));
     let changed = |p: &Value| running(p) && status(p, "containerStatuses", "web")["image"] == "i:2";
     let third = node.api.wait("the change", "pods", "web-node-1", changed).await;
-    assert_ne!(third["metadata"]["annotations"]["kubernetes.io/config.mirror"], hash);
+    assert_ne!(
+        third["metadata"]["annotations"]["kubernetes.io/config.mirror"],
+        hash
+    );
     assert_eq!(node.runtime.ended(), ["web"]);
     manifest(&folder, None);
-    node.api.wait("the mirror gone", "pods", "web-node-1", Value::is_null).await;
+    node.api
+        .wait("the mirror gone", "pods", "web-node-1", Value::is_null)
+        .await;
     assert_eq!(node.runtime.ended(), ["web", "web"]);
-    assert!(runtime::Runtime::sandboxes(&*node.runtime).await.unwrap().is_empty());
+    assert!(
+        runtime::Runtime::sandboxes(&*node.runtime)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,7 +336,11 @@ async fn static_pods_need_no_api_server() {
     let node = static_node(dir.path());
     node.api.cut(true);
     let waiting = async {
-        while runtime::Runtime::containers(&*node.runtime, None).await.unwrap().is_empty() {
+        while runtime::Runtime::containers(&*node.runtime, None)
+            .await
+            .unwrap()
+            .is_empty()
+        {
             node.env.clock.sleep(Duration::from_millis(10)).await;
         }
     };
@@ -284,7 +370,11 @@ async fn logs_are_rotated_and_the_oldest_go() {
     for round in 1..=5 {
         std::fs::write(&log, "x".repeat(if round == 5 { 50 } else { 101 })).unwrap();
         node.env.clock.sleep(Duration::from_secs(31)).await;
-        assert_eq!(node.runtime.reopened(), round.min(4), "a log under its size is left alone");
+        assert_eq!(
+            node.runtime.reopened(),
+            round.min(4),
+            "a log under its size is left alone"
+        );
     }
     let mut names: Vec<String> = std::fs::read_dir(&folder)
         .unwrap()
@@ -308,7 +398,10 @@ async fn resources_change_while_a_pod_runs() {
     node.pod("web", &spec("100m", "64Mi"));
     let pod = node.phase("web", "Running").await;
     let told = status(&pod, "containerStatuses", "web");
-    assert_eq!(told["allocatedResources"], json!({"cpu": "100m", "memory": "64Mi"}));
+    assert_eq!(
+        told["allocatedResources"],
+        json!({"cpu": "100m", "memory": "64Mi"})
+    );
     assert_eq!(told["resources"]["limits"]["cpu"], "100m");
     let change = |cpu: &str, memory: &str| {
         let mut pod = node.api.get_value("pods", "shop", "web").unwrap();
@@ -328,13 +421,52 @@ async fn resources_change_while_a_pod_runs() {
     let pod = node.api.wait("the refusal", "pods", "web", pending).await;
     let told = condition(&pod, "PodResizePending");
     assert_eq!(told["reason"], "Infeasible");
-    assert_eq!(told["message"], "Node didn't have enough capacity: cpu, requested: 100000, capacity: 8000");
+    assert_eq!(
+        told["message"],
+        "Node didn't have enough capacity: cpu, requested: 100000, capacity: 8000"
+    );
     assert!(cpu(&pod), "as before");
     change("200m", "128Mi");
-    node.api.event("Killing", "Container web resize requires restart").await;
+    node.api
+        .event("Killing", "Container web resize requires restart")
+        .await;
     let memory = |p: &Value| {
         let web = status(p, "containerStatuses", "web");
         web["resources"]["limits"]["memory"] == "128Mi" && web["restartCount"] == 1 && !pending(p)
     };
     node.api.wait("more memory", "pods", "web", memory).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unused_images_go_when_the_disk_fills_up() {
+    // Of 100 GiB 10 are left; each image has 1000 bytes.
+    let machine = Arc::new(Paper::default().with_room(10 << 30));
+    let node = Node::on(machine, |_| {});
+    for (pod, image) in [("old", "old:1"), ("web", "web:1")] {
+        node.pod(pod, &format!("{{containers: [{{name: c, image: '{image}'}}]}}"));
+        node.phase(pod, "Running").await;
+    }
+    node.delete("old").await;
+    let images = || async {
+        let all = runtime::Runtime::images(&*node.runtime).await.unwrap();
+        all.into_iter().flat_map(|image| image.tags).collect::<Vec<_>>()
+    };
+    assert_eq!(images().await.len(), 2);
+    let missing = (100_u64 << 30) / 5 - (10 << 30);
+    let message = format!(
+        "Failed to garbage collect required amount of images. Attempted to free {missing} bytes, but only found 1000 bytes eligible to free."
+    );
+    node.api.event("FreeDiskSpaceFailed", &message).await;
+    assert_eq!(images().await, ["web:1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_stay_as_long_as_there_is_room() {
+    let machine = Arc::new(Paper::default().with_room(20 << 30));
+    let node = Node::on(machine, |_| {});
+    node.pod("web", "{containers: [{name: c, image: 'web:1'}]}");
+    node.phase("web", "Running").await;
+    node.delete("web").await;
+    node.env.clock.sleep(Duration::from_secs(1000)).await;
+    assert_eq!(runtime::Runtime::images(&*node.runtime).await.unwrap().len(), 1);
 }

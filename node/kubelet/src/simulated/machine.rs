@@ -1,6 +1,6 @@
 //! A machine of paper.
 
-use crate::machine::{Facts, Files, Machine, Ownership};
+use crate::machine::{Disk, Facts, Files, Machine, Ownership};
 use futures::{future::BoxFuture, stream::BoxStream};
 use runtime::{DnsConfig, Duplex};
 use std::{
@@ -11,18 +11,28 @@ use std::{
 
 /// A machine whose disk forgets and whose connections all succeed and end.
 #[derive(Clone, Debug)]
-pub struct Paper(Facts);
+pub struct Paper(Facts, Disk);
 
 impl Paper {
     /// With those facts.
     pub fn new(facts: Facts) -> Self {
-        Self(facts)
+        let disk = Disk {
+            capacity: facts.disk,
+            available: facts.disk,
+        };
+        Self(facts, disk)
+    }
+
+    /// With so many bytes left on its disk.
+    pub fn with_room(mut self, available: u64) -> Self {
+        self.1.available = available;
+        self
     }
 }
 
 impl Default for Paper {
     fn default() -> Self {
-        Self(Facts {
+        Self::new(Facts {
             cpus: 8,
             memory: 32 << 30,
             disk: 100 << 30,
@@ -37,6 +47,9 @@ impl Default for Paper {
 impl Machine for Paper {
     fn facts(&self) -> Facts {
         self.0.clone()
+    }
+    fn disk(&self, _: &Path) -> io::Result<Disk> {
+        Ok(self.1)
     }
     fn resolv_conf(&self) -> DnsConfig {
         DnsConfig::default()

@@ -5,10 +5,10 @@
 mod api;
 #[cfg(test)]
 mod given;
-mod machine;
-mod runtime;
 #[cfg(test)]
 mod life;
+mod machine;
+mod runtime;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]

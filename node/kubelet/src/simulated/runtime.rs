@@ -8,7 +8,8 @@ use futures::{
 };
 use runtime::{
     Auth, ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Duplex, Error,
-    ExecRequest, Image, Resources, Result, Runtime, RuntimeEvent, SandboxConfig, SandboxId, SandboxStatus, Streams,
+    ExecRequest, Image, Resources, Result, Runtime, RuntimeEvent, SandboxConfig, SandboxId, SandboxStatus,
+    Streams,
 };
 use std::{
     collections::BTreeMap,
@@ -397,6 +398,9 @@ impl Runtime for Simulated {
     fn image(&self, reference: String) -> BoxFuture<'_, Result<Option<Image>>> {
         ready(Ok(self.state(|s| s.images.get(&reference).cloned()))).boxed()
     }
+    fn image_root(&self) -> std::path::PathBuf {
+        "/".into()
+    }
     fn images(&self) -> BoxFuture<'_, Result<Vec<Image>>> {
         ready(Ok(self.state(|s| s.images.values().cloned().collect()))).boxed()
     }
@@ -404,7 +408,7 @@ impl Runtime for Simulated {
         ready(self.fetch(reference)).boxed()
     }
     fn remove_image(&self, reference: String) -> BoxFuture<'_, Result<()>> {
-        self.state(|s| s.images.remove(&reference));
+        self.state(|s| s.images.retain(|name, image| *name != reference && image.id != reference));
         ready(Ok(())).boxed()
     }
     fn stats(&self) -> BoxFuture<'_, Result<Vec<ContainerStats>>> {

@@ -110,12 +110,16 @@ impl Node {
             grace_period_seconds: Some(grace),
             ..client::DeleteOptions::default()
         };
-        let deleted = self.api.client().delete(&crate::resources::PODS, &key, options).await;
+        let deleted = self
+            .api
+            .client()
+            .delete(&crate::resources::PODS, &key, options)
+            .await;
         deleted.unwrap();
     }
 
     /// On a machine with disks, with other settings than usual.
-    pub fn on(machine: Arc<Linux>, change: impl FnOnce(&mut Config)) -> Self {
+    pub fn on(machine: Arc<dyn crate::machine::Machine>, change: impl FnOnce(&mut Config)) -> Self {
         Self::made(machine, change)
     }
 }

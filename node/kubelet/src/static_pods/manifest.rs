@@ -56,7 +56,10 @@ pub(super) struct MirrorPod {
 }
 
 fn fields(raw: Option<&RawValue>) -> Result<Fields, String> {
-    raw.map_or_else(|| Ok(Fields::new()), |raw| serde_json::from_str(raw.get()).map_err(|e| e.to_string()))
+    raw.map_or_else(
+        || Ok(Fields::new()),
+        |raw| serde_json::from_str(raw.get()).map_err(|e| e.to_string()),
+    )
 }
 
 fn raw<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, String> {
@@ -64,7 +67,9 @@ fn raw<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, String> {
 }
 
 fn text(fields: &Fields, name: &str) -> String {
-    let value = fields.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let value = fields
+        .get(name)
+        .and_then(|raw| serde_json::from_str(raw.get()).ok());
     value.unwrap_or_default()
 }
 
@@ -97,11 +102,17 @@ impl StaticPod {
         if text(&metadata, "namespace").is_empty() {
             metadata.insert("namespace".to_owned(), raw("default")?);
         }
-        metadata.insert("name".to_owned(), raw(&format!("{name}-{}", node.to_lowercase()))?);
+        metadata.insert(
+            "name".to_owned(),
+            raw(&format!("{name}-{}", node.to_lowercase()))?,
+        );
         metadata.insert("uid".to_owned(), raw(&uid)?);
         metadata.insert("annotations".to_owned(), raw(&annotations)?);
         spec.insert("nodeName".to_owned(), raw(node)?);
-        spec.insert("tolerations".to_owned(), tolerations(spec.get("tolerations").map(AsRef::as_ref))?);
+        spec.insert(
+            "tolerations".to_owned(),
+            tolerations(spec.get("tolerations").map(AsRef::as_ref))?,
+        );
         let whole = raw(&BTreeMap::from([("metadata", &metadata), ("spec", &spec)]))?;
         let pod: Pod = serde_json::from_str(whole.get()).map_err(|e| format!("invalid pod: {e}"))?;
         check(&pod)?;
@@ -161,8 +172,14 @@ fn check(pod: &Pod) -> Result<(), String> {
     if pod.spec.containers.is_empty() {
         return Err("invalid pod: spec.containers: Required value".to_owned());
     }
-    if let Some(unnamed) = pod.all_containers().find(|c| c.name.is_empty() || c.image.is_empty()) {
-        return Err(format!("invalid pod: container {:?} needs a name and an image", unnamed.name));
+    if let Some(unnamed) = pod
+        .all_containers()
+        .find(|c| c.name.is_empty() || c.image.is_empty())
+    {
+        return Err(format!(
+            "invalid pod: container {:?} needs a name and an image",
+            unnamed.name
+        ));
     }
     if !pod.spec.service_account_name.is_empty() {
         return Err("static pods may not reference serviceaccounts".to_owned());
@@ -175,7 +192,11 @@ fn check(pod: &Pod) -> Result<(), String> {
 
 /// 32 digits that stand for a manifest on a node.
 fn hash(node: &str, json: &[u8]) -> String {
-    let digest = Sha256::new().chain_update(node).chain_update([0]).chain_update(json).finalize();
+    let digest = Sha256::new()
+        .chain_update(node)
+        .chain_update([0])
+        .chain_update(json)
+        .finalize();
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -204,18 +225,27 @@ mod tests {
 
     #[test]
     fn another_content_is_another_pod_and_a_bad_one_is_none() {
-        let (one, other) = (parse(WEB).unwrap(), parse(&WEB.replace("image: i", "image: j")).unwrap());
+        let (one, other) = (
+            parse(WEB).unwrap(),
+            parse(&WEB.replace("image: i", "image: j")).unwrap(),
+        );
         assert_ne!(one.uid, other.uid);
         for (text, why) in [
             ("{kind: Pod}", "is not a v1 Pod"),
             ("{apiVersion: v1, kind: Pod, spec: {}}", "metadata.name"),
-            ("{apiVersion: v1, kind: Pod, metadata: {name: x}}", "spec.containers"),
+            (
+                "{apiVersion: v1, kind: Pod, metadata: {name: x}}",
+                "spec.containers",
+            ),
             ("a: [", "yaml"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
         let secret = WEB.replace("unknown: 7", "envFrom: [{secretRef: {name: s}}]");
-        assert_eq!(parse(&secret).unwrap_err(), "static pods may not reference secrets or configmaps");
+        assert_eq!(
+            parse(&secret).unwrap_err(),
+            "static pods may not reference secrets or configmaps"
+        );
     }
 }

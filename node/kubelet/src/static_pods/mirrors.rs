@@ -67,7 +67,11 @@ impl StaticPods {
         let name = &shared.config.node_name;
         let node = shared.client.get(&NODES, &Key::cluster(name)).await?;
         let mirror = pod.mirror(name, node.uid()).map_err(Status::internal)?;
-        match shared.client.create(&PODS, &pod.pod.metadata.namespace, &mirror).await {
+        match shared
+            .client
+            .create(&PODS, &pod.pod.metadata.namespace, &mirror)
+            .await
+        {
             // Seen soon, if it is ours; else there is nothing to be done until that pod goes.
             Err(error) if error.is_already_exists() => Ok(()),
             other => other.map(drop),

@@ -85,7 +85,9 @@ impl StaticPods {
             return;
         };
         let mirror = self.mirrors(|all| all.get(key).filter(|m| m.hash == uid && !m.ending).cloned());
-        shared.registry.aim(&uid, mirror.map(|m| m.uid).unwrap_or_default());
+        shared
+            .registry
+            .aim(&uid, mirror.map(|m| m.uid).unwrap_or_default());
     }
 
     /// Runs what lies in `folder`, and what changes there.

@@ -17,7 +17,8 @@ pub use pod::{
     DnsOption, HostAlias, Meta, Pod, PodDns, PodOs, PodSecurityContext, PodSpec, ReadinessGate, Sysctl,
 };
 pub use status::{
-    Condition, ContainerState, ContainerStatus, Delete, Ip, NO_CONDITION, PodStatus, Running, Terminated, Waiting,
+    Condition, ContainerState, ContainerStatus, Delete, Ip, NO_CONDITION, PodStatus, Running, Terminated,
+    Waiting,
 };
 pub use volume::{
     Claim, ClaimRef, ClaimSource, ClaimSpec, ClaimStatus, Csi, DownwardItem, DownwardVolume, EmptyDir,

@@ -169,7 +169,9 @@ impl Worker {
         let made = match sandbox {
             Ok(sandbox) => {
                 for (reason, text) in sandbox.warnings {
-                    self.shared.recorder.record(about::pod(pod), Severity::Warning, reason, text);
+                    self.shared
+                        .recorder
+                        .record(about::pod(pod), Severity::Warning, reason, text);
                 }
                 let made = self.shared.runtime.run_sandbox(sandbox.config).await;
                 made.map_err(|error| error.to_string())

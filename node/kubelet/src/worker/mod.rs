@@ -272,9 +272,8 @@ impl Worker {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone();
         let (killing, told) = (self.killing(), self.writer.last());
-        let going = self.memory.gone
-            || self.memory.failure.is_some()
-            || pod.metadata.deletion_timestamp.is_some();
+        let going =
+            self.memory.gone || self.memory.failure.is_some() || pod.metadata.deletion_timestamp.is_some();
         let subjects = observed
             .running()
             .filter(|c| !self.memory.hooked.contains(&c.id))

@@ -76,7 +76,9 @@ impl Worker {
                 ));
             }
         };
-        let failed = observed.latest(name).filter(|c| c.state == ContainerState::Exited);
+        let failed = observed
+            .latest(name)
+            .filter(|c| c.state == ContainerState::Exited);
         let failed = failed.map(|c| c.finished_at);
         self.launch(pod, sandbox.id.clone(), config, failed).await
     }
@@ -114,11 +116,11 @@ impl Worker {
         let patient = !self.input.borrow().is_static;
         if patient
             && shared
-            .env
-            .clock
-            .timeout(Duration::from_secs(10), services.synced())
-            .await
-            .is_none()
+                .env
+                .clock
+                .timeout(Duration::from_secs(10), services.synced())
+                .await
+                .is_none()
         {
             return Err("services have not yet been read at least once, cannot construct envvars".to_owned());
         }

@@ -44,7 +44,10 @@ impl Worker {
     /// faster.
     pub(super) fn kill(&self, pod: &Arc<Pod>, observed: &Observed, kill: Kill) {
         let mut killing = self.killing.lock().unwrap_or_else(PoisonError::into_inner);
-        if killing.get(&kill.id).is_some_and(|under_way| *under_way <= kill.grace) {
+        if killing
+            .get(&kill.id)
+            .is_some_and(|under_way| *under_way <= kill.grace)
+        {
             return;
         }
         let first = killing.insert(kill.id.clone(), kill.grace).is_none();
@@ -56,9 +59,13 @@ impl Worker {
                 why => why.to_owned(),
             };
             let about = about::container(pod, &kill.container);
-            shared.recorder.record(about, Severity::Normal, "Killing", message);
+            shared
+                .recorder
+                .record(about, Severity::Normal, "Killing", message);
         }
-        let hook = pod.container(&kill.container).and_then(|c| c.lifecycle.pre_stop.clone());
+        let hook = pod
+            .container(&kill.container)
+            .and_then(|c| c.lifecycle.pre_stop.clone());
         let hook = hook.filter(|_| first && kill.grace > 0);
         let ip = shared.pod_facts(observed, pod).pod_ips.first().cloned();
         let subject = self.subject(pod, &kill.container, &kill.id, ip.unwrap_or_default());
@@ -70,7 +77,10 @@ impl Worker {
                 tracing::warn!(container = kill.id.0, %error, "container not stopped");
                 shared.env.clock.sleep(Duration::from_secs(1)).await;
             }
-            killing.lock().unwrap_or_else(PoisonError::into_inner).remove(&kill.id);
+            killing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&kill.id);
             poke.notify_one();
         });
     }
@@ -81,7 +91,10 @@ impl Worker {
         let hook: Option<Handler> = pod.container(name).and_then(|c| c.lifecycle.post_start.clone());
         let Some(hook) = hook else { return };
         let hooked = self.hooked.clone();
-        hooked.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        hooked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone());
         let ip = self.writer.last().pod_ip.unwrap_or_default();
         let subject = self.subject(pod, name, &id, ip);
         let (prober, shared, poke) = (self.prober(), self.shared.clone(), self.poke.clone());
@@ -98,7 +111,12 @@ impl Worker {
                 () = ended => Err("container ended".to_owned()),
             };
             if let Err(why) = done {
-                tracing::info!(pod = subject.pod.full_name(), container = subject.container, why, "postStart hook failed");
+                tracing::info!(
+                    pod = subject.pod.full_name(),
+                    container = subject.container,
+                    why,
+                    "postStart hook failed"
+                );
                 let about = about::container(&subject.pod, &subject.container);
                 let told = [
                     (Severity::Warning, "FailedPostStartHook", "PostStartHook failed"),
@@ -191,10 +209,17 @@ async fn use_grace(
     if let Some(hook) = hook
         && let Some(Err(why)) = clock.timeout(grace, prober.hook(subject, &hook)).await
     {
-        tracing::info!(pod = subject.pod.full_name(), container = subject.container, why, "preStop hook failed");
+        tracing::info!(
+            pod = subject.pod.full_name(),
+            container = subject.container,
+            why,
+            "preStop hook failed"
+        );
         let about = about::container(&subject.pod, &subject.container);
         let message = "PreStopHook failed";
-        shared.recorder.record(about, Severity::Warning, "FailedPreStopHook", message);
+        shared
+            .recorder
+            .record(about, Severity::Warning, "FailedPreStopHook", message);
     }
     let left = || grace.saturating_sub(clock.now() - began);
     let turn = running.wait_for(|running| !kill.after.iter().any(|id| running.contains(id)));

@@ -113,6 +113,10 @@ impl Runtime for Native {
         async move { Ok(self.images.find(&reference).as_ref().map(as_image)) }.boxed()
     }
 
+    fn image_root(&self) -> std::path::PathBuf {
+        self.images.layers_dir()
+    }
+
     fn images(&self) -> BoxFuture<'_, Result<Vec<Image>>> {
         async { Ok(self.images.all()) }.boxed()
     }

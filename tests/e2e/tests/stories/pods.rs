@@ -281,8 +281,9 @@ spec:
     has(&c.kubectl("logs silent -c debugger")?, &["sleep 4321", "silent\n"])?;
     has(&c.kubectl("describe pod silent")?, &["Ephemeral Containers:", "Exit Code:    3"])?;
     same(c.value("pod silent", ".status.containerStatuses[0].restartCount")?, "0")?;
-    let interactive = ["debug", "-i", "silent", "--image=busybox:1.28", "--quiet", "--", "cat"];
-    has(&c.kubectl_words(&interactive, "typed\n")?, &["typed"])
+    let ask = "read line; echo got $line";
+    let interactive = ["debug", "-i", "silent", "--image=busybox:1.28", "--quiet", "--", "sh", "-c", ask];
+    has(&c.kubectl_words(&interactive, "typed\n")?, &["got typed"])
 }
 
 fn resources_are_resized_in_place(c: &mut Cluster) -> Result<()> {
