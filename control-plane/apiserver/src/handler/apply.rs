@@ -1,5 +1,8 @@
 //! PATCH of the kind `apply`: server-side apply.
 
+#[cfg(test)]
+mod stories;
+
 use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, Validation, managed};
 use crate::{cache::Held, server::authorize, splice};
 use api::{Object, Status};

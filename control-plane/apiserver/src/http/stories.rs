@@ -1,5 +1,7 @@
 //! Stories told over real HTTP, on a stream in memory.
 
+mod apply;
+
 use crate::{Server, fixture};
 use bytes::Bytes;
 use client::{Dial, Duplex, Peer};
@@ -13,18 +15,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const WIDGETS: &str = "/apis/test.io/v1/namespaces/default/widgets";
 
-struct Http {
+/// A client.
+pub struct Http {
     sender: http1::SendRequest<Full<Bytes>>,
 }
 
-struct Answer {
-    code: u16,
-    headers: HeaderMap,
-    text: String,
+/// An answer, whole.
+pub struct Answer {
+    /// Its code.
+    pub code: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub text: String,
 }
 
 impl Http {
-    async fn new(server: &Arc<Server>) -> Self {
+    /// On a connection of its own.
+    pub async fn new(server: &Arc<Server>) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let serving = server.clone();
         let tasks = server.handler.env.tasks.clone();
@@ -38,7 +46,8 @@ impl Http {
         Self { sender }
     }
 
-    async fn send(
+    /// Sends a request.
+    pub async fn send(
         &mut self,
         method: &str,
         url: &str,
@@ -57,7 +66,8 @@ impl Http {
         self.sender.send_request(request).await.unwrap()
     }
 
-    async fn ask(&mut self, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    /// Sends a request and reads the answer.
+    pub async fn ask(&mut self, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let response = self.send(method, url, headers, body).await;
         let (parts, body) = response.into_parts();
         let text = body.collect().await.unwrap().to_bytes();
@@ -69,7 +79,8 @@ impl Http {
         }
     }
 
-    async fn get(&mut self, url: &str) -> Answer {
+    /// GET.
+    pub async fn get(&mut self, url: &str) -> Answer {
         self.ask("GET", url, &[], "").await
     }
 
