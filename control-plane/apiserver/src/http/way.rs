@@ -37,7 +37,9 @@ pub async fn open(server: &Server, peer: &Peer, secure: bool) -> Result<Sender, 
     let stream = clock.timeout(DIAL, open).await;
     let stream = stream.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
     let stream = stream.map_err(|error| told(&error))?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| said(&e))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| said(&e))?;
     let tasks = server.handler.env.tasks.child();
     tasks.spawn("onward-connection", async move {
         let _ = connection.with_upgrades().await;
@@ -87,7 +89,9 @@ async fn tls(
     stream: Box<dyn Duplex>,
 ) -> io::Result<Box<dyn Duplex>> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await?;
+    let stream = tokio_rustls::TlsConnector::from(config)
+        .connect(name, stream)
+        .await?;
     Ok(Box::new(stream))
 }
 
@@ -146,7 +150,10 @@ pub fn splice(server: &Server, request: Request<Incoming>, response: Response<In
 }
 
 /// Copies until both directions have ended.
-pub async fn copy(mut one: impl AsyncRead + AsyncWrite + Unpin, mut other: impl AsyncRead + AsyncWrite + Unpin) {
+pub async fn copy(
+    mut one: impl AsyncRead + AsyncWrite + Unpin,
+    mut other: impl AsyncRead + AsyncWrite + Unpin,
+) {
     // Either end may leave as it likes; that ends the other.
     let _ = tokio::io::copy_bidirectional(&mut one, &mut other).await;
 }

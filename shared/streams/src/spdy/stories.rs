@@ -63,7 +63,7 @@ const GOLDEN: &[u8] = b"\x80\x03\x00\x01\x00\x00\x00\x28\x00\x00\x00\x01\x00\x00
 
 #[test]
 fn what_another_implementation_sends_is_read() {
-    let mut bytes = BytesMut::from(&GOLDEN[..]);
+    let mut bytes = BytesMut::from(GOLDEN);
     let frame = Decoder::default().decode(&mut bytes).unwrap().unwrap();
     let headers = vec![("streamtype".to_owned(), "error".to_owned())];
     assert_eq!(

@@ -86,11 +86,22 @@ fn every_kubectl_executes(c: &mut Cluster) -> Result<()> {
         let large = "0123456789abcdef".repeat(1 << 21);
         let done = run(&["exec", "-i", "web", "--", "wc", "-c"], &large)?;
         same((done.code, done.stdout.trim()), (0, "33554432"))?;
-        let done = run(&["exec", "web", "--", "dd", "if=/dev/zero", "bs=1M", "count=32"], "")?;
+        let done = run(
+            &["exec", "web", "--", "dd", "if=/dev/zero", "bs=1M", "count=32"],
+            "",
+        )?;
         same((done.code, done.stdout.len()), (0, 32 << 20))?;
         let done = run(&["exec", "web", "--", "nothing-there"], "")?;
         ensure!(done.code != 0, "{done:?}");
-        let words = ["exec", "-it", "web", "--", "sh", "-c", "'tty; read line; echo said $line; exit 4'"];
+        let words = [
+            "exec",
+            "-it",
+            "web",
+            "--",
+            "sh",
+            "-c",
+            "'tty; read line; echo said $line; exit 4'",
+        ];
         let mut script = Command::new("script");
         let command = process::shown(&c.command_of(&kubectl, &words));
         script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
@@ -106,7 +117,15 @@ fn every_kubectl_attaches(c: &mut Cluster) -> Result<()> {
     for (number, kubectl) in kubectls().into_iter().enumerate() {
         let name = format!("cat-{number}");
         let words = [
-            "run", &name, "--image=busybox:1.28", "--restart=Never", "-i", "--rm", "--", "sh", "-c",
+            "run",
+            &name,
+            "--image=busybox:1.28",
+            "--restart=Never",
+            "-i",
+            "--rm",
+            "--",
+            "sh",
+            "-c",
             "read line; echo got $line; exit 0",
         ];
         let done = process::run(&mut c.command_of(&kubectl, &words), "a line\n")?;
@@ -120,7 +139,10 @@ fn every_kubectl_copies(c: &mut Cluster) -> Result<()> {
     start_web(c)?;
     let folder = c.lab.folder().join(format!("copied-{}", c.namespace));
     for (number, kubectl) in kubectls().into_iter().enumerate() {
-        let (from, to) = (folder.join(format!("from-{number}")), folder.join(format!("to-{number}")));
+        let (from, to) = (
+            folder.join(format!("from-{number}")),
+            folder.join(format!("to-{number}")),
+        );
         std::fs::create_dir_all(from.join("sub"))?;
         std::fs::write(from.join("sub/large"), "abcdefgh".repeat(1 << 18))?;
         std::fs::write(from.join("small"), "small")?;
@@ -129,7 +151,10 @@ fn every_kubectl_copies(c: &mut Cluster) -> Result<()> {
         copy(&from.display().to_string(), &remote)?;
         copy(&remote, &to.display().to_string())?;
         for file in ["sub/large", "small"] {
-            ensure!(std::fs::read(from.join(file))? == std::fs::read(to.join(file))?, "{file} differs");
+            ensure!(
+                std::fs::read(from.join(file))? == std::fs::read(to.join(file))?,
+                "{file} differs"
+            );
         }
     }
     std::fs::remove_dir_all(folder)?;
@@ -157,7 +182,9 @@ fn every_kubectl_forwards_ports(c: &mut Cluster) -> Result<()> {
             let mut said = BufReader::new(child.0.stdout.take().context("kubectl has an output")?);
             let mut line = String::new();
             said.read_line(&mut line)?;
-            let port = line.strip_prefix("Forwarding from 127.0.0.1:").and_then(|rest| rest.split(' ').next());
+            let port = line
+                .strip_prefix("Forwarding from 127.0.0.1:")
+                .and_then(|rest| rest.split(' ').next());
             let port = port.with_context(|| format!("kubectl said {line:?}"))?.to_owned();
             // Many connections at a time, each closed by the server.
             let fetch = format!(
@@ -176,7 +203,13 @@ fn pods_services_and_nodes_are_proxied(c: &mut Cluster) -> Result<()> {
     start_web(c)?;
     let raw = |path: &str| c.kubectl_words(&["get", "--raw", path], "");
     let own = format!("/api/v1/namespaces/{}", c.namespace);
-    for target in ["pods/web", "pods/web:8080", "services/web:80", "services/web:http", "services/http:web:http"] {
+    for target in [
+        "pods/web",
+        "pods/web:8080",
+        "services/web:80",
+        "services/web:http",
+        "services/http:web:http",
+    ] {
         same(raw(&format!("{own}/{target}/proxy/a/b.txt"))?, "plain\n")?;
         let page = raw(&format!("{own}/{target}/proxy/"))?;
         let expected = format!("<a href=\"{own}/{target}/proxy/a/\">there</a>\n");
@@ -193,11 +226,20 @@ fn pods_services_and_nodes_are_proxied(c: &mut Cluster) -> Result<()> {
     )?;
     has(
         &refused(format!("{own}/pods/web:8081/proxy/"))?,
-        &["error trying to reach service: dial tcp", "connect: connection refused"],
+        &[
+            "error trying to reach service: dial tcp",
+            "connect: connection refused",
+        ],
     )?;
     let node = c.value("pod web", ".spec.nodeName")?;
-    has(&raw(&format!("/api/v1/nodes/{node}/proxy/pods"))?, &["\"kind\":\"PodList\""])?;
-    same(raw(&format!("/api/v1/nodes/{node}:10250/proxy/healthz"))?, "ok".to_owned())?;
+    has(
+        &raw(&format!("/api/v1/nodes/{node}/proxy/pods"))?,
+        &["\"kind\":\"PodList\""],
+    )?;
+    same(
+        raw(&format!("/api/v1/nodes/{node}:10250/proxy/healthz"))?,
+        "ok".to_owned(),
+    )?;
     proxy_of_kubectl(c, &format!("{own}/services/web:80/proxy/a/b.txt"))
 }
 

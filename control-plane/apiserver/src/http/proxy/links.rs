@@ -167,7 +167,10 @@ impl Links {
             out.extend_from_slice(&tag[at..at + gap]);
             at += gap;
             let attribute = &tag[at..];
-            let name_end = attribute.iter().position(|b| *b == b'=' || space(b)).unwrap_or(attribute.len());
+            let name_end = attribute
+                .iter()
+                .position(|b| *b == b'=' || space(b))
+                .unwrap_or(attribute.len());
             out.extend_from_slice(&attribute[..name_end]);
             at += name_end;
             let name = String::from_utf8_lossy(&attribute[..name_end]).to_ascii_lowercase();
@@ -222,7 +225,8 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 fn find_folded(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window.eq_ignore_ascii_case(wanted))
+    text.windows(wanted.len())
+        .position(|window| window.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]
@@ -278,7 +282,16 @@ mod tests {
         GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text, expected);
         assert!(links().page(b"", "br").unwrap().is_none());
-        for odd in ["<a =>", "<a = b=\"", "<", "<a", "<a href='", "<!--", "<script>", "<a / / =x>"] {
+        for odd in [
+            "<a =>",
+            "<a = b=\"",
+            "<",
+            "<a",
+            "<a href='",
+            "<!--",
+            "<script>",
+            "<a / / =x>",
+        ] {
             assert_eq!(links().html(odd.as_bytes()), odd.as_bytes());
         }
     }

@@ -2,6 +2,8 @@
 //! Upstream: `apimachinery/pkg/util/proxy/upgradeaware.go`.
 
 mod links;
+#[cfg(test)]
+mod stories;
 mod target;
 
 use super::{
@@ -96,11 +98,17 @@ fn cut<'a>(path: &'a str, place: &Place) -> (&'a str, &'a str) {
 
 fn wants_upgrade(headers: &HeaderMap) -> bool {
     let mut connection = headers.get_all(header::CONNECTION).iter();
-    connection.any(|v| v.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains("upgrade")))
+    connection.any(|v| {
+        v.to_str()
+            .is_ok_and(|v| v.to_ascii_lowercase().contains("upgrade"))
+    })
 }
 
 fn asked(request: &Request<Incoming>) -> String {
-    let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let header = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     let authority = request.uri().authority().map(|authority| authority.as_str());
     header.or(authority).unwrap_or_default().to_owned()
 }
@@ -185,9 +193,16 @@ async fn passed_on(
     for name in cors {
         parts.headers.remove(name);
     }
-    let text = |name| parts.headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let text = |name| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok())
+    };
     let location = text(header::LOCATION).map(|location| links.url(location));
-    let kind = text(header::CONTENT_TYPE).and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    let kind = text(header::CONTENT_TYPE)
+        .and_then(|kind| kind.split(';').next())
+        .unwrap_or_default();
     let encoding = text(header::CONTENT_ENCODING).unwrap_or_default().to_owned();
     let readable = matches!(encoding.as_str(), "" | "gzip" | "deflate");
     if let Some(location) = location {
@@ -196,9 +211,14 @@ async fn passed_on(
     } else if kind.trim() == "text/html" && readable {
         let page = Limited::new(incoming, links::PAGE).collect().await;
         let page = page.map_err(|e| Status::internal(format!("reading the page: {e}")))?;
-        let page = links.page(&page.to_bytes(), &encoding).map_err(Status::internal)?;
+        let page = links
+            .page(&page.to_bytes(), &encoding)
+            .map_err(Status::internal)?;
         parts.headers.remove(header::CONTENT_LENGTH);
-        return Ok(Response::from_parts(parts, answer::full(page.unwrap_or_default())));
+        return Ok(Response::from_parts(
+            parts,
+            answer::full(page.unwrap_or_default()),
+        ));
     }
     let frames = TryStreamExt::map_err(BodyStream::new(incoming), std::io::Error::other);
     // The sender is kept until the body ends: dropping it would end the connection.

@@ -52,10 +52,7 @@ fn proxyable(ip: IpAddr) -> bool {
         IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
             Some(mapped) => proxyable(mapped.into()),
             None => {
-                !(ip.is_loopback()
-                    || ip.is_unicast_link_local()
-                    || ip.is_multicast()
-                    || ip.is_unspecified())
+                !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified())
             }
         },
     }
@@ -251,7 +248,11 @@ fn service(
         let object = reader.get(&SERVICES, namespace, name);
         let object = object.ok_or_else(|| Status::not_found(&SERVICES, name))?;
         let service: Service = object.view().map_err(Status::internal)?;
-        let found = service.spec.ports.into_iter().find(|p| i64::from(p.port) == number);
+        let found = service
+            .spec
+            .ports
+            .into_iter()
+            .find(|p| i64::from(p.port) == number);
         let missing = || Status::unavailable(format!("no service port {number} found for service {name:?}"));
         wanted = found.ok_or_else(missing)?.name;
     }
@@ -317,8 +318,16 @@ mod tests {
             assert!(proxyable(good.parse().unwrap()), "{good}");
         }
         for bad in [
-            "127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "ff02::1",
-            "::", "::ffff:127.0.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "fe80::1",
+            "ff02::1",
+            "::",
+            "::ffff:127.0.0.1",
         ] {
             assert!(!proxyable(bad.parse().unwrap()), "{bad}");
         }
