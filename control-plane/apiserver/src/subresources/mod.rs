@@ -18,7 +18,9 @@ use std::sync::Arc;
 /// GET of an object or of a subresource that answers an object.
 pub async fn get(server: &Server, place: &Place) -> Result<Arc<Object>, Status> {
     match place.subresource.as_str() {
-        "" | "status" | "finalize" | "ephemeralcontainers" | "resize" => server.handler.get(place).await,
+        "" | "status" | "approval" | "finalize" | "ephemeralcontainers" | "resize" => {
+            server.handler.get(place).await
+        }
         "scale" => scale::get(server, place).await,
         _ => Err(Status::method_not_allowed()),
     }
