@@ -62,6 +62,28 @@ struct NodeStatus<'a> {
     addresses: Vec<Address>,
     daemon_endpoints: Endpoints,
     node_info: NodeInfo<'a>,
+    features: Features,
+    runtime_handlers: [Handler; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Features {
+    supplemental_groups_policy: bool,
+}
+
+/// What the runtime can do for pods without a RuntimeClass.
+#[derive(Serialize)]
+struct Handler {
+    name: &'static str,
+    features: HandlerFeatures,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HandlerFeatures {
+    recursive_read_only_mounts: bool,
+    user_namespaces: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -349,6 +371,16 @@ impl NodeKeeper {
                 operating_system: "linux",
                 architecture: &self.facts.architecture,
             },
+            features: Features {
+                supplemental_groups_policy: true,
+            },
+            runtime_handlers: [Handler {
+                name: "",
+                features: HandlerFeatures {
+                    recursive_read_only_mounts: true,
+                    user_namespaces: false,
+                },
+            }],
         }
     }
 

@@ -173,10 +173,9 @@ impl Writer {
             uid: telling.uid.clone(),
         };
         let status = &telling.status;
-        let before = {
-            let done = self.done.borrow();
-            let same = done.uid == telling.uid;
-            same.then(|| done.status.pod_ips.clone()).unwrap_or_default()
+        let before = match &*self.done.borrow() {
+            done if done.uid == telling.uid => done.status.pod_ips.clone(),
+            _ => Vec::new(),
         };
         if !before.is_empty() && !status.pod_ips.is_empty() && before != status.pod_ips {
             // podIPs merge by address: the old ones go first.

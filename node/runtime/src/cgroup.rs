@@ -177,11 +177,17 @@ impl Cgroups {
         if resources.memory_limit <= 0 {
             let files = match self.unified() {
                 true => [("memory.swap.max", "0"), ("memory.max", "max")],
-                false => [("memory.memsw.limit_in_bytes", "-1"), ("memory.limit_in_bytes", "-1")],
+                false => [
+                    ("memory.memsw.limit_in_bytes", "-1"),
+                    ("memory.limit_in_bytes", "-1"),
+                ],
             };
             left.extend(files.map(|(file, value)| ("memory", file, value.to_owned())));
         }
-        left.retain(|(controller, file, _)| self.dir(controller, path).is_some_and(|dir| dir.join(file).exists()));
+        left.retain(|(controller, file, _)| {
+            self.dir(controller, path)
+                .is_some_and(|dir| dir.join(file).exists())
+        });
         // What must be written first depends on whether a limit grows: memory before memory and swap, or after it.
         loop {
             let before = left.len();

@@ -1,6 +1,6 @@
 //! Quality of service and cgroup values (upstream: `pkg/kubelet/cm`, `pkg/kubelet/qos`).
 
-use crate::view::{Container, Pod};
+use crate::view::{Container, Pod, Requirements};
 use runtime::Resources;
 use std::collections::BTreeMap;
 
@@ -35,10 +35,15 @@ pub fn qos(pod: &Pod) -> Qos {
         |map: &BTreeMap<String, api::Quantity>, name: &str| map.get(name).filter(|q| !q.is_zero()).copied();
     let mut any = false;
     let mut guaranteed = true;
-    for container in pod.all_containers() {
+    let whole = Some(&pod.spec.resources).filter(|r| says(r));
+    let each = pod
+        .all_containers()
+        .map(|c| &c.resources)
+        .filter(|_| whole.is_none());
+    for resources in whole.into_iter().chain(each) {
         for name in COMPUTE {
-            let limit = positive(&container.resources.limits, name);
-            let request = positive(&container.resources.requests, name).or(limit);
+            let limit = positive(&resources.limits, name);
+            let request = positive(&resources.requests, name).or(limit);
             any |= request.is_some();
             guaranteed &= limit.is_some() && request == limit;
         }
@@ -103,46 +108,48 @@ pub(super) fn container_resources(pod: &Pod, container: &Container, capacity: i6
     }
 }
 
-/// Values of the pod's cgroup: sums, as far as every container says so.
-pub(super) fn pod_resources(pod: &Pod) -> Resources {
-    let containers = &pod.spec.containers;
-    let overhead = |name: &str| {
-        pod.spec
-            .overhead
-            .get(name)
-            .copied()
-            .unwrap_or(api::Quantity::from_int(0))
-    };
-    let all = |name: &str, value: fn(&api::Quantity) -> i64| {
-        let limits: Option<Vec<i64>> = pod
-            .all_containers()
-            .map(|c| limit(c, name).map(|q| value(&q)))
-            .collect();
-        let own = limits.map_or(0, |_| {
-            containers
-                .iter()
-                .filter_map(|c| limit(c, name))
-                .map(|q| value(&q))
-                .sum::<i64>()
-        });
-        let init = pod
-            .spec
-            .init_containers
-            .iter()
-            .filter_map(|c| limit(c, name))
-            .map(|q| value(&q))
-            .max();
-        if own == 0 {
-            0
-        } else {
-            own.max(init.unwrap_or(0)) + value(&overhead(name))
+/// Whether the pod as a whole asks for something.
+fn says(resources: &Requirements) -> bool {
+    let named = |map: &BTreeMap<String, api::Quantity>| COMPUTE.iter().any(|name| map.contains_key(*name));
+    named(&resources.requests) || named(&resources.limits)
+}
+
+/// What all containers need at the same time: those that run together, or an init container with the side-cars before it.
+fn together(pod: &Pod, value: impl Fn(&Container) -> i64) -> i64 {
+    let (mut sidecars, mut most) = (0, 0);
+    for container in &pod.spec.init_containers {
+        let own = value(container);
+        if container.is_sidecar() {
+            sidecars += own;
         }
+        let now = if container.is_sidecar() {
+            sidecars
+        } else {
+            own + sidecars
+        };
+        most = most.max(now);
+    }
+    most.max(sidecars + pod.spec.containers.iter().map(value).sum::<i64>())
+}
+
+/// Values of the pod's cgroup: what the pod as a whole asks for, or else sums, as far as every container says so.
+pub(super) fn pod_resources(pod: &Pod) -> Resources {
+    let (whole, overhead) = (&pod.spec.resources, &pod.spec.overhead);
+    let of = |name: &str, value: fn(&api::Quantity) -> i64| {
+        let own = whole.limits.get(name).map(value).or_else(|| {
+            let bounded = pod.all_containers().all(|c| limit(c, name).is_some());
+            bounded.then(|| together(pod, |c| limit(c, name).map_or(0, |q| value(&q))))
+        });
+        own.filter(|own| *own > 0)
+            .map_or(0, |own| own + overhead.get(name).map_or(0, value))
     };
+    let cpu = whole.requests.get("cpu").or_else(|| whole.limits.get("cpu"));
+    let cpu = cpu.map_or_else(|| together(pod, cpu_request), api::Quantity::millis);
     Resources {
-        cpu_shares: shares(containers.iter().map(cpu_request).sum::<i64>() + overhead("cpu").millis()),
-        cpu_quota: quota(all("cpu", api::Quantity::millis)),
+        cpu_shares: shares(cpu + overhead.get("cpu").map_or(0, api::Quantity::millis)),
+        cpu_quota: quota(of("cpu", api::Quantity::millis)),
         cpu_period: PERIOD,
-        memory_limit: all("memory", api::Quantity::value),
+        memory_limit: of("memory", api::Quantity::value),
         pids_limit: 0,
         huge_pages: BTreeMap::new(),
         oom_score_adj: 0,
@@ -260,6 +267,31 @@ mod tests {
         assert_eq!(
             values.huge_pages,
             [("1GB".to_owned(), 1 << 30), ("2MB".to_owned(), 4 << 20)].into()
+        );
+    }
+
+    #[test]
+    fn what_the_pod_says_goes_over_its_containers() {
+        let yaml = "{metadata: {uid: u1}, spec: {resources: {requests: {cpu: 1, memory: 1Gi}, limits: {cpu: 1, memory: 1Gi}},
+                     containers: [{name: a, resources: {requests: {cpu: 100m}}}, {name: b}]}}";
+        let pod: Pod = serde_saphyr::from_str(yaml).unwrap();
+        let values = pod_resources(&pod);
+        assert_eq!(
+            (
+                qos(&pod),
+                values.cpu_shares,
+                values.cpu_quota,
+                values.memory_limit
+            ),
+            (Qos::Guaranteed, 1024, 100_000, 1 << 30)
+        );
+        let yaml = "{spec: {initContainers: [{name: s, restartPolicy: Always, resources: {limits: {memory: 2Mi}}},
+                     {name: i, resources: {limits: {memory: 9Mi}}}], containers: [{name: a, resources: {limits: {memory: 5Mi}}}]}}";
+        let pod: Pod = serde_saphyr::from_str(yaml).unwrap();
+        assert_eq!(
+            memory_limit(&pod),
+            11 << 20,
+            "the init container beside the side-car"
         );
     }
 

@@ -408,7 +408,10 @@ impl Runtime for Simulated {
         ready(self.fetch(reference)).boxed()
     }
     fn remove_image(&self, reference: String) -> BoxFuture<'_, Result<()>> {
-        self.state(|s| s.images.retain(|name, image| *name != reference && image.id != reference));
+        self.state(|s| {
+            s.images
+                .retain(|name, image| *name != reference && image.id != reference)
+        });
         ready(Ok(())).boxed()
     }
     fn stats(&self) -> BoxFuture<'_, Result<Vec<ContainerStats>>> {

@@ -3,8 +3,8 @@
 use super::{Native, internal, link, sandbox::pod_cgroup, sandbox::remove_dir};
 use crate::{
     edge::{
-        ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Error, Result,
-        Resources, RuntimeEvent, SandboxId,
+        ContainerConfig, ContainerId, ContainerState, ContainerStats, ContainerStatus, Error, Resources,
+        Result, RuntimeEvent, SandboxId,
     },
     images::ImageRecord,
     protocol::{Command, Reply, Start},
@@ -142,7 +142,9 @@ impl Native {
     pub(super) fn limit_container(&self, id: &str, resources: Resources) -> Result<()> {
         let (sandbox, mut record) = self.container(id)?;
         let failed = || internal("change the container's limits");
-        self.cgroups.update(&record.cgroup, &resources).map_err(failed())?;
+        self.cgroups
+            .update(&record.cgroup, &resources)
+            .map_err(failed())?;
         record.config.resources = resources;
         let path = self.container_dir(&sandbox, id).join(CONTAINER);
         record::write(&path, &record).map_err(failed())?;
@@ -153,7 +155,9 @@ impl Native {
     pub(super) fn limit_sandbox(&self, id: &str, resources: Resources) -> Result<()> {
         let mut record = self.pod(id)?.record;
         let failed = || internal("change the sandbox's limits");
-        self.cgroups.update(&pod_cgroup(&record), &resources).map_err(failed())?;
+        self.cgroups
+            .update(&pod_cgroup(&record), &resources)
+            .map_err(failed())?;
         record.config.resources = resources;
         record::write(&self.pod_dir(id).join(SANDBOX), &record).map_err(failed())?;
         self.with_pod(id, |pod| pod.record = record);

@@ -115,7 +115,12 @@ impl Supervisor {
     /// The first process of a container.
     fn running(&self, id: &str) -> io::Result<i32> {
         let found = self.containers.values().find(|c| c.start.container == id);
-        let absent = || io::Error::new(io::ErrorKind::NotFound, format!("target container {id:?} does not run"));
+        let absent = || {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("target container {id:?} does not run"),
+            )
+        };
         found.map(|c| c.pid).ok_or_else(absent)
     }
 

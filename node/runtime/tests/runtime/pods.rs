@@ -575,8 +575,14 @@ async fn a_container_joins_the_processes_of_another() {
     config.target = Some(id.clone());
     let (_, lines) = lab.run(&sandbox, config).await;
     let text = lines.join("\n");
-    assert!(text.contains("sleep 1234") && !text.ends_with("stdout F 1"), "{text}");
-    assert!(lab.status(&id).await.finished_at == jiff::Timestamp::UNIX_EPOCH, "the target goes on");
+    assert!(
+        text.contains("sleep 1234") && !text.ends_with("stdout F 1"),
+        "{text}"
+    );
+    assert!(
+        lab.status(&id).await.finished_at == jiff::Timestamp::UNIX_EPOCH,
+        "the target goes on"
+    );
 }
 
 #[tokio::test]
@@ -596,7 +602,10 @@ async fn limits_change_while_a_container_runs() {
     let native = lab.native();
     // Up, down, and away.
     for (memory, quota) in [(128 << 20, 20_000), (32 << 20, 10_000), (0, 0)] {
-        native.update_container(id.clone(), limits(memory, quota)).await.unwrap();
+        native
+            .update_container(id.clone(), limits(memory, quota))
+            .await
+            .unwrap();
         assert_eq!(lab.status(&id).await.resources, Some(limits(memory, quota)));
         let script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max";
         let (_, out, _) = lab.exec(&id, &["sh", "-c", script], false, None).await.unwrap();

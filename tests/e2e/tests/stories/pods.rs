@@ -273,16 +273,47 @@ spec:
     c.apply(pod)?;
     c.kubectl("wait --for=condition=Ready pod/silent --timeout=60s")?;
     let words = [
-        "debug", "silent", "--image=busybox:1.28", "--target=main", "--container=debugger", "--attach=false", "--", "sh", "-c",
+        "debug",
+        "silent",
+        "--image=busybox:1.28",
+        "--target=main",
+        "--container=debugger",
+        "--attach=false",
+        "--",
+        "sh",
+        "-c",
         "ps; hostname; exit 3",
     ];
     c.kubectl_words(&words, "")?;
-    c.until_value("pod silent", ".status.ephemeralContainerStatuses[0].state.terminated.exitCode", "3")?;
-    has(&c.kubectl("logs silent -c debugger")?, &["sleep 4321", "silent\n"])?;
-    has(&c.kubectl("describe pod silent")?, &["Ephemeral Containers:", "Exit Code:    3"])?;
-    same(c.value("pod silent", ".status.containerStatuses[0].restartCount")?, "0")?;
+    c.until_value(
+        "pod silent",
+        ".status.ephemeralContainerStatuses[0].state.terminated.exitCode",
+        "3",
+    )?;
+    has(
+        &c.kubectl("logs silent -c debugger")?,
+        &["sleep 4321", "silent\n"],
+    )?;
+    has(
+        &c.kubectl("describe pod silent")?,
+        &["Ephemeral Containers:", "Exit Code:    3"],
+    )?;
+    same(
+        c.value("pod silent", ".status.containerStatuses[0].restartCount")?,
+        "0",
+    )?;
     let ask = "read line; echo got $line";
-    let interactive = ["debug", "-i", "silent", "--image=busybox:1.28", "--quiet", "--", "sh", "-c", ask];
+    let interactive = [
+        "debug",
+        "-i",
+        "silent",
+        "--image=busybox:1.28",
+        "--quiet",
+        "--",
+        "sh",
+        "-c",
+        ask,
+    ];
     has(&c.kubectl_words(&interactive, "typed\n")?, &["got typed"])
 }
 
@@ -304,16 +335,44 @@ spec:
     let to = |cpu: &str| {
         let resources = format!(r#"{{"requests":{{"cpu":"{cpu}"}},"limits":{{"cpu":"{cpu}"}}}}"#);
         let patch = format!(r#"{{"spec":{{"containers":[{{"name":"main","resources":{resources}}}]}}}}"#);
-        c.kubectl_words(&["patch", "pod", "resized", "--subresource", "resize", "--patch", &patch], "")
+        c.kubectl_words(
+            &[
+                "patch",
+                "pod",
+                "resized",
+                "--subresource",
+                "resize",
+                "--patch",
+                &patch,
+            ],
+            "",
+        )
     };
     to("200m")?;
-    c.until_value("pod resized", ".status.containerStatuses[0].resources.limits.cpu", "200m")?;
+    c.until_value(
+        "pod resized",
+        ".status.containerStatuses[0].resources.limits.cpu",
+        "200m",
+    )?;
     let quota = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max";
-    same(c.kubectl_words(&["exec", "resized", "--", "sh", "-c", quota], "")?, "20000\n")?;
-    same(c.value("pod resized", ".status.containerStatuses[0].restartCount")?, "0")?;
+    same(
+        c.kubectl_words(&["exec", "resized", "--", "sh", "-c", quota], "")?,
+        "20000\n",
+    )?;
+    same(
+        c.value("pod resized", ".status.containerStatuses[0].restartCount")?,
+        "0",
+    )?;
     to("1000")?;
-    c.until_value("pod resized", ".status.conditions[?(@.type=='PodResizePending')].reason", "Infeasible")?;
-    same(c.value("pod resized", ".status.containerStatuses[0].resources.limits.cpu")?, "200m")
+    c.until_value(
+        "pod resized",
+        ".status.conditions[?(@.type=='PodResizePending')].reason",
+        "Infeasible",
+    )?;
+    same(
+        c.value("pod resized", ".status.containerStatuses[0].resources.limits.cpu")?,
+        "200m",
+    )
 }
 
 fn fifty_pods_get_ready(c: &mut Cluster) -> Result<()> {
