@@ -617,7 +617,7 @@ fn groups_and_filters_are_as_asked(c: &mut Cluster) -> Result<()> {
     let privileged = "    securityContext: {privileged: true}\n";
     start(c, "mighty", privileged, "")?;
     has(
-        &inside(c, "mighty", "mount -t tmpfs x /mnt && grep /mnt /proc/mounts")?,
+        &inside(c, "mighty", "mkdir -p /mnt && mount -t tmpfs x /mnt && grep /mnt /proc/mounts")?,
         &["tmpfs"],
     )
 }
