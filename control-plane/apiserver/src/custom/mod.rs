@@ -4,6 +4,8 @@ mod convert;
 mod definitions;
 mod end;
 #[cfg(test)]
+mod http_stories;
+#[cfg(test)]
 mod stories;
 mod webhook;
 

@@ -15,16 +15,16 @@ const CRONTABS: Gvr = Gvr::new("stable.example.com", "v1", "crontabs");
 const NAME: &str = "crontabs.stable.example.com";
 
 /// The schema of the documentation's task.
-const SCHEMA: &str = r#"{"type":"object","properties":{"spec":{"type":"object","properties":{
+pub(super) const SCHEMA: &str = r#"{"type":"object","properties":{"spec":{"type":"object","properties":{
     "cronSpec":{"type":"string","pattern":"^(\\d+|\\*)(/\\d+)?(\\s+(\\d+|\\*)(/\\d+)?){4}$","default":"5 0 * * *"},
     "image":{"type":"string"},"replicas":{"type":"integer","minimum":1,"maximum":10,"default":1}}},
     "status":{"type":"object","properties":{"replicas":{"type":"integer"},"labelSelector":{"type":"string"}}}}}"#;
 
-fn version(name: &str, storage: bool, schema: &str, more: &str) -> String {
+pub(super) fn version(name: &str, storage: bool, schema: &str, more: &str) -> String {
     format!(r#"{{"name":"{name}","served":true,"storage":{storage},"schema":{{"openAPIV3Schema":{schema}}}{more}}}"#)
 }
 
-fn definition(names: &str, versions: &[String], more: &str) -> String {
+pub(super) fn definition(names: &str, versions: &[String], more: &str) -> String {
     format!(
         r#"{{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"{NAME}"}},
         "spec":{{"group":"stable.example.com","scope":"Namespaced","names":{names},"versions":[{}]{more}}}}}"#,
@@ -32,15 +32,15 @@ fn definition(names: &str, versions: &[String], more: &str) -> String {
     )
 }
 
-const NAMES: &str = r#"{"plural":"crontabs","singular":"crontab","kind":"CronTab","shortNames":["ct"],"categories":["all"]}"#;
-const PARTS: &str = r#","subresources":{"status":{},"scale":{"specReplicasPath":".spec.replicas","statusReplicasPath":".status.replicas","labelSelectorPath":".status.labelSelector"}}"#;
+pub(super) const NAMES: &str = r#"{"plural":"crontabs","singular":"crontab","kind":"CronTab","shortNames":["ct"],"categories":["all"]}"#;
+pub(super) const PARTS: &str = r#","subresources":{"status":{},"scale":{"specReplicasPath":".spec.replicas","statusReplicasPath":".status.replicas","labelSelectorPath":".status.labelSelector"}}"#;
 
-fn crontabs() -> String {
+pub(super) fn crontabs() -> String {
     definition(NAMES, &[version("v1", true, SCHEMA, PARTS)], "")
 }
 
 /// The object, but for who manages its fields.
-fn text(object: &Object) -> String {
+pub(super) fn text(object: &Object) -> String {
     let object = Object::parse(object.unmanaged(), object.resource_version(), &[]).unwrap();
     String::from_utf8(object.to_json().to_vec()).unwrap()
 }
@@ -51,14 +51,14 @@ fn rest(object: &Object) -> String {
     text.split_once(r#","spec":"#).map(|(_, rest)| rest.to_owned()).unwrap_or_default()
 }
 
-struct Story {
-    server: Arc<Server>,
-    client: Client,
+pub(super) struct Story {
+    pub server: Arc<Server>,
+    pub client: Client,
     _env: Env,
 }
 
 impl Story {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let (server, env) = fixture::whole().await;
         let client = fixture::client(&server);
         Self {
@@ -68,14 +68,14 @@ impl Story {
         }
     }
 
-    async fn with_crontabs() -> Self {
+    pub async fn with_crontabs() -> Self {
         let story = Self::new().await;
         story.define(&crontabs()).await;
         story
     }
 
     /// Creates or replaces a definition, and waits until it is served as it says.
-    async fn define(&self, text: &str) -> Arc<Object> {
+    pub async fn define(&self, text: &str) -> Arc<Object> {
         let parsed = Object::parse(text.to_owned().into(), 0, &[]).unwrap();
         let key = parsed.key();
         let made = match self.client.get(&CRDS, &key).await {
@@ -92,13 +92,13 @@ impl Story {
         .await
     }
 
-    async fn create(&self, of: &Gvr, namespace: &str, text: &str) -> Result<Arc<Object>, Status> {
+    pub async fn create(&self, of: &Gvr, namespace: &str, text: &str) -> Result<Arc<Object>, Status> {
         let write = Write::Create(Bytes::from(text.to_owned()));
         self.client.write(Target::collection(of, namespace), write).await
     }
 
     /// Waits until an object is as wished.
-    async fn until(&self, of: &Gvr, key: &Key, wished: impl Fn(&Object) -> bool) -> Arc<Object> {
+    pub async fn until(&self, of: &Gvr, key: &Key, wished: impl Fn(&Object) -> bool) -> Arc<Object> {
         let watch = WatchParams {
             resource_version: 0,
             ..WatchParams::default()
@@ -120,7 +120,7 @@ impl Story {
         soon.await.unwrap_or_else(|_| panic!("{key} did not become as wished"))
     }
 
-    async fn tab(&self, name: &str, rest: &str) -> Result<Arc<Object>, Status> {
+    pub async fn tab(&self, name: &str, rest: &str) -> Result<Arc<Object>, Status> {
         let head = r#""apiVersion":"stable.example.com/v1","kind":"CronTab""#;
         let text = format!(r#"{{{head},"metadata":{{"name":"{name}"}},{rest}}}"#);
         self.create(&CRONTABS, "default", &text).await

@@ -17,7 +17,7 @@ mod query;
 mod route;
 mod shape;
 #[cfg(test)]
-mod stories;
+pub mod stories;
 mod stream;
 mod way;
 

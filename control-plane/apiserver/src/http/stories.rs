@@ -479,18 +479,3 @@ async fn decisions_are_read_by_who_may_read_the_object() {
     let bad = http.get(&format!("{url}?fieldSelector=color=red")).await;
     assert_eq!(bad.code, 400);
 }
-
-#[tokio::test(start_paused = true)]
-async fn no_custom_resource_is_defined() {
-    let (server, _env) = fixture::server().await;
-    let mut http = Http::new(&server).await;
-    let url = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    let all = http.get(url).await;
-    assert!(
-        all.code == 200 && all.text.contains(r#""items":[]"#),
-        "{}",
-        all.text
-    );
-    assert_eq!(http.get(&format!("{url}/a.b")).await.code, 404);
-    assert_eq!(http.ask("POST", url, &[], "{}").await.code, 405);
-}

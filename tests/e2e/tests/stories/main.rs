@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "how long a story took is real time")]
 
 mod api;
+mod apply;
 mod bad_input;
 mod configuration;
 mod containers;
@@ -77,6 +78,7 @@ const GROUPS: &[Group] = &[
         stories: &[
             objects::STORIES,
             api::STORIES,
+            apply::STORIES,
             custom::STORIES,
             bad_input::STORIES,
         ],
