@@ -1,15 +1,16 @@
 //! ResourceClaim.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells,
+    Cell, Row, STATUS, WriteRequest, cells, meta, names, rules,
     write::{Kind, write},
 };
-use api::Object;
+use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::resource::v1::{
     DeviceToleration, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus,
 };
 use serde::{Deserialize, de::IgnoredAny};
+use std::collections::BTreeSet;
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/resourceclaims",
@@ -47,6 +48,66 @@ impl Kind for ResourceClaim {
 
     fn prepare_status(&mut self, old: &Self) {
         self.spec.clone_from(&old.spec);
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        if let Some(spec) = &self.spec {
+            validate(spec, "spec", errors);
+        }
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        rules::immutable("spec", &self.spec, &old.spec, errors);
+    }
+}
+
+/// Rules for the spec at `path`, of a claim or of a template of one.
+pub(super) fn validate(spec: &ResourceClaimSpec, path: &str, errors: &mut Vec<Error>) {
+    let requests = spec
+        .devices
+        .iter()
+        .flat_map(|devices| devices.requests.iter().flatten());
+    let list = field::child(path, "devices.requests");
+    rules::at_most(&list, requests.clone().count(), 32, errors);
+    let mut seen = BTreeSet::new();
+    for (i, request) in requests.enumerate() {
+        let path = field::index(&list, i);
+        let name = field::child(&path, "name");
+        if request.name.is_empty() {
+            errors.push(Error::required(&name, ""));
+        } else {
+            meta::invalid(errors, &name, &request.name, names::dns_label(&request.name));
+            if !seen.insert(&request.name) {
+                errors.push(Error::duplicate(name, &request.name));
+            }
+        }
+        let alternatives = request.first_available.as_deref().unwrap_or_default();
+        match (&request.exactly, alternatives.is_empty()) {
+            (None, true) => {
+                let why = "exactly one of `exactly` or `firstAvailable` is required";
+                errors.push(Error::required(&path, why));
+            }
+            (Some(_), false) => {
+                let why =
+                    "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set";
+                errors.push(Error::invalid(&path, request, why));
+            }
+            (Some(exact), true) => {
+                let path = field::child(&path, "exactly.deviceClassName");
+                rules::required(&path, &exact.device_class_name, errors);
+            }
+            (None, false) => {
+                for (i, sub) in alternatives.iter().enumerate() {
+                    let path = field::index(&field::child(&path, "firstAvailable"), i);
+                    rules::required(
+                        &field::child(&path, "deviceClassName"),
+                        &sub.device_class_name,
+                        errors,
+                    );
+                }
+            }
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::resource_claim;
 use crate::{
-    Row, cells,
+    Row, cells, rules,
     write::{Kind, write},
 };
+use api::field::Error;
 use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 
 pub(crate) static ROW: Row = Row {
@@ -27,5 +28,16 @@ impl Kind for ResourceClaimTemplate {
         let spec = self.spec.get_or_insert_default();
         spec.metadata.get_or_insert_default();
         resource_claim::defaults(spec.spec.get_or_insert_default());
+    }
+
+    fn validate(&self, errors: &mut Vec<Error>) {
+        if let Some(spec) = self.spec.as_ref().and_then(|spec| spec.spec.as_ref()) {
+            resource_claim::validate(spec, "spec.spec", errors);
+        }
+    }
+
+    fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
+        self.validate(errors);
+        rules::immutable("spec", &self.spec, &old.spec, errors);
     }
 }

@@ -128,6 +128,19 @@ fn devices_are_claimed() {
         r#"{"apiVersion":"resource.k8s.io/v1","kind":"ResourceSlice","metadata":{"name":"s"},"spec":{"driver":"gpu.example.com","nodeName":"n1","pool":{"name":"n1","generation":1,"resourceSliceCount":1}}}"#,
     );
     assert_eq!(line(&slice), "s|n1|gpu.example.com|n1|60s");
+    let nameless = refused(
+        r#"{"apiVersion":"resource.k8s.io/v1","kind":"ResourceClaimTemplate","metadata":{"name":"t"},"spec":{"spec":{"devices":{"requests":[{"name":"one","exactly":{"deviceClassName":""}}]}}}}"#,
+    );
+    assert!(
+        nameless.ends_with("spec.spec.devices.requests[0].exactly.deviceClassName: Required value"),
+        "{nameless}"
+    );
+    let class = create(r#"{"apiVersion":"resource.k8s.io/v1","kind":"DeviceClass","metadata":{"name":"c"}}"#);
+    assert_eq!(line(&class), "c|60s");
+    let taint = create(
+        r#"{"apiVersion":"resource.k8s.io/v1","kind":"DeviceTaintRule","metadata":{"name":"r"},"spec":{"taint":{"key":"broken","effect":"NoExecute"}}}"#,
+    );
+    assert!(taint.contains(r#""timeAdded":"2026-01-02T03:04:05Z""#), "{taint}");
 }
 
 #[test]
@@ -155,4 +168,20 @@ fn fields_that_are_not_there_have_values() {
         "other"
     );
     assert_eq!(selected(event, "metadata.name"), "e");
+}
+
+#[test]
+fn migrations_and_trust_bundles_are_checked() {
+    let body = r#"{"apiVersion":"storagemigration.k8s.io/v1","kind":"StorageVersionMigration","metadata":{"name":"m"},"spec":{"resource":{"group":"apps","resource":"deployments"}}}"#;
+    let stored = create(body);
+    assert_eq!(line(&stored), "m|deployments.apps");
+    assert!(update(&stored.replace("deployments", "replicasets"), &stored).is_err());
+    let bundle = r#"{"apiVersion":"certificates.k8s.io/v1","kind":"ClusterTrustBundle","metadata":{"name":"b"},"spec":{"signerName":"example.com/s","trustBundle":"none"}}"#;
+    let wrong = refused(bundle);
+    for words in [
+        "ClusterTrustBundle for signerName example.com/s must be named with prefix example.com:s:",
+        r#"spec.trustBundle: Invalid value: "<value omitted>": must contain at least one CERTIFICATE PEM block"#,
+    ] {
+        assert!(wrong.contains(words), "{wrong}");
+    }
 }

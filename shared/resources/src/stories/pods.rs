@@ -284,15 +284,44 @@ const RUNNING: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web
 #[test]
 fn ephemeral_containers_are_only_added() {
     let stored = create(RUNNING);
-    let sub = |body: &str, old: &str| run(body, Some(old), Op::Subresource("ephemeralcontainers"), &Small::usual());
-    let with = |list: &str| stored.replace(r#""spec":{"#, &format!(r#""spec":{{"ephemeralContainers":[{list}],"#)).replace("i:1", "i:2");
-    let debugger = r#"{"name":"debugger","image":"busybox","targetContainerName":"c","stdin":true,"tty":true}"#;
+    let sub = |body: &str, old: &str| {
+        run(
+            body,
+            Some(old),
+            Op::Subresource("ephemeralcontainers"),
+            &Small::usual(),
+        )
+    };
+    let with = |list: &str| {
+        stored
+            .replace(
+                r#""spec":{"#,
+                &format!(r#""spec":{{"ephemeralContainers":[{list}],"#),
+            )
+            .replace("i:1", "i:2")
+    };
+    let debugger =
+        r#"{"name":"debugger","image":"busybox","targetContainerName":"c","stdin":true,"tty":true}"#;
     let added = sub(&with(debugger), &stored).unwrap();
-    assert!(added.contains(r#""ephemeralContainers":[{"image":"busybox","imagePullPolicy":"Always","name":"debugger""#), "{added}");
-    assert!(added.contains("i:1") && added.contains(r#""generation":2"#), "nothing else is taken: {added}");
+    assert!(
+        added.contains(
+            r#""ephemeralContainers":[{"image":"busybox","imagePullPolicy":"Always","name":"debugger""#
+        ),
+        "{added}"
+    );
+    assert!(
+        added.contains("i:1") && added.contains(r#""generation":2"#),
+        "nothing else is taken: {added}"
+    );
     let cases = [
-        (debugger.replace(r#""c""#, r#""x""#), r#"spec.ephemeralContainers[0].targetContainerName: Not found: "x""#),
-        (debugger.replace("debugger", "c"), r#"spec.ephemeralContainers[0].name: Duplicate value: "c""#),
+        (
+            debugger.replace(r#""c""#, r#""x""#),
+            r#"spec.ephemeralContainers[0].targetContainerName: Not found: "x""#,
+        ),
+        (
+            debugger.replace("debugger", "c"),
+            r#"spec.ephemeralContainers[0].name: Duplicate value: "c""#,
+        ),
         (
             debugger.replace(r#""tty":true"#, r#""ports":[{"containerPort":80}]"#),
             "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
@@ -303,7 +332,10 @@ fn ephemeral_containers_are_only_added() {
         assert_eq!(message, format!(r#"Pod "web" is invalid: {words}"#));
     }
     let gone = sub(&stored, &added).unwrap_err().message;
-    assert!(gone.contains(r#"existing ephemeral containers "debugger" may not be removed"#), "{gone}");
+    assert!(
+        gone.contains(r#"existing ephemeral containers "debugger" may not be removed"#),
+        "{gone}"
+    );
     assert!(update(&added, &stored).is_err(), "not by a plain update");
 }
 
@@ -313,10 +345,41 @@ fn a_resize_changes_cpu_and_memory_only() {
     let resize = |body: &str| run(body, Some(&stored), Op::Subresource("resize"), &Small::usual());
     let more = stored.replace("100m", "200m").replace("i:1", "i:2");
     let resized = resize(&more).unwrap();
-    assert!(resized.contains("200m") && resized.contains("i:1") && resized.contains(r#""generation":2"#), "{resized}");
-    let class = resize(&stored.replace(r#""requests":{"cpu":"100m"}"#, r#""limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"1","memory":"1Gi"}"#));
-    assert!(class.unwrap_err().message.contains("Pod QOS Class may not change as a result of resizing"));
+    assert!(
+        resized.contains("200m") && resized.contains("i:1") && resized.contains(r#""generation":2"#),
+        "{resized}"
+    );
+    let class = resize(&stored.replace(
+        r#""requests":{"cpu":"100m"}"#,
+        r#""limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"1","memory":"1Gi"}"#,
+    ));
+    assert!(
+        class
+            .unwrap_err()
+            .message
+            .contains("Pod QOS Class may not change as a result of resizing")
+    );
     let other = resize(&stored.replace(r#"{"cpu":"100m"}"#, r#"{"cpu":"100m","ephemeral-storage":"1Gi"}"#));
-    assert!(other.unwrap_err().message.contains("only cpu and memory resources are mutable"));
-    assert!(update(&stored.replace("100m", "200m"), &stored).is_err(), "not by a plain update");
+    assert!(
+        other
+            .unwrap_err()
+            .message
+            .contains("only cpu and memory resources are mutable")
+    );
+    assert!(
+        update(&stored.replace("100m", "200m"), &stored).is_err(),
+        "not by a plain update"
+    );
+}
+
+#[test]
+fn kernel_parameters_have_names() {
+    let with = |name: &str| {
+        let sysctls =
+            format!(r#""spec":{{"securityContext":{{"sysctls":[{{"name":"{name}","value":"1"}}]}},"#);
+        RUNNING.replace(r#""spec":{"#, &sysctls)
+    };
+    create(&with("net.core.somaxconn"));
+    let wrong = refused(&with("Net..x"));
+    assert!(wrong.starts_with(r#"Pod "web" is invalid: spec.securityContext.sysctls[0].name: Invalid value: "Net..x": must have at most 253 characters"#), "{wrong}");
 }

@@ -207,6 +207,19 @@ fn security(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     for (i, id) in context.supplemental_groups.iter().flatten().enumerate() {
         user_id(Some(*id), &field::index(&at("supplementalGroups"), i), errors);
     }
+    let mut seen = BTreeSet::new();
+    for (i, sysctl) in context.sysctls.iter().flatten().enumerate() {
+        let path = field::child(&field::index(&at("sysctls"), i), "name");
+        if sysctl.name.is_empty() {
+            errors.push(Error::required(&path, ""));
+        } else if !sysctl_name(&sysctl.name) {
+            let why = r"must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+            errors.push(Error::invalid(&path, &sysctl.name, why));
+        }
+        if !seen.insert(&sysctl.name) {
+            errors.push(Error::duplicate(&path, &sysctl.name));
+        }
+    }
     if spec.host_pid == Some(true) && spec.share_process_namespace == Some(true) {
         let why = "ShareProcessNamespace and HostPID cannot both be enabled";
         errors.push(Error::invalid(at("shareProcessNamespace"), true, why));
@@ -219,6 +232,18 @@ fn security(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
             errors,
         );
     }
+}
+
+/// Whether it may be the name of a kernel parameter.
+fn sysctl_name(name: &str) -> bool {
+    let character = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        bytes.first().is_some_and(|b| character(*b))
+            && bytes.last().is_some_and(|b| character(*b))
+            && bytes.iter().all(|b| character(*b) || b"-_".contains(b))
+    };
+    name.len() <= 253 && name.split(['.', '/']).all(part)
 }
 
 /// A user or group number.
