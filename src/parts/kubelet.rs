@@ -190,6 +190,8 @@ fn config(settings: &Settings, env: &Env) -> Result<Config> {
             .filter(|path| !path.is_empty())
             .map(PathBuf::from),
         max_pods: number(settings, "max-pods")?,
+        pod_pids_limit: number(settings, "pod-max-pids")?,
+        allowed_unsafe_sysctls: settings.list("allowed-unsafe-sysctls"),
         listen: Some((SocketAddr::new(address, port), serving)),
         port,
         kubelet_version: VERSION.to_owned(),

@@ -17,7 +17,7 @@ pub struct Config {
     pub local_path_root: PathBuf,
     /// Kernel parameters that pods may set beyond the safe ones: names, or what they begin with before a `*`.
     pub allowed_unsafe_sysctls: Vec<String>,
-    /// Most processes of a pod; 0: as many as the kernel allows.
+    /// Most processes of a pod; 0 or less: as many as the kernel allows.
     pub pod_pids_limit: i64,
     /// Folder of the containers' logs.
     pub log_dir: PathBuf,
@@ -43,6 +43,8 @@ pub struct Config {
     pub records: Ring,
     /// Folder of the static pods' manifests.
     pub static_pod_path: Option<PathBuf>,
+    /// Signals and the quantities or percents below which pods are evicted.
+    pub eviction_hard: BTreeMap<String, String>,
     /// Percent of the images' disk in use at which unused images go.
     pub image_gc_high: u8,
     /// Percent of the images' disk in use down to which they go.
@@ -93,6 +95,14 @@ impl Config {
             kubelet_version: concat!("v1.37.0+ferrokube.", env!("CARGO_PKG_VERSION")).to_owned(),
             records: Ring::default(),
             static_pod_path: None,
+            eviction_hard: [
+                ("memory.available", "100Mi"),
+                ("nodefs.available", "10%"),
+                ("imagefs.available", "15%"),
+            ]
+            .into_iter()
+            .map(|(signal, least)| (signal.to_owned(), least.to_owned()))
+            .collect(),
             image_gc_high: 85,
             image_gc_low: 80,
             log_max_size: 10 << 20,

@@ -358,7 +358,7 @@ pub const KUBELET: &[Flag] = &[
     )
     .field("hairpinMode"),
     Flag::refused("pod-cidr", Text, "the Node object says the range of pods").field("podCIDR"),
-    Flag::refused("pod-max-pids", Int, "processes of a pod are not counted yet").field("podPidsLimit"),
+    Flag::new("pod-max-pids", Int, "-1", "most processes of a pod; -1: as many as the kernel allows").field("podPidsLimit"),
     Flag::refused("pods-per-core", Int, "say --max-pods").field("podsPerCore"),
     Flag::refused("resolv-conf", Text, "it is /etc/resolv.conf").field("resolvConf"),
     Flag::refused("runonce", Bool, STATIC).field("runOnce"),
@@ -372,10 +372,11 @@ pub const KUBELET: &[Flag] = &[
     Flag::refused("cpu-cfs-quota-period", Duration, "it is 100 ms").field("cpuCFSQuotaPeriod"),
     Flag::ignored("make-iptables-util-chains", Bool, "there are no iptables rules")
         .field("makeIPTablesUtilChains"),
-    Flag::refused(
+    Flag::new(
         "allowed-unsafe-sysctls",
         List,
-        "sysctls of pods are not there yet",
+        "",
+        "kernel parameters that pods may set beyond the safe ones; a name may end with *",
     )
     .field("allowedUnsafeSysctls"),
     Flag::refused(

@@ -5,7 +5,7 @@ use crate::{
     view::{Container, Pod, Service, VolumeMount},
     volumes::Place,
 };
-use runtime::{ContainerConfig, Image, Mount, Propagation, Resources};
+use runtime::{ContainerConfig, Image, Mount, Propagation};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -38,8 +38,6 @@ pub struct ContainerSite<'a> {
     pub termination_log: PathBuf,
     /// Bytes of memory of the node.
     pub memory_capacity: i64,
-    /// Most processes; 0: not bounded.
-    pub pids_limit: i64,
     /// Where `Localhost` seccomp profiles lie.
     pub seccomp_root: &'a Path,
 }
@@ -113,10 +111,7 @@ pub fn container_config(
         stdin: container.stdin,
         stdin_once: container.stdin_once,
         tty: container.tty,
-        resources: Resources {
-            pids_limit: site.pids_limit,
-            ..resources::container_resources(pod, container, site.memory_capacity)
-        },
+        resources: resources::container_resources(pod, container, site.memory_capacity),
         security,
         stop_signal: container.lifecycle.stop_signal.clone(),
         target: None,
@@ -293,7 +288,6 @@ mod tests {
             images: &[("i".to_owned(), "sha256:2".to_owned())].into(),
             groups: &[77],
             sub_path: &|_, _, place, sub| Ok(place.path.join(sub)),
-            pids_limit: 100,
             hosts_file: Some("/pod/etc-hosts".into()),
             termination_log: "/pod/log".into(),
             memory_capacity: 1 << 30,
@@ -323,10 +317,7 @@ mod tests {
                 "/pod/log:/dev/termination-log:false:false"
             ]
         );
-        assert_eq!(
-            (config.security.supplemental_groups, config.resources.pids_limit),
-            (vec![77], 100)
-        );
+        assert_eq!(config.security.supplemental_groups, [77]);
     }
 
     #[test]

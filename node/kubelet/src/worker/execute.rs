@@ -167,7 +167,8 @@ impl Worker {
                 .record(about::pod(pod), Severity::Normal, "SandboxChanged", message);
         }
         let made = match sandbox {
-            Ok(sandbox) => {
+            Ok(mut sandbox) => {
+                sandbox.config.resources.pids_limit = config.pod_pids_limit;
                 for (reason, text) in sandbox.warnings {
                     self.shared
                         .recorder

@@ -9,6 +9,7 @@ use crate::{
     about,
     actions::{Action, Backoff, Failure, Memory, Observed, go_duration, pod_actions},
     config::Config,
+    eviction::Pressure,
     images::Images,
     machine::{Facts, Machine},
     pod::{self, PodFacts, StatusInput, pod_status, references},
@@ -45,6 +46,10 @@ pub(crate) struct Shared {
     pub registry: Arc<Registry>,
     pub sources: Arc<Sources>,
     pub statics: StaticPods,
+    /// What is short on the node.
+    pub pressure: watch::Sender<Pressure>,
+    /// Unused images are to go, all of them.
+    pub disk_low: Notify,
     pub recorder: Recorder,
     pub images: Images,
     pub volumes: Volumes,
@@ -224,6 +229,7 @@ impl Worker {
         let now = self.shared.env.clock.wall();
         self.admit(&pod, &observed);
         let deadline = self.check_deadline(&pod, now);
+        self.check_eviction(&pod, &input.evicted);
         self.check_resources(&pod, &observed);
         let actions = pod_actions(&pod, &observed, &self.memory, now);
         self.note_waits(&pod, &actions);
@@ -340,6 +346,20 @@ impl Worker {
                 .record(about::pod(pod), Severity::Normal, "DeadlineExceeded", message);
         }
         None
+    }
+
+    /// A pod that the node puts out has failed.
+    fn check_eviction(&mut self, pod: &Pod, why: &str) {
+        if why.is_empty() || self.memory.failure.is_some() || self.memory.finished {
+            return;
+        }
+        self.memory.failure = Some(Failure {
+            reason: "Evicted".to_owned(),
+            message: why.to_owned(),
+        });
+        self.shared
+            .recorder
+            .record(about::pod(pod), Severity::Warning, "Evicted", why);
     }
 
     /// Whether the node has what the pod asks for since it was changed.

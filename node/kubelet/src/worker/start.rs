@@ -162,7 +162,6 @@ impl Worker {
                 let volumes = &shared.volumes;
                 volumes.sub_path(pod, (&mount.name, &place.path), sub, (&container.name, index))
             },
-            pids_limit: shared.config.pod_pids_limit,
             hosts_file: Some(hosts),
             termination_log,
             memory_capacity: i64::try_from(shared.facts.memory).unwrap_or(i64::MAX),
