@@ -383,3 +383,37 @@ fn kernel_parameters_have_names() {
     let wrong = refused(&with("Net..x"));
     assert!(wrong.starts_with(r#"Pod "web" is invalid: spec.securityContext.sysctls[0].name: Invalid value: "Net..x": must have at most 253 characters"#), "{wrong}");
 }
+
+#[test]
+fn devices_and_mounts_are_checked() {
+    let with = |fields: &str| {
+        let fields = format!(r#""volumes":[{{"name":"v"}}],"containers":[{{{fields},"#);
+        refused(&RUNNING.replace(r#""containers":[{"#, &fields))
+    };
+    let cases = [
+        (
+            r#""volumeMounts":[{"name":"v","mountPath":"/v","mountPropagation":"Bidirectional"}]"#,
+            "spec.containers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
+        ),
+        (
+            r#""volumeMounts":[{"name":"v","mountPath":"/v","recursiveReadOnly":"Enabled"}]"#,
+            "spec.containers[0].volumeMounts[0].recursiveReadOnly: Forbidden: may only be specified when readOnly is true",
+        ),
+        (
+            r#""volumeDevices":[{"name":"x","devicePath":"/dev/x"}]"#,
+            r#"spec.containers[0].volumeDevices[0].name: Not found: "x""#,
+        ),
+    ];
+    for (fields, words) in cases {
+        assert_eq!(with(fields), format!(r#"Pod "web" is invalid: {words}"#));
+    }
+    let gpu = |resources: &str| refused(&RUNNING.replace(r#"{"requests":{"cpu":"100m"}}"#, resources));
+    assert_eq!(
+        gpu(r#"{"requests":{"example.com/gpu":"1"}}"#),
+        r#"Pod "web" is invalid: spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources"#
+    );
+    assert_eq!(
+        gpu(r#"{"limits":{"example.com/gpu":"500m"}}"#),
+        r#"Pod "web" is invalid: [spec.containers[0].resources.limits[example.com/gpu]: Invalid value: "500m": must be an integer, spec.containers[0].resources.requests[example.com/gpu]: Invalid value: "500m": must be an integer]"#
+    );
+}

@@ -101,12 +101,8 @@ pub(super) fn container(
         errors,
     );
     env::validate(container, path, errors);
-    mounts(
-        container.volume_mounts.as_deref().unwrap_or_default(),
-        &at("volumeMounts"),
-        volumes,
-        errors,
-    );
+    mounts(container, &at("volumeMounts"), volumes, errors);
+    devices(container, &at("volumeDevices"), volumes, errors);
     if let Some(resources) = &container.resources {
         self::resources(resources, &at("resources"), errors);
     }
@@ -200,9 +196,11 @@ fn numbers(port: &ContainerPort, path: &str, host_network: bool, errors: &mut Ve
     );
 }
 
-fn mounts(mounts: &[VolumeMount], path: &str, volumes: &BTreeSet<&str>, errors: &mut Vec<Error>) {
+fn mounts(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors: &mut Vec<Error>) {
     let mut seen = BTreeSet::new();
-    for (i, mount) in mounts.iter().enumerate() {
+    let context = container.security_context.as_ref();
+    let privileged = context.and_then(|context| context.privileged) == Some(true);
+    for (i, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let path = field::index(path, i);
         let at = |name: &str| field::child(&path, name);
         if mount.name.is_empty() {
@@ -239,15 +237,95 @@ fn mounts(mounts: &[VolumeMount], path: &str, volumes: &BTreeSet<&str>, errors: 
                 "subPathExpr and subPath are mutually exclusive",
             ));
         }
+        propagation(mount, privileged, &path, errors);
     }
+}
+
+/// Whether mounts inside the volume are seen outside and the other way round, and whether they are read-only as well.
+fn propagation(mount: &VolumeMount, privileged: bool, path: &str, errors: &mut Vec<Error>) {
+    let place = field::child(path, "mountPropagation");
+    let modes = ["Bidirectional", "HostToContainer", "None"];
+    let mode = mount.mount_propagation.as_deref();
+    if mode.is_some() {
+        rules::one_of(mode, &modes, &place, errors);
+    }
+    if mode == Some("Bidirectional") && !privileged {
+        let why = "Bidirectional mount propagation is available only to privileged containers";
+        errors.push(Error::forbidden(place, why));
+    }
+    let Some(recursive) = mount.recursive_read_only.as_deref() else {
+        return;
+    };
+    let place = field::child(path, "recursiveReadOnly");
+    rules::one_of(
+        Some(recursive),
+        &["Disabled", "Enabled", "IfPossible"],
+        &place,
+        errors,
+    );
+    if recursive != "Disabled" && mount.read_only != Some(true) {
+        let why = "may only be specified when readOnly is true";
+        errors.push(Error::forbidden(&place, why));
+    }
+    if recursive != "Disabled" && mode.is_some_and(|mode| mode != "None") {
+        let why = "may only be specified when mountPropagation is None or not specified";
+        errors.push(Error::forbidden(place, why));
+    }
+}
+
+fn devices(container: &Container, path: &str, volumes: &BTreeSet<&str>, errors: &mut Vec<Error>) {
+    let mounted = |test: &dyn Fn(&VolumeMount) -> bool| container.volume_mounts.iter().flatten().any(test);
+    let mut seen = BTreeSet::new();
+    for (i, device) in container.volume_devices.iter().flatten().enumerate() {
+        let path = field::index(path, i);
+        let at = |name: &str| field::child(&path, name);
+        rules::required(&at("name"), &device.name, errors);
+        rules::required(&at("devicePath"), &device.device_path, errors);
+        if device.device_path.split('/').any(|part| part == "..") {
+            let why = "can not contain backsteps ('..')";
+            errors.push(Error::invalid(at("devicePath"), &device.device_path, why));
+        }
+        if !seen.insert(&device.device_path) {
+            errors.push(Error::invalid(
+                at("devicePath"),
+                &device.device_path,
+                "must be unique",
+            ));
+        }
+        if mounted(&|mount| mount.mount_path == device.device_path) {
+            let why = "must not already exist as a path in volumeMounts";
+            errors.push(Error::invalid(at("devicePath"), &device.device_path, why));
+        }
+        if !volumes.contains(device.name.as_str()) {
+            errors.push(Error::not_found(at("name"), &device.name));
+        }
+        if mounted(&|mount| mount.name == device.name) {
+            let why = "must not already exist in volumeMounts";
+            errors.push(Error::invalid(at("name"), &device.name, why));
+        }
+    }
+}
+
+/// Whether more of it may be promised than there is.
+fn overcommits(name: &str) -> bool {
+    !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
 }
 
 fn resources(resources: &ResourceRequirements, path: &str, errors: &mut Vec<Error>) {
     let limits = amounts(resources.limits.as_ref(), &field::child(path, "limits"), errors);
     let requests_path = field::child(path, "requests");
     for (name, request) in amounts(resources.requests.as_ref(), &requests_path, errors) {
-        let Some(limit) = limits.get(name) else { continue };
-        if request > *limit {
+        let Some(limit) = limits.get(name) else {
+            if !overcommits(name) {
+                let why = "Limit must be set for non overcommitable resources";
+                errors.push(Error::required(field::child(path, "limits"), why));
+            }
+            continue;
+        };
+        if request != *limit && !overcommits(name) {
+            let why = format!("must be equal to {name} limit of {limit}");
+            errors.push(Error::invalid(&requests_path, request.to_string(), why));
+        } else if request > *limit {
             let why = format!("must be less than or equal to {name} limit of {limit}");
             errors.push(Error::invalid(&requests_path, request.to_string(), why));
         }
@@ -276,6 +354,9 @@ fn amounts<'a>(
                 errors.push(Error::invalid(&path, &text.0, NOT_NEGATIVE));
             }
             Ok(amount) => {
+                if !overcommits(name) && amount.millis() % 1000 != 0 {
+                    errors.push(Error::invalid(&path, &text.0, "must be an integer"));
+                }
                 amounts.insert(name.as_str(), amount);
             }
             // What is no quantity cannot be read at all; encoding says so.
