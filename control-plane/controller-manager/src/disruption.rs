@@ -2,7 +2,7 @@
 //! (upstream `pkg/controller/disruption`).
 
 use crate::{
-    gc::{Collections, Served},
+    gc::{Collections, DEFINITIONS, Served},
     memo::Memo,
     views::{Condition, DEPLOYMENTS, IntOrPercent, PODS, Pod, REPLICA_SETS, Seen, seconds, see},
 };
@@ -20,7 +20,6 @@ use std::{
 const BUDGETS: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
 const STATEFUL_SETS: Gvr = Gvr::new("apps", "v1", "statefulsets");
 const REPLICATION_CONTROLLERS: Gvr = Gvr::new("", "v1", "replicationcontrollers");
-const DEFINITIONS: Gvr = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
 
 /// So long an evicted pod is waited for; then it counts as one that stays.
 const EVICTED_FOR: Duration = Duration::from_secs(120);

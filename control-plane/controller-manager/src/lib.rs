@@ -32,9 +32,9 @@ pub use certificates::{Signer, SignerError};
 pub use cronjob::CronJobController;
 pub use daemonset::DaemonSetController;
 pub use deployment::DeploymentController;
-pub use job::{JobController, TtlAfterFinishedController};
 pub use endpoints::{EndpointSliceController, EndpointsController};
 pub use ephemeral_volume::EphemeralVolumeController;
+pub use job::{JobController, TtlAfterFinishedController};
 pub use legacy_token::LegacyTokenController;
 pub use namespace::NamespaceController;
 pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
@@ -64,7 +64,7 @@ pub struct Config {
     pub node_cidr_prefix: u8,
     /// Signs certificates that are approved; without it nobody here does.
     pub signer: Option<Arc<Signer>>,
-    /// Every resource that can be listed, watched and deleted; it may change.
+    /// Every resource that can be listed, watched and deleted, but for custom ones; it may change.
     pub resources: gc::Served,
 }
 
@@ -106,15 +106,13 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     certificates::start(client, runtime.caches(), config.signer, env);
     runtime.start(EphemeralVolumeController);
     let collections = gc::Collections::default();
-    gc::start(client, runtime.caches(), &config.resources, &collections, env);
+    let served = gc::with_definitions(runtime.caches(), config.resources, env);
+    gc::start(client, runtime.caches(), &served, &collections, env);
     runtime.start(NamespaceController {
-        served: config.resources.borrow().clone(),
+        served: served.borrow().clone(),
         collections: collections.clone(),
     });
-    runtime.start(disruption::DisruptionController::new(
-        config.resources,
-        collections,
-    ));
+    runtime.start(disruption::DisruptionController::new(served, collections));
     env.ready.set(NAME, State::Ready);
     runtime
 }

@@ -1,10 +1,12 @@
 //! The garbage collector: an engine that deletes what nobody owns any more, and what carries its effects out.
 
 mod collections;
+mod definitions;
 mod engine;
 mod executor;
 mod resources;
 
 pub use collections::Collections;
+pub(crate) use definitions::{DEFINITIONS, with_definitions};
 pub use executor::start;
 pub use resources::{Collectable, Resources, Served};

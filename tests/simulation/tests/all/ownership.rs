@@ -208,3 +208,93 @@ async fn in_the_foreground_the_owner_goes_last() {
     };
     cluster.until("the Deployment is gone", SOON, gone).await;
 }
+
+const DEFINITION: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: parents.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: parents, singular: parent, kind: Parent, listKind: ParentList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+#[tokio::test(start_paused = true)]
+async fn with_a_custom_resource_go_its_dependents_and_with_a_namespace_its_custom_resources() {
+    let cluster = Cluster::start(39, 0).await;
+    cluster.create(DEFINITION).await.unwrap();
+    let parents = api::Gvr::new("example.com", "v1", "parents");
+    let body = |namespace: &str| {
+        testing::yaml(&format!(
+            "{{apiVersion: example.com/v1, kind: Parent, metadata: {{name: p, namespace: {namespace}}}}}"
+        ))
+    };
+    cluster
+        .create("{apiVersion: v1, kind: Namespace, metadata: {name: other}}")
+        .await
+        .unwrap();
+    let mut made = Vec::new();
+    for namespace in ["default", "other"] {
+        let target = Target::collection(&parents, namespace);
+        // The server takes a moment to serve what was defined.
+        let created = loop {
+            match cluster
+                .admin
+                .write(target.clone(), Write::Create(body(namespace)))
+                .await
+            {
+                Ok(created) => break created,
+                Err(status) if status.is_not_found() => cluster.sleep(Duration::from_millis(100)).await,
+                Err(status) => panic!("{status}"),
+            }
+        };
+        made.push(created);
+    }
+    let owned = |name: &str, uid: &str| {
+        format!(
+            "
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {name}
+  ownerReferences: [{{apiVersion: example.com/v1, kind: Parent, name: p, uid: {uid}}}]
+"
+        )
+    };
+    cluster.create(&owned("child", made[0].uid())).await.unwrap();
+    // The other namespace's parent is none here.
+    cluster.create(&owned("stranger", made[1].uid())).await.unwrap();
+    let gone = |name: &'static str| {
+        move |look: &Look| {
+            look.one("configmaps", &Key::new("default", name))
+                .is_none()
+                .then_some(())
+        }
+    };
+    cluster
+        .until("the stranger is gone", SOON, gone("stranger"))
+        .await;
+    assert!(gone("child")(&cluster.look()).is_none(), "its owner is there");
+    let key = Key::new("default", "p");
+    cluster
+        .admin
+        .delete(&parents, &key, DeleteOptions::default())
+        .await
+        .unwrap();
+    cluster.until("the child is gone", SOON, gone("child")).await;
+    let other = Key::cluster("other");
+    cluster.delete("namespaces", &other).await.unwrap();
+    let ended = |look: &Look| look.one("namespaces", &other).is_none().then_some(());
+    cluster.until("the namespace is gone", SOON, ended).await;
+    let left = cluster
+        .admin
+        .find(&parents, &Key::new("other", "p"))
+        .await
+        .unwrap();
+    assert!(left.is_none(), "it went with its namespace");
+}
