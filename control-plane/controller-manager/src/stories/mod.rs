@@ -77,7 +77,13 @@ async fn plan<C: Controller>(controller: C, key: &Key, text: &str, last: &LastOu
 }
 
 /// The same of a controller that is asked more than once.
-async fn plan_of<C: Controller>(controller: &C, key: &Key, text: &str, last: &LastOutcome, now: &str) -> Plan {
+async fn plan_of<C: Controller>(
+    controller: &C,
+    key: &Key,
+    text: &str,
+    last: &LastOutcome,
+    now: &str,
+) -> Plan {
     let env = Env::simulated(1);
     let caches = Caches::new(Client::new(Arc::new(Still(objects(text))), "story"), env);
     for watch in controller.watches() {
