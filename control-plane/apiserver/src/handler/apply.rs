@@ -42,7 +42,7 @@ impl Config {
 
 impl Handler {
     /// Makes the object as `patch` says, as far as that is the caller's to say; creates it if it is not there.
-    pub(super) async fn apply(&self, place: &Place, call: &Call, patch: &[u8]) -> Result<Outcome, Status> {
+    pub(crate) async fn apply(&self, place: &Place, call: &Call, patch: &[u8]) -> Result<Outcome, Status> {
         let config = Config::read(patch, call.validation)?;
         self.fresh().await?;
         for _ in 0..TRIES {
@@ -63,7 +63,7 @@ impl Handler {
     }
 
     async fn apply_new(&self, place: &Place, call: &Call, config: &Config) -> Result<Outcome, Status> {
-        if !place.subresource.is_empty() {
+        if !call.attributes.subresource.is_empty() {
             return Err(Status::not_found(&place.gvr(), &place.name));
         }
         let mut incoming = self.applied(place, call, config, None)?;
@@ -101,12 +101,13 @@ impl Handler {
         old: Option<&Held>,
     ) -> Result<Incoming, Status> {
         let (row, version) = (place.row(), place.api_version());
-        let reset = managed::reset(place, &place.subresource);
+        let subresource = call.attributes.subresource.as_str();
+        let reset = managed::reset(place, subresource);
         let live = old.map(|old| old.version(place.version).unmanaged());
         let writer = Writer {
             name: &call.field_manager,
             version: &version,
-            subresource: &place.subresource,
+            subresource,
             now: self.env.clock.wall(),
             reset: &reset,
         };

@@ -7,7 +7,7 @@ use crate::{
 };
 use api::{LabelSelector, Object, Requirement, Status, field, scan};
 use bytes::Bytes;
-use client::Write;
+use client::{Patch, Write};
 use resources::ScalePaths;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -167,6 +167,14 @@ pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) ->
         subresource: String::new(),
         ..place.clone()
     };
+    if let Write::Patch(Patch::Apply, patch) = &write {
+        let config = applied(&whole, &paths, patch)?;
+        let outcome = server.handler.apply(&whole, call, &config).await?;
+        return Ok(Outcome {
+            object: shown(&paths, &outcome.object)?,
+            ..outcome
+        });
+    }
     let outcome = server.handler.transact(&whole, call, TRIES, |held| {
         let old = held.version(place.version);
         let (text, patched) = match &write {
@@ -183,7 +191,11 @@ pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) ->
             _ => return Err(Status::method_not_allowed()),
         };
         // A custom resource is written in the version of the request.
-        let base = if place.cache.custom().is_some() { old } else { held.hub() };
+        let base = if place.cache.custom().is_some() {
+            old
+        } else {
+            held.hub()
+        };
         wanted(place, &paths, base, old, &text, patched)
     });
     let outcome = outcome.await?;
@@ -191,6 +203,52 @@ pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) ->
         object: shown(&paths, &outcome.object)?,
         ..outcome
     })
+}
+
+/// The applied configuration of a scale as one of the object itself.
+fn applied(place: &Place, paths: &ScalePaths, patch: &[u8]) -> Result<Vec<u8>, Status> {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Config {
+        kind: String,
+        api_version: String,
+        metadata: Meta,
+        spec: Wish,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Wish {
+        replicas: Option<i64>,
+    }
+    let config: Config = serde_json::from_slice(patch)
+        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    if (config.api_version.as_str(), config.kind.as_str()) != ("autoscaling/v1", "Scale") {
+        let (group, version) = config
+            .api_version
+            .rsplit_once('/')
+            .unwrap_or(("", &config.api_version));
+        let message = format!("invalid object type: {group}/{version}, Kind={}", config.kind);
+        return Err(Status::bad_request(message));
+    }
+    let name = String::from_utf8_lossy(&splice::quoted(&config.metadata.name)).into_owned();
+    let version = match config.metadata.resource_version.parse::<u64>() {
+        Ok(version) => format!(r#","resourceVersion":"{version}""#),
+        Err(_) => String::new(),
+    };
+    let mut body = format!(
+        r#"{{"apiVersion":"{}","kind":"{}","metadata":{{"name":{name}{version}}}"#,
+        place.api_version(),
+        place.row().kind
+    );
+    if let Some(replicas) = config.spec.replicas {
+        let nested = |inner: String, field: &str| format!(r#"{{"{field}":{inner}}}"#);
+        let spec = paths.spec_replicas.rsplit('.').fold(replicas.to_string(), nested);
+        body.push(',');
+        body.push_str(&spec[1..]);
+    } else {
+        body.push('}');
+    }
+    Ok(body.into_bytes())
 }
 
 fn wanted(

@@ -292,6 +292,31 @@ async fn status_and_scale_have_managers_of_their_own() {
         refused.message,
         "Apply failed with 1 conflict: conflict with \"hpa\" with subresource \"scale\" using apps/v1: .spec.replicas"
     );
+    let scale =
+        r#"{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"x"},"spec":{"replicas":5}}"#;
+    let at = (&DEPLOYMENTS, "x", "scale");
+    let refused = story
+        .patch("me", at, (Patch::Apply, scale), false)
+        .await
+        .unwrap_err();
+    assert!(
+        refused
+            .message
+            .contains(r#"conflict with "hpa" with subresource "scale""#)
+    );
+    let scaled = story.patch("me", at, (Patch::Apply, scale), true).await.unwrap();
+    assert!(
+        text(&scaled).contains(r#""spec":{"replicas":5}"#),
+        "{}",
+        text(&scaled)
+    );
+    let whole = story.read(&DEPLOYMENTS).await;
+    let lines = owners(&whole);
+    assert!(
+        lines.contains(r#"me/scale Apply apps/v1 {"f:spec":{"f:replicas":{}}}"#),
+        "{lines}"
+    );
+    assert!(!lines.contains("hpa"), "{lines}");
     let wish = r#""status":{"replicas":1,"readyReplicas":1}"#;
     let wish = config(&DEPLOYMENTS, wish);
     let applied = story
