@@ -8,6 +8,8 @@ mod http_stories;
 #[cfg(test)]
 mod stories;
 mod webhook;
+#[cfg(test)]
+mod webhook_stories;
 
 pub use definitions::Definitions;
 pub use end::Ending;

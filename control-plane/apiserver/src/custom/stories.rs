@@ -7,6 +7,7 @@ use client::{
     Client, DeleteOptions, ListParams, Patch, Target, WatchEvent, WatchParams, Write,
 };
 use component::Env;
+use etcd::Store as _;
 use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
 
@@ -60,6 +61,10 @@ pub(super) struct Story {
 impl Story {
     pub async fn new() -> Self {
         let (server, env) = fixture::whole().await;
+        Self::of(server, env)
+    }
+
+    pub fn of(server: Arc<Server>, env: Env) -> Self {
         let client = fixture::client(&server);
         Self {
             server,
@@ -333,15 +338,52 @@ async fn what_is_defined_is_there_after_a_restart() {
     let store = etcd::Engine::in_memory(env.clone()).unwrap();
     let rows = resources::table().to_vec();
     let server = fixture::start(store.clone(), rows.clone(), fixture::no_nodes(), &env).await;
-    let client = fixture::client(&server);
-    let story = Story {
-        server,
-        client,
-        _env: env.clone(),
-    };
+    let story = Story::of(server, env.clone());
     story.define(&crontabs()).await;
     story.tab("a", r#""spec":{}"#).await.unwrap();
     let again = fixture::start(store, rows, fixture::no_nodes(), &env).await;
     let read = fixture::client(&again).get(&CRONTABS, &key("a")).await.unwrap();
     assert_eq!(read.name(), "a");
+}
+
+/// How many definitions a cluster may well have.
+const MANY: usize = 1000;
+
+#[tokio::test(start_paused = true)]
+async fn a_server_starts_with_a_thousand_definitions() {
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let rows = resources::table().to_vec();
+    let server = fixture::start(store.clone(), rows.clone(), fixture::no_nodes(), &env).await;
+    let story = Story::of(server, env.clone());
+    let one = story.define(&crontabs()).await;
+    let one = std::str::from_utf8(one.body()).unwrap();
+    for number in 0..MANY {
+        let text = one
+            .replace("crontab", &format!("tab{number}"))
+            .replace("CronTab", &format!("Tab{number}"))
+            .replace(r#"["ct"]"#, "[]")
+            .replace("stable.", &format!("g{}.", number % 100));
+        let object = Object::parse(text.into(), 0, &[]).unwrap();
+        let key = format!("/registry/apiextensions.k8s.io/customresourcedefinitions/{}", object.name());
+        let put = etcd::TxnRequest {
+            key: key.into(),
+            expect: Some(0),
+            op: etcd::Op::Put {
+                value: object.body().clone(),
+                lease: 0,
+            },
+            durability: etcd::Durability::Durable,
+        };
+        store.txn(put).await.unwrap();
+    }
+    let again = fixture::start(store, rows, fixture::no_nodes(), &env).await;
+    let documents = again.documents();
+    let groups = documents.served.iter().filter(|s| s.group.starts_with('g'));
+    assert_eq!(groups.map(|s| s.resources.len()).sum::<usize>(), MANY * 3);
+    let made = r#"{"apiVersion":"g7.example.com/v1","kind":"Tab7","metadata":{"name":"a"},"spec":{}}"#;
+    let tabs = Gvr::new("g7.example.com", "v1", "tab7s");
+    let write = Write::Create(Bytes::from_static(made.as_bytes()));
+    let made = fixture::client(&again).write(Target::collection(&tabs, "default"), write).await.unwrap();
+    assert_eq!(made.kind(), "Tab7");
 }
