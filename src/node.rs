@@ -118,6 +118,9 @@ fn kubelet_config(
         local_path_root: settings.data_dir.join("local-path"),
         log_dir: settings.log_dir.clone(),
         static_pod_path: Some(settings.pod_manifest_path.clone()),
+        // The disk is not ours alone.
+        image_gc_high: 97,
+        image_gc_low: 95,
         cluster_dns: vec![settings.dns_ip.to_string()],
         cluster_domain: settings.domain.clone(),
         on_pod_cidr: Arc::new(move |cidr| {

@@ -25,12 +25,9 @@ struct Memory(BTreeMap<String, Seen>);
 
 /// Looks at the disk now and then.
 pub(crate) async fn collect(shared: Arc<Shared>) {
-    let mut memory = Memory::default();
-    if shared.config.image_gc_high >= 100 {
-        return;
-    }
+    let (mut memory, mut all) = (Memory::default(), false);
     loop {
-        if let Err(error) = memory.round(&shared).await {
+        if let Err(error) = memory.round(&shared, all).await {
             tracing::warn!(%error, "images not collected");
             let message = error.to_string();
             let node = about::node(&shared.config.node_name);
@@ -38,12 +35,17 @@ pub(crate) async fn collect(shared: Arc<Shared>) {
                 .recorder
                 .record(node, Severity::Warning, "ImageGCFailed", message);
         }
-        shared.env.clock.sleep(PERIOD).await;
+        all = tokio::select! {
+            biased;
+            () = shared.disk_low.notified() => true,
+            () = shared.env.clock.sleep(PERIOD) => false,
+        };
     }
 }
 
 impl Memory {
-    async fn round(&mut self, shared: &Shared) -> Result<(), crate::Error> {
+    /// Frees what is missing, or `all` that can be freed.
+    async fn round(&mut self, shared: &Shared, all: bool) -> Result<(), crate::Error> {
         let runtime = &shared.runtime;
         let (images, containers) = (runtime.images().await?, runtime.containers(None).await?);
         let mut wanted = BTreeSet::new();
@@ -66,12 +68,18 @@ impl Memory {
                 seen.used = now;
             }
         }
+        if all {
+            return self.free(shared, images, &used, u64::MAX).await.map(drop);
+        }
         let (high, low) = (
             u64::from(shared.config.image_gc_high),
             u64::from(shared.config.image_gc_low),
         );
         let disk = shared.machine.disk(&runtime.image_root())?;
-        if disk.capacity == 0 || 100 - disk.available.min(disk.capacity) * 100 / disk.capacity < high {
+        if high >= 100
+            || disk.capacity == 0
+            || 100 - disk.available.min(disk.capacity) * 100 / disk.capacity < high
+        {
             return Ok(());
         }
         let missing = (disk.capacity * (100 - low) / 100).saturating_sub(disk.available);

@@ -58,6 +58,8 @@ impl Kubelet {
         let nodes = Cache::start(&client, NODES, node::own(&config.node_name), &env);
         let shared = Arc::new(Shared {
             statics: StaticPods::default(),
+            pressure: tokio::sync::watch::Sender::default(),
+            disk_low: tokio::sync::Notify::new(),
             sources: Arc::new(Sources::new(client.clone(), env.clone(), registry.clone())),
             images: Images::new(runtime.clone(), recorder.clone(), env.clock.clone()),
             volumes: Volumes::new(machine.clone(), client.clone(), env.clone(), &config),
@@ -87,6 +89,7 @@ impl Kubelet {
             facts: shared.facts.clone(),
             env: shared.env.clone(),
             recorder: shared.recorder.clone(),
+            pressure: shared.pressure.subscribe(),
         };
         tasks.spawn("node", keeper.run(nodes));
         tasks.spawn("pods", self.clone().dispatch());
@@ -97,6 +100,7 @@ impl Kubelet {
         tasks.spawn("mirror-pods", mirrors);
         tasks.spawn("runtime-events", self.clone().events());
         tasks.spawn("orphans", self.clone().orphans());
+        tasks.spawn("eviction", crate::eviction::watch(shared.clone()));
         tasks.spawn("image-gc", crate::image_gc::collect(shared.clone()));
         tasks.spawn("log-rotation", crate::logs::rotate(shared.clone()));
         let data = LocalPath {

@@ -10,6 +10,7 @@ pub mod actions;
 mod config;
 mod decisions;
 mod error;
+mod eviction;
 mod grpc;
 mod image_gc;
 mod images;

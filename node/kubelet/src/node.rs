@@ -3,6 +3,7 @@
 use crate::{
     about,
     config::Config,
+    eviction::Pressure,
     machine::Facts,
     pod::timestamp,
     resources::{LEASES, NODES},
@@ -15,7 +16,7 @@ use component::Env;
 use runtime::Runtime;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 const LEASE_SECONDS: u64 = 40;
 const RENEW: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub(crate) struct NodeKeeper {
     pub facts: Facts,
     pub env: Env,
     pub recorder: Recorder,
+    pub pressure: watch::Receiver<Pressure>,
 }
 
 #[derive(Serialize)]
@@ -254,18 +256,25 @@ impl NodeKeeper {
             Err(why) => ("False", "KubeletNotReady", why.clone()),
         };
         let fine = |reason, message: &str| ("False", reason, message.to_owned());
+        let short = |reason, message: &str| ("True", reason, message.to_owned());
+        let pressure = *self.pressure.borrow();
+        let memory = match pressure.memory {
+            true => short(
+                "KubeletHasInsufficientMemory",
+                "kubelet has insufficient memory available",
+            ),
+            false => fine(
+                "KubeletHasSufficientMemory",
+                "kubelet has sufficient memory available",
+            ),
+        };
+        let disk = match pressure.disk {
+            true => short("KubeletHasDiskPressure", "kubelet has disk pressure"),
+            false => fine("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        };
         let wanted = [
-            (
-                "MemoryPressure",
-                fine(
-                    "KubeletHasSufficientMemory",
-                    "kubelet has sufficient memory available",
-                ),
-            ),
-            (
-                "DiskPressure",
-                fine("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            ),
+            ("MemoryPressure", memory),
+            ("DiskPressure", disk),
             (
                 "PIDPressure",
                 fine("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
@@ -445,6 +454,7 @@ impl NodeKeeper {
     async fn report(&self, mut conditions: Vec<Heartbeat>, cache: Cache, news: &Notify) {
         let clock = &self.env.clock;
         let (mut due, mut written) = (clock.now() + REPORT, false);
+        let mut pressure = self.pressure.clone();
         // What a create carried in its status may have been dropped: the first write follows at once.
         loop {
             let changed = self.update_conditions(&mut conditions, &self.problem().await);
@@ -466,6 +476,7 @@ impl NodeKeeper {
             tokio::select! {
                 biased;
                 () = news.notified() => {}
+                Ok(()) = pressure.changed() => {}
                 () = clock.sleep(CHECK) => {}
             }
         }

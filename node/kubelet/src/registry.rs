@@ -19,6 +19,8 @@ pub struct Input {
     pub gone: bool,
     /// It comes from a manifest on this node.
     pub is_static: bool,
+    /// Why the node puts it out; empty: it does not.
+    pub evicted: String,
     /// UID of the mirror pod that shows it in the API, if it is a static pod that has one.
     pub mirror: String,
 }
@@ -45,6 +47,7 @@ fn differs(known: &Input, told: &Input) -> bool {
     let ready = |input: &Input| input.pod.status.ready().map(str::to_owned);
     known.gone != told.gone
         || known.mirror != told.mirror
+        || known.evicted != told.evicted
         || ready(known) != ready(told)
         || known.pod.metadata != told.pod.metadata
         || known.pod.spec != told.pod.spec
@@ -84,6 +87,8 @@ impl Registry {
         self.workers(|workers| {
             if let Some(handle) = workers.get(uid) {
                 handle.input.send_if_modified(|known| {
+                    let mut input = input;
+                    known.evicted.clone_into(&mut input.evicted);
                     let news = differs(known, &input);
                     *known = input;
                     news
@@ -113,6 +118,17 @@ impl Registry {
                         input.pod = Arc::new(last);
                     }
                 });
+            }
+        });
+    }
+
+    /// Says that the node puts a pod out, and why.
+    pub fn evict(&self, uid: &str, why: &str) {
+        self.workers(|workers| {
+            if let Some(handle) = workers.get(uid) {
+                handle
+                    .input
+                    .send_modify(|input| why.clone_into(&mut input.evicted));
             }
         });
     }

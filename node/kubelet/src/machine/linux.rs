@@ -47,10 +47,11 @@ fn architecture() -> &'static str {
     }
 }
 
-fn memory() -> u64 {
+/// A line of `/proc/meminfo`, in bytes.
+fn memory(name: &str) -> u64 {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = info.lines().find_map(|l| l.strip_prefix("MemTotal:"));
-    let kib = total.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let line = info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    let kib = line.and_then(|l| l.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }
 
@@ -116,7 +117,7 @@ impl Machine for Linux {
         let text = |s: &std::ffi::OsStr| s.to_string_lossy().into_owned();
         Facts {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: memory(),
+            memory: memory("MemTotal"),
             disk,
             machine_id: line("/etc/machine-id"),
             system_uuid: line("/sys/class/dmi/id/product_uuid"),
@@ -126,6 +127,13 @@ impl Machine for Linux {
             architecture: architecture().to_owned(),
             hostname: name.as_ref().map_or_else(String::new, |n| text(n.nodename())),
         }
+    }
+
+    fn memory(&self) -> io::Result<Disk> {
+        Ok(Disk {
+            capacity: memory("MemTotal"),
+            available: memory("MemAvailable"),
+        })
     }
 
     fn disk(&self, path: &Path) -> io::Result<Disk> {

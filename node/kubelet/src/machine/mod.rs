@@ -43,7 +43,7 @@ pub struct Facts {
     pub hostname: String,
 }
 
-/// A file system's room in bytes.
+/// The room of a file system or of memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
     /// All of it.
@@ -81,6 +81,8 @@ pub type Files = BTreeMap<String, File>;
 pub trait Machine: Send + Sync + 'static {
     /// What it has and is.
     fn facts(&self) -> Facts;
+    /// Memory, and what of it can be had without swapping.
+    fn memory(&self) -> io::Result<Disk>;
     /// The file system under `path`.
     fn disk(&self, path: &Path) -> io::Result<Disk>;
     /// resolv.conf of the host.

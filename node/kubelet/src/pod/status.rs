@@ -515,7 +515,17 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
             failed.unwrap_or_default().to_owned(),
         ),
     );
-    let resize = pending.into_iter().chain(under_way.then_some(progress));
+    let evicted = input.memory.failure.as_ref().filter(|f| f.reason == "Evicted");
+    let disruption = evicted.map(|f| {
+        (
+            "DisruptionTarget",
+            (true, "TerminationByKubelet", f.message.clone()),
+        )
+    });
+    let more = pending
+        .into_iter()
+        .chain(disruption)
+        .chain(under_way.then_some(progress));
     [
         ("PodReadyToStartContainers", (set_up, "", String::new())),
         ("Initialized", initial),
@@ -524,7 +534,7 @@ fn conditions(input: &StatusInput<'_>, status: &PodStatus, initialized: bool) ->
         ("PodScheduled", (true, "", String::new())),
     ]
     .into_iter()
-    .chain(resize)
+    .chain(more)
     .map(|(kind, (holds, reason, message))| {
         let state = if holds { "True" } else { "False" };
         let before = input.previous.condition(kind);

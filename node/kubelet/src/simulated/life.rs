@@ -470,3 +470,78 @@ async fn images_stay_as_long_as_there_is_room() {
     node.env.clock.sleep(Duration::from_secs(1000)).await;
     assert_eq!(runtime::Runtime::images(&*node.runtime).await.unwrap().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_evicted_when_memory_is_short() {
+    let machine = Arc::new(Paper::default());
+    let node = Node::on(machine.clone(), |_| {});
+    // Usage is the length of the name in the simulated runtime.
+    node.pod(
+        "modest",
+        "{containers: [{name: c, image: 'i:1', resources: {requests: {memory: 1Mi}}}]}",
+    );
+    node.pod(
+        "greedy",
+        "{terminationGracePeriodSeconds: 300, containers: [{name: longer, image: 'i:1'}]}",
+    );
+    node.pod(
+        "king",
+        "{priority: 2000000000, containers: [{name: longest-of-all, image: 'i:1'}]}",
+    );
+    for name in ["modest", "greedy", "king"] {
+        node.phase(name, "Running").await;
+    }
+    machine.take_memory((32 << 30) - (50 << 20));
+    let pressure = |n: &Value| condition(n, "MemoryPressure")["status"] == "True";
+    let seen = node.api.wait("pressure", "nodes", "node-1", pressure).await;
+    assert_eq!(
+        condition(&seen, "MemoryPressure")["reason"],
+        "KubeletHasInsufficientMemory"
+    );
+    let pod = node.phase("greedy", "Failed").await;
+    machine.take_memory(0);
+    assert_eq!(pod["status"]["reason"], "Evicted");
+    let why = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. Container longer was using 6, request is 0, has larger consumption of memory. ";
+    assert_eq!(pod["status"]["message"], why);
+    assert_eq!(
+        condition(&pod, "DisruptionTarget")["reason"],
+        "TerminationByKubelet"
+    );
+    node.api
+        .event("Evicted", "The node was low on resource: memory.")
+        .await;
+    node.api
+        .event("EvictionThresholdMet", "Attempting to reclaim memory")
+        .await;
+    let before = node.env.clock.now();
+    node.api
+        .wait("no pressure", "nodes", "node-1", |n| !pressure(n))
+        .await;
+    assert!(
+        (node.env.clock.now() - before).as_secs() >= 280,
+        "it stands for five minutes"
+    );
+    for name in ["modest", "king"] {
+        let pod = node.api.get_value("pods", "shop", name).unwrap();
+        assert_eq!(pod["status"]["phase"], "Running", "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_told_and_pods_go() {
+    let machine = Arc::new(Paper::default().with_room(500 << 20));
+    let node = Node::on(machine, |_| {});
+    let pressure = |n: &Value| condition(n, "DiskPressure")["status"] == "True";
+    let seen = node.api.wait("pressure", "nodes", "node-1", pressure).await;
+    assert_eq!(
+        condition(&seen, "DiskPressure")["reason"],
+        "KubeletHasDiskPressure"
+    );
+    node.api
+        .event("EvictionThresholdMet", "Attempting to reclaim ephemeral-storage")
+        .await;
+    node.pod("web", "{containers: [{name: c, image: 'web:1'}]}");
+    let pod = node.phase("web", "Failed").await;
+    let why = "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 500Mi. ";
+    assert_eq!(pod["status"]["message"], why);
+}

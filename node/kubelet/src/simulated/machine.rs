@@ -7,11 +7,15 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A machine whose disk forgets and whose connections all succeed and end.
 #[derive(Clone, Debug)]
-pub struct Paper(Facts, Disk);
+pub struct Paper(Facts, Disk, Arc<AtomicU64>);
 
 impl Paper {
     /// With those facts.
@@ -20,7 +24,12 @@ impl Paper {
             capacity: facts.disk,
             available: facts.disk,
         };
-        Self(facts, disk)
+        Self(facts, disk, Arc::default())
+    }
+
+    /// Takes so many bytes of its memory.
+    pub fn take_memory(&self, bytes: u64) {
+        self.2.store(bytes, Ordering::Relaxed);
     }
 
     /// With so many bytes left on its disk.
@@ -47,6 +56,14 @@ impl Default for Paper {
 impl Machine for Paper {
     fn facts(&self) -> Facts {
         self.0.clone()
+    }
+    fn memory(&self) -> io::Result<Disk> {
+        let capacity = self.0.memory;
+        let taken = self.2.load(Ordering::Relaxed);
+        Ok(Disk {
+            capacity,
+            available: capacity.saturating_sub(taken),
+        })
     }
     fn disk(&self, _: &Path) -> io::Result<Disk> {
         Ok(self.1)

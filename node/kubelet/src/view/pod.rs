@@ -102,6 +102,8 @@ pub struct PodSpec {
     pub overhead: BTreeMap<String, api::Quantity>,
     /// Requests and limits of the pod as a whole.
     pub resources: super::Requirements,
+    /// How important it is.
+    pub priority: Option<i32>,
     /// RuntimeClass.
     pub runtime_class_name: String,
     /// What system it is for.
