@@ -3,7 +3,7 @@
 use crate::manifests::SOON;
 use api::{Key, Object};
 use std::{sync::Arc, time::Duration};
-use testing::{Cluster, Look};
+use testing::{Cluster, Faults, Look};
 
 const POD: &str = "resources: {requests: {cpu: 10m, memory: 16Mi}}";
 
@@ -355,4 +355,42 @@ async fn a_stateful_set_stops_at_its_partition_and_keeps_its_claims() {
     cluster.until("the pods are gone", SOON, gone).await;
     cluster.sleep(Duration::from_secs(60)).await;
     assert_eq!(claims(&cluster.look()), ["data-db-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn daemon_sets_and_stateful_sets_in_any_weather() {
+    const LONG: Duration = Duration::from_secs(1800);
+    for seed in 107..110 {
+        let cluster = Cluster::start(seed, 3).await;
+        let faults = Faults {
+            refused: 100,
+            lost: 100,
+            late: 1000,
+            repeated: 50,
+            dropped: 20,
+            ..Faults::default()
+        };
+        cluster.controllers.fail(faults);
+        cluster.scheduler.fail(faults);
+        cluster.create(&daemon("maxUnavailable: 1")).await.unwrap();
+        cluster.create(&stateful(3, "")).await.unwrap();
+        let both = |look: &Look| {
+            daemon_rolled_out(look, 3)?;
+            stateful_rolled_out(look, 3)
+        };
+        cluster.until("both are rolled out", LONG, both).await;
+        for (plural, name, new) in [("daemonsets", "logs", "logs:2"), ("statefulsets", "db", "db:2")] {
+            cluster.patch(plural, &named(name), &image(new)).await.unwrap();
+        }
+        let new = |look: &Look| {
+            let is_new = |app: &str| {
+                let pods = pods(look, app);
+                pods.len() == 3 && pods.iter().all(|(_, image)| image.ends_with(":2"))
+            };
+            both(look).filter(|_| is_new("logs") && is_new("db"))
+        };
+        cluster.until("both are of the new image", LONG, new).await;
+        let mut names = pods(&cluster.look(), "db").into_iter().map(|(name, _)| name);
+        assert!(names.by_ref().eq(["db-0", "db-1", "db-2"].map(str::to_owned)));
+    }
 }
