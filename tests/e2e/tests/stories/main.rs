@@ -11,6 +11,7 @@ mod configuration;
 mod containers;
 mod custom;
 mod deployments;
+mod disruption;
 mod expect;
 mod lifecycle;
 mod nodes;
@@ -58,6 +59,7 @@ const GROUPS: &[Group] = &[
     Group {
         stories: &[
             deployments::STORIES,
+            disruption::STORIES,
             services::STORIES,
             streams::STORIES,
             containers::STORIES,
