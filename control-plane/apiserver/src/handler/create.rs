@@ -119,7 +119,7 @@ impl Handler {
             cluster: view,
             custom: custom.as_deref().map(|custom| (custom, place.version)),
         })?;
-        let fields = managed::fields(place, call, incoming, old, self.env.clock.wall(), &written);
+        let fields = managed::fields(place, call, incoming, old, self.env.clock.wall(), &written)?;
         let written = match &custom {
             Some(custom) => self.stored_form(place, custom, old, op, written).await?,
             None => written,

@@ -5,11 +5,55 @@ use crate::{
     cache::{Held, api_version},
     splice,
 };
-use api::{Object, Status};
+use api::{Object, Status, field};
 use bytes::Bytes;
 use jiff::Timestamp;
 use resources::{Row, Written};
 use schema::apply::{self, FieldSet, Node, Versions, Writer};
+
+/// How long the name of a manager may be, in bytes.
+pub const MANAGER_LENGTH: usize = 128;
+
+/// Whether Go prints `c` as itself: as `unicode.IsPrint`, as far as names of managers matter.
+pub fn printable(c: char) -> bool {
+    c == ' '
+        || !(c.is_control()
+            || c.is_whitespace()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}' | '\u{ad}'))
+}
+
+/// How long the name of a subresource may be there, in bytes.
+const SUBRESOURCE_LENGTH: usize = 256;
+
+/// What is wrong with the name of a manager.
+pub fn check_manager(path: &str, name: &str) -> Vec<field::Error> {
+    let mut errors = Vec::new();
+    if name.len() > MANAGER_LENGTH {
+        errors.push(field::Error::too_long(path, MANAGER_LENGTH));
+    }
+    for (at, c) in name.char_indices().filter(|(_, c)| !printable(*c)) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+        errors.push(field::Error::invalid(path, name, why));
+    }
+    errors
+}
+
+/// What is wrong with managed fields that a client sends. Those that cannot be read are not taken, and so not wrong.
+fn check(place: &Place, name: &str, given: &[u8]) -> Result<(), Status> {
+    let mut errors = Vec::new();
+    for (at, manager) in apply::read_managed(given).unwrap_or_default().iter().enumerate() {
+        let path = field::index("metadata.managedFields", at);
+        errors.extend(check_manager(&field::child(&path, "manager"), &manager.name));
+        if manager.subresource.len() > SUBRESOURCE_LENGTH {
+            let path = field::child(&path, "subresource");
+            errors.push(field::Error::too_long(path, SUBRESOURCE_LENGTH));
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(place.group(), place.row().kind, name, errors))
+}
 
 /// The managed fields of what the row made of `incoming`; empty: none.
 pub(super) fn fields(
@@ -19,15 +63,21 @@ pub(super) fn fields(
     old: Option<&Held>,
     now: Timestamp,
     written: &Written,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, Status> {
     let given = incoming.object.managed_fields();
     if incoming.stage != Stage::Sent {
-        return given.to_vec();
+        return Ok(given.to_vec());
     }
-    updated(place, call, old, written, given, now).unwrap_or_else(|why| {
-        tracing::warn!(resource = %place.gvr(), why, "managed fields stay as they were");
-        old.map_or_else(Vec::new, |old| old.hub().managed_fields().to_vec())
-    })
+    let live = old.map_or(&b""[..], |old| old.hub().managed_fields());
+    if !given.is_empty() && given != live {
+        check(place, incoming.object.name(), given)?;
+    }
+    Ok(
+        updated(place, call, old, written, given, now).unwrap_or_else(|why| {
+            tracing::warn!(resource = %place.gvr(), why, "managed fields stay as they were");
+            live.to_vec()
+        }),
+    )
 }
 
 /// `written`, in its stored form, with its managed fields. A write that would only touch times changes nothing.

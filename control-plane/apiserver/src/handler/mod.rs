@@ -20,6 +20,7 @@ mod watch;
 
 pub use decode::{Incoming, Stage, Validation};
 pub use list::{ListQuery, Match, Page};
+pub use managed::{MANAGER_LENGTH, check_manager, printable};
 pub use options::{delete_options, dry_run, propagation};
 pub use patch::apply as apply_patch;
 pub use place::{Index, Place, Places};

@@ -8,20 +8,12 @@ use api::{Status, field};
 use client::DeleteOptions;
 use std::time::Duration;
 
-/// How long the name of a manager may be, in bytes.
-const MANAGER_LENGTH: usize = 128;
-
-/// Whether Go prints `c` as itself: as `unicode.IsPrint`, as far as names of managers matter.
-fn printable(c: char) -> bool {
-    c == ' ' || !(c.is_control() || c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{feff}' | '\u{ad}'))
-}
-
 /// The name by which a client manages fields when it names none: what stands before the slash of its `User-Agent`.
 pub fn manager_of(user_agent: &str) -> String {
     let name = user_agent.split('/').next().unwrap_or_default();
     let mut manager = String::new();
-    for c in name.chars().filter(|c| printable(*c)) {
-        if manager.len() + c.len_utf8() > MANAGER_LENGTH {
+    for c in name.chars().filter(|c| handler::printable(*c)) {
+        if manager.len() + c.len_utf8() > handler::MANAGER_LENGTH {
             break;
         }
         manager.push(c);
@@ -199,14 +191,7 @@ impl Query {
     /// The manager of the fields that a write with these `options` (such as `CreateOptions`) sets; empty: not said.
     pub fn field_manager(&self, options: &str) -> Result<String, Status> {
         let name = self.get("fieldManager");
-        let mut errors = Vec::new();
-        if name.len() > MANAGER_LENGTH {
-            errors.push(field::Error::too_long("fieldManager", MANAGER_LENGTH));
-        }
-        for (at, c) in name.char_indices().filter(|(_, c)| !printable(*c)) {
-            let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
-            errors.push(field::Error::invalid("fieldManager", name, why));
-        }
+        let errors = handler::check_manager("fieldManager", name);
         if errors.is_empty() {
             Ok(name.to_owned())
         } else {
@@ -277,7 +262,12 @@ mod tests {
         assert_eq!(manager_of("kubectl/v1.37.0 (linux/amd64)"), "kubectl");
         assert_eq!(manager_of("my\u{7} tool"), "my tool");
         assert_eq!(manager_of(&"ä".repeat(100)).len(), 128);
-        let refused = |query: &str| Query::parse(query).field_manager("CreateOptions").unwrap_err().message;
+        let refused = |query: &str| {
+            Query::parse(query)
+                .field_manager("CreateOptions")
+                .unwrap_err()
+                .message
+        };
         assert_eq!(
             refused("fieldManager=a%00"),
             "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value: \"a\\u0000\": invalid character U+0000 (at position 1)"
@@ -287,8 +277,14 @@ mod tests {
             "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes"
         );
         let refused = |query: &str, apply| Query::parse(query).force(apply).unwrap_err().message;
-        assert!(refused("force=false", false).ends_with("force: Forbidden: may not be specified for non-apply patch"));
-        assert!(refused("force=true", true).ends_with("fieldManager: Required value: is required for apply patch"));
+        assert!(
+            refused("force=false", false)
+                .ends_with("force: Forbidden: may not be specified for non-apply patch")
+        );
+        assert!(
+            refused("force=true", true)
+                .ends_with("fieldManager: Required value: is required for apply patch")
+        );
         assert!(Query::parse("force=true&fieldManager=me").force(true).unwrap());
     }
 

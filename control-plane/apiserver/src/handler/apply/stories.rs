@@ -348,6 +348,17 @@ async fn managed_fields_may_be_reset_and_are_kept_from_those_who_do_not_know_the
         (put.resource_version(), owners(&put))
     );
     assert!(made.resource_version() < put.resource_version());
+    let long = format!(
+        r#"{{"metadata":{{"managedFields":[{{"manager":"{}","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{{}}}}]}}}}"#,
+        "m".repeat(129)
+    );
+    let at = (&MAPS, "x", "");
+    let long = story
+        .patch("c", at, (Patch::Merge, &long), false)
+        .await
+        .unwrap_err();
+    let why = "metadata.managedFields[0].manager: Too long: may not be more than 128 bytes";
+    assert!(long.message.contains(why), "{}", long.message);
     let reset = story
         .merge("c", &MAPS, "", r#"{"metadata":{"managedFields":[{}]}}"#)
         .await;
