@@ -116,3 +116,60 @@ async fn of_two_budgets_neither_is_asked() {
         )
     );
 }
+
+const DEFINITION: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: fleets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: fleets, singular: fleet, kind: Fleet, listKind: FleetList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+    subresources: {scale: {specReplicasPath: .spec.ships, statusReplicasPath: .status.ships}}
+";
+
+#[tokio::test(start_paused = true)]
+async fn a_custom_scale_says_how_many_pods_there_should_be() {
+    let cluster = Cluster::start(64, 1).await;
+    cluster.create(DEFINITION).await.unwrap();
+    let fleets = api::Gvr::new("example.com", "v1", "fleets");
+    let fleet = || yaml("{apiVersion: example.com/v1, kind: Fleet, metadata: {name: web}, spec: {ships: 4}}");
+    let created = loop {
+        let target = Target::collection(&fleets, "default");
+        match cluster.admin.write(target, Write::Create(fleet())).await {
+            Ok(created) => break created,
+            Err(status) if status.is_not_found() => {
+                cluster.sleep(std::time::Duration::from_millis(100)).await
+            }
+            Err(status) => panic!("{status}"),
+        }
+    };
+    for name in ["a", "b", "c"] {
+        let pod = format!(
+            "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+  labels: {{app: web}}
+  ownerReferences: [{{apiVersion: example.com/v1, kind: Fleet, name: web, uid: {}, controller: true}}]
+spec: {{containers: [{{name: c, image: nginx}}]}}
+",
+            created.uid()
+        );
+        cluster.create(&pod).await.unwrap();
+    }
+    ready(&cluster, 3).await;
+    cluster
+        .create(&budget("web", "maxUnavailable: 50%"))
+        .await
+        .unwrap();
+    let budget = allowed(&cluster, "web", 1).await;
+    assert_eq!(Look::number(&budget, "status.expectedPods"), 4);
+    assert_eq!(Look::number(&budget, "status.desiredHealthy"), 2);
+}

@@ -152,13 +152,19 @@ async fn a_claim_that_lost_its_volume_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_class_nothing_is_made() {
-    let cluster = Cluster::start(74, 0).await;
+    let mut cluster = Cluster::start(74, 0).await;
     let class = Key::cluster("local-path");
     cluster.delete("storageclasses", &class).await.unwrap();
     cluster.create(&claim("")).await.unwrap();
     assert_eq!(
         event(&cluster, "FailedBinding").await,
         "no persistent volumes available for this claim and no storage class is set"
+    );
+    cluster.stop_plane().await;
+    cluster.start_plane().await;
+    assert!(
+        cluster.look().one("storageclasses", &class).is_none(),
+        "who deleted it is not given it again"
     );
 }
 
