@@ -418,6 +418,7 @@ fn static_pods_have_mirrors(c: &mut Cluster) -> Result<()> {
         c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=30s"))
             .map(Some)
     })?;
+    event(c, &pod, "Started", "Container started")?;
     same(c.kubectl(&format!("logs {pod}"))?, "red\n")?;
     has(
         &c.kubectl(&format!("describe pod {pod}"))?,
