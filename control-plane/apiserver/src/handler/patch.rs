@@ -58,8 +58,7 @@ pub fn apply(kind: Patch, of: (&str, &str, &str), document: &[u8], patch: &[u8])
 }
 
 fn unsupported() -> Status {
-    let accepted =
-        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+    let accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
     Status::unsupported_media_type(format!(
         "the body of the request was in an unknown format - accepted media types include: {accepted}"
     ))
