@@ -264,7 +264,10 @@ impl Observer for Feed {
 }
 
 /// The cache that a key belongs to, and the rest of the key.
-fn cache_of<'a, 'b>(caches: &'a BTreeMap<String, Arc<Cache>>, key: &'b str) -> Option<(&'a Arc<Cache>, &'b str)> {
+fn cache_of<'a, 'b>(
+    caches: &'a BTreeMap<String, Arc<Cache>>,
+    key: &'b str,
+) -> Option<(&'a Arc<Cache>, &'b str)> {
     // Prefixes may nest (`/registry/services/`): try each slash from the left.
     key.match_indices('/').skip(1).find_map(|(at, _)| {
         let (prefix, suffix) = key.split_at(at + 1);

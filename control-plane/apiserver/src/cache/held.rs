@@ -103,7 +103,10 @@ impl Held {
         let Some(custom) = forms.custom.as_ref().filter(|custom| custom.webhook.is_some()) else {
             return true;
         };
-        let same = custom.versions.get(index).is_none_or(|v| v.api_version == self.hub.api_version());
+        let same = custom
+            .versions
+            .get(index)
+            .is_none_or(|v| v.api_version == self.hub.api_version());
         same || forms.made.get(index).is_none_or(|form| form.get().is_some())
     }
 

@@ -106,10 +106,7 @@ impl Cache {
 
     /// The definition that a custom resource has now; none for a built-in one.
     pub fn custom(&self) -> Option<Arc<Custom>> {
-        self.custom
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.custom.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads a stored value.

@@ -30,13 +30,16 @@ impl Handler {
     /// The same for what a watch tells next. False: it cannot be shown, and the watch has to end; who lists anew gets
     /// the error.
     pub(crate) async fn ensure_item(&self, watcher: &Watcher, item: &Item) -> bool {
-        let Item::Event(kind, event) = item else { return true };
+        let Item::Event(kind, event) = item else {
+            return true;
+        };
         let Some(held) = event.held(*kind).filter(|held| !held.has(watcher.version)) else {
             return true;
         };
         let items = std::slice::from_ref(held);
         let done = self.ensure_version(watcher.cache(), watcher.version, items).await;
-        done.inspect_err(|status| tracing::warn!(%status, "a watch ends")).is_ok()
+        done.inspect_err(|status| tracing::warn!(%status, "a watch ends"))
+            .is_ok()
     }
 
     /// What is to be stored of what was written in the served version of `place`.
@@ -49,7 +52,8 @@ impl Handler {
         written: Written,
     ) -> Result<Written, Status> {
         // A mark is put on what is stored, in its own version.
-        let marked = op == Op::Subresource("delete") || old.is_some_and(|old| *old.hub().body() == written.body);
+        let marked =
+            op == Op::Subresource("delete") || old.is_some_and(|old| *old.hub().body() == written.body);
         if custom.webhook.is_none() || place.version == custom.hub || marked {
             return Ok(written);
         }

@@ -92,7 +92,9 @@ impl Definitions {
         if before.as_ref().is_some_and(|(_, of)| same(of, definition)) {
             return Ok(());
         }
-        let Some(custom) = compile(definition) else { return Ok(()) };
+        let Some(custom) = compile(definition) else {
+            return Ok(());
+        };
         let Some((cache, _)) = before else {
             let cache = self.start(definition, custom).await?;
             self.places.change(|caches| caches.push(cache));
@@ -133,18 +135,20 @@ impl Definitions {
         let Some(cache) = self.cache() else { return };
         let env = server.handler.env.clone();
         let server = Arc::downgrade(server);
-        env.tasks.clone().spawn("custom-resource-definitions", async move {
-            let definitions = Arc::new(self);
-            while let Ok(mut watcher) = cache.watch(Selection::default(), 0, None) {
-                while let Some(item) = watcher.next().await {
-                    let Some(server) = server.upgrade() else { return };
-                    if let Item::Event(kind, event) = item {
-                        definitions.saw(&server, &event.key, kind).await;
+        env.tasks
+            .clone()
+            .spawn("custom-resource-definitions", async move {
+                let definitions = Arc::new(self);
+                while let Ok(mut watcher) = cache.watch(Selection::default(), 0, None) {
+                    while let Some(item) = watcher.next().await {
+                        let Some(server) = server.upgrade() else { return };
+                        if let Item::Event(kind, event) = item {
+                            definitions.saw(&server, &event.key, kind).await;
+                        }
                     }
+                    env.clock.sleep(PAUSE).await;
                 }
-                env.clock.sleep(PAUSE).await;
-            }
-        });
+            });
     }
 
     async fn saw(self: &Arc<Self>, server: &Arc<Server>, name: &str, kind: Kind) {
@@ -161,7 +165,9 @@ impl Definitions {
             return;
         }
         // Its names are free: others of its group may have waited for them.
-        let Some((_, group)) = name.split_once('.') else { return };
+        let Some((_, group)) = name.split_once('.') else {
+            return;
+        };
         for other in cache.snapshot().hubs(cache.row, "") {
             if resources::accepted_names(&other).0 == group {
                 self.sync(server, &other).await;
@@ -179,7 +185,11 @@ impl Definitions {
         }
     }
 
-    async fn try_sync(self: &Arc<Self>, server: &Arc<Server>, definition: &Arc<Object>) -> Result<(), Status> {
+    async fn try_sync(
+        self: &Arc<Self>,
+        server: &Arc<Server>,
+        definition: &Arc<Object>,
+    ) -> Result<(), Status> {
         let handler = &server.handler;
         let unread = |error: etcd::Error| Status::unavailable(error.to_string());
         if resources::established(definition) {
@@ -195,7 +205,8 @@ impl Definitions {
         let Some(wanted) = resources::decide(definition, &others, resources::room(), now)? else {
             return Ok(());
         };
-        let wanted = Object::parse(wanted.into(), definition.resource_version(), &[]).map_err(Status::internal)?;
+        let wanted =
+            Object::parse(wanted.into(), definition.resource_version(), &[]).map_err(Status::internal)?;
         let wanted = Arc::new(wanted);
         // Served first: who reads that it is established may use it.
         if resources::established(&wanted) {
@@ -207,7 +218,9 @@ impl Definitions {
     /// The names that other definitions of the group have.
     fn others(&self, definition: &Object) -> Vec<Names> {
         let (group, _) = resources::accepted_names(definition);
-        let Some(cache) = self.cache() else { return Vec::new() };
+        let Some(cache) = self.cache() else {
+            return Vec::new();
+        };
         cache
             .snapshot()
             .hubs(cache.row, "")
@@ -261,5 +274,8 @@ pub(super) fn call(verb: &str, place: &Place) -> Call {
 pub(super) async fn write(handler: &Handler, definition: &Object, subresource: &str) -> Result<(), Status> {
     let place = place(handler, definition.name(), subresource)?;
     let call = call("update", &place);
-    handler.update(&place, &call, &definition.to_json()).await.map(drop)
+    handler
+        .update(&place, &call, &definition.to_json())
+        .await
+        .map(drop)
 }

@@ -36,7 +36,9 @@ impl Ending {
 /// Begins to delete all objects of a definition; when they are gone, so is what holds the definition.
 pub(super) fn begin(server: &Arc<Server>, definition: &Arc<Object>, cache: Option<Arc<Cache>>) {
     // Each change of the definition comes here; the work is begun by the first.
-    let begun = definition.finalizers().any(|finalizer| finalizer == resources::CLEANUP);
+    let begun = definition
+        .finalizers()
+        .any(|finalizer| finalizer == resources::CLEANUP);
     if !begun || !server.ending.begin(definition.uid()) {
         return;
     }
@@ -101,7 +103,11 @@ async fn delete_all(server: &Server, cache: &Arc<Cache>) -> Result<(), Status> {
             subresource: String::new(),
         };
         let call = call("delete", &place);
-        match server.handler.delete(&place, &call, &DeleteOptions::default()).await {
+        match server
+            .handler
+            .delete(&place, &call, &DeleteOptions::default())
+            .await
+        {
             Err(status) if !status.is_not_found() && !status.is_conflict() => return Err(status),
             _ => {}
         }
@@ -114,8 +120,6 @@ async fn gone(server: &Server, cache: &Arc<Cache>) {
     let Ok(mut watcher) = cache.watch(Selection::default(), 0, None) else {
         return;
     };
-    let empty = async {
-        while cache.len() > 0 && watcher.next().await.is_some() {}
-    };
+    let empty = async { while cache.len() > 0 && watcher.next().await.is_some() {} };
     let _ = server.handler.env.clock.timeout(AGAIN, empty).await;
 }

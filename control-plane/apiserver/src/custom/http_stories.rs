@@ -15,7 +15,9 @@ const COLUMNS: &str = r#","additionalPrinterColumns":[
 async fn tables_have_the_definitions_columns() {
     let story = Story::new().await;
     let parts = format!("{PARTS}{COLUMNS}");
-    story.define(&definition(NAMES, &[version("v1", true, SCHEMA, &parts)], "")).await;
+    story
+        .define(&definition(NAMES, &[version("v1", true, SCHEMA, &parts)], ""))
+        .await;
     story.tab("a", r#""spec":{}"#).await.unwrap();
     let mut http = Http::new(&story.server).await;
     let table = http.ask("GET", URL, &[TABLE], "").await.text;
@@ -23,9 +25,15 @@ async fn tables_have_the_definitions_columns() {
     assert!(table.contains(spec), "{table}");
     let described = r#""description":"Custom resource definition column (in JSONPath format): .spec.replicas","priority":1}"#;
     assert!(table.contains(described), "{table}");
-    assert!(table.contains(r#""cells":["a","5 0 * * *",1,null,"0s"]"#), "{table}");
+    assert!(
+        table.contains(r#""cells":["a","5 0 * * *",1,null,"0s"]"#),
+        "{table}"
+    );
     let plain = http.get(URL).await.text;
-    assert!(plain.starts_with(r#"{"kind":"CronTabList","apiVersion":"stable.example.com/v1""#), "{plain}");
+    assert!(
+        plain.starts_with(r#"{"kind":"CronTabList","apiVersion":"stable.example.com/v1""#),
+        "{plain}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,11 +60,22 @@ async fn documents_follow_definitions() {
     }
     let v2 = http.get("/openapi/v2").await.text;
     assert!(v2.contains(r#""com.example.stable.v1.CronTab":{"properties""#));
-    let protobuf = ("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
-    assert!(http.ask("GET", "/openapi/v2", &[protobuf], "").await.text.contains("com.example.stable.v1.CronTab"));
+    let protobuf = (
+        "accept",
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    );
+    assert!(
+        http.ask("GET", "/openapi/v2", &[protobuf], "")
+            .await
+            .text
+            .contains("com.example.stable.v1.CronTab")
+    );
     let apis = http.get("/apis").await.text;
     assert!(apis.contains(r#"{"name":"stable.example.com","versions":[{"groupVersion":"stable.example.com/v1","version":"v1"}]"#), "{apis}");
-    let aggregated = ("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    let aggregated = (
+        "accept",
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+    );
     let apis = http.ask("GET", "/apis", &[aggregated], "").await.text;
     let listed = r#"{"resource":"crontabs","responseKind":{"group":"stable.example.com","version":"v1","kind":"CronTab"},"scope":"Namespaced","singularResource":"crontab","verbs":["delete","deletecollection","get","list","patch","create","update","watch"],"shortNames":["ct"],"categories":["all"],"subresources":["#;
     assert!(apis.contains(listed), "{apis}");
@@ -66,16 +85,25 @@ async fn documents_follow_definitions() {
 async fn unknown_fields_and_old_versions_are_warned_of() {
     let story = Story::new().await;
     let old = version("v1", false, SCHEMA, r#","deprecated":true"#);
-    story.define(&definition(NAMES, &[old, version("v2", true, SCHEMA, "")], "")).await;
+    story
+        .define(&definition(NAMES, &[old, version("v2", true, SCHEMA, "")], ""))
+        .await;
     let mut http = Http::new(&story.server).await;
     let tab = r#"{"apiVersion":"stable.example.com/v1","kind":"CronTab","metadata":{"name":"a","odd":1},"spec":{"x":1,"image":"a","image":"b"}}"#;
-    let strict = http.ask("POST", &format!("{URL}?fieldValidation=Strict"), &[], tab).await;
+    let strict = http
+        .ask("POST", &format!("{URL}?fieldValidation=Strict"), &[], tab)
+        .await;
     assert_eq!(strict.code, 400);
     let words = r#"strict decoding error: duplicate field \"spec.image\", unknown field \"metadata.odd\", unknown field \"spec.x\""#;
     assert!(strict.text.contains(words), "{}", strict.text);
     let warned = http.ask("POST", URL, &[], tab).await;
     assert_eq!(warned.code, 201, "{}", warned.text);
-    let warnings: Vec<&str> = warned.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect();
+    let warnings: Vec<&str> = warned
+        .headers
+        .get_all("warning")
+        .iter()
+        .map(|value| value.to_str().unwrap())
+        .collect();
     assert_eq!(
         warnings,
         [
@@ -91,17 +119,29 @@ async fn unknown_fields_and_old_versions_are_warned_of() {
 async fn fields_of_custom_resources_are_selectable() {
     let story = Story::new().await;
     let fields = r#","selectableFields":[{"jsonPath":".spec.image"},{"jsonPath":".spec.replicas"}]"#;
-    story.define(&definition(NAMES, &[version("v1", true, SCHEMA, fields)], "")).await;
+    story
+        .define(&definition(NAMES, &[version("v1", true, SCHEMA, fields)], ""))
+        .await;
     story.tab("a", r#""spec":{"image":"x"}"#).await.unwrap();
-    story.tab("b", r#""spec":{"image":"y","replicas":3}"#).await.unwrap();
+    story
+        .tab("b", r#""spec":{"image":"y","replicas":3}"#)
+        .await
+        .unwrap();
     let mut http = Http::new(&story.server).await;
     let names = |text: &str| -> Vec<bool> {
-        ["\"name\":\"a\"", "\"name\":\"b\""].iter().map(|name| text.contains(name)).collect()
+        ["\"name\":\"a\"", "\"name\":\"b\""]
+            .iter()
+            .map(|name| text.contains(name))
+            .collect()
     };
     let x = http.get(&format!("{URL}?fieldSelector=spec.image%3Dx")).await;
     assert_eq!(names(&x.text), [true, false], "{}", x.text);
     let three = http.get(&format!("{URL}?fieldSelector=spec.replicas%3D3")).await;
     assert_eq!(names(&three.text), [false, true]);
     let none = http.get(&format!("{URL}?fieldSelector=spec.cronSpec%3Dx")).await;
-    assert!(none.text.contains("field label not supported: spec.cronSpec"), "{}", none.text);
+    assert!(
+        none.text.contains("field label not supported: spec.cronSpec"),
+        "{}",
+        none.text
+    );
 }

@@ -3,9 +3,7 @@
 use crate::{Server, fixture};
 use api::{Gvr, Key, Object, Status};
 use bytes::Bytes;
-use client::{
-    Client, DeleteOptions, ListParams, Patch, Target, WatchEvent, WatchParams, Write,
-};
+use client::{Client, DeleteOptions, ListParams, Patch, Target, WatchEvent, WatchParams, Write};
 use component::Env;
 use etcd::Store as _;
 use futures::StreamExt;
@@ -22,7 +20,9 @@ pub(super) const SCHEMA: &str = r#"{"type":"object","properties":{"spec":{"type"
     "status":{"type":"object","properties":{"replicas":{"type":"integer"},"labelSelector":{"type":"string"}}}}}"#;
 
 pub(super) fn version(name: &str, storage: bool, schema: &str, more: &str) -> String {
-    format!(r#"{{"name":"{name}","served":true,"storage":{storage},"schema":{{"openAPIV3Schema":{schema}}}{more}}}"#)
+    format!(
+        r#"{{"name":"{name}","served":true,"storage":{storage},"schema":{{"openAPIV3Schema":{schema}}}{more}}}"#
+    )
 }
 
 pub(super) fn definition(names: &str, versions: &[String], more: &str) -> String {
@@ -33,7 +33,8 @@ pub(super) fn definition(names: &str, versions: &[String], more: &str) -> String
     )
 }
 
-pub(super) const NAMES: &str = r#"{"plural":"crontabs","singular":"crontab","kind":"CronTab","shortNames":["ct"],"categories":["all"]}"#;
+pub(super) const NAMES: &str =
+    r#"{"plural":"crontabs","singular":"crontab","kind":"CronTab","shortNames":["ct"],"categories":["all"]}"#;
 pub(super) const PARTS: &str = r#","subresources":{"status":{},"scale":{"specReplicasPath":".spec.replicas","statusReplicasPath":".status.replicas","labelSelectorPath":".status.labelSelector"}}"#;
 
 pub(super) fn crontabs() -> String {
@@ -49,7 +50,9 @@ pub(super) fn text(object: &Object) -> String {
 /// What follows the metadata.
 fn rest(object: &Object) -> String {
     let text = text(object);
-    text.split_once(r#","spec":"#).map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+    text.split_once(r#","spec":"#)
+        .map(|(_, rest)| rest.to_owned())
+        .unwrap_or_default()
 }
 
 pub(super) struct Story {
@@ -87,7 +90,10 @@ impl Story {
             Ok(old) => {
                 let text = api_text(text, &old);
                 let write = Write::Update(text.into());
-                self.client.write(Target::object(&CRDS, &key), write).await.unwrap()
+                self.client
+                    .write(Target::object(&CRDS, &key), write)
+                    .await
+                    .unwrap()
             }
             Err(_) => self.create(&CRDS, "", text).await.unwrap(),
         };
@@ -122,7 +128,8 @@ impl Story {
             }
         };
         let soon = tokio::time::timeout(Duration::from_secs(60), found);
-        soon.await.unwrap_or_else(|_| panic!("{key} did not become as wished"))
+        soon.await
+            .unwrap_or_else(|_| panic!("{key} did not become as wished"))
     }
 
     pub async fn tab(&self, name: &str, rest: &str) -> Result<Arc<Object>, Status> {
@@ -157,13 +164,23 @@ async fn a_definition_is_served_at_once() {
     ] {
         assert!(told.contains(part), "{part} in {told}");
     }
-    let made = story.tab("a", r#""spec":{"image":"x","odd":1},"status":{"replicas":3}"#).await.unwrap();
+    let made = story
+        .tab("a", r#""spec":{"image":"x","odd":1},"status":{"replicas":3}"#)
+        .await
+        .unwrap();
     let told = text(&made);
-    assert!(told.contains(r#""spec":{"cronSpec":"5 0 * * *","image":"x","replicas":1}"#), "{told}");
+    assert!(
+        told.contains(r#""spec":{"cronSpec":"5 0 * * *","image":"x","replicas":1}"#),
+        "{told}"
+    );
     assert!(!told.contains("status"), "{told}");
     assert_eq!((made.generation(), made.namespace()), (1, "default"));
     let served = story.server.documents();
-    let group = served.served.iter().find(|s| s.group == "stable.example.com").unwrap();
+    let group = served
+        .served
+        .iter()
+        .find(|s| s.group == "stable.example.com")
+        .unwrap();
     let names: Vec<&str> = group.resources.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["crontabs", "crontabs/scale", "crontabs/status"]);
     let list = story
@@ -202,11 +219,21 @@ async fn status_and_scale_are_parts_of_their_own() {
     let status = r#"{"spec":{"replicas":9},"status":{"replicas":2,"labelSelector":"app=a"}}"#;
     let told = story.client.write(target("status"), patch(status)).await.unwrap();
     assert_eq!(told.generation(), 1);
-    assert!(text(&told).contains(r#""spec":{"cronSpec":"5 0 * * *","replicas":3},"status":{"labelSelector":"app=a","replicas":2}"#));
-    let ignored = story.client.write(target(""), patch(r#"{"status":{"replicas":7}}"#)).await.unwrap();
+    assert!(text(&told).contains(
+        r#""spec":{"cronSpec":"5 0 * * *","replicas":3},"status":{"labelSelector":"app=a","replicas":2}"#
+    ));
+    let ignored = story
+        .client
+        .write(target(""), patch(r#"{"status":{"replicas":7}}"#))
+        .await
+        .unwrap();
     assert!(text(&ignored).contains(r#""replicas":2"#));
     let scale = story.client.transport().get(target("scale")).await.unwrap();
-    assert!(text(&scale).contains(r#""spec":{"replicas":3},"status":{"replicas":2,"selector":"app=a"}"#), "{}", text(&scale));
+    assert!(
+        text(&scale).contains(r#""spec":{"replicas":3},"status":{"replicas":2,"selector":"app=a"}"#),
+        "{}",
+        text(&scale)
+    );
     let scaled = story
         .client
         .write(target("scale"), patch(r#"{"spec":{"replicas":5}}"#))
@@ -216,8 +243,18 @@ async fn status_and_scale_are_parts_of_their_own() {
     let now = story.client.get(&CRONTABS, &key("a")).await.unwrap();
     assert_eq!((now.generation(), now.uid()), (2, made.uid()));
     let blind = text(&now).replace(&format!(r#""resourceVersion":"{}","#, now.resource_version()), "");
-    let blind = story.client.write(target(""), Write::Update(blind.into())).await.unwrap_err();
-    assert!(blind.message.ends_with("metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"), "{}", blind.message);
+    let blind = story
+        .client
+        .write(target(""), Write::Update(blind.into()))
+        .await
+        .unwrap_err();
+    assert!(
+        blind
+            .message
+            .ends_with("metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"),
+        "{}",
+        blind.message
+    );
     let strategic = Write::Patch(Patch::Strategic, Bytes::from_static(b"{}"));
     let strategic = story.client.write(target(""), strategic).await.unwrap_err();
     assert_eq!(strategic.code, 415);
@@ -226,17 +263,24 @@ async fn status_and_scale_are_parts_of_their_own() {
 #[tokio::test(start_paused = true)]
 async fn names_go_to_who_came_first() {
     let story = Story::with_crontabs().await;
-    let second = crontabs()
-        .replace("crontabs.stable", "cronjobs.stable")
-        .replace(r#""plural":"crontabs","singular":"crontab","kind":"CronTab""#, r#""plural":"cronjobs","singular":"cronjob","kind":"CronTab""#);
+    let second = crontabs().replace("crontabs.stable", "cronjobs.stable").replace(
+        r#""plural":"crontabs","singular":"crontab","kind":"CronTab""#,
+        r#""plural":"cronjobs","singular":"cronjob","kind":"CronTab""#,
+    );
     story.create(&CRDS, "", &second).await.unwrap();
     let name = Key::new("", "cronjobs.stable.example.com");
     let refused = story
         .until(&CRDS, &name, |crd| text(crd).contains("NamesAccepted"))
         .await;
     let told = text(&refused);
-    assert!(told.contains(r#""reason":"ListKindConflict""#) || told.contains(r#""reason":"KindConflict""#), "{told}");
-    assert!(told.contains(r#""message":"not all names are accepted","reason":"NotAccepted","status":"False""#), "{told}");
+    assert!(
+        told.contains(r#""reason":"ListKindConflict""#) || told.contains(r#""reason":"KindConflict""#),
+        "{told}"
+    );
+    assert!(
+        told.contains(r#""message":"not all names are accepted","reason":"NotAccepted","status":"False""#),
+        "{told}"
+    );
     story
         .client
         .delete(&CRDS, &Key::new("", NAME), DeleteOptions::default())
@@ -252,25 +296,45 @@ async fn the_objects_of_a_definition_go_with_it() {
     let held = r#"{"apiVersion":"stable.example.com/v1","kind":"CronTab","metadata":{"name":"b","finalizers":["example.com/hold"]},"spec":{}}"#;
     story.create(&CRONTABS, "default", held).await.unwrap();
     let name = Key::new("", NAME);
-    story.client.delete(&CRDS, &name, DeleteOptions::default()).await.unwrap();
+    story
+        .client
+        .delete(&CRDS, &name, DeleteOptions::default())
+        .await
+        .unwrap();
     let ending = story
-        .until(&CRDS, &name, |crd| text(crd).contains("InstanceDeletionInProgress"))
+        .until(&CRDS, &name, |crd| {
+            text(crd).contains("InstanceDeletionInProgress")
+        })
         .await;
     assert!(ending.finalizers().any(|f| f == resources::CLEANUP));
     let late = story.tab("c", r#""spec":{}"#).await.unwrap_err();
     assert_eq!(
         (late.code, late.message.as_str()),
-        (405, "create not allowed while custom resource definition is terminating")
+        (
+            405,
+            "create not allowed while custom resource definition is terminating"
+        )
     );
-    let free = Write::Patch(Patch::Merge, Bytes::from_static(br#"{"metadata":{"finalizers":null}}"#));
-    story.until(&CRONTABS, &key("b"), |tab| tab.deletion_timestamp().is_some()).await;
-    story.client.write(Target::object(&CRONTABS, &key("b")), free).await.unwrap();
+    let free = Write::Patch(
+        Patch::Merge,
+        Bytes::from_static(br#"{"metadata":{"finalizers":null}}"#),
+    );
+    story
+        .until(&CRONTABS, &key("b"), |tab| tab.deletion_timestamp().is_some())
+        .await;
+    story
+        .client
+        .write(Target::object(&CRONTABS, &key("b")), free)
+        .await
+        .unwrap();
     let gone = async {
         while story.client.get(&CRDS, &name).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("the definition goes");
+    tokio::time::timeout(Duration::from_secs(60), gone)
+        .await
+        .expect("the definition goes");
     assert_eq!(story.tab("d", r#""spec":{}"#).await.unwrap_err().code, 404);
     story.define(&crontabs()).await;
     let list = story
@@ -285,12 +349,23 @@ async fn the_objects_of_a_definition_go_with_it() {
 async fn a_new_schema_holds_at_once() {
     let story = Story::with_crontabs().await;
     story.tab("a", r#""spec":{"image":"x"}"#).await.unwrap();
-    let schema = SCHEMA.replace(r#""image":{"type":"string"}"#, r#""image":{"type":"string"},"zone":{"type":"string","default":"z"}"#);
-    story.define(&definition(NAMES, &[version("v1", true, &schema, PARTS)], "")).await;
+    let schema = SCHEMA.replace(
+        r#""image":{"type":"string"}"#,
+        r#""image":{"type":"string"},"zone":{"type":"string","default":"z"}"#,
+    );
+    story
+        .define(&definition(NAMES, &[version("v1", true, &schema, PARTS)], ""))
+        .await;
     let read = story.client.get(&CRONTABS, &key("a")).await.unwrap();
-    assert!(text(&read).contains(r#""zone":"z""#), "defaults are filled when an object is read: {}", text(&read));
+    assert!(
+        text(&read).contains(r#""zone":"z""#),
+        "defaults are filled when an object is read: {}",
+        text(&read)
+    );
     let without = SCHEMA.replace(r#""image":{"type":"string"},"#, "");
-    story.define(&definition(NAMES, &[version("v1", true, &without, PARTS)], "")).await;
+    story
+        .define(&definition(NAMES, &[version("v1", true, &without, PARTS)], ""))
+        .await;
     let read = story.client.get(&CRONTABS, &key("a")).await.unwrap();
     assert!(!rest(&read).contains("image"), "{}", text(&read));
     // What the store has was not touched.
@@ -304,7 +379,10 @@ async fn versions_are_names_of_one_object() {
     let story = Story::with_crontabs().await;
     story.tab("a", r#""spec":{"image":"x"}"#).await.unwrap();
     let other = SCHEMA.replace(r#""image":{"type":"string"},"#, "");
-    let versions = [version("v1", false, SCHEMA, PARTS), version("v2", true, &other, PARTS)];
+    let versions = [
+        version("v1", false, SCHEMA, PARTS),
+        version("v2", true, &other, PARTS),
+    ];
     let crd = story.define(&definition(NAMES, &versions, "")).await;
     assert!(text(&crd).contains(r#""storedVersions":["v1","v2"]"#));
     let v2 = Gvr::new("stable.example.com", "v2", "crontabs");
@@ -316,16 +394,27 @@ async fn versions_are_names_of_one_object() {
     // A write in the stored version rewrites what is stored, even if it changes nothing.
     let before = story.client.get(&v2, &key("a")).await.unwrap();
     let again = Write::Update(before.to_json());
-    let after = story.client.write(Target::object(&v2, &key("a")), again).await.unwrap();
+    let after = story
+        .client
+        .write(Target::object(&v2, &key("a")), again)
+        .await
+        .unwrap();
     assert!(after.resource_version() > before.resource_version());
     let again = Write::Update(after.to_json());
-    let same = story.client.write(Target::object(&v2, &key("a")), again).await.unwrap();
+    let same = story
+        .client
+        .write(Target::object(&v2, &key("a")), again)
+        .await
+        .unwrap();
     assert_eq!(same.resource_version(), after.resource_version());
     let gone = story
         .client
         .write(
             Target::object(&CRDS, &Key::new("", NAME)),
-            Write::Patch(Patch::Json, Bytes::from_static(br#"[{"op":"remove","path":"/spec/versions/0"}]"#)),
+            Write::Patch(
+                Patch::Json,
+                Bytes::from_static(br#"[{"op":"remove","path":"/spec/versions/0"}]"#),
+            ),
         )
         .await
         .unwrap_err();
@@ -365,7 +454,10 @@ async fn a_server_starts_with_a_thousand_definitions() {
             .replace(r#"["ct"]"#, "[]")
             .replace("stable.", &format!("g{}.", number % 100));
         let object = Object::parse(text.into(), 0, &[]).unwrap();
-        let key = format!("/registry/apiextensions.k8s.io/customresourcedefinitions/{}", object.name());
+        let key = format!(
+            "/registry/apiextensions.k8s.io/customresourcedefinitions/{}",
+            object.name()
+        );
         let put = etcd::TxnRequest {
             key: key.into(),
             expect: Some(0),
@@ -384,6 +476,9 @@ async fn a_server_starts_with_a_thousand_definitions() {
     let made = r#"{"apiVersion":"g7.example.com/v1","kind":"Tab7","metadata":{"name":"a"},"spec":{}}"#;
     let tabs = Gvr::new("g7.example.com", "v1", "tab7s");
     let write = Write::Create(Bytes::from_static(made.as_bytes()));
-    let made = fixture::client(&again).write(Target::collection(&tabs, "default"), write).await.unwrap();
+    let made = fixture::client(&again)
+        .write(Target::collection(&tabs, "default"), write)
+        .await
+        .unwrap();
     assert_eq!(made.kind(), "Tab7");
 }

@@ -77,17 +77,27 @@ struct Outcome {
 
 impl Webhooks {
     /// Asks the webhook of `custom` for `bodies` in the version number `version`, in their order.
-    pub async fn convert(&self, custom: &Custom, version: usize, bodies: Vec<Bytes>) -> Result<Vec<Object>, Status> {
+    pub async fn convert(
+        &self,
+        custom: &Custom,
+        version: usize,
+        bodies: Vec<Bytes>,
+    ) -> Result<Vec<Object>, Status> {
         let Some(client) = &custom.webhook else {
             return Err(Status::internal("there is no conversion webhook"));
         };
         let desired = &custom.versions[version].api_version;
         let failed = |why: String| {
             let kind = custom.row.kind;
-            Status::internal(format!("conversion webhook for {desired}, Kind={kind} failed: {why}"))
+            Status::internal(format!(
+                "conversion webhook for {desired}, Kind={kind} failed: {why}"
+            ))
         };
         let uid = self.env.random.uuid();
-        let review = client.review_versions.iter().find(|v| ["v1", "v1beta1"].contains(&v.as_str()));
+        let review = client
+            .review_versions
+            .iter()
+            .find(|v| ["v1", "v1beta1"].contains(&v.as_str()));
         let review = format!("apiextensions.k8s.io/{}", review.map_or("v1", String::as_str));
         let objects = bodies.iter().map(|body| serde_json::from_slice(body));
         let question = Review {
@@ -141,7 +151,10 @@ impl Webhooks {
         let text = body.collect().await.map_err(|error| post(&error))?.to_bytes();
         if code != StatusCode::OK {
             let head = String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned();
-            return Err(format!("the server responded with the status code {} ({head})", code.as_u16()));
+            return Err(format!(
+                "the server responded with the status code {} ({head})",
+                code.as_u16()
+            ));
         }
         Ok(text)
     }
@@ -160,7 +173,9 @@ impl Webhooks {
         };
         let tls = pki::client_config(&bundle, None).map_err(io::Error::other)?;
         let name = ServerName::try_from(to.host.clone()).map_err(io::Error::other)?;
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await?;
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
+            .connect(name, stream)
+            .await?;
         Ok(Box::new(stream))
     }
 }
@@ -181,9 +196,17 @@ impl To {
         if let Some(service) = &client.service {
             let port = service.port.unwrap_or(443);
             let host = format!("{}.{}.svc", service.name, service.namespace);
-            let path = if service.path.is_empty() { "/" } else { &service.path };
+            let path = if service.path.is_empty() {
+                "/"
+            } else {
+                &service.path
+            };
             return Some(Self {
-                peer: Some(Peer::Service(service.namespace.clone(), service.name.clone(), port)),
+                peer: Some(Peer::Service(
+                    service.namespace.clone(),
+                    service.name.clone(),
+                    port,
+                )),
                 authority: format!("{host}:{port}"),
                 url: format!("https://{host}:{port}{path}?timeout=30s"),
                 path: format!("{path}?timeout=30s"),
@@ -233,10 +256,16 @@ fn unchanged(now: &Object, before: &Object, desired: &str) -> Result<(), String>
     let invalid = |why: &str| Err(format!("invalid converted object: {why}"));
     if now.api_version() != desired {
         let given = now.api_version();
-        return invalid(&format!("invalid groupVersion (expected {desired}, received {given})"));
+        return invalid(&format!(
+            "invalid groupVersion (expected {desired}, received {given})"
+        ));
     }
     if now.kind() != before.kind() {
-        return invalid(&format!("invalid kind (expected {}, received {})", before.kind(), now.kind()));
+        return invalid(&format!(
+            "invalid kind (expected {}, received {})",
+            before.kind(),
+            now.kind()
+        ));
     }
     for (field, now, before) in [
         ("name", now.name(), before.name()),
@@ -244,7 +273,9 @@ fn unchanged(now: &Object, before: &Object, desired: &str) -> Result<(), String>
         ("uid", now.uid(), before.uid()),
     ] {
         if now != before {
-            return invalid(&format!("metadata.{field} has been changed (expected {before:?}, received {now:?})"));
+            return invalid(&format!(
+                "metadata.{field} has been changed (expected {before:?}, received {now:?})"
+            ));
         }
     }
     Ok(())

@@ -33,7 +33,10 @@ struct Converter {
 
 impl Dial for Converter {
     fn dial(&self, peer: &Peer) -> BoxFuture<'_, std::io::Result<Box<dyn Duplex>>> {
-        assert_eq!(*peer, Peer::Service("default".to_owned(), "converter".to_owned(), 8443));
+        assert_eq!(
+            *peer,
+            Peer::Service("default".to_owned(), "converter".to_owned(), 8443)
+        );
         let tls = self.tls.lock().unwrap().clone().unwrap();
         let (asked, broken) = (self.asked.clone(), self.broken.clone());
         let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -51,7 +54,9 @@ impl Dial for Converter {
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
                 }
             });
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
         async { Ok(Box::new(ours) as Box<dyn Duplex>) }.boxed()
     }
@@ -63,12 +68,24 @@ impl Dial for Converter {
 
 fn answer(review: &str, broken: bool) -> String {
     let between = |start: &str, end: &str| review.split_once(start).unwrap().1.split_once(end).unwrap().0;
-    let (uid, desired) = (between(r#""uid":""#, "\""), between(r#""desiredAPIVersion":""#, "\""));
-    let objects = review.split_once(r#""objects":"#).unwrap().1.strip_suffix("}}").unwrap();
+    let (uid, desired) = (
+        between(r#""uid":""#, "\""),
+        between(r#""desiredAPIVersion":""#, "\""),
+    );
+    let objects = review
+        .split_once(r#""objects":"#)
+        .unwrap()
+        .1
+        .strip_suffix("}}")
+        .unwrap();
     let (group, _) = desired.split_once('/').unwrap();
     let objects = match desired.ends_with("/v2") {
-        true => objects.replace(r#""host":"#, r#""address":"#).replace(&format!("{group}/v1"), desired),
-        false => objects.replace(r#""address":"#, r#""host":"#).replace(&format!("{group}/v2"), desired),
+        true => objects
+            .replace(r#""host":"#, r#""address":"#)
+            .replace(&format!("{group}/v1"), desired),
+        false => objects
+            .replace(r#""address":"#, r#""host":"#)
+            .replace(&format!("{group}/v2"), desired),
     };
     let result = if broken {
         r#"{"status":"Failed","message":"cannot now"}"#
@@ -121,36 +138,81 @@ async fn a_webhook_converts() {
         r#","conversion":{{"strategy":"Webhook","webhook":{{"conversionReviewVersions":["v1"],"clientConfig":{{"caBundle":"{bundle}",
         "service":{{"namespace":"default","name":"converter","path":"/convert","port":8443}}}}}}}}"#
     );
-    let versions = [version("v1", true, &schema("host"), ""), version("v2", false, &schema("address"), "")];
+    let versions = [
+        version("v1", true, &schema("host"), ""),
+        version("v2", false, &schema("address"), ""),
+    ];
     story.define(&definition(NAMES, &versions, &conversion)).await;
     story.tab("a", r#""spec":{"host":"x"}"#).await.unwrap();
     story.tab("b", r#""spec":{"host":"y"}"#).await.unwrap();
-    assert_eq!(converter.asked.load(Ordering::SeqCst), 0, "the stored version needs no conversion");
+    assert_eq!(
+        converter.asked.load(Ordering::SeqCst),
+        0,
+        "the stored version needs no conversion"
+    );
 
     let v2 = Gvr::new("stable.example.com", "v2", "crontabs");
-    let list = story.client.list(&v2, "default", ListParams::default()).await.unwrap();
-    let specs: Vec<bool> = list.items.iter().map(|o| o.body().windows(11).any(|w| w == br#""address":""#)).collect();
+    let list = story
+        .client
+        .list(&v2, "default", ListParams::default())
+        .await
+        .unwrap();
+    let specs: Vec<bool> = list
+        .items
+        .iter()
+        .map(|o| o.body().windows(11).any(|w| w == br#""address":""#))
+        .collect();
     assert_eq!(specs, [true, true]);
-    assert_eq!(converter.asked.load(Ordering::SeqCst), 1, "a page is converted at once");
+    assert_eq!(
+        converter.asked.load(Ordering::SeqCst),
+        1,
+        "a page is converted at once"
+    );
     let key = Key::new("default", "a");
     story.client.get(&v2, &key).await.unwrap();
-    assert_eq!(converter.asked.load(Ordering::SeqCst), 1, "what was converted is kept");
+    assert_eq!(
+        converter.asked.load(Ordering::SeqCst),
+        1,
+        "what was converted is kept"
+    );
 
     let patch = Write::Patch(Patch::Merge, Bytes::from_static(br#"{"spec":{"address":"z"}}"#));
-    let changed = story.client.write(Target::object(&v2, &key), patch).await.unwrap();
+    let changed = story
+        .client
+        .write(Target::object(&v2, &key), patch)
+        .await
+        .unwrap();
     assert_eq!(changed.api_version(), "stable.example.com/v2");
     let v1 = Gvr::new("stable.example.com", "v1", "crontabs");
     let stored = story.client.get(&v1, &key).await.unwrap();
     let stored = std::str::from_utf8(stored.body()).unwrap();
-    assert!(stored.contains(r#""spec":{"host":"z"}"#) && stored.contains("example.com/v1"), "{stored}");
+    assert!(
+        stored.contains(r#""spec":{"host":"z"}"#) && stored.contains("example.com/v1"),
+        "{stored}"
+    );
 
     converter.broken.store(1, Ordering::SeqCst);
     story.tab("c", r#""spec":{"host":"y"}"#).await.unwrap();
-    let failed: Status = story.client.list(&v2, "default", ListParams::default()).await.unwrap_err();
+    let failed: Status = story
+        .client
+        .list(&v2, "default", ListParams::default())
+        .await
+        .unwrap_err();
     assert!(
-        failed.message.ends_with("conversion webhook for stable.example.com/v2, Kind=CronTab failed: cannot now"),
+        failed
+            .message
+            .ends_with("conversion webhook for stable.example.com/v2, Kind=CronTab failed: cannot now"),
         "{}",
         failed.message
     );
-    assert_eq!(story.client.list(&v1, "default", ListParams::default()).await.unwrap().items.len(), 3);
+    assert_eq!(
+        story
+            .client
+            .list(&v1, "default", ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
+        3
+    );
 }

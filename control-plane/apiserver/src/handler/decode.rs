@@ -105,7 +105,9 @@ fn decode_custom(
         .shaped(version.schema.as_ref(), version.preserve)
         .map_err(|why| unusable(place, &why))?;
     let mut findings = found;
-    findings.0.extend(shaped.unknown.into_iter().map(Finding::Unknown));
+    findings
+        .0
+        .extend(shaped.unknown.into_iter().map(Finding::Unknown));
     let warnings = judged(place, validation, &findings)?;
     let object = Object::parse_any(shaped.instance.to_json().into(), place.row().fields)
         .map_err(|e| unusable(place, &e.to_string()))?;

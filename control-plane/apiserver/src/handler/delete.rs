@@ -86,13 +86,7 @@ impl Handler {
     }
 
     /// Lets the row see the mark (a Namespace shows it in its phase).
-    async fn prepared(
-        &self,
-        place: &Place,
-        call: &Call,
-        old: &Held,
-        marked: Bytes,
-    ) -> Result<Bytes, Status> {
+    async fn prepared(&self, place: &Place, call: &Call, old: &Held, marked: Bytes) -> Result<Bytes, Status> {
         let view = View::new(self);
         let object = Object::parse(marked, 0, place.row().fields).map_err(Status::internal)?;
         let incoming = Incoming {

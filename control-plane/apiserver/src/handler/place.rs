@@ -143,7 +143,10 @@ impl Places {
             *index = Arc::new(Index::new(caches, index.number + 1));
         });
         self.rows.send_if_modified(|rows| {
-            let changed = !rows.iter().map(|row| std::ptr::from_ref(*row)).eq(now.iter().map(|row| std::ptr::from_ref(*row)));
+            let changed = !rows
+                .iter()
+                .map(|row| std::ptr::from_ref(*row))
+                .eq(now.iter().map(|row| std::ptr::from_ref(*row)));
             *rows = now;
             changed
         });

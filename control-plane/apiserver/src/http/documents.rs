@@ -63,11 +63,18 @@ impl Documents {
             .collect();
         let v3 = served.iter().map(|served| {
             let path = path(served);
-            let of = served.resources.iter().filter_map(|listed| listed.custom.as_ref());
+            let of = served
+                .resources
+                .iter()
+                .filter_map(|listed| listed.custom.as_ref());
             let customs: Vec<Arc<Custom>> = of.map(|(custom, _)| custom.clone()).collect();
-            let same = known
-                .get(path.as_str())
-                .filter(|known| known.customs.iter().map(Arc::as_ptr).eq(customs.iter().map(Arc::as_ptr)));
+            let same = known.get(path.as_str()).filter(|known| {
+                known
+                    .customs
+                    .iter()
+                    .map(Arc::as_ptr)
+                    .eq(customs.iter().map(Arc::as_ptr))
+            });
             let document = same.map_or_else(Arc::default, |known| known.document.clone());
             GroupDocument {
                 path,

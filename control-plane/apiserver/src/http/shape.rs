@@ -98,7 +98,9 @@ impl Shaper {
     }
 
     fn custom(&self) -> Option<&CustomVersion> {
-        self.custom.as_ref().and_then(|custom| custom.versions.get(self.version))
+        self.custom
+            .as_ref()
+            .and_then(|custom| custom.versions.get(self.version))
     }
 
     fn list_kind(&self) -> String {
@@ -237,7 +239,13 @@ impl Shaper {
                     description: &of.description,
                     priority: of.priority,
                 });
-                self.row.columns.first().map(column).into_iter().chain(own).collect()
+                self.row
+                    .columns
+                    .first()
+                    .map(column)
+                    .into_iter()
+                    .chain(own)
+                    .collect()
             }
             None => self.row.columns.iter().map(column).collect(),
         };

@@ -232,7 +232,7 @@ impl Custom {
             row,
             versions: made.collect::<Result<_, _>>()?,
             hub,
-            webhook: (spec.conversion.strategy == "Webhook").then(|| Client {
+            webhook: (spec.conversion.strategy == "Webhook").then_some(Client {
                 review_versions: webhook.conversion_review_versions,
                 ..webhook.client_config
             }),

@@ -130,7 +130,8 @@ impl Kind for CustomResourceDefinition {
             let formats = schema.unknown_formats().into_iter();
             warnings.extend(formats.map(|format| format!("unrecognized format {format:?}")));
             if schema.has_rules() {
-                let words = "the rules of x-kubernetes-validations are kept, but this server does not enforce them";
+                let words =
+                    "the rules of x-kubernetes-validations are kept, but this server does not enforce them";
                 warnings.push(words.to_owned());
             }
             warnings.extend(schema.odd_sets().into_iter().map(|ty| {
@@ -246,8 +247,7 @@ fn row_cells(object: &Object, now: Timestamp) -> Vec<Cell> {
     let label = |v: &VersionView| format!("{}{}", v.name, if v.storage { "(storage)" } else { "" });
     let mut versions: Vec<String> = served.map(label).collect();
     versions.sort();
-    let [_, created] = <[Cell; 2]>::try_from(cells::name_and_date(object, now))
-        .unwrap_or_else(|_| [Cell::Nothing, Cell::Nothing]);
+    let created = cells::name_and_date(object, now).pop().unwrap_or(Cell::Nothing);
     let is_established = view
         .status
         .conditions

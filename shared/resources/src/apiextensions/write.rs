@@ -124,7 +124,10 @@ fn update(
         });
     }
     scale(new, version, status, errors);
-    Ok(finalizer_warnings(&meta, before.finalizers.as_deref().unwrap_or_default()))
+    Ok(finalizer_warnings(
+        &meta,
+        before.finalizers.as_deref().unwrap_or_default(),
+    ))
 }
 
 /// The rules for `metadata`. Of finalizers without a path upstream only warns here.
@@ -142,7 +145,11 @@ fn validate_metadata(meta: &ObjectMeta, custom: &Custom, rule: NameRule, errors:
 
 /// Warnings of new finalizers that others may take for theirs.
 fn finalizer_warnings(meta: &ObjectMeta, before: &[String]) -> Vec<String> {
-    let new = meta.finalizers.iter().flatten().filter(|name| !before.contains(name));
+    let new = meta
+        .finalizers
+        .iter()
+        .flatten()
+        .filter(|name| !before.contains(name));
     let odd = new.filter(|name| !name.contains('/') && !meta::STANDARD_FINALIZERS.contains(&name.as_str()));
     odd.map(|name| {
         let path = if name.contains('.') { " including a path (/)" } else { "" };

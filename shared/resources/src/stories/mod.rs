@@ -3,6 +3,7 @@
 mod batch;
 mod certificates;
 mod conversions;
+mod definitions;
 mod kinds;
 mod machinery;
 mod networking;

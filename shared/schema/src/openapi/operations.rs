@@ -151,7 +151,11 @@ pub(super) fn operation(
     let body = match action {
         Action::Create | Action::Update => Some((kind.clone(), &["*/*"][..], true)),
         Action::Patch => {
-            let patches = if resource.custom.is_some() { &CUSTOM_PATCHES[..] } else { &PATCHES };
+            let patches = if resource.custom.is_some() {
+                &CUSTOM_PATCHES[..]
+            } else {
+                &PATCHES
+            };
             Some((document.meta("Patch"), patches, true))
         }
         Action::Delete | Action::DeleteCollection => {
@@ -163,9 +167,10 @@ pub(super) fn operation(
         Action::List => document.kind(
             resource.group,
             resource.version,
-            &resource
-                .custom
-                .map_or_else(|| format!("{}List", resource.kind), |custom| custom.list_kind.clone()),
+            &resource.custom.map_or_else(
+                || format!("{}List", resource.kind),
+                |custom| custom.list_kind.clone(),
+            ),
         ),
         Action::Delete | Action::DeleteCollection => document.meta("Status"),
         _ => kind,

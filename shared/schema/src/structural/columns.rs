@@ -66,7 +66,9 @@ impl JsonPath {
     /// The first value there is, if it is a number, without its fraction.
     pub fn integer(&self, object: &Instance) -> Option<i64> {
         let found = self.find(object.value()).into_iter().next()?;
-        found.as_i64().or_else(|| found.as_f64().map(|float| float as i64))
+        found
+            .as_i64()
+            .or_else(|| found.as_f64().map(|float| float as i64))
     }
 
     /// The first value there is, if it is a number.
@@ -94,8 +96,16 @@ impl Step {
             Self::Union(steps) => steps.iter().flat_map(|step| step.take(value)).collect(),
             Self::Index(index) => {
                 let items = items();
-                let place = if *index < 0 { items.len() as i64 + index } else { *index };
-                usize::try_from(place).ok().and_then(|at| items.get(at)).into_iter().collect()
+                let place = if *index < 0 {
+                    items.len() as i64 + index
+                } else {
+                    *index
+                };
+                usize::try_from(place)
+                    .ok()
+                    .and_then(|at| items.get(at))
+                    .into_iter()
+                    .collect()
             }
             Self::Slice(from, to, step) => {
                 let size = items().len() as i64;
@@ -110,7 +120,12 @@ impl Step {
             },
             Self::Deep => {
                 let mut all = vec![value];
-                all.extend(Self::All.take(value).into_iter().flat_map(|inner| self.take(inner)));
+                all.extend(
+                    Self::All
+                        .take(value)
+                        .into_iter()
+                        .flat_map(|inner| self.take(inner)),
+                );
                 all
             }
             Self::Filter(left, test) => items()
@@ -236,7 +251,11 @@ fn numbers(text: &mut Text<'_>) -> Option<Step> {
     match given.split(':').collect::<Vec<_>>().as_slice() {
         [index] => Some(Step::Index(index.parse().ok()?)),
         [from, to] => Some(Step::Slice(number(from)?, number(to)?, 1)),
-        [from, to, step] => Some(Step::Slice(number(from)?, number(to)?, number(step)?.unwrap_or(1))),
+        [from, to, step] => Some(Step::Slice(
+            number(from)?,
+            number(to)?,
+            number(step)?.unwrap_or(1),
+        )),
         _ => None,
     }
 }

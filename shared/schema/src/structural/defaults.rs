@@ -12,7 +12,9 @@ pub(super) fn fill(value: &mut Value, schema: &Structural) {
     match value {
         Value::Object(members) => {
             for (name, property) in &schema.properties {
-                let Some(default) = &property.default else { continue };
+                let Some(default) = &property.default else {
+                    continue;
+                };
                 match members.get_mut(name) {
                     Some(there) if stray(there, property) => *there = default.clone(),
                     Some(_) => {}

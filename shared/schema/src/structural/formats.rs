@@ -27,7 +27,9 @@ pub(super) fn known(format: &str) -> bool {
 type Check = fn(&str) -> bool;
 
 static CHECKS: &[(&str, Check)] = &[
-    ("bsonobjectid", |text| text.len() == 24 && text.bytes().all(|b| b.is_ascii_hexdigit())),
+    ("bsonobjectid", |text| {
+        text.len() == 24 && text.bytes().all(|b| b.is_ascii_hexdigit())
+    }),
     ("byte", |text| !text.is_empty() && STANDARD.decode(text).is_ok()),
     ("cidr", cidr),
     ("creditcard", |text| {
@@ -35,7 +37,9 @@ static CHECKS: &[(&str, Check)] = &[
         card(&digits) && luhn(&digits)
     }),
     ("date", date),
-    ("datetime", |text| date_time(text) && date(text.get(..10).unwrap_or_default())),
+    ("datetime", |text| {
+        date_time(text) && date(text.get(..10).unwrap_or_default())
+    }),
     ("duration", |text| go_duration(text) || scala_duration(text)),
     ("email", email),
     ("hexcolor", hex_color),
@@ -124,9 +128,8 @@ fn uuid(text: &str, version: Option<char>) -> bool {
         && dashes <= 4
         && placed
         && bare.bytes().all(|b| b.is_ascii_hexdigit())
-        && version.is_none_or(|version| {
-            bare.chars().nth(12) == Some(version) && (version == '3' || variant(&bare))
-        })
+        && version
+            .is_none_or(|version| bare.chars().nth(12) == Some(version) && (version == '3' || variant(&bare)))
 }
 
 fn digits(text: &str) -> Vec<char> {
@@ -177,7 +180,11 @@ mod tests {
             ("ipv6", "fd00::1", "10.0.0.1"),
             ("cidr", "10.0.0.0/8", "10.0.0.0/33"),
             ("mac", "00:00:5e:00:53:01", "00:00:5e:00:53"),
-            ("uuid4", "f47ac10b-58cc-4372-a567-0e02b2c3d479", "f47ac10b-58cc-3372-a567-0e02b2c3d479"),
+            (
+                "uuid4",
+                "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+                "f47ac10b-58cc-3372-a567-0e02b2c3d479",
+            ),
             ("isbn", "978-0321751041", "978-0321751042"),
             ("isbn10", "0321751043", "0321751044"),
             ("creditcard", "4111 1111 1111 1111", "4111 1111 1111 1112"),

@@ -36,7 +36,8 @@ impl Instance {
         let mut value = read(json)?;
         if !value.is_object() {
             let kind = crate::document::go_kind(&value);
-            let why = format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
+            let why =
+                format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
             return Err(SyntaxError(why));
         }
         normalize(&mut value);

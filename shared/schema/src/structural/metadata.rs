@@ -50,7 +50,12 @@ fn one(value: &mut Value, path: &str, unknown: &mut Vec<String>) -> Result<(), S
         TypeError::Syntax(error) => error.to_string(),
         TypeError::Value(text) => text,
     })?;
-    unknown.extend(findings.unknown().into_iter().map(|found| format!("{path}.{found}")));
+    unknown.extend(
+        findings
+            .unknown()
+            .into_iter()
+            .map(|found| format!("{path}.{found}")),
+    );
     prune_value(value, ty);
     Ok(())
 }

@@ -158,7 +158,9 @@ impl Structural {
 
     /// The properties with names, sorted.
     pub fn properties(&self) -> impl Iterator<Item = (&str, &Structural)> {
-        self.properties.iter().map(|(name, schema)| (name.as_str(), schema))
+        self.properties
+            .iter()
+            .map(|(name, schema)| (name.as_str(), schema))
     }
 
     /// The schema of properties without a name of their own.

@@ -31,7 +31,10 @@ impl Pattern {
     /// The expression, or what is wrong with it.
     pub fn regex(&self) -> Result<&Regex, &str> {
         let compile = || compile(&self.text);
-        self.compiled.get_or_init(compile).as_ref().map_err(String::as_str)
+        self.compiled
+            .get_or_init(compile)
+            .as_ref()
+            .map_err(String::as_str)
     }
 }
 
@@ -125,7 +128,11 @@ mod tests {
             (r"^\Qa.b\E$", "axb", false),
             (r"\bword\b", "a word", true),
         ] {
-            assert_eq!(compile(pattern).unwrap().is_match(text), matches, "{pattern} {text}");
+            assert_eq!(
+                compile(pattern).unwrap().is_match(text),
+                matches,
+                "{pattern} {text}"
+            );
         }
         assert!(compile("(").unwrap_err().starts_with("error parsing regexp: "));
     }

@@ -74,7 +74,9 @@ impl Published {
 
 /// Adds what every object has.
 fn object(schema: &mut Value, meta: &Value) {
-    let Some(schema) = schema.as_object_mut() else { return };
+    let Some(schema) = schema.as_object_mut() else {
+        return;
+    };
     let properties = schema
         .entry("properties")
         .or_insert_with(|| Value::Object(Map::new()));
@@ -87,7 +89,9 @@ fn object(schema: &mut Value, meta: &Value) {
 /// Adds what every object has to the schemas of embedded objects.
 fn embedded(schema: &mut Value, meta: &Value) {
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.values_mut().for_each(|property| embedded(property, meta));
+        properties
+            .values_mut()
+            .for_each(|property| embedded(property, meta));
     }
     for inner in ["items", "additionalProperties"] {
         if let Some(inner) = schema.get_mut(inner) {
@@ -123,7 +127,8 @@ fn older(schema: &Value) -> Value {
         let known = OLD.contains(&name.as_str()) || name.starts_with("x-");
         let shape = ["properties", "items", "additionalProperties", "required"].contains(&name.as_str());
         let typed = ["type", "format", "enum", "pattern"].contains(&name.as_str());
-        known && !value.is_null() && !(open && shape) && !(typeless && typed)
+        let lost = open && shape || typeless && typed;
+        known && !value.is_null() && !lost
     });
     let shown = |(name, value): (&String, &Value)| {
         let value = match (name.as_str(), value) {

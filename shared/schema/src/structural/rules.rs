@@ -2,8 +2,8 @@
 
 mod structure;
 
-use super::{Additional, Instance, Items, Structural, validate};
 use super::prune::{Dropped, prune};
+use super::{Additional, Instance, Items, Structural, validate};
 use api::field::{self, Error};
 
 const META: [&str; 3] = ["metadata", "kind", "apiVersion"];
@@ -35,7 +35,7 @@ impl Structural {
         }
         let structural = structure::check(self, path);
         if structural.is_empty() {
-            defaults(self, self, path, true, false, &mut errors);
+            defaults(self, path, true, &mut errors);
         } else {
             errors.extend(structural);
         }
@@ -63,7 +63,12 @@ impl Structural {
             || self.int_or_string
             || self.list_type.is_some()
             || self.map_type.is_some();
-        let lists = [self.all_of.len(), self.any_of.len(), self.one_of.len(), self.choices.len()];
+        let lists = [
+            self.all_of.len(),
+            self.any_of.len(),
+            self.one_of.len(),
+            self.choices.len(),
+        ];
         if more || lists.iter().any(|size| *size > 0) {
             errors.push(Error::invalid(path, "", AT_ROOT));
         }
@@ -115,20 +120,16 @@ fn known_format(ty: &str, format: &str) -> bool {
 }
 
 /// Defaults are of their own type, and would not be pruned.
-fn defaults(
-    schema: &Structural,
-    root: &Structural,
-    path: &str,
-    embedded: bool,
-    meta: bool,
-    errors: &mut Vec<Error>,
-) {
-    if let Some(default) = &schema.default
-        && !meta
-    {
+fn defaults(schema: &Structural, path: &str, embedded: bool, errors: &mut Vec<Error>) {
+    if let Some(default) = &schema.default {
         let place = field::child(path, "default");
         let mut pruned = default.clone();
-        prune(&mut pruned, Some(schema), schema.embedded, &mut Dropped::default());
+        prune(
+            &mut pruned,
+            Some(schema),
+            schema.embedded,
+            &mut Dropped::default(),
+        );
         if pruned != *default {
             errors.push(Error::invalid(&place, default, "must not have unknown fields"));
         }
@@ -137,18 +138,18 @@ fn defaults(
         errors.extend(validate::check(&place, &value, None, schema));
     }
     if let Some(items) = schema.items() {
-        defaults(items, root, &field::child(path, "items"), items.embedded, meta, errors);
+        defaults(items, &field::child(path, "items"), items.embedded, errors);
     }
     for (name, property) in &schema.properties {
         if embedded && META.contains(&name.as_str()) {
             continue;
         }
         let path = field::key(&field::child(path, "properties"), name);
-        defaults(property, root, &path, property.embedded, meta, errors);
+        defaults(property, &path, property.embedded, errors);
     }
     if let Some(additional) = schema.additional() {
         let path = field::child(path, "additionalProperties");
-        defaults(additional, root, &path, additional.embedded, meta, errors);
+        defaults(additional, &path, additional.embedded, errors);
     }
 }
 
@@ -182,7 +183,11 @@ fn node(schema: &Structural, path: &str, place: Place<'_>, errors: &mut Vec<Erro
         let reason = format!("in top-level {name}");
         let inside = Place {
             meta: place.meta || meta,
-            no_default: if meta && place.root { Some(&reason) } else { place.no_default },
+            no_default: if meta && place.root {
+                Some(&reason)
+            } else {
+                place.no_default
+            },
             root: false,
         };
         node(property, &field::key(&at("properties"), name), inside, errors);
@@ -190,7 +195,11 @@ fn node(schema: &Structural, path: &str, place: Place<'_>, errors: &mut Vec<Erro
     if let Some(not) = &schema.not {
         node(not, &at("not"), below, errors);
     }
-    for (word, list) in [("allOf", &schema.all_of), ("oneOf", &schema.one_of), ("anyOf", &schema.any_of)] {
+    for (word, list) in [
+        ("allOf", &schema.all_of),
+        ("oneOf", &schema.one_of),
+        ("anyOf", &schema.any_of),
+    ] {
         for (index, one) in list.iter().enumerate() {
             node(one, &field::index(&at(word), index), below, errors);
         }
@@ -209,20 +218,43 @@ fn unsupported(schema: &Structural, path: &str, place: Place<'_>, errors: &mut V
         errors.push(Error::not_supported(at("type"), &schema.ty, &TYPES));
     }
     if let (Some(reason), true) = (place.no_default, schema.default.is_some()) {
-        errors.push(Error::forbidden(at("default"), format!("must not be set {reason}")));
+        errors.push(Error::forbidden(
+            at("default"),
+            format!("must not be set {reason}"),
+        ));
     }
     let each = matches!(schema.items, Some(Items::Each(count)) if count > 0);
     let embedded = place.meta && schema.embedded;
     for (there, name, why) in [
         (!schema.id.is_empty(), "id", "id is not supported"),
-        (schema.additional_items, "additionalItems", "additionalItems is not supported"),
-        (schema.pattern_properties, "patternProperties", "patternProperties is not supported"),
+        (
+            schema.additional_items,
+            "additionalItems",
+            "additionalItems is not supported",
+        ),
+        (
+            schema.pattern_properties,
+            "patternProperties",
+            "patternProperties is not supported",
+        ),
         (schema.definitions, "definitions", "definitions is not supported"),
-        (schema.dependencies, "dependencies", "dependencies is not supported"),
+        (
+            schema.dependencies,
+            "dependencies",
+            "dependencies is not supported",
+        ),
         (schema.reference.is_some(), "$ref", "$ref is not supported"),
-        (schema.ty == "null", "type", "type cannot be set to null, use nullable as an alternative"),
+        (
+            schema.ty == "null",
+            "type",
+            "type cannot be set to null, use nullable as an alternative",
+        ),
         (each, "items", "items must be a schema object and not an array"),
-        (embedded, "x-kubernetes-embedded-resource", "must not be used inside of resource meta"),
+        (
+            embedded,
+            "x-kubernetes-embedded-resource",
+            "must not be used inside of resource meta",
+        ),
     ] {
         if there {
             errors.push(Error::forbidden(at(name), why));
@@ -235,7 +267,11 @@ fn extensions(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
     let at = |name: &str| field::child(path, name);
     if schema.preserve_unknown == Some(false) {
         let why = "must be true or undefined";
-        errors.push(Error::invalid(at("x-kubernetes-preserve-unknown-fields"), false, why));
+        errors.push(Error::invalid(
+            at("x-kubernetes-preserve-unknown-fields"),
+            false,
+            why,
+        ));
     }
     let mut of_type = |there: bool, ty: &str, word: &str| {
         if there && schema.ty != ty {
@@ -248,17 +284,36 @@ fn extensions(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
     };
     of_type(schema.map_type.is_some(), "object", "x-kubernetes-map-type");
     of_type(schema.list_type.is_some(), "array", "x-kubernetes-list-type");
-    if let Some(ty) = schema.map_type.as_deref().filter(|ty| !["atomic", "granular"].contains(ty)) {
-        errors.push(Error::not_supported(at("x-kubernetes-map-type"), ty, &["atomic", "granular"]));
+    if let Some(ty) = schema
+        .map_type
+        .as_deref()
+        .filter(|ty| !["atomic", "granular"].contains(ty))
+    {
+        errors.push(Error::not_supported(
+            at("x-kubernetes-map-type"),
+            ty,
+            &["atomic", "granular"],
+        ));
     }
-    if schema.ty == "array" && schema.list_type() == "set" && let Some(items) = schema.items() {
+    if schema.ty == "array"
+        && schema.list_type() == "set"
+        && let Some(items) = schema.items()
+    {
         let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
         let inner = |name: &str| field::child(&at("items"), name);
         if items.ty == "array" && items.list_type() != "atomic" {
-            errors.push(Error::invalid(inner("x-kubernetes-list-type"), &items.list_type, why));
+            errors.push(Error::invalid(
+                inner("x-kubernetes-list-type"),
+                &items.list_type,
+                why,
+            ));
         }
         if items.ty == "object" && items.map_type() != "atomic" {
-            errors.push(Error::invalid(inner("x-kubernetes-map-type"), &items.list_type, why));
+            errors.push(Error::invalid(
+                inner("x-kubernetes-map-type"),
+                &items.list_type,
+                why,
+            ));
         }
     }
     let types = ["atomic", "set", "map"];
@@ -283,7 +338,10 @@ fn map_keys(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
     };
     if ty == "map" {
         if schema.list_map_keys.is_empty() {
-            errors.push(Error::required(&keys, "must not be empty if x-kubernetes-list-type is map"));
+            errors.push(Error::required(
+                &keys,
+                "must not be empty if x-kubernetes-list-type is map",
+            ));
         }
         if schema.items.is_none() {
             let why = "must have a schema if x-kubernetes-list-type is map";
@@ -322,7 +380,9 @@ fn map_keys(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
         errors.push(Error::forbidden(field::child(&at("items"), "nullable"), why));
     }
     for key in schema.list_map_keys.iter().filter(|_| ty == "map") {
-        let Some(property) = items.properties.get(key) else { continue };
+        let Some(property) = items.properties.get(key) else {
+            continue;
+        };
         let place = field::key(&field::child(&at("items"), "properties"), key);
         if !items.required.contains(key) && property.default.is_none() {
             let why = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
@@ -351,9 +411,17 @@ fn cel_rules(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
         if text.is_empty() {
             errors.push(Error::required(at("rule"), "rule is not specified"));
         } else if !rule.message.is_empty() && message.is_empty() {
-            errors.push(Error::invalid(at("message"), &rule.message, "must be non-empty if specified"));
+            errors.push(Error::invalid(
+                at("message"),
+                &rule.message,
+                "must be non-empty if specified",
+            ));
         } else if lines(message) {
-            errors.push(Error::invalid(at("message"), &rule.message, "must not contain line breaks"));
+            errors.push(Error::invalid(
+                at("message"),
+                &rule.message,
+                "must not contain line breaks",
+            ));
         } else if lines(text) && message.is_empty() {
             let why = "message must be specified if rule contains line breaks";
             errors.push(Error::required(at("message"), why));
@@ -370,7 +438,11 @@ fn cel_rules(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
             errors.push(Error::invalid(at("fieldPath"), &rule.field_path, why));
         }
         if lines(&rule.field_path) {
-            errors.push(Error::invalid(at("fieldPath"), &rule.field_path, "must not contain line breaks"));
+            errors.push(Error::invalid(
+                at("fieldPath"),
+                &rule.field_path,
+                "must not contain line breaks",
+            ));
         }
     }
 }

@@ -30,23 +30,38 @@ fn wrong(of: &str, object: &str, old: Option<&str>) -> Vec<String> {
 #[test]
 fn fields_without_a_name_are_pruned() {
     let spec = |inner: &str| format!(r#"{{"type":"object","properties":{{"spec":{inner}}}}}"#);
-    let map = spec(r#"{"type":"object","properties":{"a":{"type":"string"},"m":{"type":"object","additionalProperties":{"type":"string"}}}}"#);
+    let map = spec(
+        r#"{"type":"object","properties":{"a":{"type":"string"},"m":{"type":"object","additionalProperties":{"type":"string"}}}}"#,
+    );
     assert_eq!(
-        shaped(&map, r#"{"apiVersion":"g/v1","kind":"K","metadata":{"name":"n","odd":1},"spec":{"a":"x","b":1,"m":{"k":"v"}},"more":[]}"#),
+        shaped(
+            &map,
+            r#"{"apiVersion":"g/v1","kind":"K","metadata":{"name":"n","odd":1},"spec":{"a":"x","b":1,"m":{"k":"v"}},"more":[]}"#
+        ),
         r#"{"apiVersion":"g/v1","kind":"K","metadata":{"name":"n"},"spec":{"a":"x","m":{"k":"v"}}} metadata.odd more spec.b"#
     );
-    let kept = spec(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true,"properties":{"a":{"type":"object","properties":{"b":{"type":"string"}}}}}"#);
+    let kept = spec(
+        r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true,"properties":{"a":{"type":"object","properties":{"b":{"type":"string"}}}}}"#,
+    );
     assert_eq!(
         shaped(&kept, r#"{"spec":{"a":{"b":"x","c":1},"d":{"e":1}}}"#),
         r#"{"spec":{"a":{"b":"x"},"d":{"e":1}}} spec.a.c"#
     );
-    let embedded = spec(r#"{"type":"object","x-kubernetes-embedded-resource":true,"properties":{"spec":{"type":"object"}}}"#);
+    let embedded = spec(
+        r#"{"type":"object","x-kubernetes-embedded-resource":true,"properties":{"spec":{"type":"object"}}}"#,
+    );
     assert_eq!(
-        shaped(&embedded, r#"{"spec":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","odd":1},"spec":{"x":1},"status":{}}}"#),
+        shaped(
+            &embedded,
+            r#"{"spec":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","odd":1},"spec":{"x":1},"status":{}}}"#
+        ),
         r#"{"spec":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{}}} spec.metadata.odd spec.spec.x spec.status"#
     );
     let list = spec(r#"{"type":"array","items":{"type":"object","properties":{"a":{"type":"integer"}}}}"#);
-    assert_eq!(shaped(&list, r#"{"spec":[{"a":1.0,"b":2}]}"#), r#"{"spec":[{"a":1}]} spec[0].b"#);
+    assert_eq!(
+        shaped(&list, r#"{"spec":[{"a":1.0,"b":2}]}"#),
+        r#"{"spec":[{"a":1}]} spec[0].b"#
+    );
 }
 
 #[test]
@@ -59,7 +74,10 @@ fn defaults_fill_what_is_left_out() {
         "map":{"type":"object","additionalProperties":{"type":"object","properties":{"v":{"type":"integer","default":7}}}}}}}}"#;
     assert_eq!(shaped(of, "{}"), r#"{"spec":{"name":"x","size":1}}"#);
     assert_eq!(
-        shaped(of, r#"{"spec":{"size":null,"name":null,"other":null,"list":[{}],"map":{"a":{}}}}"#),
+        shaped(
+            of,
+            r#"{"spec":{"size":null,"name":null,"other":null,"list":[{}],"map":{"a":{}}}}"#
+        ),
         r#"{"spec":{"list":[{"p":"TCP"}],"map":{"a":{"v":7}},"name":null,"size":1}}"#
     );
 }
@@ -71,26 +89,98 @@ fn values_are_what_their_schema_says() {
         wrong(&of, &format!(r#"{{"spec":{value}}}"#), None).join(" | ")
     };
     for (of, value, expected) in [
-        (r#"{"type":"integer"}"#, r#""x""#, r#"spec: Invalid value: "string": spec in body must be of type integer: "string""#),
+        (
+            r#"{"type":"integer"}"#,
+            r#""x""#,
+            r#"spec: Invalid value: "string": spec in body must be of type integer: "string""#,
+        ),
         (r#"{"type":"integer"}"#, "2.0", ""),
-        (r#"{"type":"integer"}"#, "2.5", r#"spec: Invalid value: "number": spec in body must be of type integer: "number""#),
-        (r#"{"type":"string"}"#, "null", r#"spec: Invalid value: "null": spec in body must be of type string: "null""#),
+        (
+            r#"{"type":"integer"}"#,
+            "2.5",
+            r#"spec: Invalid value: "number": spec in body must be of type integer: "number""#,
+        ),
+        (
+            r#"{"type":"string"}"#,
+            "null",
+            r#"spec: Invalid value: "null": spec in body must be of type string: "null""#,
+        ),
         (r#"{"type":"string","nullable":true}"#, "null", ""),
-        (r#"{"x-kubernetes-int-or-string":true}"#, "true", r#"spec: Invalid value: "boolean": spec in body must be of type integer,string: "boolean""#),
-        (r#"{"type":"integer","maximum":10}"#, "15", "spec: Invalid value: 15: spec in body should be less than or equal to 10"),
-        (r#"{"type":"integer","minimum":1,"exclusiveMinimum":true}"#, "1", "spec: Invalid value: 1: spec in body should be greater than 1"),
-        (r#"{"type":"number","multipleOf":0.1}"#, "0.25", "spec: Invalid value: 0.25: spec in body should be a multiple of 0.1"),
-        (r#"{"type":"integer","format":"int32"}"#, "4294967296", r#"<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec"#),
-        (r#"{"type":"string","pattern":"^a+$"}"#, r#""b""#, r#"spec: Invalid value: "b": spec in body should match '^a+$'"#),
-        (r#"{"type":"string","maxLength":2}"#, r#""abc""#, "spec: Too long: may not be more than 2 bytes"),
-        (r#"{"type":"string","minLength":2}"#, r#""é""#, r#"spec: Invalid value: "é": spec in body should be at least 2 chars long"#),
-        (r#"{"type":"string","enum":["a","b"]}"#, r#""c""#, r#"spec: Unsupported value: "c": supported values: "a", "b""#),
-        (r#"{"type":"string","format":"ipv4"}"#, r#""x""#, r#"spec: Invalid value: "x": spec in body must be of type ipv4: "x""#),
-        (r#"{"type":"array","items":{"type":"string"},"maxItems":1}"#, r#"["a","b"]"#, "spec: Too many: 2: must have at most 1 item"),
-        (r#"{"type":"array","items":{"type":"string"},"minItems":1}"#, "[]", "spec: Invalid value: 0: spec in body should have at least 1 items"),
-        (r#"{"type":"object","required":["a"],"properties":{"a":{"type":"string"}}}"#, "{}", "spec.a: Required value"),
-        (r#"{"type":"object","maxProperties":1,"additionalProperties":{"type":"string"}}"#, r#"{"a":"1","b":"2"}"#, "spec: Too many: 2: must have at most 1 item"),
-        (r#"{"type":"object","additionalProperties":{"type":"string"}}"#, r#"{"a":1}"#, r#"spec.a: Invalid value: "integer": spec.a in body must be of type string: "integer""#),
+        (
+            r#"{"x-kubernetes-int-or-string":true}"#,
+            "true",
+            r#"spec: Invalid value: "boolean": spec in body must be of type integer,string: "boolean""#,
+        ),
+        (
+            r#"{"type":"integer","maximum":10}"#,
+            "15",
+            "spec: Invalid value: 15: spec in body should be less than or equal to 10",
+        ),
+        (
+            r#"{"type":"integer","minimum":1,"exclusiveMinimum":true}"#,
+            "1",
+            "spec: Invalid value: 1: spec in body should be greater than 1",
+        ),
+        (
+            r#"{"type":"number","multipleOf":0.1}"#,
+            "0.25",
+            "spec: Invalid value: 0.25: spec in body should be a multiple of 0.1",
+        ),
+        (
+            r#"{"type":"integer","format":"int32"}"#,
+            "4294967296",
+            r#"<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec"#,
+        ),
+        (
+            r#"{"type":"string","pattern":"^a+$"}"#,
+            r#""b""#,
+            r#"spec: Invalid value: "b": spec in body should match '^a+$'"#,
+        ),
+        (
+            r#"{"type":"string","maxLength":2}"#,
+            r#""abc""#,
+            "spec: Too long: may not be more than 2 bytes",
+        ),
+        (
+            r#"{"type":"string","minLength":2}"#,
+            r#""é""#,
+            r#"spec: Invalid value: "é": spec in body should be at least 2 chars long"#,
+        ),
+        (
+            r#"{"type":"string","enum":["a","b"]}"#,
+            r#""c""#,
+            r#"spec: Unsupported value: "c": supported values: "a", "b""#,
+        ),
+        (
+            r#"{"type":"string","format":"ipv4"}"#,
+            r#""x""#,
+            r#"spec: Invalid value: "x": spec in body must be of type ipv4: "x""#,
+        ),
+        (
+            r#"{"type":"array","items":{"type":"string"},"maxItems":1}"#,
+            r#"["a","b"]"#,
+            "spec: Too many: 2: must have at most 1 item",
+        ),
+        (
+            r#"{"type":"array","items":{"type":"string"},"minItems":1}"#,
+            "[]",
+            "spec: Invalid value: 0: spec in body should have at least 1 items",
+        ),
+        (
+            r#"{"type":"object","required":["a"],"properties":{"a":{"type":"string"}}}"#,
+            "{}",
+            "spec.a: Required value",
+        ),
+        (
+            r#"{"type":"object","maxProperties":1,"additionalProperties":{"type":"string"}}"#,
+            r#"{"a":"1","b":"2"}"#,
+            "spec: Too many: 2: must have at most 1 item",
+        ),
+        (
+            r#"{"type":"object","additionalProperties":{"type":"string"}}"#,
+            r#"{"a":1}"#,
+            r#"spec.a: Invalid value: "integer": spec.a in body must be of type string: "integer""#,
+        ),
         (
             r#"{"type":"integer","anyOf":[{"minimum":5},{"multipleOf":2}]}"#,
             "3",
@@ -150,10 +240,16 @@ fn what_is_not_structural_is_told() {
         let errors = schema(of).check("schema", false);
         errors.iter().map(ToString::to_string).collect()
     };
-    assert_eq!(rules(r#"{"type":"object","properties":{"spec":{"type":"object"}}}"#), Vec::<String>::new());
+    assert_eq!(
+        rules(r#"{"type":"object","properties":{"spec":{"type":"object"}}}"#),
+        Vec::<String>::new()
+    );
     for (of, expected) in [
         ("{}", "schema.type: Required value: must not be empty at the root"),
-        (r#"{"type":"string"}"#, r#"schema.type: Invalid value: "string": must be object at the root"#),
+        (
+            r#"{"type":"string"}"#,
+            r#"schema.type: Invalid value: "string": must be object at the root"#,
+        ),
         (
             r#"{"type":"object","properties":{"a":{}}}"#,
             "schema.properties[a].type: Required value: must not be empty for specified object fields",
@@ -196,6 +292,9 @@ fn what_is_not_structural_is_told() {
         ),
     ] {
         let told = rules(of);
-        assert!(told.iter().any(|error| error.contains(expected)), "{of}: {told:#?}");
+        assert!(
+            told.iter().any(|error| error.contains(expected)),
+            "{of}: {told:#?}"
+        );
     }
 }

@@ -1,10 +1,6 @@
 //! Whether a value is what its schema says, in the words of upstream's validator.
 
-use super::{
-    Additional, Structural, formats,
-    lists::key_of,
-    value::go_float,
-};
+use super::{Additional, Structural, formats, lists::key_of, value::go_float};
 use api::field::{self, Error, ErrorType};
 use serde_json::Value;
 
@@ -161,7 +157,11 @@ fn string(path: &str, value: &Value, text: &str, schema: &Structural, found: &mu
             Ok(regex) if regex.is_match(text) => {}
             Ok(_) => found.invalid(path, value, &format!("should match '{pattern}'")),
             Err(why) => {
-                found.invalid(path, value, &format!("should match '{pattern}, but pattern is invalid: {why}'"));
+                found.invalid(
+                    path,
+                    value,
+                    &format!("should match '{pattern}, but pattern is invalid: {why}'"),
+                );
             }
         }
     }
@@ -186,18 +186,31 @@ fn number(path: &str, value: &Value, number: &serde_json::Number, schema: &Struc
         && schema.format == "int32"
         && number.as_i64().is_none_or(|n| i32::try_from(n).is_err())
     {
-        found.whole(format!("Checked value must be of type integer with format int32 in {path}"));
+        found.whole(format!(
+            "Checked value must be of type integer with format int32 in {path}"
+        ));
     }
     // Whole numbers are compared with the whole part of a limit.
     let limit = |limit: f64| if number.is_f64() { limit } else { limit.trunc() };
     if let Some(factor) = schema.multiple_of {
         let factor = limit(factor);
-        let times = if factor < 1.0 { 1.0 / factor * given } else { given / factor };
+        let times = if factor < 1.0 {
+            1.0 / factor * given
+        } else {
+            given / factor
+        };
         if factor <= 0.0 {
-            let words = format!("factor MultipleOf declared for {path} must be positive: {}", go_float(factor));
+            let words = format!(
+                "factor MultipleOf declared for {path} must be positive: {}",
+                go_float(factor)
+            );
             found.add(Error::invalid(path, value, words));
         } else if (times - times.round()).abs() > f64::EPSILON * times.abs().max(1.0) {
-            found.invalid(path, value, &format!("should be a multiple of {}", go_float(factor)));
+            found.invalid(
+                path,
+                value,
+                &format!("should be a multiple of {}", go_float(factor)),
+            );
         }
     }
     if let Some(min) = schema.minimum.map(limit) {
@@ -212,7 +225,11 @@ fn number(path: &str, value: &Value, number: &serde_json::Number, schema: &Struc
         if schema.exclusive_maximum && given >= max {
             found.invalid(path, value, &format!("should be less than {}", go_float(max)));
         } else if given > max {
-            found.invalid(path, value, &format!("should be less than or equal to {}", go_float(max)));
+            found.invalid(
+                path,
+                value,
+                &format!("should be less than or equal to {}", go_float(max)),
+            );
         }
     }
     found.depth += 1;

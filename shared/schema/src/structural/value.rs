@@ -34,7 +34,9 @@ pub(super) fn go_float(number: f64) -> String {
     let text = format!("{number:e}");
     // Go writes at least two digits, and a sign.
     let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, digits) = power.strip_prefix('-').map_or(('+', power), |digits| ('-', digits));
+    let (sign, digits) = power
+        .strip_prefix('-')
+        .map_or(('+', power), |digits| ('-', digits));
     format!("{mantissa}e{sign}{digits:0>2}")
 }
 

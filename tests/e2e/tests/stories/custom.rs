@@ -266,10 +266,7 @@ fn custom_versions(c: &mut Cluster) -> Result<()> {
     has(&versioned("v2")?, &[&format!("apiVersion: {group}/v2")])?;
     has(&versioned("v1")?, &[&format!("apiVersion: {group}/v1")])?;
     let told = c.try_kubectl(&["get", &format!("crontabs.v1.{group}"), "one"], "")?;
-    has(
-        &told.stderr,
-        &["Warning: CronTabs of v1 are old"],
-    )?;
+    has(&told.stderr, &["Warning: CronTabs of v1 are old"])?;
     let stored = c.value(&format!("crd/{crontabs}"), ".status.storedVersions")?;
     same(stored, r#"["v1","v2"]"#)?;
     let refused = c.refused(&["apply", "--filename", "-"], &definition(c, &v2))?;

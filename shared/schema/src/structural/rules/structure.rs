@@ -29,11 +29,19 @@ fn node(schema: &Structural, level: Level, path: &str, errors: &mut Vec<Error>) 
         node(items, Level::Item, &at("items"), errors);
     }
     for (name, property) in &schema.properties {
-        node(property, Level::Field, &field::key(&at("properties"), name), errors);
+        node(
+            property,
+            Level::Field,
+            &field::key(&at("properties"), name),
+            errors,
+        );
     }
     if let Some(additional) = &schema.additional_properties {
         if level == Level::Root {
-            errors.push(Error::forbidden(at("additionalProperties"), "must not be used at the root"));
+            errors.push(Error::forbidden(
+                at("additionalProperties"),
+                "must not be used at the root",
+            ));
         }
         if schema.embedded {
             let why = "must not be used if x-kubernetes-embedded-resource is set";
@@ -84,7 +92,11 @@ fn types(schema: &Structural, level: Level, path: &str, errors: &mut Vec<Error>)
         errors.push(Error::required(at("type"), why));
     }
     if level == Level::Root && !schema.ty.is_empty() && schema.ty != "object" {
-        errors.push(Error::invalid(at("type"), &schema.ty, "must be object at the root"));
+        errors.push(Error::invalid(
+            at("type"),
+            &schema.ty,
+            "must be object at the root",
+        ));
     }
     if schema.embedded && !schema.preserve_unknown() && schema.properties.is_empty() {
         let why = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
@@ -114,7 +126,11 @@ fn metadata(schema: &Structural, level: Level, path: &str, errors: &mut Vec<Erro
         return;
     }
     let mut rest = metadata.clone();
-    if rest.properties.keys().all(|name| name == "name" || name == "generateName") {
+    if rest
+        .properties
+        .keys()
+        .all(|name| name == "name" || name == "generateName")
+    {
         rest.properties.clear();
     }
     rest.ty = String::new();
@@ -131,28 +147,22 @@ fn metadata(schema: &Structural, level: Level, path: &str, errors: &mut Vec<Erro
 }
 
 /// The rules about values of a schema, and those that they nest.
-fn values(
-    schema: &Structural,
-    skip_any_of: bool,
-    skip_first: bool,
-    path: &str,
-    errors: &mut Vec<Error>,
-) {
+fn values(schema: &Structural, skip_any_of: bool, skip_first: bool, path: &str, errors: &mut Vec<Error>) {
     let at = |name: &str| field::child(path, name);
     if !skip_any_of {
         for (index, one) in schema.any_of.iter().enumerate() {
-            nested(one, false, false, &field::index(&at("anyOf"), index), errors);
+            nested(one, false, &field::index(&at("anyOf"), index), errors);
         }
     }
     for (index, one) in schema.all_of.iter().enumerate() {
         let path = field::index(&at("allOf"), index);
-        nested(one, skip_first && index == 0, true, &path, errors);
+        nested(one, skip_first && index == 0, &path, errors);
     }
     for (index, one) in schema.one_of.iter().enumerate() {
-        nested(one, false, false, &field::index(&at("oneOf"), index), errors);
+        nested(one, false, &field::index(&at("oneOf"), index), errors);
     }
     if let Some(not) = &schema.not {
-        nested(not, false, false, &at("not"), errors);
+        nested(not, false, &at("not"), errors);
     }
     if let Err(why) = schema.pattern.regex() {
         let words = format!("must be a valid regular expression, but isn't: {why}");
@@ -160,37 +170,59 @@ fn values(
     }
 }
 
-fn nested(schema: &Structural, skip_any_of: bool, in_all_of: bool, path: &str, errors: &mut Vec<Error>) {
+fn nested(schema: &Structural, skip_any_of: bool, path: &str, errors: &mut Vec<Error>) {
     let at = |name: &str| field::child(path, name);
     values(schema, skip_any_of, false, path, errors);
     if let Some(items) = schema.items() {
-        nested(items, false, in_all_of, &at("items"), errors);
+        nested(items, false, &at("items"), errors);
     }
     for (name, property) in &schema.properties {
-        nested(property, false, in_all_of, &field::key(&at("properties"), name), errors);
+        nested(property, false, &field::key(&at("properties"), name), errors);
     }
     for (there, name, state) in [
         (!schema.ty.is_empty(), "type", "empty"),
-        (schema.additional_properties.is_some(), "additionalProperties", "undefined"),
+        (
+            schema.additional_properties.is_some(),
+            "additionalProperties",
+            "undefined",
+        ),
         (schema.default.is_some(), "default", "undefined"),
         (schema.title, "title", "empty"),
         (schema.description, "description", "empty"),
         (schema.nullable, "nullable", "false"),
-        (schema.preserve_unknown(), "x-kubernetes-preserve-unknown-fields", "false"),
+        (
+            schema.preserve_unknown(),
+            "x-kubernetes-preserve-unknown-fields",
+            "false",
+        ),
         (schema.embedded, "x-kubernetes-embedded-resource", "false"),
         (schema.int_or_string, "x-kubernetes-int-or-string", "false"),
-        (!schema.list_map_keys.is_empty(), "x-kubernetes-list-map-keys", "empty"),
+        (
+            !schema.list_map_keys.is_empty(),
+            "x-kubernetes-list-map-keys",
+            "empty",
+        ),
         (schema.list_type.is_some(), "x-kubernetes-list-type", "undefined"),
         (schema.map_type.is_some(), "x-kubernetes-map-type", "undefined"),
-        (!schema.validations.is_empty(), "x-kubernetes-validations", "empty"),
+        (
+            !schema.validations.is_empty(),
+            "x-kubernetes-validations",
+            "empty",
+        ),
     ] {
         if there {
-            errors.push(Error::forbidden(at(name), format!("must be {state} to be structural")));
+            errors.push(Error::forbidden(
+                at(name),
+                format!("must be {state} to be structural"),
+            ));
         }
     }
     if schema.properties.contains_key("metadata") {
         let place = field::key(&at("properties"), "metadata");
-        errors.push(Error::forbidden(place, "must not be specified in a nested context"));
+        errors.push(Error::forbidden(
+            place,
+            "must not be specified in a nested context",
+        ));
     }
 }
 
@@ -200,7 +232,11 @@ fn complete_lists(rules: &Structural, schema: &Structural, place: &str, path: &s
     if let Some(not) = &rules.not {
         complete(not, Some(schema), place, &at("not"), errors);
     }
-    for (word, list) in [("allOf", &rules.all_of), ("anyOf", &rules.any_of), ("oneOf", &rules.one_of)] {
+    for (word, list) in [
+        ("allOf", &rules.all_of),
+        ("anyOf", &rules.any_of),
+        ("oneOf", &rules.one_of),
+    ] {
         for (index, one) in list.iter().enumerate() {
             complete(one, Some(schema), place, &field::index(&at(word), index), errors);
         }
@@ -225,6 +261,12 @@ fn complete(
     }
     for (name, property) in &rules.properties {
         let inner = |path: &str| field::key(&field::child(path, "properties"), name);
-        complete(property, schema.properties.get(name), &inner(place), &inner(path), errors);
+        complete(
+            property,
+            schema.properties.get(name),
+            &inner(place),
+            &inner(path),
+            errors,
+        );
     }
 }
