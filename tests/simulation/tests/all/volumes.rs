@@ -2,8 +2,8 @@
 
 use crate::manifests::SOON;
 use api::{Key, Object};
-use std::sync::Arc;
-use testing::{Cluster, Look};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use testing::{Cluster, Faults, Look};
 
 const CLAIM: &str = "persistentvolumeclaims";
 const VOLUME: &str = "persistentvolumes";
@@ -214,7 +214,7 @@ async fn a_first_pod_gets_a_directory_on_its_node() {
         .delete("pods", &Key::new("default", "second"))
         .await
         .unwrap();
-    cluster.sleep(std::time::Duration::from_secs(60)).await;
+    cluster.sleep(Duration::from_secs(60)).await;
     let claim = cluster.look().one(CLAIM, &claim_key());
     assert!(claim.is_some_and(|c| c.deletion_timestamp().is_some()));
     cluster
@@ -229,4 +229,42 @@ async fn phase_of_class(cluster: &Cluster) -> Arc<Object> {
     let key = Key::cluster("local-path");
     let there = |look: &Look| look.one("storageclasses", &key);
     cluster.until("the default class", SOON, there).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_any_weather_each_claim_has_a_volume_of_its_own() {
+    let cluster = Cluster::start(76, 0).await;
+    cluster.controllers.fail(Faults {
+        refused: 100,
+        lost: 100,
+        repeated: 100,
+        dropped: 20,
+        late: 200,
+        crash_after: None,
+    });
+    for index in 0..8 {
+        cluster
+            .create(&volume(&format!("v{index}"), "1Gi", ""))
+            .await
+            .unwrap();
+        let claim = claim(", storageClassName: manual").replace("name: data", &format!("name: data-{index}"));
+        cluster.create(&claim).await.unwrap();
+    }
+    let bound = |look: &Look| {
+        let claims = look.all(CLAIM, "default");
+        let all = claims.iter().all(|c| Look::value(c, "status.phase") == "Bound");
+        let volumes = look.all(VOLUME, "");
+        let told = volumes.iter().all(|v| Look::value(v, "status.phase") == "Bound");
+        (all && told).then_some(claims)
+    };
+    let claims = cluster
+        .until("all are bound", Duration::from_secs(1800), bound)
+        .await;
+    let names: BTreeSet<String> = claims.iter().map(|c| Look::value(c, "spec.volumeName")).collect();
+    assert_eq!(names.len(), 8, "no volume is shared: {names:?}");
+    for volume in cluster.look().all(VOLUME, "") {
+        let key = Key::new("default", Look::value(&volume, "spec.claimRef.name"));
+        let claim = cluster.look().one(CLAIM, &key).unwrap();
+        assert_eq!(Look::value(&claim, "spec.volumeName"), volume.name());
+    }
 }
