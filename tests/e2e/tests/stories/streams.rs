@@ -240,6 +240,20 @@ fn pods_services_and_nodes_are_proxied(c: &mut Cluster) -> Result<()> {
         raw(&format!("/api/v1/nodes/{node}:10250/proxy/healthz"))?,
         "ok".to_owned(),
     )?;
+    let resources = raw(&format!("/api/v1/nodes/{node}/proxy/metrics/resource"))?;
+    has(
+        &resources,
+        &[
+            "node_cpu_usage_seconds_total ",
+            "container=\"web\"",
+            "resource_scrape_error 0",
+        ],
+    )?;
+    has(&raw(&format!("/api/v1/nodes/{node}/proxy/logs/"))?, &["<pre>"])?;
+    has(
+        &raw(&format!("/api/v1/nodes/{node}/proxy/configz"))?,
+        &["kubeletconfig"],
+    )?;
     proxy_of_kubectl(c, &format!("{own}/services/web:80/proxy/a/b.txt"))
 }
 
