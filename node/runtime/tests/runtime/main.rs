@@ -8,5 +8,6 @@
 
 mod images;
 mod lab;
+mod mounts;
 mod pods;
 mod registry;

@@ -19,6 +19,7 @@ mod objects;
 mod parts;
 mod pods;
 mod services;
+mod surroundings;
 mod streams;
 mod tutorials;
 mod volumes;
@@ -73,7 +74,7 @@ const GROUPS: &[Group] = &[
         at_once: 4,
     },
     Group {
-        stories: &[volumes::STORIES],
+        stories: &[volumes::STORIES, surroundings::STORIES],
         at_once: 4,
     },
     Group {
