@@ -10,6 +10,8 @@ mod life;
 mod machine;
 mod runtime;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod tests;

@@ -124,7 +124,7 @@ impl Node {
     }
 }
 
-fn pod(name: &str, spec: &str) -> Value {
+pub(super) fn pod(name: &str, spec: &str) -> Value {
     let mut spec: Value = serde_saphyr::from_str(spec).unwrap();
     spec["nodeName"] = json!("node-1");
     json!({
@@ -139,7 +139,7 @@ pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     found.unwrap_or(&Value::Null)
 }
 
-const WEB: &str = "{containers: [{name: web, image: 'nginx:1.14.2'}]}";
+pub(super) const WEB: &str = "{containers: [{name: web, image: 'nginx:1.14.2'}]}";
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_runs_and_says_so() {
@@ -441,27 +441,6 @@ async fn the_node_registers_and_keeps_its_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_adopts_what_runs_and_clears_what_is_gone() {
-    let node = Node::start();
-    node.pod("web", WEB);
-    node.pod("old", WEB);
-    let pod = node.phase("web", "Running").await;
-    node.phase("old", "Running").await;
-    assert!(node.env.tasks.drain(Duration::from_secs(5)).await);
-    node.api.remove("pods", "shop", "old");
-    let env = Env {
-        tasks: component::Tasks::new(),
-        ..node.env.clone()
-    };
-    let node = Node::over(node.api.clone(), node.runtime.clone(), env);
-    node.env.clock.sleep(Duration::from_secs(100)).await;
-    let after = node.api.get_value("pods", "shop", "web").unwrap();
-    assert_eq!(after["status"], pod["status"], "nothing changed");
-    let left = runtime::Runtime::sandboxes(&*node.runtime).await.unwrap();
-    assert_eq!(left.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["web"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_deadline_ends_a_pod() {
     let node = Node::start();
     node.pod(
@@ -561,28 +540,6 @@ async fn a_program_that_is_not_there() {
     );
     node.runtime.break_program("job", None);
     node.phase("again", "Running").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_finished_pod_stays_finished_after_a_reboot() {
-    let node = Node::start();
-    let mut done = pod(
-        "job",
-        "{restartPolicy: Never, containers: [{name: job, image: 'busybox:1.28'}]}",
-    );
-    done["status"] = json!({"phase": "Succeeded", "startTime": "2030-01-01T00:00:00Z"});
-    node.api.put("pods", done);
-    node.env.clock.sleep(Duration::from_secs(100)).await;
-    assert!(
-        runtime::Runtime::sandboxes(&*node.runtime)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert_eq!(
-        node.api.get_value("pods", "shop", "job").unwrap()["status"]["phase"],
-        "Succeeded"
-    );
 }
 
 async fn story() -> Vec<String> {

@@ -11,3 +11,4 @@ mod lab;
 mod mounts;
 mod pods;
 mod registry;
+mod running;
