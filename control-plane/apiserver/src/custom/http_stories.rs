@@ -82,6 +82,46 @@ async fn documents_follow_definitions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn old_documents_show_what_they_can() {
+    let story = Story::new().await;
+    let rich = r#"{"type":"object","description":"A rich one.","properties":{"spec":{"type":"object","required":["a"],"properties":{
+        "a":{"x-kubernetes-int-or-string":true,"anyOf":[{"type":"integer"},{"type":"string"}]},
+        "b":{"type":"object","nullable":true,"properties":{"c":{"type":"string"}}},
+        "d":{"type":"object","x-kubernetes-preserve-unknown-fields":true,"properties":{"e":{"type":"string"}}},
+        "f":{"type":"object","x-kubernetes-embedded-resource":true,"properties":{"spec":{"type":"object","properties":{}}}},
+        "g":{"type":"object","additionalProperties":{"type":"number","maximum":1.5,"multipleOf":0.5}},
+        "h":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["k"],"maxItems":3,
+             "items":{"type":"object","required":["k"],"properties":{"k":{"type":"string","enum":["x","y"],"maxLength":5}}}},
+        "i":{"type":"string","not":{"enum":["z"]}}}}}}"#;
+    story
+        .define(&definition(NAMES, &[version("v1", true, rich, "")], ""))
+        .await;
+    let mut http = Http::new(&story.server).await;
+    let v3 = http.get("/openapi/v3/apis/stable.example.com/v1").await.text;
+    assert!(
+        v3.contains(r#""not":{"enum":["z"]}"#) && v3.contains(r#""nullable":true"#),
+        "{v3}"
+    );
+    let v2 = http.get("/openapi/v2").await.text;
+    for part in [
+        r#""a":{"x-kubernetes-int-or-string":true}"#,
+        r#""b":{}"#,
+        r#""d":{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#,
+        r##""f":{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/"##,
+        r#""i":{"type":"string"}"#,
+    ] {
+        assert!(v2.contains(part), "{part}");
+    }
+    // What has no place in the protobuf form is told by the writer itself.
+    let protobuf = (
+        "accept",
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    );
+    let packed = http.ask("GET", "/openapi/v2", &[protobuf], "").await;
+    assert!(packed.code == 200 && packed.text.contains("A rich one."));
+}
+
+#[tokio::test(start_paused = true)]
 async fn unknown_fields_and_old_versions_are_warned_of() {
     let story = Story::new().await;
     let old = version("v1", false, SCHEMA, r#","deprecated":true"#);

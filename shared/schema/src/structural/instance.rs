@@ -207,7 +207,7 @@ impl Instance {
     }
 
     /// The value itself.
-    pub(super) fn value(&self) -> &Value {
+    pub fn value(&self) -> &Value {
         &self.0
     }
 }

@@ -67,11 +67,11 @@ pub(crate) enum Items {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Structural {
-    pub(crate) id: String,
-    #[serde(rename = "$schema")]
-    pub(crate) schema: String,
-    #[serde(rename = "$ref")]
-    pub(crate) reference: Option<String>,
+    /// There is an `id`, and so on.
+    #[serde(deserialize_with = "present")]
+    pub(crate) id: bool,
+    #[serde(rename = "$ref", deserialize_with = "present")]
+    pub(crate) reference: bool,
     /// There is a description.
     #[serde(deserialize_with = "nonempty")]
     pub(crate) description: bool,

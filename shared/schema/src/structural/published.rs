@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 pub struct Published {
     /// The kind of lists.
     pub list_kind: String,
-    /// The schema; none for a kind that may hold anything.
-    schema: Option<Value>,
+    /// The text of the schema; none for a kind that may hold anything.
+    schema: Option<Box<[u8]>>,
     /// What the schema does not name stays all the same.
     preserve: bool,
     /// Paths of the selectable fields.
@@ -47,7 +47,7 @@ impl Published {
     pub fn new(list_kind: &str, schema: Option<&[u8]>, preserve: bool, selectable: Vec<String>) -> Self {
         Self {
             list_kind: list_kind.to_owned(),
-            schema: schema.and_then(|json| serde_json::from_slice(json).ok()),
+            schema: schema.map(Box::from),
             preserve,
             selectable,
         }
@@ -55,13 +55,15 @@ impl Published {
 
     /// The schema of the kind. `meta` refers to that of metadata; `old`: for version 2 of OpenAPI.
     pub(crate) fn schema(&self, meta: &Value, old: bool) -> Value {
-        let open = |schema: &Value| schema["x-kubernetes-preserve-unknown-fields"] == json!(true);
-        let mut schema = match &self.schema {
-            None => return json!({ "type": "object" }),
-            Some(schema) if old && (self.preserve || open(schema)) => return json!({ "type": "object" }),
-            Some(schema) if old => older(schema),
-            Some(schema) => schema.clone(),
+        let given = self.schema.as_ref();
+        let Some(given) = given.and_then(|json| serde_json::from_slice::<Value>(json).ok()) else {
+            return json!({ "type": "object" });
         };
+        let open = given["x-kubernetes-preserve-unknown-fields"] == json!(true);
+        if old && (self.preserve || open) {
+            return json!({ "type": "object" });
+        }
+        let mut schema = if old { older(&given) } else { given };
         embedded(&mut schema, meta);
         object(&mut schema, meta);
         if !self.selectable.is_empty() && !old {

@@ -226,7 +226,7 @@ fn unsupported(schema: &Structural, path: &str, place: Place<'_>, errors: &mut V
     let each = matches!(schema.items, Some(Items::Each(count)) if count > 0);
     let embedded = place.meta && schema.embedded;
     for (there, name, why) in [
-        (!schema.id.is_empty(), "id", "id is not supported"),
+        (schema.id, "id", "id is not supported"),
         (
             schema.additional_items,
             "additionalItems",
@@ -243,7 +243,7 @@ fn unsupported(schema: &Structural, path: &str, place: Place<'_>, errors: &mut V
             "dependencies",
             "dependencies is not supported",
         ),
-        (schema.reference.is_some(), "$ref", "$ref is not supported"),
+        (schema.reference, "$ref", "$ref is not supported"),
         (
             schema.ty == "null",
             "type",
