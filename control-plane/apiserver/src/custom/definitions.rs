@@ -19,6 +19,8 @@ use std::{
 /// The definitions themselves.
 pub const DEFINITIONS: Gvr = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
 
+/// How often a definition is tried before the next change of it.
+const TRIES: usize = 5;
 /// How long to wait after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -140,6 +142,7 @@ impl Definitions {
             .spawn("custom-resource-definitions", async move {
                 let definitions = Arc::new(self);
                 while let Ok(mut watcher) = cache.watch(Selection::default(), 0, None) {
+                    definitions.sweep(&cache);
                     while let Some(item) = watcher.next().await {
                         let Some(server) = server.upgrade() else { return };
                         if let Item::Event(kind, event) = item {
@@ -149,6 +152,14 @@ impl Definitions {
                     env.clock.sleep(PAUSE).await;
                 }
             });
+    }
+
+    /// Serves no more what went while nobody watched.
+    fn sweep(&self, cache: &Cache) {
+        let installed: Vec<String> = self.with(|all| all.keys().cloned().collect());
+        for name in installed.iter().filter(|name| cache.get("", name).is_none()) {
+            self.uninstall(name);
+        }
     }
 
     async fn saw(self: &Arc<Self>, server: &Arc<Server>, name: &str, kind: Kind) {
@@ -177,10 +188,15 @@ impl Definitions {
 
     /// Brings what is served, and the status, to what the definition says.
     async fn sync(self: &Arc<Self>, server: &Arc<Server>, definition: &Arc<Object>) {
-        if let Err(status) = self.try_sync(server, definition).await {
-            // A newer definition comes by itself.
-            if !status.is_conflict() && !status.is_not_found() {
-                tracing::warn!(definition = definition.name(), %status, "custom resource definition");
+        for _ in 0..TRIES {
+            match self.try_sync(server, definition).await {
+                Ok(()) => return,
+                // A newer definition comes by itself.
+                Err(status) if status.is_conflict() || status.is_not_found() => return,
+                Err(status) => {
+                    tracing::warn!(definition = definition.name(), %status, "custom resource definition");
+                    server.handler.env.clock.sleep(PAUSE).await;
+                }
             }
         }
     }
