@@ -58,6 +58,10 @@ async fn documents_follow_definitions() {
     ] {
         assert!(document.contains(part), "{part} in {document}");
     }
+    assert!(
+        document.contains("merge-patch+json") && !document.contains("strategic"),
+        "kubectl reads here how it may patch"
+    );
     let v2 = http.get("/openapi/v2").await.text;
     assert!(v2.contains(r#""com.example.stable.v1.CronTab":{"properties""#));
     let protobuf = (

@@ -202,7 +202,7 @@ fn listed(
         verbs: sub.verbs,
         short_names: &[],
         categories: &[],
-        custom: None,
+        custom: custom.clone(),
     });
     let parts: Vec<Listed> = parts.collect();
     let whole = Listed {

@@ -34,7 +34,7 @@ pub struct ResourceInfo<'a> {
     pub kind: &'a str,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verbs: &'a [&'a str],
-    /// How the kind is shown, if it is a custom one.
+    /// How the kind of the resource is shown, if it is a custom one.
     pub custom: Option<&'a Published>,
 }
 
@@ -151,7 +151,7 @@ impl Document {
 
     fn add(&mut self, group: &GroupVersion<'_>) {
         for resource in group.resources {
-            if let Some(custom) = resource.custom {
+            if let Some(custom) = resource.custom.filter(|_| !resource.name.contains('/')) {
                 self.custom(resource, custom);
             }
             paths::add(self, group, resource);
