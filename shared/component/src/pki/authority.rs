@@ -38,15 +38,23 @@ impl std::fmt::Debug for Authority {
 impl Authority {
     /// Opens the CA in `dir` (`ca.crt`, `ca.key`), or makes one there, good for ten years.
     pub fn open(dir: &Path, now: jiff::Timestamp) -> Result<Self, PkiError> {
+        Self::named(dir, "ca", "kubernetes", now)
+    }
+
+    /// The same for one of several in the folder: `NAME.crt` and `NAME.key`, made for `common_name`.
+    pub fn named(dir: &Path, name: &str, common_name: &str, now: jiff::Timestamp) -> Result<Self, PkiError> {
         let file = |e| PkiError::File(dir.to_owned(), e);
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(dir)
             .map_err(file)?;
-        let (crt, key) = (dir.join("ca.crt"), dir.join("ca.key"));
+        let (crt, key) = (
+            dir.join(format!("{name}.crt")),
+            dir.join(format!("{name}.key")),
+        );
         if !crt.exists() || !key.exists() {
-            make(&crt, &key, now)?;
+            make(&crt, &key, common_name, now)?;
         }
         let certificate = read(&crt)?;
         let broken = |e: rcgen::Error| PkiError::Broken(crt.display().to_string(), e.to_string());
@@ -119,11 +127,11 @@ pub(super) fn offset(now: jiff::Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(now.as_second()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-fn make(crt: &Path, key: &Path, now: jiff::Timestamp) -> Result<(), PkiError> {
+fn make(crt: &Path, key: &Path, common_name: &str, now: jiff::Timestamp) -> Result<(), PkiError> {
     let broken = |e: rcgen::Error| PkiError::Broken(crt.display().to_string(), e.to_string());
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "kubernetes");
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
         KeyUsagePurpose::DigitalSignature,

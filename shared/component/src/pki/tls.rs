@@ -5,11 +5,12 @@ use super::{
     leaf::{Leaf, Purpose},
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig, SignatureScheme,
+    client::ResolvesClientCert,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -28,7 +29,7 @@ fn certified(leaf: &Leaf) -> Result<Arc<CertifiedKey>, PkiError> {
         .map_err(|e| broken("certificate", e))
 }
 
-/// A server certificate that can be renewed under the listener that shows it.
+/// A certificate that can be renewed under the listener or the clients that show it.
 #[derive(Debug)]
 pub struct Rotating {
     name: String,
@@ -75,6 +76,22 @@ impl ResolvesServerCert for Rotating {
                 .clone(),
         )
     }
+}
+
+impl ResolvesClientCert for Rotating {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Some(current.1.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// The certificate of `leaf`, for clients to show; it stays as it is.
+pub fn client_certificate(leaf: &Leaf) -> Result<Arc<dyn ResolvesClientCert>, PkiError> {
+    Ok(Arc::new(SingleCertAndKey::from(certified(leaf)?)))
 }
 
 fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {
