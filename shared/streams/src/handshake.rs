@@ -11,6 +11,17 @@ pub enum Wire {
     Spdy(u8),
     /// SPDY/3.1 inside of a WebSocket (KEP-4006).
     Tunnel,
+    /// WebSocket whose messages are what is written, as it is or in base64, and nothing else.
+    Output(Coding),
+}
+
+/// What the messages of [`Wire::Output`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// The bytes.
+    Binary,
+    /// Text: the bytes in base64.
+    Base64,
 }
 
 /// What a connection is for.
@@ -20,6 +31,8 @@ pub enum Purpose {
     Command,
     /// Port-forward.
     Forward,
+    /// What is only read: logs.
+    Output,
 }
 
 /// The subprotocol of SPDY in a WebSocket.
@@ -38,12 +51,19 @@ pub const COMMAND: [&str; 4] = [
     "channel.k8s.io",
 ];
 
+/// The subprotocols for output.
+const OUTPUT: [(&str, Coding); 2] = [
+    ("binary.k8s.io", Coding::Binary),
+    ("base64.binary.k8s.io", Coding::Base64),
+];
+
 impl Purpose {
     /// The subprotocols of WebSocket.
     fn sockets(self) -> Vec<(&'static str, Wire)> {
         let protocols: &[Protocol] = match self {
             Self::Command => &Protocol::ALL,
             Self::Forward => &[Protocol::V4, Protocol::V4Base64],
+            Self::Output => return OUTPUT.map(|(name, coding)| (name, Wire::Output(coding))).to_vec(),
         };
         let channels = protocols.iter().map(|p| (p.name(), Wire::Socket(*p)));
         let tunnel = (self == Self::Forward).then_some((TUNNEL, Wire::Tunnel));
@@ -54,6 +74,15 @@ impl Purpose {
         match self {
             Self::Command => &COMMAND,
             Self::Forward => &[FORWARD],
+            Self::Output => &[],
+        }
+    }
+
+    /// What is spoken with those who name no protocol: the oldest.
+    fn unnamed(self) -> Wire {
+        match self {
+            Self::Command | Self::Forward => Wire::Socket(Protocol::V1),
+            Self::Output => Wire::Output(Coding::Binary),
         }
     }
 }
@@ -144,8 +173,7 @@ fn socket(purpose: Purpose, header: impl Fn(&str) -> Option<String>) -> Result<H
         .find_map(|offer| ours.iter().find(|(name, _)| name == offer));
     let (name, wire) = match found {
         Some((name, wire)) => (Some(*name), *wire),
-        // Who names none gets the oldest.
-        None if offered.is_empty() => (None, Wire::Socket(Protocol::V1)),
+        None if offered.is_empty() => (None, purpose.unnamed()),
         None => {
             let ours: Vec<&str> = ours.iter().map(|(name, _)| *name).collect();
             let message = format!(
@@ -223,6 +251,10 @@ mod tests {
         let wire = |purpose, protocols| over_socket(purpose, protocols).map(|h| h.wire);
         assert_eq!(wire(Purpose::Forward, TUNNEL), Ok(Wire::Tunnel));
         assert_eq!(wire(Purpose::Command, ""), Ok(Wire::Socket(Protocol::V1)));
+        let text = wire(Purpose::Output, "base64.binary.k8s.io,binary.k8s.io");
+        assert_eq!(text, Ok(Wire::Output(Coding::Base64)));
+        assert_eq!(wire(Purpose::Output, ""), Ok(Wire::Output(Coding::Binary)));
+        assert_eq!(wire(Purpose::Output, "channel.k8s.io").unwrap_err().code, 403);
         assert_eq!(wire(Purpose::Command, TUNNEL).unwrap_err().code, 403);
         assert_eq!(wire(Purpose::Forward, "v5.channel.k8s.io").unwrap_err().code, 403);
     }

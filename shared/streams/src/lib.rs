@@ -1,7 +1,7 @@
 //! Codecs of exec, attach and port-forward: WebSocket channels, SPDY/3.1, and SPDY tunnelled in WebSocket.
 //!
 //! [`channel`] and [`spdy`] are the codecs. [`accept`] looks at a request, [`serve`] and [`forward`] are the end that runs
-//! the command or has the ports; [`Remote`] is the end that asked for it over WebSocket, [`relay`] over SPDY. Which process
+//! the command or has the ports; [`Remote`] is the end that asked for it over WebSocket, [`relay`] over SPDY; [`output`] only writes. Which process
 //! stands behind the streams is never known here.
 
 pub mod channel;
@@ -9,6 +9,7 @@ mod command;
 mod error;
 mod forward;
 mod handshake;
+mod output;
 mod relay;
 mod remote;
 pub mod spdy;
@@ -19,8 +20,9 @@ pub use command::{Ends, Wanted, serve};
 pub use error::Error;
 pub use forward::{Connect, forward};
 pub use handshake::{
-    COMMAND, FORWARD, Handshake, Purpose, Refusal, SPDY, TUNNEL, VERSION, Wire, accept, is_socket,
+    COMMAND, Coding, FORWARD, Handshake, Purpose, Refusal, SPDY, TUNNEL, VERSION, Wire, accept, is_socket,
 };
+pub use output::output;
 pub use relay::relay;
 pub use remote::Remote;
 pub use status::Outcome;

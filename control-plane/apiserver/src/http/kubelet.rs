@@ -10,7 +10,7 @@ use super::{
 use crate::{Server, handler::Place};
 use api::{Object, Status, scan};
 use client::Peer;
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream};
 use hyper::body::Incoming;
@@ -109,8 +109,12 @@ fn with_query(path: String, pairs: &[(&str, &str)]) -> String {
     }
 }
 
-/// GET of `/log`.
-pub async fn log(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
+/// GET of `/log`, over HTTP or, for browsers, a WebSocket.
+pub async fn log(
+    allowed: &Allowed,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
     let query = &allowed.query;
     let pod = pod(allowed, place).await?;
     let at = Where::find(&pod, query.get("container")).map_err(|status| starting(&pod, status))?;
@@ -135,13 +139,13 @@ pub async fn log(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Sta
         place.namespace, place.name, at.container
     );
     let uri = with_query(path, &pairs);
-    let request = Request::get(uri)
+    let onward = Request::get(uri)
         .header(header::HOST, at.node.as_str())
         .body(answer::full(""));
     let mut sender = connect(&allowed.server, &at.node).await?;
-    let request = request.map_err(Status::internal)?;
+    let onward = onward.map_err(Status::internal)?;
     let response = sender
-        .send_request(request)
+        .send_request(onward)
         .await
         .map_err(|e| unreachable(&at.node, &e))?;
     let (parts, incoming) = response.into_parts();
@@ -154,11 +158,38 @@ pub async fn log(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Sta
         let _keep = &sender;
         std::future::ready(Ok(frame.into_data().ok()))
     });
+    if streams::is_socket(|name| values(&request, name)) {
+        return log_socket(&allowed.server, request, pieces);
+    }
     let mut response = Response::new(answer::streamed(pieces));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
     Ok(response)
+}
+
+/// What browsers read logs by.
+fn log_socket(
+    server: &Server,
+    request: Request<Incoming>,
+    pieces: impl Stream<Item = std::io::Result<bytes::Bytes>> + Send + 'static,
+) -> Result<Response<Body>, Status> {
+    let handshake = match streams::accept(Purpose::Output, |name| values(&request, name)) {
+        Ok(handshake) => handshake,
+        Err(refusal) => return Ok(answer::plain(refusal.code, refusal.message)),
+    };
+    let headers = answered(&handshake)?;
+    let clock = server.handler.env.clock.clone();
+    let tasks = server.handler.env.tasks.child();
+    tasks.spawn("log-socket", async move {
+        let (Ok(client), Wire::Output(coding)) = (hyper::upgrade::on(request).await, handshake.wire) else {
+            return;
+        };
+        if let Err(error) = streams::output(TokioIo::new(client), coding, pieces, &clock).await {
+            tracing::debug!(%error, "log ended");
+        }
+    });
+    Ok(way::switched(headers))
 }
 
 fn check_log(query: &super::query::Query) -> Result<(), Status> {
@@ -259,18 +290,29 @@ pub async fn stream(
 
 /// The upgrade to WebSocket that this server could do itself.
 fn handshake(purpose: Purpose, request: &Request<Incoming>) -> Option<Handshake> {
-    let header = |name: &str| {
-        let values = request.headers().get_all(name).iter();
-        let values: Vec<&str> = values.filter_map(|v| v.to_str().ok()).collect();
-        (!values.is_empty()).then(|| values.join(","))
-    };
-    if !streams::is_socket(header) {
+    if !streams::is_socket(|name| values(request, name)) {
         return None;
     }
-    let handshake = streams::accept(purpose, header).ok()?;
+    let handshake = streams::accept(purpose, |name| values(request, name)).ok()?;
     // Old kubelets know how to forward ports to channels themselves.
     let known = purpose == Purpose::Forward && handshake.wire != Wire::Tunnel;
     (!known).then_some(handshake)
+}
+
+/// All values of a header, parted by commas.
+fn values(request: &Request<Incoming>, name: &str) -> Option<String> {
+    let values = request.headers().get_all(name).iter();
+    let values: Vec<&str> = values.filter_map(|v| v.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+fn answered(handshake: &Handshake) -> Result<http::HeaderMap, Status> {
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in &handshake.headers {
+        let value = http::HeaderValue::from_str(value).map_err(Status::internal)?;
+        headers.insert(*name, value);
+    }
+    Ok(headers)
 }
 
 /// WebSocket for the client, SPDY for the kubelet.
@@ -301,11 +343,7 @@ async fn translated(
         let (parts, incoming) = response.into_parts();
         return Err(refused(parts.status, incoming).await);
     }
-    let mut headers = http::HeaderMap::new();
-    for (name, value) in &handshake.headers {
-        let value = http::HeaderValue::from_str(value).map_err(Status::internal)?;
-        headers.insert(*name, value);
-    }
+    let headers = answered(&handshake)?;
     let query = &allowed.query;
     let tty = query.flag("tty");
     let wanted = Wanted {

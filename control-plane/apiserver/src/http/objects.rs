@@ -51,8 +51,12 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
         return proxy::answer(&allowed, &place, request).await;
     }
     let verb = route.verb;
-    match (verb, place.subresource.as_str()) {
-        ("get", "log") => kubelet::log(&allowed, &place).await,
+    let warning = place
+        .cache
+        .custom()
+        .and_then(|custom| custom.versions[place.version].warning.clone());
+    let mut response = match (verb, place.subresource.as_str()) {
+        ("get", "log") => kubelet::log(&allowed, &place, request).await,
         ("get" | "create", "exec" | "attach" | "portforward") => {
             kubelet::stream(&allowed, &place, request).await
         }
@@ -62,7 +66,9 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
         ("deletecollection", "") => delete_collection(&allowed, &place, request).await,
         ("create" | "update" | "patch" | "delete", _) => write(&allowed, &place, request).await,
         _ => Err(Status::method_not_allowed()),
-    }
+    }?;
+    answer::warn(response.headers_mut(), warning.as_slice());
+    Ok(response)
 }
 
 /// Where it goes in the table; none for what is not served there.

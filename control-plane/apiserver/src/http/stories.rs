@@ -458,6 +458,35 @@ async fn exec_and_logs_are_passed_to_the_kubelet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logs_are_read_over_a_websocket() {
+    let (server, _env) = fixture::server_with(Arc::new(Echo)).await;
+    let mut http = Http::new(&server).await;
+    let body = r#"{"metadata":{"name":"p"},"spec":{"nodeName":"n1","containers":[{"name":"c"}]}}"#;
+    http.ask("POST", WIDGETS, &[], body).await;
+    let mut upgrade = vec![
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "base64.binary.k8s.io"),
+    ];
+    let url = format!("{WIDGETS}/p/log?follow=true&container=c");
+    let response = http.send("GET", &url, &upgrade, "").await;
+    assert_eq!(response.status(), 101);
+    assert_eq!(response.headers()["sec-websocket-protocol"], upgrade[4].1);
+    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    // An empty message, the log, and a close with code 1000.
+    let expected = b"\x81\0\x81\x08aGVsbG8K\x88\x02\x03\xe8";
+    let mut read = vec![0; expected.len()];
+    stream.read_exact(&mut read).await.unwrap();
+    assert_eq!(read, expected);
+    upgrade[4].1 = "v4.channel.k8s.io";
+    let refused = Http::new(&server).await.ask("GET", &url, &upgrade, "").await;
+    assert_eq!(refused.code, 403);
+    assert!(refused.text.starts_with("requested protocol(s) are not supported: [v4.channel.k8s.io]"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn decisions_are_read_by_who_may_read_the_object() {
     let (server, _env) = fixture::server().await;
     let mut http = Http::new(&server).await;

@@ -67,9 +67,7 @@ where
     match wire {
         Wire::Socket(protocol) => socket::serve(io, protocol, wanted, clock, run).await,
         Wire::Spdy(version) => spdy::serve(io, version, wanted, clock, run).await,
-        Wire::Tunnel => Err(Error::Protocol(
-            "SPDY in a WebSocket is for port-forward only".to_owned(),
-        )),
+        Wire::Tunnel | Wire::Output(_) => Err(Error::Protocol(format!("{wire:?} carries no command"))),
     }
 }
 

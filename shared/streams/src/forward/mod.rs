@@ -29,5 +29,6 @@ where
         Wire::Socket(protocol) => socket::forward(io, protocol, ports, connect).await,
         Wire::Spdy(_) => spdy::forward(io, clock, connect).await,
         Wire::Tunnel => spdy::forward(Tunnel::new(io, Role::Server).await, clock, connect).await,
+        Wire::Output(_) => Err(Error::Protocol(format!("{wire:?} carries no connection"))),
     }
 }
