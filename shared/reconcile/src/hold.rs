@@ -15,7 +15,8 @@ pub(crate) async fn hold(caches: &[Cache], done: &[Done], clock: &Clock) -> bool
             for cache in caches.iter().filter(|c| *c.gvr() == write.target.gvr) {
                 let deleted = matches!(write.write, Write::Delete(_));
                 let mut versions = cache.versions();
-                let seen = |_: &Option<u64>| shows(cache, object, deleted);
+                // The version is lent to this: who asked the cache for it again would lock out whoever writes it.
+                let seen = |at: &Option<u64>| shows(cache, *at, object, deleted);
                 // The cache lives, so its version cannot close.
                 let _ = versions.wait_for(seen).await;
             }
@@ -24,9 +25,9 @@ pub(crate) async fn hold(caches: &[Cache], done: &[Done], clock: &Clock) -> bool
     clock.timeout(LIMIT, all).await.is_some()
 }
 
-fn shows(cache: &Cache, written: &api::Object, deleted: bool) -> bool {
+fn shows(cache: &Cache, at: Option<u64>, written: &api::Object, deleted: bool) -> bool {
     let version = written.resource_version();
-    if !deleted && cache.version().is_some_and(|v| v >= version) {
+    if !deleted && at.is_some_and(|at| at >= version) {
         return true;
     }
     match cache.get(&written.key()) {
@@ -34,5 +35,48 @@ fn shows(cache: &Cache, written: &api::Object, deleted: bool) -> bool {
         Some(held) if held.uid() != written.uid() => true,
         Some(held) if deleted => held.deletion_timestamp().is_some(),
         Some(held) => held.resource_version() >= version,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the lock is raced for on real threads")]
+mod tests {
+    use super::*;
+    use crate::plan::PlannedWrite;
+    use api::{Gvr, Object};
+    use client::Target;
+    use std::sync::Arc;
+
+    /// A cache that many hold a key for takes in new versions all the while: nobody waits for a lock that it has itself.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn those_who_hold_never_stop_the_cache() {
+        const LAST: u64 = 20_000;
+        let gvr = Gvr::new("", "v1", "pods");
+        let cache = Cache::detached(gvr.clone());
+        let text = br#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"b","uid":"c"}}"#;
+        let written = Arc::new(Object::parse(text.to_vec().into(), LAST, &[]).unwrap());
+        let write = PlannedWrite {
+            target: Target::object(&gvr, &written.key()),
+            write: Write::Create(bytes::Bytes::new()),
+            label: "create",
+            done: None,
+            refused: None,
+        };
+        let holders: Vec<_> = (0..8)
+            .map(|_| {
+                let (caches, done) = ([cache.clone()], [(write.clone(), written.clone())]);
+                let clock = Clock::system();
+                tokio::spawn(async move { hold(&caches, &done, &clock).await })
+            })
+            .collect();
+        for version in 1..=LAST {
+            cache.reached(version);
+            if version % 64 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for holder in holders {
+            assert!(holder.await.unwrap());
+        }
     }
 }

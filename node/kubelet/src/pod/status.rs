@@ -199,7 +199,7 @@ fn container_status(
     let state = match (latest.state, waiting) {
         // As upstream, which tells nothing of a container before its postStart hook is over.
         (RuntimeState::Running, _) if input.memory.hooked.contains(&latest.id) => ContainerState {
-            waiting: Some(default_waiting(input, init, initialized)),
+            waiting: Some(default_waiting(input)),
             ..ContainerState::default()
         },
         (RuntimeState::Running, _) => {
@@ -220,7 +220,7 @@ fn container_status(
         }
         (RuntimeState::Exited, None) => ended(latest),
         (_, waiting) => {
-            let waiting = waiting.or_else(|| Some(default_waiting(input, init, initialized)));
+            let waiting = waiting.or_else(|| Some(default_waiting(input)));
             ContainerState {
                 waiting,
                 ..ContainerState::default()
@@ -274,12 +274,11 @@ fn resources(
     }
 }
 
-fn default_waiting(input: &StatusInput<'_>, init: bool, initialized: bool) -> Waiting {
-    let pending = !init && !initialized && !input.pod.spec.init_containers.is_empty();
-    let reason = if pending {
-        "PodInitializing"
-    } else {
+fn default_waiting(input: &StatusInput<'_>) -> Waiting {
+    let reason = if input.pod.spec.init_containers.is_empty() {
         "ContainerCreating"
+    } else {
+        "PodInitializing"
     };
     Waiting {
         reason: reason.to_owned(),
@@ -313,7 +312,7 @@ fn unseen(
         return status;
     }
     let waiting = input.waiting.get(&container.name).cloned();
-    let waiting = waiting.unwrap_or_else(|| default_waiting(input, init, initialized));
+    let waiting = waiting.unwrap_or_else(|| default_waiting(input));
     ContainerStatus {
         name: container.name.clone(),
         state: ContainerState {

@@ -9,7 +9,7 @@ use crate::{
 use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::core::v1::{ClientIPConfig, Service, ServiceSpec, SessionAffinityConfig},
+    api::core::v1::{ClientIPConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use serde::Deserialize;
@@ -166,24 +166,22 @@ fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
             (new.cluster_ip, new.cluster_ips) = (None, None);
             (new.ip_families, new.ip_family_policy) = (None, None);
         }
-        return;
-    }
-    if kind(old) != "ExternalName" && new.cluster_ip.as_deref().unwrap_or_default().is_empty() {
+    } else if kind(old) != "ExternalName" && new.cluster_ip.as_deref().unwrap_or_default().is_empty() {
         new.cluster_ip.clone_from(&old.cluster_ip);
         new.cluster_ips.clone_from(&old.cluster_ips);
     }
     if kind(old) == "LoadBalancer" && kind(new) != "LoadBalancer" {
         (new.allocate_load_balancer_node_ports, new.health_check_node_port) = (None, None);
     }
+    keep_node_ports(new, old);
+}
+
+fn keep_node_ports(new: &mut ServiceSpec, old: &ServiceSpec) {
     let numbered = |spec: &ServiceSpec| matches!(kind(spec), "NodePort" | "LoadBalancer");
+    let ports = old.ports.as_deref().unwrap_or_default();
     if numbered(new) && numbered(old) {
-        let ports = old.ports.as_deref().unwrap_or_default();
-        for port in new
-            .ports
-            .iter_mut()
-            .flatten()
-            .filter(|port| port.node_port.unwrap_or_default() == 0)
-        {
+        let unset = |port: &&mut ServicePort| port.node_port.unwrap_or_default() == 0;
+        for port in new.ports.iter_mut().flatten().filter(unset) {
             let same = ports
                 .iter()
                 .find(|p| p.port == port.port && p.protocol == port.protocol);
@@ -191,13 +189,8 @@ fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
         }
     } else if numbered(old) && !numbered(new) {
         // Numbers that only repeat the old ones go with the type.
-        let before: Vec<Option<i32>> = old.ports.iter().flatten().map(|port| port.node_port).collect();
-        for port in new
-            .ports
-            .iter_mut()
-            .flatten()
-            .filter(|port| before.contains(&port.node_port))
-        {
+        let repeated = |port: &&mut ServicePort| ports.iter().any(|p| p.node_port == port.node_port);
+        for port in new.ports.iter_mut().flatten().filter(repeated) {
             port.node_port = None;
         }
         if !external(new) {
