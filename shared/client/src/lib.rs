@@ -14,7 +14,7 @@ mod reflector;
 mod transport;
 
 pub use client::Client;
-pub use dial::{Dial, Duplex, Peer};
+pub use dial::{Dial, Duplex, Peer, proxyable};
 pub use https::{ConnectError, Credential, Endpoint, HttpsTransport, TcpDial};
 pub use recorder::{About, Recorder, Severity};
 pub use reflector::{Cache, Caches, Change, Selector};

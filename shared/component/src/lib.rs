@@ -9,6 +9,7 @@ mod env;
 pub mod flags;
 pub mod gates;
 pub mod jwt;
+pub mod metrics;
 pub mod pki;
 mod random;
 mod ready;

@@ -1,6 +1,6 @@
 //! The way to nodes over TCP.
 
-use crate::{Dial, Duplex, Peer};
+use crate::{Dial, Duplex, Peer, proxyable};
 use futures::{FutureExt, future::BoxFuture};
 use std::{io, net::SocketAddr};
 use tokio::net::TcpStream;
@@ -32,7 +32,12 @@ impl Dial for TcpDial {
                     format!("no address of {peer:?} is known"),
                 )
             };
-            let stream = TcpStream::connect(found.ok_or_else(unknown)?).await?;
+            let address = found.ok_or_else(unknown)?;
+            // The address may have changed since the caller looked at it: this is the one that counts.
+            if !matches!(peer, Peer::Node(_)) && !proxyable(address.ip()) {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "address not allowed"));
+            }
+            let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Duplex>)
         }
@@ -41,5 +46,27 @@ impl Dial for TcpDial {
 
     fn trusted(&self, _: &Peer) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_address_that_is_dialed_is_the_one_that_was_looked_at() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let dial = TcpDial::new(move |_| Some(address));
+        let name = || "a".to_owned();
+        for peer in [
+            Peer::Pod(name(), name(), 1),
+            Peer::Service(name(), name(), 1),
+            Peer::NodePort(name(), 1),
+        ] {
+            let refused = dial.dial(&peer).await.err().unwrap();
+            assert_eq!(refused.to_string(), "address not allowed", "{peer:?}");
+        }
+        assert!(dial.dial(&Peer::Node(name())).await.is_ok());
     }
 }
