@@ -27,7 +27,9 @@ pub use openapi::{
     GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_protobuf, openapi_v3, openapi_v3_index,
 };
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
-pub use protobuf::{ProtobufError, protobuf_to_json};
+pub use protobuf::{
+    ProtobufError, has_protobuf, json_to_protobuf, list_to_protobuf, protobuf_frame, protobuf_to_json,
+};
 pub use prune::{canonical, prune};
 pub use structural::{Additional, Instance, JsonPath, Published, Rule, StrictInstance, Structural};
 pub use syntax::SyntaxError;

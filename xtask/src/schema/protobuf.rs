@@ -23,6 +23,9 @@ const SPECIAL: &[(&str, &str)] = &[
     ),
 ];
 
+/// A kind that objects of any kind are answered as, which the published document does not name.
+const ANSWERED: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList";
+
 /// Messages by name; of each, the fields by number: name and type, the type with `[]` or `{}` before it as in the table.
 type Messages = BTreeMap<String, BTreeMap<u32, (String, String)>>;
 
@@ -48,7 +51,7 @@ pub fn table(directory: &Path, fields: &str) -> Result<String> {
         "no generated.proto under {}",
         directory.display()
     );
-    let mut wanted: Vec<String> = kinds(fields).map(str::to_owned).collect();
+    let mut wanted: Vec<String> = kinds(fields).chain([ANSWERED]).map(str::to_owned).collect();
     let (mut seen, mut count, mut body) = (BTreeSet::new(), 0, BTreeMap::new());
     while let Some(name) = wanted.pop() {
         if !messages.contains_key(&name) || !seen.insert(name.clone()) {

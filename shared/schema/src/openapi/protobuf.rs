@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::messages::{DOCUMENT, Message, Shape};
+use crate::protobuf::{put_bytes, put_varint as varint};
 
 /// Writes the v2 document `value`.
 pub(super) fn write(value: &Value) -> Vec<u8> {
@@ -73,21 +74,6 @@ fn put(bytes: &mut Vec<u8>, number: u32, shape: &Shape, value: &Value) {
 fn put_number(bytes: &mut Vec<u8>, number: u32, value: u64) {
     varint(bytes, u64::from(number) << 3);
     varint(bytes, value);
-}
-
-fn put_bytes(bytes: &mut Vec<u8>, number: u32, value: &[u8]) {
-    varint(bytes, u64::from(number) << 3 | 2);
-    varint(bytes, value.len() as u64);
-    bytes.extend(value);
-}
-
-/// A number of seven bits a byte, the lowest first.
-fn varint(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! Bodies in upstream's protobuf form, which typed clients send for the built-in kinds.
+//! Bodies in upstream's protobuf form, which typed clients send and accept for the built-in kinds.
 
 mod decode;
+mod encode;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -8,7 +9,10 @@ mod wire;
 
 use serde_json::{Map, Value};
 
-use crate::document;
+use crate::{document, type_meta};
+use encode::Encoder;
+use table::Message;
+pub(crate) use wire::{put_bytes, put_varint};
 
 /// The first bytes of every body.
 const PREFIX: &[u8] = b"k8s\0";
@@ -37,6 +41,9 @@ pub enum ProtobufError {
     /// A field holds a value of another type.
     #[error("proto: wrong wireType for field {0}")]
     WireType(String),
+    /// JSON that is not what its kind says.
+    #[error("{0}")]
+    Json(String),
     /// The value of a field is not one that JSON could hold.
     #[error("proto: field {0}: {1}")]
     Value(String, String),
@@ -68,6 +75,78 @@ pub fn protobuf_to_json(body: &[u8]) -> Result<Vec<u8>, ProtobufError> {
     object.insert("apiVersion".to_owned(), api_version.into());
     object.insert("kind".to_owned(), kind.into());
     Ok(document::write(&Value::Object(object)))
+}
+
+/// Whether the kind has a protobuf form.
+pub fn has_protobuf(api_version: &str, kind: &str) -> bool {
+    table::of_kind(api_version, kind).is_some()
+}
+
+/// The object `json` as a protobuf body. What its kind does not name is left out.
+///
+/// # Errors
+/// Text that is no JSON, or an object of a kind without a protobuf form or not in the form of its kind.
+pub fn json_to_protobuf(json: &[u8]) -> Result<Vec<u8>, ProtobufError> {
+    let meta = type_meta(json).map_err(ProtobufError::Json)?;
+    enveloped(&meta.api_version, &meta.kind, |message, out| {
+        Encoder::new(json, out)?.message(message)
+    })
+}
+
+/// A list as a protobuf body, from the JSON of its metadata and items: `item` writes the next one, until there is none.
+///
+/// # Errors
+/// As [`json_to_protobuf`].
+pub fn list_to_protobuf(
+    api_version: &str,
+    kind: &str,
+    metadata: &[u8],
+    mut item: impl FnMut(&mut Vec<u8>) -> bool,
+) -> Result<Vec<u8>, ProtobufError> {
+    enveloped(api_version, kind, |message, out| {
+        Encoder::new(&[br#"{"metadata":"#, metadata, b"}"].concat(), out)?.message(message)?;
+        let mut text = Vec::new();
+        while item(&mut text) {
+            Encoder::new(&text, out)?.item(message)?;
+            text.clear();
+        }
+        Ok(())
+    })
+}
+
+/// A frame of a watch: its length in four bytes, and the event of type `kind` that holds `object`, a protobuf body.
+pub fn protobuf_frame(kind: &str, object: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; 4];
+    out.reserve(object.len() + 32);
+    put_bytes(&mut out, 1, kind.as_bytes());
+    let start = wire::start(&mut out, 2);
+    put_bytes(&mut out, 1, object);
+    wire::finish(&mut out, start);
+    let length = u32::try_from(out.len() - 4).unwrap_or(u32::MAX);
+    out[..4].copy_from_slice(&length.to_be_bytes());
+    out
+}
+
+/// A body of that kind with what `raw` writes.
+fn enveloped(
+    api_version: &str,
+    kind: &str,
+    raw: impl FnOnce(&'static Message, &mut Vec<u8>) -> Result<(), ProtobufError>,
+) -> Result<Vec<u8>, ProtobufError> {
+    let message = table::of_kind(api_version, kind)
+        .ok_or_else(|| ProtobufError::Kind(api_version.to_owned(), kind.to_owned()))?;
+    let mut out = PREFIX.to_vec();
+    let meta = wire::start(&mut out, 1);
+    put_bytes(&mut out, 1, api_version.as_bytes());
+    put_bytes(&mut out, 2, kind.as_bytes());
+    wire::finish(&mut out, meta);
+    let start = wire::start(&mut out, 2);
+    raw(message.get(), &mut out)?;
+    wire::finish(&mut out, start);
+    // Neither a content encoding nor a content type: upstream writes both, always.
+    put_bytes(&mut out, 3, &[]);
+    put_bytes(&mut out, 4, &[]);
+    Ok(out)
 }
 
 /// What stands around an object: upstream's `runtime.Unknown`.

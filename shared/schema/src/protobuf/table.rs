@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::OnceLock};
 
 const TEXT: &str = include_str!("../../tables/protobuf.txt");
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// A message of the table: a copyable handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,16 @@ pub(super) struct Field {
     pub shape: Shape,
 }
 
+/// A field by the name of a member in JSON.
+#[derive(Debug)]
+pub(super) struct Member {
+    name: &'static str,
+    /// Numbers of the inline messages that it stands in, the outermost first.
+    pub inside: Vec<u32>,
+    pub number: u32,
+    pub shape: Shape,
+}
+
 #[derive(Debug)]
 pub(super) struct Message {
     #[cfg_attr(not(test), expect(dead_code, reason = "tests compare the tables by it"))]
@@ -49,6 +60,8 @@ pub(super) struct Message {
     /// Whether its JSON is that of the field that is set.
     pub either: bool,
     fields: Vec<Field>,
+    /// By name.
+    members: Vec<Member>,
 }
 
 impl Message {
@@ -60,7 +73,15 @@ impl Message {
         self.fields.get(at)
     }
 
-    #[cfg(test)]
+    /// The field that a member of a JSON object is, also if it stands in a message that is inline.
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        let at = self
+            .members
+            .binary_search_by(|member| member.name.cmp(name))
+            .ok()?;
+        self.members.get(at)
+    }
+
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
@@ -81,7 +102,12 @@ impl MessageRef {
 /// The message of a kind. Options of meta/v1 come in the version of any group, also of those that are not built in.
 pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<MessageRef> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let options = || crate::type_of("", "v1", kind).filter(|ty| ty.name().contains(".pkg.apis.meta.v1."));
+    if (group, version) == ("meta.k8s.io", "v1")
+        && let Some(message) = named(&format!("{META}{kind}"))
+    {
+        return Some(message);
+    }
+    let options = || crate::type_of("", "v1", kind).filter(|ty| ty.name().starts_with(META));
     let ty = crate::type_of(group, version, kind).or_else(options)?;
     named(ty.name())
 }
@@ -110,6 +136,7 @@ fn read(text: &'static str) -> Table {
             name: rest,
             either: first == "either",
             fields: Vec::new(),
+            members: Vec::new(),
         });
     }
     let mut at = 0;
@@ -130,7 +157,31 @@ fn read(text: &'static str) -> Table {
         };
         table.messages[at - 1].fields.push(field);
     }
+    for at in 0..table.messages.len() {
+        let mut members = Vec::new();
+        gather(&table.messages, &table.messages[at], &[], &mut members);
+        members.sort_by_key(|member| member.name);
+        table.messages[at].members = members;
+    }
     table
+}
+
+/// The members of `message`, those of inline messages among them.
+fn gather(messages: &[Message], message: &Message, inside: &[u32], members: &mut Vec<Member>) {
+    for field in &message.fields {
+        match &field.shape {
+            Shape::Message(inner) if field.inline => {
+                let inside = [inside, &[field.number]].concat();
+                gather(messages, &messages[usize::from(inner.0)], &inside, members);
+            }
+            shape => members.push(Member {
+                name: field.name,
+                inside: inside.to_owned(),
+                number: field.number,
+                shape: shape.clone(),
+            }),
+        }
+    }
 }
 
 fn shape(word: &str, by_name: &HashMap<&str, MessageRef>) -> Shape {

@@ -9,7 +9,7 @@ use table::{MessageRef, Shape};
 /// Bodies as kubectl 1.37 sends them: the command, the body in base64, and what `--dry-run=client -o json` prints, less nulls.
 const KUBECTL: &str = include_str!("golden/kubectl.txt");
 
-fn bodies() -> impl Iterator<Item = (&'static str, Vec<u8>, &'static str)> {
+pub(super) fn bodies() -> impl Iterator<Item = (&'static str, Vec<u8>, &'static str)> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let mut lines = KUBECTL.lines();
     std::iter::from_fn(move || {

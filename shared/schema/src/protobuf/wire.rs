@@ -106,3 +106,39 @@ pub(super) fn varint(rest: &mut &[u8]) -> Result<u64, ProtobufError> {
     }
     Err(ProtobufError::Overflow)
 }
+
+/// Appends a number of seven bits a byte, the lowest first.
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        bytes.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
+}
+
+/// Appends a field of bytes.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(number) << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends the head of a field whose bytes come next; where they start, for [`finish`].
+pub(super) fn start(out: &mut Vec<u8>, number: u32) -> usize {
+    put_varint(out, u64::from(number) << 3 | 2);
+    out.push(0);
+    out.len()
+}
+
+/// Writes the length of the bytes since `start`.
+pub(super) fn finish(out: &mut Vec<u8>, start: usize) {
+    let length = out.len() - start;
+    match u8::try_from(length) {
+        Ok(short @ ..0x80) => out[start - 1] = short,
+        _ => {
+            let mut head = Vec::with_capacity(5);
+            put_varint(&mut head, length as u64);
+            out.splice(start - 1..start, head);
+        }
+    }
+}
