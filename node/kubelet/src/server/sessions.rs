@@ -159,7 +159,7 @@ impl Kubelet {
         let ports = match wire {
             Wire::Socket(_) => ports(&query)?,
             // Each connection names its own.
-            Wire::Spdy(_) | Wire::Tunnel => Vec::new(),
+            Wire::Spdy(_) | Wire::Tunnel | Wire::Output(_) => Vec::new(),
         };
         let clock = self.shared.env.clock.clone();
         let runtime = self.shared.runtime.clone();
