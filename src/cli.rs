@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Kubernetes in one binary that needs only a Linux kernel.
 #[derive(Debug, Parser)]
-#[command(name = "ferrokube", version, disable_help_subcommand = true)]
+#[command(name = "ferrokube", version = crate::build_info::TOLD, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

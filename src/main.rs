@@ -5,6 +5,7 @@
 //! nothing else; these come first, for they must stay small.
 
 mod address;
+mod build_info;
 mod cli;
 mod cluster;
 mod control_plane;

@@ -288,6 +288,8 @@ pub async fn start(
         advertise: ([127, 0, 0, 1].into(), 6443),
         records: Some(Arc::new(records)),
         oidc: None,
+        aggregate: crate::aggregate::Settings::default(),
+        build: crate::BuildInfo::default(),
     };
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();

@@ -5,6 +5,7 @@
 //! takes writes. What is not a plain read or write of an object is a file of `subresources`.
 //! It never decodes an object to read it, and holds no state that is not in the store.
 
+pub mod aggregate;
 mod allocate;
 mod bootstrap;
 mod cache;
@@ -23,5 +24,6 @@ mod splice;
 mod stories;
 mod subresources;
 
+pub use self::http::BuildInfo;
 pub use publish::{OwnPort, OwnService};
 pub use server::{Config, Error, MakeSecurity, Reader, Records, Server};

@@ -125,6 +125,8 @@ impl Cluster {
             advertise: ([192, 168, 0, 1].into(), 6443),
             kubelet_tls: None,
             oidc: None,
+            aggregate: apiserver::aggregate::Settings::default(),
+            build: apiserver::BuildInfo::default(),
             records: Some(Arc::new(move || {
                 records.recent().iter().map(|r| (**r).clone()).collect()
             })),

@@ -1,7 +1,10 @@
 //! Documents about the API: made once, when first asked for.
 
-use super::discovery::{self, Listed, Served};
-use crate::handler::{Index, Places};
+use super::discovery::{self, Listed, Served, Shown};
+use crate::{
+    aggregate::{Aggregator, Known},
+    handler::{Index, Places},
+};
 use resources::Custom;
 use schema::{GroupVersion, ResourceInfo};
 use std::{
@@ -33,8 +36,12 @@ impl Document {
 pub struct Documents {
     /// What is served.
     pub served: Vec<Served>,
-    /// The number of that state.
-    number: u64,
+    /// What is served here and by other servers, in the order of discovery.
+    pub shown: Vec<Shown>,
+    /// The numbers of that state.
+    number: (u64, u64),
+    /// What other servers answer.
+    elsewhere: Arc<Known>,
     core: OnceLock<Document>,
     groups: OnceLock<Document>,
     /// In the order of `served`.
@@ -54,7 +61,7 @@ struct GroupDocument {
 
 impl Documents {
     /// Of `index`. What is as in `before` is not made again.
-    pub fn new(index: &Index, before: Option<&Self>) -> Self {
+    pub fn new(index: &Index, elsewhere: &Arc<Known>, before: Option<&Self>) -> Self {
         let served = discovery::served(&index.caches);
         let known: HashMap<&str, &GroupDocument> = before
             .iter()
@@ -84,8 +91,10 @@ impl Documents {
         });
         Self {
             v3: v3.collect(),
+            shown: discovery::shown(&served, elsewhere),
             served,
-            number: index.number,
+            number: (index.number, elsewhere.number),
+            elsewhere: elsewhere.clone(),
             core: OnceLock::new(),
             groups: OnceLock::new(),
             index: OnceLock::new(),
@@ -97,7 +106,7 @@ impl Documents {
     /// Aggregated discovery of `/api` or `/apis`.
     pub fn aggregated(&self, core: bool) -> &Document {
         let cell = if core { &self.core } else { &self.groups };
-        cell.get_or_init(|| Document::new(discovery::aggregated(&self.served, core)))
+        cell.get_or_init(|| Document::new(discovery::aggregated(&self.served, &self.shown, core)))
     }
 
     fn v3(&self, place: usize) -> &Document {
@@ -127,7 +136,11 @@ impl Documents {
                 .iter()
                 .enumerate()
                 .map(|(place, document)| (document.path.clone(), self.v3(place).hash.as_str()));
-            Document::new(schema::openapi_v3_index(hashes))
+            let there = self.elsewhere.elsewhere().filter_map(|there| {
+                let hash = there.found?.openapi.as_deref()?;
+                Some((format!("apis/{}/{}", there.group, there.version), hash))
+            });
+            Document::new(schema::openapi_v3_index(hashes.chain(there)))
         })
     }
 
@@ -166,18 +179,19 @@ pub struct Library(RwLock<Option<Arc<Documents>>>);
 
 impl Library {
     /// Of what is served now.
-    pub fn documents(&self, places: &Places) -> Arc<Documents> {
-        let index = places.index();
+    pub fn documents(&self, places: &Places, aggregator: &Aggregator) -> Arc<Documents> {
+        let (index, known) = (places.index(), aggregator.known());
+        let is_new = |held: &Documents| held.number.0 >= index.number && held.number.1 >= known.number;
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(documents) = held.as_ref().filter(|held| held.number >= index.number) {
+        if let Some(documents) = held.as_ref().filter(|held| is_new(held)) {
             return documents.clone();
         }
         let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match slot.as_ref() {
             // Another was faster.
-            Some(documents) if documents.number >= index.number => documents.clone(),
+            Some(documents) if is_new(documents) => documents.clone(),
             before => {
-                let documents = Arc::new(Documents::new(&index, before.map(Arc::as_ref)));
+                let documents = Arc::new(Documents::new(&index, &known, before.map(Arc::as_ref)));
                 *slot = Some(documents.clone());
                 documents
             }
@@ -196,17 +210,4 @@ fn path(served: &Served) -> String {
 
 fn infos(served: &Served) -> Vec<ResourceInfo<'_>> {
     served.resources.iter().map(Listed::info).collect()
-}
-
-/// `/version`.
-pub fn version() -> Vec<u8> {
-    format!(
-        r#"{{"major":"1","minor":"37","gitVersion":"{VERSION}","gitCommit":"","gitTreeState":"clean","buildDate":"1970-01-01T00:00:00Z","goVersion":"none","compiler":"rustc","platform":"linux/{}"}}"#,
-        match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        }
-    )
-    .into_bytes()
 }

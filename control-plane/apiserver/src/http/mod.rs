@@ -1,6 +1,6 @@
 //! The HTTP edge: HTTP/1.1 and HTTP/2 over TLS, or over any stream.
 
-mod answer;
+pub mod answer;
 mod body;
 pub mod decisions;
 mod discovery;
@@ -12,26 +12,30 @@ mod kubelet;
 mod negotiate;
 mod objects;
 mod pretty;
-mod proxy;
+pub mod proxy;
 mod query;
 mod route;
 mod shape;
 #[cfg(test)]
 pub mod stories;
 mod stream;
-mod way;
+mod version;
+pub mod way;
 
 pub use documents::{Documents, Library};
+pub use version::BuildInfo;
+pub use query::percent_decode;
 
 use crate::Server;
 use component::Tasks;
-use hyper::service::service_fn;
+use ::http::Request;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use rustls::pki_types::CertificateDer;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -42,6 +46,10 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Requests at a time on one HTTP/2 connection, as upstream.
 const STREAMS: u32 = 250;
+
+/// The address a request comes from; one of its extensions, if it came over a network.
+#[derive(Clone, Copy, Debug)]
+struct Caller(IpAddr);
 
 /// Spawns what a connection needs into the server's task tree.
 #[derive(Clone)]
@@ -65,12 +73,12 @@ impl Server {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     let (server, acceptor) = (self.clone(), acceptor.clone());
                     // A branch of its own: a panic ends this connection and no other.
                     let branch = tasks.child();
                     branch.spawn("connection", async move {
-                        server.serve_tls(stream, acceptor).await;
+                        server.serve_tls(stream, from.ip(), acceptor).await;
                     });
                 }
                 Err(error) => {
@@ -82,7 +90,7 @@ impl Server {
         }
     }
 
-    async fn serve_tls(self: &Arc<Self>, stream: TcpStream, acceptor: TlsAcceptor) {
+    async fn serve_tls(self: &Arc<Self>, stream: TcpStream, from: IpAddr, acceptor: TlsAcceptor) {
         let _ = stream.set_nodelay(true);
         let hello = self
             .handler
@@ -96,7 +104,7 @@ impl Server {
             .iter()
             .map(|certificate| certificate.clone().into_owned())
             .collect();
-        self.serve_stream(stream, peer).await;
+        self.serve_from(stream, peer, Some(Caller(from.to_canonical()))).await;
     }
 
     /// Serves one connection over any stream. `peer` is the verified certificate chain of the client, the leaf first;
@@ -105,8 +113,22 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.serve_from(stream, peer, None).await;
+    }
+
+    async fn serve_from<S>(
+        self: &Arc<Self>,
+        stream: S,
+        peer: Vec<CertificateDer<'static>>,
+        caller: Option<Caller>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (server, peer): (_, Arc<[_]>) = (self.clone(), peer.into());
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
             let (server, peer) = (server.clone(), peer.clone());
             async move { Ok::<_, Infallible>(flow::answer(server, peer, request).await) }
         });

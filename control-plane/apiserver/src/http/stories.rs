@@ -1,6 +1,7 @@
 //! Stories told over real HTTP, on a stream in memory.
 
 mod apply;
+mod protobuf;
 
 use crate::{Server, fixture};
 use bytes::Bytes;
@@ -334,6 +335,8 @@ async fn discovery_and_documents() {
     openapi_v2(&mut http).await;
     let version = http.get("/version").await;
     assert!(version.text.contains(r#""gitVersion":"v1.37.0+ferrokube.0.1.0""#));
+    let none = r#""gitCommit":"0000000000000000000000000000000000000000","gitTreeState":"archive""#;
+    assert!(version.text.contains(none), "{}", version.text);
     assert_eq!(http.get("/healthz").await.text, "ok");
     assert!(http.get("/readyz?verbose").await.text.contains("[+]etcd ok\n"));
     assert!(
@@ -484,6 +487,22 @@ async fn logs_are_read_over_a_websocket() {
     let refused = Http::new(&server).await.ask("GET", &url, &upgrade, "").await;
     assert_eq!(refused.code, 403);
     assert!(refused.text.starts_with("requested protocol(s) are not supported: [v4.channel.k8s.io]"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reviews_have_no_table() {
+    let (server, _env) = fixture::server().await;
+    let mut http = Http::new(&server).await;
+    let url = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let body = r#"{"spec":{"nonResourceAttributes":{"verb":"get","path":"/"}}}"#;
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let refused = http.ask("POST", url, &[("accept", table)], body).await;
+    assert_eq!(refused.code, 406, "{}", refused.text);
+    let told = r#""message":"only the following media types are accepted: application/json, application/yaml"#;
+    assert!(refused.text.contains(told) && refused.text.contains(r#""reason":"NotAcceptable""#));
+    let either = format!("{table},application/json");
+    let made = http.ask("POST", url, &[("accept", &either)], body).await;
+    assert!(made.code == 201 && made.text.contains(r#""kind":"SelfSubjectAccessReview""#));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ mod stories;
 mod target;
 
 use super::{
+    Caller,
     answer::{self, Body},
     flow::Allowed,
     way,
@@ -30,6 +31,8 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Answers as the target does.
 pub async fn answer(
@@ -60,6 +63,7 @@ pub async fn answer(
         if let Ok(uri) = HeaderValue::from_str(&links.path(path)) {
             headers.insert("x-forwarded-uri", uri);
         }
+        forwarded_for(headers, request.extensions().get().copied());
     }
     let mut sender = way::open(&allowed.server, &target.peer, target.secure)
         .await
@@ -96,7 +100,8 @@ fn cut<'a>(path: &'a str, place: &Place) -> (&'a str, &'a str) {
     (path, "")
 }
 
-fn wants_upgrade(headers: &HeaderMap) -> bool {
+/// Whether a request is to become a connection of another protocol.
+pub fn wants_upgrade(headers: &HeaderMap) -> bool {
     let mut connection = headers.get_all(header::CONNECTION).iter();
     connection.any(|v| {
         v.to_str()
@@ -114,7 +119,7 @@ fn asked(request: &Request<Incoming>) -> String {
 }
 
 /// What is passed on of a request: not who asks, and nothing that is about this connection, but for an upgrade.
-fn onward_headers(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
+pub fn onward_headers(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
     let mut onward = headers.clone();
     if upgrade {
         onward.remove(header::CONTENT_LENGTH);
@@ -133,7 +138,19 @@ fn onward_headers(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
     onward
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// Says who calls, behind those that passed the request on before.
+fn forwarded_for(headers: &mut HeaderMap, caller: Option<Caller>) {
+    let Some(Caller(address)) = caller else { return };
+    let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let mut all: Vec<String> = before.map(str::to_owned).collect();
+    all.push(address.to_string());
+    if let Ok(all) = HeaderValue::from_str(&all.join(", ")) {
+        headers.insert(FORWARDED_FOR, all);
+    }
+}
+
+/// Takes away what is between two ends of a connection only.
+pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -227,4 +244,21 @@ async fn passed_on(
         std::future::ready(Ok(frame.into_data().ok()))
     });
     Ok(Response::from_parts(parts, answer::streamed(pieces)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_told_in_the_order_of_their_way() {
+        let mut headers = HeaderMap::new();
+        forwarded_for(&mut headers, None);
+        assert!(headers.is_empty(), "in memory there is no address");
+        headers.append(FORWARDED_FOR, HeaderValue::from_static("192.0.2.1, 192.0.2.2"));
+        headers.append(FORWARDED_FOR, HeaderValue::from_static("192.0.2.3"));
+        forwarded_for(&mut headers, Some(Caller([10, 0, 0, 9].into())));
+        let all: Vec<&HeaderValue> = headers.get_all(FORWARDED_FOR).iter().collect();
+        assert_eq!(all, ["192.0.2.1, 192.0.2.2, 192.0.2.3, 10.0.0.9"]);
+    }
 }

@@ -2,9 +2,8 @@
 
 use crate::{Server, handler::Place};
 use api::{Gvr, Status};
-use client::Peer;
+use client::{Peer, proxyable};
 use serde::Deserialize;
-use std::net::IpAddr;
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
@@ -37,25 +36,6 @@ fn split(id: &str) -> Option<(bool, &str, &str)> {
         _ => return None,
     };
     (!name.is_empty()).then_some((secure, name, port))
-}
-
-/// Whether an address may be dialed for users: not this machine's loopback, no neighbours without routers, no groups.
-fn proxyable(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            !(ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_multicast()
-                || ip.is_broadcast()
-                || ip.is_unspecified())
-        }
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(mapped) => proxyable(mapped.into()),
-            None => {
-                !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified())
-            }
-        },
-    }
 }
 
 impl Target {
@@ -309,27 +289,6 @@ mod tests {
         assert_eq!(split("https:web:"), Some((true, "web", "")));
         for bad in ["", ":80", "ftp:web:1", "a:b:c:d"] {
             assert_eq!(split(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn addresses_of_this_machine_and_its_neighbours_are_refused() {
-        for good in ["10.244.0.7", "192.0.2.1", "2001:db8::1", "fd00::7"] {
-            assert!(proxyable(good.parse().unwrap()), "{good}");
-        }
-        for bad in [
-            "127.0.0.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "fe80::1",
-            "ff02::1",
-            "::",
-            "::ffff:127.0.0.1",
-        ] {
-            assert!(!proxyable(bad.parse().unwrap()), "{bad}");
         }
     }
 }
