@@ -88,7 +88,7 @@ fn omitted(field: &Field, value: &Value) -> bool {
         Shape::Map(_) => value.as_object().is_some_and(Map::is_empty),
         _ => false,
     };
-    empty && !field.required
+    empty && !field.written
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The table of field facts: which types there are, which fields each has, and how lists and maps are merged.
 //!
-//! It is text made by `cargo xtask schema` from the published OpenAPI v2 document, so that a change of upstream's types is a
-//! readable diff. It is read once, at first use, into slices of the text itself.
+//! It is text made by `cargo xtask schema` from the published OpenAPI v2 document and the sources of k8s-openapi, so that a
+//! change of upstream's types is a readable diff. It is read once, at first use, into slices of the text itself.
+//!
+//! A line ` NAME SHAPE WORD=VALUE...` is a field. Behind the name: `!` required and always written, `?` required but left out
+//! when empty, `+` always written but not required.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -62,8 +65,10 @@ pub struct Field {
     pub name: &'static str,
     /// What it holds.
     pub shape: Shape,
-    /// Whether upstream always writes it.
+    /// Whether the published schema requires it.
     pub required: bool,
+    /// Whether upstream always writes it, even when empty.
+    pub written: bool,
     /// `x-kubernetes-patch-strategy`: comma-separated `merge`, `replace`, `retainKeys`; empty: none.
     pub patch_strategy: &'static str,
     /// `x-kubernetes-patch-merge-key`; empty: none.
@@ -212,12 +217,15 @@ fn read(text: &'static str) -> Table {
 
 fn field(line: &'static str, table: &mut Table) -> Field {
     let mut words = line.split(' ');
-    let name = words.next().unwrap_or_default();
+    let marked = words.next().unwrap_or_default();
+    let name = marked.trim_end_matches(['!', '?', '+']);
+    let mark = &marked[name.len()..];
     let shape = shape(words.next().unwrap_or_default(), table);
     let mut field = Field {
-        name: name.trim_end_matches('!'),
+        name,
         shape,
-        required: name.ends_with('!'),
+        required: matches!(mark, "!" | "?"),
+        written: matches!(mark, "!" | "+"),
         patch_strategy: "",
         merge_key: "",
         list_type: "",

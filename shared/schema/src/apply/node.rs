@@ -248,17 +248,17 @@ impl<'a> Node<'a> {
             matches!(name, "metadata" | "spec" | "status") || EMBEDDED.binary_search(&(owner, name)).is_ok()
         };
         match field.shape {
-            Shape::Struct(_) if field.required || embedded() => Some(EMPTY),
+            Shape::Struct(_) if field.written || embedded() => Some(EMPTY),
             Shape::Struct(_) => None,
             _ => zero(field),
         }
     }
 }
 
-/// The zero of a required field.
+/// The zero of a field that is always written.
 fn zero(field: &Field) -> Option<Raw<'static>> {
     let zero: &[u8] = match field.shape {
-        _ if !field.required => return None,
+        _ if !field.written => return None,
         Shape::String | Shape::Bytes => b"\"\"",
         Shape::Int32 | Shape::Int64 | Shape::Float | Shape::IntOrString => b"0",
         Shape::Bool => b"false",

@@ -265,6 +265,15 @@ fn agree(json: JsonShape, wire: &Shape) -> bool {
     }
 }
 
+/// Members of the newest release of which no published file says the number.
+const UNNUMBERED: [&str; 5] = [
+    "DeviceCounterConsumption.compatibilityGroups",
+    "DeviceRequest.derivedAttributes",
+    "DeviceSubRequest.derivedAttributes",
+    "ExactDeviceRequest.derivedAttributes",
+    "NodeSystemInfo.runningInUserNamespace",
+];
+
 #[test]
 fn both_tables_know_the_same_members() {
     let mut differences = Vec::new();
@@ -280,8 +289,9 @@ fn both_tables_know_the_same_members() {
             }
         }
         for field in ty.fields().iter().filter(|field| !names.contains(field.name)) {
-            if !matches!(field.name, "apiVersion" | "kind") {
-                differences.push(format!("only JSON: {}.{}", ty.struct_name(), field.name));
+            let member = format!("{}.{}", ty.struct_name(), field.name);
+            if !matches!(field.name, "apiVersion" | "kind") && !UNNUMBERED.contains(&member.as_str()) {
+                differences.push(format!("only JSON: {member}"));
             }
         }
         for field in message.fields().iter().filter(|field| !field.inline) {
