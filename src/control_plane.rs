@@ -3,17 +3,23 @@
 use crate::{dial::MemoryDial, settings::Settings};
 use anyhow::{Context, Result, anyhow};
 use api::decision::Ring;
-use apiserver::{Server, security::User};
+use apiserver::{
+    Server,
+    security::{RequestHeader, Trust, User},
+};
 use client::Client;
 use component::{
     Env, State,
     pki::{Authority, Purpose, Rotating, server_config},
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// The issuer of service account tokens, and their first audience.
 const ISSUER: &str = "https://kubernetes.default.svc.";
+
+/// The name of the certificate shown to other API servers, in its subject and on disk.
+const FRONT_PROXY: &str = "front-proxy-client";
 
 /// How often certificates are looked at.
 const RENEWAL: Duration = Duration::from_secs(12 * 3600);
@@ -62,11 +68,13 @@ pub async fn start(
         .await
         .with_context(|| format!("the API server cannot listen at {listener}"))?;
     let serving = Rotating::open(&authority, "apiserver", serving(settings), now)?;
-    let tls = Arc::new(server_config(serving.clone(), authority.certificate())?);
+    let front_proxy = FrontProxy::open(&pki, authority.certificate(), now)?;
+    let tls = Arc::new(server_config(serving.clone(), &front_proxy.trust.authorities())?);
     let store = open_store(settings, store_env)?;
     let records = Ring::default();
     let way = dial.clone();
-    let server = start_server(settings, env, &authority, store.clone(), dial, records.clone()).await?;
+    let given = (authority.as_ref(), &front_proxy);
+    let server = start_server(settings, env, given, store.clone(), dial, records.clone()).await?;
     way.know(server.reader());
     server.bootstrap().await?;
     let plane = ControlPlane {
@@ -89,8 +97,11 @@ pub async fn start(
         "kube-apiserver",
         async move { listening.serve(listener, tls).await },
     );
-    env.tasks
-        .spawn("certificates", renew(serving, authority.clone(), env.clone()));
+    let renewed = vec![
+        (serving, authority.clone()),
+        (front_proxy.certificate, front_proxy.authority),
+    ];
+    env.tasks.spawn("certificates", renew(renewed, env.clone()));
     env.ready.set("kube-apiserver", State::Ready);
 
     let scheduler = plane.client("system:kube-scheduler", &[]);
@@ -128,7 +139,7 @@ fn open_store(settings: &Settings, env: &Env) -> Result<Arc<etcd::Engine>> {
 async fn start_server(
     settings: &Settings,
     env: &Env,
-    authority: &Authority,
+    (authority, front_proxy): (&Authority, &FrontProxy),
     store: Arc<etcd::Engine>,
     dial: Arc<MemoryDial>,
     records: Ring,
@@ -137,6 +148,7 @@ async fn start_server(
         signing_key: authority.signing_key("sa")?,
         issuer: format!("{ISSUER}{}", settings.domain),
         audiences: Vec::new(),
+        trust: front_proxy.trust.clone(),
         clock: env.clock.clone(),
         random: env.random.clone(),
     };
@@ -145,7 +157,13 @@ async fn start_server(
         .documents(&public)
         .map_err(|e| anyhow!("{}: {e}", authority.dir().display()))?;
     let config = apiserver::Config {
+        build: crate::build_info::info(),
+        limits: apiserver::Limits::default(),
         oidc: Some(oidc),
+        aggregate: apiserver::aggregate::Settings {
+            certificate: Some(front_proxy.certificate.clone()),
+            trust: front_proxy.trust.clone(),
+        },
         rows: resources::table().to_vec(),
         store,
         security: Box::new(move |reader| apiserver::security::standard(&reader, guards)),
@@ -183,13 +201,40 @@ fn serving(settings: &Settings) -> Purpose {
     Purpose::server("kube-apiserver", names)
 }
 
-async fn renew(serving: Arc<Rotating>, authority: Arc<Authority>, env: Env) {
+/// Renews certificates that are due, each by its CA.
+async fn renew(certificates: Vec<(Arc<Rotating>, Arc<Authority>)>, env: Env) {
     loop {
         env.clock.sleep(RENEWAL).await;
-        match serving.renew(&authority, env.clock.wall()) {
-            Ok(true) => tracing::info!("the API server's certificate was renewed"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the API server's certificate cannot be renewed"),
+        for (certificate, authority) in &certificates {
+            match certificate.renew(authority, env.clock.wall()) {
+                Ok(true) => tracing::info!(?certificate, "a certificate was renewed"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, ?certificate, "a certificate cannot be renewed"),
+            }
         }
+    }
+}
+
+/// The CA by which other API servers know this one, and what this one shows them.
+struct FrontProxy {
+    authority: Arc<Authority>,
+    certificate: Arc<Rotating>,
+    trust: Trust,
+}
+
+impl FrontProxy {
+    fn open(pki: &Path, client_ca: &str, now: jiff::Timestamp) -> Result<Self> {
+        let authority = Arc::new(Authority::named(pki, "front-proxy-ca", "front-proxy-ca", now)?);
+        let purpose = Purpose::client(FRONT_PROXY, &[]);
+        let certificate = Rotating::open(&authority, FRONT_PROXY, purpose, now)?;
+        let trust = Trust {
+            client_ca: client_ca.to_owned(),
+            request_header: Some(RequestHeader::usual(authority.certificate(), FRONT_PROXY)),
+        };
+        Ok(Self {
+            authority,
+            certificate,
+            trust,
+        })
     }
 }

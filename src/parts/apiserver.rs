@@ -11,8 +11,15 @@ use super::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 use api::decision::Ring;
-use apiserver::{Server, security};
-use component::{Env, State, flags::Settings, pki::client_config};
+use apiserver::{
+    Server, aggregate,
+    security::{self, RequestHeader, Trust},
+};
+use component::{
+    Env, State,
+    flags::Settings,
+    pki::{client_certificate, client_config},
+};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -65,9 +72,16 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let advertise = advertise(&settings, address)?;
     let leaf = tls::pair(&settings, "tls-cert-file", "tls-private-key-file")?;
     let leaf = leaf.context("--tls-cert-file and --tls-private-key-file are needed")?;
-    let serving = tls::server(&leaf, Some(&tls::file(&settings, "client-ca-file")?))?;
+    let trust = trust(&settings)?;
+    let serving = tls::server(&leaf, Some(&trust.authorities()))?;
+    let proxy = tls::pair(&settings, "proxy-client-cert-file", "proxy-client-key-file")?;
+    let certificate = proxy.as_ref().map(client_certificate).transpose()?;
+    let aggregate = aggregate::Settings {
+        certificate,
+        trust: trust.clone(),
+    };
     let kubelet_tls = kubelet_tls(&settings)?;
-    let signing = signing(&settings, &env)?;
+    let signing = signing(&settings, &env, trust)?;
     let oidc = signing
         .documents(&format!("https://{advertise}:{port}"))
         .map_err(|e| anyhow!("--service-account-signing-key-file: {e}"))?;
@@ -79,6 +93,8 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let store = open_store(&settings, &base)?;
     let (nodes, records) = (dial::Nodes::default(), Ring::default());
     let config = apiserver::Config {
+        build: crate::build_info::info(),
+        limits: limits(&settings),
         rows: resources::table().to_vec(),
         store,
         security: Box::new(move |reader| {
@@ -97,6 +113,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
             records.recent().iter().map(|r| (**r).clone()).collect()
         })),
         oidc: Some(oidc),
+        aggregate,
     };
     let server = Server::start(config, env.clone()).await?;
     // Set once: here.
@@ -122,7 +139,33 @@ fn advertise(settings: &Settings, bind: IpAddr) -> Result<IpAddr> {
     }
 }
 
-fn signing(settings: &Settings, env: &Env) -> Result<security::Settings> {
+/// Whose certificates are taken, and for what.
+fn trust(settings: &Settings) -> Result<Trust> {
+    let ca = tls::optional_file(settings, "requestheader-client-ca-file")?;
+    let list = |flag| settings.list(flag);
+    Ok(Trust {
+        client_ca: tls::file(settings, "client-ca-file")?,
+        request_header: ca.map(|ca| RequestHeader {
+            ca,
+            allowed_names: list("requestheader-allowed-names"),
+            username_headers: list("requestheader-username-headers"),
+            group_headers: list("requestheader-group-headers"),
+            uid_headers: list("requestheader-uid-headers"),
+            extra_prefixes: list("requestheader-extra-headers-prefix"),
+        }),
+    })
+}
+
+fn limits(settings: &Settings) -> apiserver::Limits {
+    let count = |flag| usize::try_from(settings.int(flag)).unwrap_or_default();
+    apiserver::Limits {
+        request_timeout: settings.duration("request-timeout"),
+        reads: count("max-requests-inflight"),
+        writes: count("max-mutating-requests-inflight"),
+    }
+}
+
+fn signing(settings: &Settings, env: &Env, trust: Trust) -> Result<security::Settings> {
     let issuers = settings.list("service-account-issuer");
     let [issuer] = issuers.as_slice() else {
         bail!(
@@ -135,6 +178,7 @@ fn signing(settings: &Settings, env: &Env) -> Result<security::Settings> {
         signing_key,
         issuer: issuer.clone(),
         audiences: settings.list("api-audiences"),
+        trust,
         clock: env.clock.clone(),
         random: env.random.clone(),
     })

@@ -103,6 +103,16 @@ impl Server {
             rbac::bootstrap::reconcile(client).await?;
         }
         self.default_class(client).await?;
+        if self
+            .handler
+            .cache("apiregistration.k8s.io", "apiservices")
+            .is_some()
+        {
+            self.register_all(client).await?;
+        }
+        if self.handler.cache("", "configmaps").is_some() {
+            self.publish_trust(client).await?;
+        }
         self.publish(client, &self.own_service()).await
     }
 

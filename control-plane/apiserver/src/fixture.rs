@@ -290,6 +290,7 @@ pub async fn start(
         oidc: None,
         aggregate: crate::aggregate::Settings::default(),
         build: crate::BuildInfo::default(),
+        limits: crate::Limits::default(),
     };
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();

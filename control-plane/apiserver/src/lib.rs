@@ -16,6 +16,7 @@ mod fixture;
 mod handler;
 mod http;
 mod local;
+mod metrics;
 mod publish;
 pub mod security;
 mod server;
@@ -24,6 +25,6 @@ mod splice;
 mod stories;
 mod subresources;
 
-pub use self::http::BuildInfo;
+pub use self::http::{BuildInfo, Limits};
 pub use publish::{OwnPort, OwnService};
 pub use server::{Config, Error, MakeSecurity, Reader, Records, Server};

@@ -1,11 +1,14 @@
 //! The server: the parts put together, and the flow that every request takes.
 
 use crate::{
+    aggregate::{self, Aggregator},
     allocate::{Allocator, Cidr},
     cache::{Cache, Feed},
     custom::{Definitions, Ending, Webhooks},
     handler::{Handler, Place, Places},
+    http::{BuildInfo, Limits, Rooms},
     local::Local,
+    metrics::Metrics,
     security::{Attributes, Security, User, Verdict, oidc},
 };
 use api::{Gvr, Object, Status, decision::Record};
@@ -41,6 +44,12 @@ pub struct Config {
     pub records: Option<Records>,
     /// The documents by which others verify service account tokens; none: they are not served.
     pub oidc: Option<oidc::Documents>,
+    /// What `/version` tells.
+    pub build: BuildInfo,
+    /// What it takes upon itself.
+    pub limits: Limits,
+    /// What requests to other API servers are signed with, and whom those trust.
+    pub aggregate: aggregate::Settings,
 }
 
 /// The server cannot start.
@@ -63,9 +72,6 @@ pub enum Error {
     Bootstrap(Status),
 }
 
-/// As upstream's `--max-requests-inflight` and `--max-mutating-requests-inflight` together.
-const IN_FLIGHT: usize = 600;
-
 /// The API server. It is one value in a process; every way in leads to the same handler.
 pub struct Server {
     pub(crate) handler: Handler,
@@ -74,11 +80,15 @@ pub struct Server {
     pub(crate) advertise: (IpAddr, u16),
     pub(crate) records: Option<Records>,
     pub(crate) oidc: Option<oidc::Documents>,
+    pub(crate) build: BuildInfo,
     documents: crate::http::Library,
+    /// What other API servers answer.
+    pub(crate) aggregator: Arc<Aggregator>,
     /// Definitions whose objects are being deleted.
     pub(crate) ending: Ending,
     /// Requests that may be answered at a time, those that go on not counted.
-    pub(crate) room: tokio::sync::Semaphore,
+    pub(crate) rooms: Rooms,
+    pub(crate) limits: Limits,
 }
 
 /// Reads what is stored, from the caches: what authorizers and authenticators look at. Never behind an acknowledged
@@ -131,7 +141,15 @@ impl Server {
                 follower.follow(side(&event.old).as_deref(), side(&event.new).as_deref());
             }));
         }
+        let aggregator = Arc::new(Aggregator::new(config.aggregate));
+        let api_services = places.cache("apiregistration.k8s.io", "apiservices");
+        if let Some(cache) = &api_services {
+            aggregator.follow(cache);
+        }
         feed.start(&places.index().caches, &config.store, &env).await?;
+        if let Some(cache) = &api_services {
+            aggregator.fill(cache);
+        }
         let definitions = Definitions::new(places.clone(), feed.clone(), config.store.clone());
         definitions.install_all().await?;
         if let Some(services) = places.cache("", "services") {
@@ -140,7 +158,9 @@ impl Server {
             }
         }
         let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
+        let metrics = Arc::<Metrics>::default();
         let handler = Handler {
+            metrics: metrics.clone(),
             store: config.store,
             feed,
             places,
@@ -160,17 +180,23 @@ impl Server {
             advertise: config.advertise,
             records: config.records,
             oidc: config.oidc,
+            build: config.build,
             documents: crate::http::Library::default(),
+            aggregator,
             ending: Ending::default(),
-            room: tokio::sync::Semaphore::new(IN_FLIGHT),
+            rooms: Rooms::new(&config.limits, metrics),
+            limits: config.limits,
         });
         definitions.follow(&server);
+        server.register();
+        server.attend();
+        server.keep_trust();
         Ok(server)
     }
 
     /// The documents about what is served now.
     pub(crate) fn documents(&self) -> Arc<crate::http::Documents> {
-        self.documents.documents(&self.handler.places)
+        self.documents.documents(&self.handler.places, &self.aggregator)
     }
 
     /// The rows that are served, built-in and custom, and each change of them.

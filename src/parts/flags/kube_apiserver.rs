@@ -9,8 +9,6 @@ const ETCD: &str = "only the built-in store is there; say --store-dir";
 const AUDIT: &str = "there is no audit log yet";
 const OIDC: &str = "tokens of other issuers are not taken yet";
 const WEBHOOK: &str = "webhooks are not called yet";
-const FRONT_PROXY: &str = "users named by a front proxy are not taken yet";
-const AGGREGATION: &str = "APIs of other servers are not served yet";
 const PEERS: &str = "requests are not passed on to peers";
 const BOUNDS: &str = "the server bounds its memory by itself";
 const ALL_SERVED: &str = "everything in the table is served and kept in one form";
@@ -92,7 +90,12 @@ pub const KUBE_APISERVER: &[Flag] = &[
         List,
         "the header is not sent",
     ),
-    Flag::ignored("request-timeout", Duration, "a request may take 60 s"),
+    Flag::new(
+        "request-timeout",
+        Duration,
+        "1m0s",
+        "how long an answer may take, unless it is one that goes on",
+    ),
     Flag::ignored(
         "min-request-timeout",
         Int,
@@ -107,8 +110,18 @@ pub const KUBE_APISERVER: &[Flag] = &[
         "it drains at once",
     ),
     Flag::ignored("goaway-chance", Text, "connections are not balanced"),
-    Flag::ignored("max-requests-inflight", Int, BOUNDS),
-    Flag::ignored("max-mutating-requests-inflight", Int, BOUNDS),
+    Flag::new(
+        "max-requests-inflight",
+        Int,
+        "400",
+        "how many reads are answered at a time; 0: any number",
+    ),
+    Flag::new(
+        "max-mutating-requests-inflight",
+        Int,
+        "200",
+        "how many writes are answered at a time; 0: any number",
+    ),
     Flag::ignored(
         "max-connection-bytes-per-sec",
         Int,
@@ -127,10 +140,28 @@ pub const KUBE_APISERVER: &[Flag] = &[
     ),
     Flag::refused("tracing-config-file", Text, "traces are not sent yet"),
     Flag::refused("debug-socket-path", Text, "there is no debug socket"),
-    Flag::refused("proxy-client-cert-file", Text, AGGREGATION),
-    Flag::refused("proxy-client-key-file", Text, AGGREGATION),
-    Flag::refused("enable-aggregator-routing", Bool, AGGREGATION),
-    Flag::ignored("aggregator-reject-forwarding-redirect", Bool, AGGREGATION),
+    Flag::new(
+        "proxy-client-cert-file",
+        Text,
+        "",
+        "the certificate shown to other API servers, PEM",
+    ),
+    Flag::new(
+        "proxy-client-key-file",
+        Text,
+        "",
+        "the key of --proxy-client-cert-file, PEM",
+    ),
+    Flag::ignored(
+        "enable-aggregator-routing",
+        Bool,
+        "other API servers are always reached at their endpoints",
+    ),
+    Flag::ignored(
+        "aggregator-reject-forwarding-redirect",
+        Bool,
+        "redirects of other API servers are given to the client",
+    ),
     Flag::refused("peer-ca-file", Text, PEERS),
     Flag::refused("peer-advertise-ip", Text, PEERS),
     Flag::refused("peer-advertise-port", Text, PEERS),
@@ -272,12 +303,42 @@ pub const KUBE_APISERVER_SECURITY: &[Flag] = &[
     Flag::refused("oidc-signing-algs", List, OIDC),
     Flag::refused("oidc-username-claim", Text, OIDC),
     Flag::refused("oidc-username-prefix", Text, OIDC),
-    Flag::refused("requestheader-allowed-names", List, FRONT_PROXY),
-    Flag::refused("requestheader-client-ca-file", Text, FRONT_PROXY),
-    Flag::refused("requestheader-extra-headers-prefix", List, FRONT_PROXY),
-    Flag::refused("requestheader-group-headers", List, FRONT_PROXY),
-    Flag::refused("requestheader-uid-headers", List, FRONT_PROXY),
-    Flag::refused("requestheader-username-headers", List, FRONT_PROXY),
+    Flag::new(
+        "requestheader-allowed-names",
+        List,
+        "",
+        "common names of the front proxies whose word is taken; empty: of any",
+    ),
+    Flag::new(
+        "requestheader-client-ca-file",
+        Text,
+        "",
+        "the CA of front proxies, PEM; empty: the word of none is taken",
+    ),
+    Flag::new(
+        "requestheader-extra-headers-prefix",
+        List,
+        "",
+        "what headers begin with that tell more of the user, such as X-Remote-Extra-",
+    ),
+    Flag::new(
+        "requestheader-group-headers",
+        List,
+        "",
+        "headers with the user's groups, such as X-Remote-Group",
+    ),
+    Flag::new(
+        "requestheader-uid-headers",
+        List,
+        "",
+        "headers with the user's UID, such as X-Remote-Uid",
+    ),
+    Flag::new(
+        "requestheader-username-headers",
+        List,
+        "",
+        "headers with the user's name, such as X-Remote-User",
+    ),
 ];
 
 /// Where it keeps what it is given.

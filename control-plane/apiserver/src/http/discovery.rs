@@ -1,10 +1,14 @@
 //! Discovery: which groups, versions and resources there are, in upstream's two forms.
 
-use crate::cache::Cache;
+use crate::{
+    aggregate::{Found, Known},
+    cache::Cache,
+};
 use resources::{Custom, Row, Subresource};
 use schema::ResourceInfo;
 use serde::Serialize;
-use std::sync::Arc;
+use serde_json::value::RawValue;
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 /// The verbs of a resource whose row names none.
 const USUAL: &[&str] = &[
@@ -278,31 +282,88 @@ pub fn resource_list(served: &Served) -> Vec<u8> {
     serde_json::to_vec(&list).unwrap_or_default()
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct GroupVersion {
-    group_version: String,
-    version: &'static str,
+/// A version of a group, whoever answers for it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Group; empty for the core group.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Who.
+    of: Of,
+}
+
+#[derive(Clone, Debug)]
+enum Of {
+    /// This server: the place in the list of what it serves.
+    Here(usize),
+    /// Another, with what it has as far as is known, and whether it answers.
+    There(Option<Arc<Found>>, bool),
+}
+
+/// All groups and versions in the order of their priorities, each group's preferred version first.
+pub fn shown(served: &[Served], known: &Known) -> Vec<Shown> {
+    let here = served.iter().enumerate().map(|(place, served)| Shown {
+        group: served.group.to_owned(),
+        version: served.version.to_owned(),
+        of: Of::Here(place),
+    });
+    let mut all: Vec<Shown> = here
+        .filter(|shown| !known.is_elsewhere(&shown.group, &shown.version))
+        .collect();
+    all.extend(known.elsewhere().map(|there| Shown {
+        group: there.group.to_owned(),
+        version: there.version.to_owned(),
+        of: Of::There(there.found.cloned(), there.available),
+    }));
+    let mut groups: HashMap<&str, i32> = HashMap::new();
+    for shown in &all {
+        // What registers others is always first.
+        let priority = match shown.group.as_str() {
+            "apiregistration.k8s.io" => i32::MAX,
+            group => known.priority(group, &shown.version).group,
+        };
+        let highest = groups.entry(&shown.group).or_insert(priority);
+        *highest = priority.max(*highest);
+    }
+    let keys = all.iter().map(|shown| {
+        let version = known.priority(&shown.group, &shown.version).version;
+        (Reverse(groups[shown.group.as_str()]), Reverse(version))
+    });
+    let mut keyed: Vec<_> = keys.collect::<Vec<_>>().into_iter().zip(all).collect();
+    keyed.sort_by(|((a_group, a_version), a), ((b_group, b_version), b)| {
+        (a_group, &a.group, a_version)
+            .cmp(&(b_group, &b.group, b_version))
+            .then_with(|| resources::by_priority(&a.version, &b.version))
+    });
+    keyed.into_iter().map(|(_, shown)| shown).collect()
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Group {
+struct GroupVersion<'a> {
+    group_version: String,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Group<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_version: Option<&'static str>,
-    name: &'static str,
-    versions: Vec<GroupVersion>,
-    preferred_version: GroupVersion,
+    name: &'a str,
+    versions: Vec<GroupVersion<'a>>,
+    preferred_version: GroupVersion<'a>,
 }
 
-fn group(all: &[Served], name: &'static str) -> Option<Group> {
-    let version = |s: &Served| GroupVersion {
-        group_version: s.api_version(),
-        version: s.version,
+fn group<'a>(all: &'a [Shown], name: &'a str) -> Option<Group<'a>> {
+    let version = |s: &'a Shown| GroupVersion {
+        group_version: format!("{}/{}", s.group, s.version),
+        version: &s.version,
     };
-    let versions: Vec<GroupVersion> = all.iter().filter(|s| s.group == name).map(version).collect();
+    let versions: Vec<GroupVersion<'_>> = all.iter().filter(|s| s.group == name).map(version).collect();
     let preferred_version = all.iter().find(|s| s.group == name).map(version)?;
     Some(Group {
         kind: None,
@@ -313,20 +374,21 @@ fn group(all: &[Served], name: &'static str) -> Option<Group> {
     })
 }
 
-fn groups(all: &[Served]) -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = all.iter().map(|s| s.group).filter(|g| !g.is_empty()).collect();
+fn groups(all: &[Shown]) -> Vec<&str> {
+    let groups = all.iter().map(|s| s.group.as_str());
+    let mut names: Vec<&str> = groups.filter(|g| !g.is_empty()).collect();
     names.dedup();
     names
 }
 
 /// `/apis`: an `APIGroupList`.
-pub fn group_list(all: &[Served]) -> Vec<u8> {
+pub fn group_list(all: &[Shown]) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct List {
+    struct List<'a> {
         kind: &'static str,
         api_version: &'static str,
-        groups: Vec<Group>,
+        groups: Vec<Group<'a>>,
     }
     let groups = groups(all)
         .into_iter()
@@ -341,11 +403,10 @@ pub fn group_list(all: &[Served]) -> Vec<u8> {
 }
 
 /// `/apis/GROUP`: an `APIGroup`.
-pub fn one_group(all: &[Served], name: &str) -> Option<Vec<u8>> {
-    let name = all
-        .iter()
-        .map(|s| s.group)
-        .find(|g| *g == name && !g.is_empty())?;
+pub fn one_group(all: &[Shown], name: &str) -> Option<Vec<u8>> {
+    if name.is_empty() {
+        return None;
+    }
     let group = Group {
         kind: Some("APIGroup"),
         api_version: Some("v1"),
@@ -393,40 +454,55 @@ struct AggregatedSub<'a> {
 
 #[derive(Serialize)]
 struct AggregatedVersion<'a> {
-    version: &'static str,
-    resources: Vec<AggregatedResource<'a>>,
+    version: &'a str,
+    #[serde(skip_serializing_if = "Resources::is_none")]
+    resources: Resources<'a>,
     freshness: &'static str,
 }
 
 #[derive(Serialize)]
-struct Named {
+#[serde(untagged)]
+enum Resources<'a> {
+    Here(Vec<AggregatedResource<'a>>),
+    There(&'a RawValue),
+    None,
+}
+
+impl Resources<'_> {
+    fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
-    name: &'static str,
+    name: &'a str,
 }
 
 #[derive(Serialize)]
 struct AggregatedGroup<'a> {
-    metadata: Named,
+    metadata: Named<'a>,
     versions: Vec<AggregatedVersion<'a>>,
 }
 
 /// `/api` (`core`) or `/apis` as an `APIGroupDiscoveryList`.
-pub fn aggregated(all: &[Served], core: bool) -> Vec<u8> {
+pub fn aggregated(served: &[Served], all: &[Shown], core: bool) -> Vec<u8> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct List<'a> {
         kind: &'static str,
         api_version: &'static str,
-        metadata: Named,
+        metadata: Named<'a>,
         items: Vec<AggregatedGroup<'a>>,
     }
     let names = if core { vec![""] } else { groups(all) };
-    let group = |name: &'static str| AggregatedGroup {
+    let group = |name| AggregatedGroup {
         metadata: Named { name },
         versions: all
             .iter()
             .filter(|s| s.group == name)
-            .map(aggregated_version)
+            .map(|s| shown_version(served, s))
             .collect(),
     };
     let list = List {
@@ -436,6 +512,23 @@ pub fn aggregated(all: &[Served], core: bool) -> Vec<u8> {
         items: names.into_iter().map(group).collect(),
     };
     serde_json::to_vec(&list).unwrap_or_default()
+}
+
+fn shown_version<'a>(served: &'a [Served], shown: &'a Shown) -> AggregatedVersion<'a> {
+    match &shown.of {
+        Of::Here(place) => aggregated_version(&served[*place]),
+        Of::There(found, available) => AggregatedVersion {
+            version: &shown.version,
+            resources: found
+                .as_ref()
+                .map_or(Resources::None, |found| Resources::There(&found.resources)),
+            freshness: if *available && found.is_some() {
+                "Current"
+            } else {
+                "Stale"
+            },
+        },
+    }
 }
 
 fn aggregated_version(served: &Served) -> AggregatedVersion<'_> {
@@ -470,7 +563,7 @@ fn aggregated_version(served: &Served) -> AggregatedVersion<'_> {
     });
     AggregatedVersion {
         version: served.version,
-        resources: resources.collect(),
+        resources: Resources::Here(resources.collect()),
         freshness: "Current",
     }
 }

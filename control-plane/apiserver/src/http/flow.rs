@@ -3,13 +3,16 @@
 use super::{
     answer::{self, Body},
     decisions, discovery, documents, health, impersonate,
-    negotiate::{self, Form},
+    measure::Measured,
+    negotiate::{self, Form, Offer},
     objects,
     query::Query,
+    room,
     route::Route,
+    version,
 };
 use crate::{
-    Server,
+    Server, aggregate,
     security::{Attributes, User},
 };
 use api::Status;
@@ -17,10 +20,7 @@ use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
-
-/// How long an answer may take, unless it is one that goes on.
-const PATIENCE: Duration = Duration::from_secs(60);
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 /// A request whose user may ask what it asks.
 pub struct Allowed {
@@ -47,19 +47,17 @@ pub async fn answer(
     let head = request.method() == Method::HEAD;
     let clock = server.handler.env.clock.clone();
     let long = route.is_long();
-    let patience = query.timeout().map_or(PATIENCE, |wished| wished.min(PATIENCE));
+    let patience = server.limits.request_timeout;
+    let patience = query.timeout().map_or(patience, |wished| wished.min(patience));
+    let measured = Measured::start(&server, &route, &query, &request);
     // What cannot be negotiated is only an error for answers that are.
-    let wished = negotiate::form(request.headers(), &query);
-    let form = wished.clone().unwrap_or_default();
-    let busy = server.clone();
-    let _room = match (long, busy.room.try_acquire()) {
-        (true, _) => None,
-        (false, Ok(room)) => Some(room),
-        (false, Err(_)) => {
-            let status = Status::too_many_requests("Too many requests, please try again later.", 1);
-            return answer::status(&status, form);
-        }
+    let offer = if route.verb == "watch" {
+        Offer::Watch
+    } else {
+        Offer::BuiltIn
     };
+    let wished = negotiate::form(request.headers(), &query, offer);
+    let form = wished.clone().unwrap_or_default();
     let work = handle(server, peer, route, query, wished, request);
     let work = AssertUnwindSafe(work).catch_unwind();
     let done = if long {
@@ -82,7 +80,7 @@ pub async fn answer(
     if head {
         *response.body_mut() = answer::full("");
     }
-    response
+    measured.answered(response)
 }
 
 async fn handle(
@@ -96,7 +94,18 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let user = authenticate(&server, &parts, &peer)?;
     let user = impersonate::user(&server, user, &parts.headers)?;
+    let _room = match route.is_long() {
+        true => None,
+        false => match server.rooms.enter(&route, &user) {
+            Some(room) => Some(room),
+            None => return Ok(room::full()),
+        },
+    };
     server.authorize(&attributes(&user, &route))?;
+    if let Some(elsewhere) = server.aggregator.behind(parts.uri.path()) {
+        let request = Request::from_parts(parts, body);
+        return Ok(aggregate::answer(&server, &user, &elsewhere, request).await);
+    }
     let form = if route.is_resource() && route.subresource.is_empty() {
         wished?
     } else {
@@ -161,18 +170,18 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
         [] | [""] => json(paths(server)),
-        ["version"] => json(documents::version()),
+        ["version"] => json(version::version(&server.build)),
         ["healthz" | "livez" | "readyz", ..] => Ok(health::health(server, path, &allowed.query).await),
-        ["metrics"] => Ok(health::metrics(server)),
+        ["metrics"] => Ok(metrics(server)),
         ["api"] if form.aggregated => Ok(tagged(documents.aggregated(true), parts, form, true)),
         ["apis"] if form.aggregated => Ok(tagged(documents.aggregated(false), parts, form, true)),
         ["api"] => json(discovery::core_versions(&format!(
             "{}:{}",
             server.advertise.0, server.advertise.1
         ))),
-        ["apis"] => json(discovery::group_list(&documents.served)),
+        ["apis"] => json(discovery::group_list(&documents.shown)),
         ["apis", group] => {
-            discovery::one_group(&documents.served, group).map_or(Ok(answer::no_such_path()), json)
+            discovery::one_group(&documents.shown, group).map_or(Ok(answer::no_such_path()), json)
         }
         ["api", version] => resources(server, "", version).map_or(Ok(answer::no_such_path()), json),
         ["apis", group, version] => {
@@ -201,6 +210,14 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
     }
 }
 
+/// `/metrics`, in Prometheus' text form.
+fn metrics(server: &Server) -> Response<Body> {
+    let mut response = answer::plain(200, crate::metrics::told(server));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
 fn resources(server: &Server, group: &str, version: &str) -> Option<Vec<u8>> {
     let documents = server.documents();
     let served = documents
@@ -213,7 +230,7 @@ fn resources(server: &Server, group: &str, version: &str) -> Option<Vec<u8>> {
 /// `/`: the paths there are.
 fn paths(server: &Server) -> Vec<u8> {
     let mut paths = vec!["/api".to_owned(), "/apis".to_owned()];
-    for served in &server.documents().served {
+    for served in &server.documents().shown {
         if served.group.is_empty() {
             paths.push(format!("/api/{}", served.version));
         } else {

@@ -9,11 +9,13 @@ mod flow;
 mod health;
 mod impersonate;
 mod kubelet;
+mod measure;
 mod negotiate;
 mod objects;
 mod pretty;
 pub mod proxy;
 mod query;
+mod room;
 mod route;
 mod shape;
 #[cfg(test)]
@@ -23,12 +25,13 @@ mod version;
 pub mod way;
 
 pub use documents::{Documents, Library};
-pub use version::BuildInfo;
 pub use query::percent_decode;
+pub use room::{Limits, Rooms};
+pub use version::BuildInfo;
 
 use crate::Server;
-use component::Tasks;
 use ::http::Request;
+use component::Tasks;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -104,7 +107,8 @@ impl Server {
             .iter()
             .map(|certificate| certificate.clone().into_owned())
             .collect();
-        self.serve_from(stream, peer, Some(Caller(from.to_canonical()))).await;
+        self.serve_from(stream, peer, Some(Caller(from.to_canonical())))
+            .await;
     }
 
     /// Serves one connection over any stream. `peer` is the verified certificate chain of the client, the leaf first;

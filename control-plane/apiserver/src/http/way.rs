@@ -48,7 +48,7 @@ pub async fn open(server: &Server, peer: &Peer, secure: bool) -> Result<Sender, 
 }
 
 /// Why nobody is reached, in Go's words.
-fn told(error: &io::Error) -> String {
+pub fn told(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         io::ErrorKind::TimedOut => "i/o timeout".to_owned(),

@@ -1,6 +1,10 @@
 //! Authentication: client certificates, then bearer tokens; nobody with neither is anonymous.
 
-use super::{Authenticator, User, service_account::ServiceAccounts};
+use super::{
+    Authenticator, User,
+    front_proxy::{FrontProxy, Standing},
+    service_account::ServiceAccounts,
+};
 use api::Status;
 use http::{header::AUTHORIZATION, request::Parts};
 use rustls::pki_types::CertificateDer;
@@ -8,6 +12,8 @@ use std::sync::Arc;
 
 /// The authenticators of the server, in order.
 pub struct Authenticators {
+    /// Front proxies, whose word about users is taken.
+    pub front_proxy: Option<FrontProxy>,
     /// Service account tokens.
     pub service_accounts: Arc<ServiceAccounts>,
 }
@@ -18,9 +24,18 @@ impl Authenticator for Authenticators {
         parts: &Parts,
         client_cert: &[CertificateDer<'static>],
     ) -> Result<Option<User>, Status> {
-        // The TLS layer has checked the chain against the client CA, and the dates.
-        if let Some(user) = client_cert.first().and_then(|leaf| certificate_user(leaf)) {
-            return Ok(Some(user));
+        // The TLS layer has checked the chain against the CAs of clients and front proxies, and the dates.
+        let standing = match &self.front_proxy {
+            Some(proxy) if !client_cert.is_empty() => proxy.standing(&parts.headers, client_cert),
+            _ => Standing::Client,
+        };
+        let user = match standing {
+            Standing::Proxy(user) => Some(user),
+            Standing::Client => client_cert.first().and_then(|leaf| certificate_user(leaf)),
+            Standing::Nobody => None,
+        };
+        if user.is_some() {
+            return Ok(user);
         }
         let Some(header) = parts.headers.get(AUTHORIZATION) else {
             return Ok(None);

@@ -3,6 +3,7 @@
 mod authenticate;
 mod certificates;
 mod escalation;
+mod front_proxy;
 mod node;
 mod node_restriction;
 pub mod oidc;
@@ -16,6 +17,7 @@ mod stories;
 pub use authenticate::Authenticators;
 pub use certificates::Certificates;
 pub use escalation::Escalation;
+pub use front_proxy::{FrontProxy, RequestHeader, Trust};
 pub use node::NodeAuthorizer;
 pub use node_restriction::NodeRestriction;
 pub use rbac::{Chain, Rbac};

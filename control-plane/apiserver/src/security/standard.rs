@@ -1,8 +1,8 @@
 //! The guards as a server has them: certificates and service account tokens, Node and RBAC, and what refuses writes.
 
 use super::{
-    Authenticators, Certificates, Chain, ClaimResize, Escalation, NodeAuthorizer, NodeRestriction, Rbac,
-    Security, ServiceAccounts, oidc,
+    Authenticators, Certificates, Chain, ClaimResize, Escalation, FrontProxy, NodeAuthorizer,
+    NodeRestriction, Rbac, Security, ServiceAccounts, Trust, oidc,
 };
 use crate::server::Reader;
 use component::{Clock, Random};
@@ -17,6 +17,8 @@ pub struct Settings {
     pub issuer: String,
     /// The API server's own audiences; empty: the issuer.
     pub audiences: Vec<String>,
+    /// Which certificates are taken.
+    pub trust: Trust,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -41,12 +43,14 @@ pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String>
         signing_key,
         issuer,
         mut audiences,
+        trust,
         clock,
         random,
     } = settings;
     if audiences.is_empty() {
         audiences.push(issuer.clone());
     }
+    let front_proxy = FrontProxy::new(&trust, clock.clone())?;
     let service_accounts =
         ServiceAccounts::new(&signing_key, &issuer, audiences, reader.clone(), clock, random)?;
     let rbac = Arc::new(Rbac::new(reader.clone()));
@@ -54,6 +58,7 @@ pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String>
     let chain = Arc::new(Chain(vec![node, rbac.clone()]));
     Ok(Security {
         authn: Arc::new(Authenticators {
+            front_proxy,
             service_accounts: service_accounts.clone(),
         }),
         authz: chain.clone(),

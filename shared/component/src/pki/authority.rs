@@ -49,10 +49,7 @@ impl Authority {
             .mode(0o700)
             .create(dir)
             .map_err(file)?;
-        let (crt, key) = (
-            dir.join(format!("{name}.crt")),
-            dir.join(format!("{name}.key")),
-        );
+        let (crt, key) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
         if !crt.exists() || !key.exists() {
             make(&crt, &key, common_name, now)?;
         }

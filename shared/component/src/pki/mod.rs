@@ -8,5 +8,5 @@ mod unverified;
 
 pub use authority::{Authority, PkiError};
 pub use leaf::{Leaf, Purpose};
-pub use tls::{Rotating, client_certificate, client_config, server_config};
+pub use tls::{Rotating, client_certificate, client_config, client_verifier, server_config};
 pub use unverified::unverified_client_config;

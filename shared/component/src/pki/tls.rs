@@ -9,7 +9,7 @@ use rustls::{
     client::ResolvesClientCert,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::sync::{Arc, PoisonError, RwLock};
@@ -104,15 +104,20 @@ fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {
     Ok(roots)
 }
 
+/// Verifies certificates of clients against `client_ca` (PEM); that there is none is no error.
+pub fn client_verifier(client_ca: &str) -> Result<Arc<dyn ClientCertVerifier>, PkiError> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| broken("client CA", e))
+}
+
 /// A server that shows `certificate` and asks clients for certificates of `client_ca` (PEM), which they need not show.
 pub fn server_config(
     certificate: Arc<dyn ResolvesServerCert>,
     client_ca: &str,
 ) -> Result<ServerConfig, PkiError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
-        .allow_unauthenticated()
-        .build()
-        .map_err(|e| broken("client CA", e))?;
+    let verifier = client_verifier(client_ca)?;
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder
         .with_safe_default_protocol_versions()

@@ -141,7 +141,10 @@ pub fn onward_headers(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
 /// Says who calls, behind those that passed the request on before.
 fn forwarded_for(headers: &mut HeaderMap, caller: Option<Caller>) {
     let Some(Caller(address)) = caller else { return };
-    let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let before = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut all: Vec<String> = before.map(str::to_owned).collect();
     all.push(address.to_string());
     if let Ok(all) = HeaderValue::from_str(&all.join(", ")) {

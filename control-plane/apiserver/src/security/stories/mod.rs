@@ -7,7 +7,7 @@ mod rbac;
 mod tokens;
 mod wire;
 
-use super::{Attributes, Security, Settings, User, standard};
+use super::{Attributes, Security, Settings, Trust, User, standard};
 use crate::{Config, Reader, Server};
 use api::{Gvr, Key, Object, Status};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -71,6 +71,9 @@ pub async fn guarded() -> Guarded {
         advertise: ([127, 0, 0, 1].into(), 6443),
         records: None,
         oidc: None,
+        aggregate: crate::aggregate::Settings::default(),
+        build: crate::BuildInfo::default(),
+        limits: crate::Limits::default(),
     };
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();
@@ -88,6 +91,7 @@ pub fn settings(env: &Env, key: &str) -> Settings {
         signing_key: key.to_owned(),
         issuer: ISSUER.to_owned(),
         audiences: Vec::new(),
+        trust: Trust::default(),
         clock: env.clock.clone(),
         random: env.random.clone(),
     }
