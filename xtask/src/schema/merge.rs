@@ -64,8 +64,8 @@ fn compare(name: &str, ty: &Type, of_struct: &Struct, exceptions: &mut Exception
         let same = match of_struct.fields.get(field) {
             Some(of_struct_field) => {
                 // k8s-openapi always has metadata.
-                let required = (field == "metadata" && of_struct.metadata)
-                    || facts.required == of_struct_field.required;
+                let required =
+                    (field == "metadata" && of_struct.metadata) || facts.required == of_struct_field.required;
                 required
                     && facts.shape == of_struct_field.shape
                     && strategy(facts) == of_struct_field.strategy
@@ -93,7 +93,11 @@ fn strategy(field: &Field) -> String {
     let word = |name: &str| field.merging.get(name).map_or("", String::as_str);
     let patched = word("patch").split(',').any(|strategy| strategy == "merge");
     if field.shape.starts_with("{}") {
-        let how = if word("map") == "atomic" { "atomic" } else { "granular" };
+        let how = if word("map") == "atomic" {
+            "atomic"
+        } else {
+            "granular"
+        };
         return format!("map {how}");
     }
     if !field.shape.starts_with("[]") {

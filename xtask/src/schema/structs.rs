@@ -50,7 +50,8 @@ pub fn sources() -> Result<PathBuf> {
         "cargo metadata: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
     let packages = metadata["packages"].as_array().context("no packages")?;
     let package = packages.iter().find(|package| package["name"] == "k8s-openapi");
     let manifest = package.and_then(|package| package["manifest_path"].as_str());
@@ -63,7 +64,9 @@ pub fn newest(sources: &Path) -> Result<String> {
     let mut releases = BTreeSet::new();
     for entry in fs::read_dir(sources).with_context(|| format!("listing {}", sources.display()))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let minor = name.strip_prefix("v1_").and_then(|minor| minor.parse::<u32>().ok());
+        let minor = name
+            .strip_prefix("v1_")
+            .and_then(|minor| minor.parse::<u32>().ok());
         releases.extend(minor.map(|minor| (minor, name)));
     }
     releases.pop_last().map(|(_, name)| name).context("no release")
@@ -78,7 +81,10 @@ pub fn read(sources: &Path, release: &str) -> Result<Structs> {
         .iter()
         .filter_map(|(module, text)| {
             let name = definition(text)?;
-            Some((format!("crate::{module}::{}", name.rsplit('.').next()?), name.to_owned()))
+            Some((
+                format!("crate::{module}::{}", name.rsplit('.').next()?),
+                name.to_owned(),
+            ))
         })
         .collect();
     let structs = files.iter().filter_map(|(_, text)| {
@@ -115,9 +121,7 @@ fn collect(root: &Path, directory: &Path, files: &mut Vec<(String, String)>) -> 
 }
 
 fn definition(text: &str) -> Option<&str> {
-    text.lines()
-        .next()?
-        .strip_prefix("// Generated from definition ")
+    text.lines().next()?.strip_prefix("// Generated from definition ")
 }
 
 fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
@@ -130,10 +134,12 @@ fn structure(text: &str, names: &BTreeMap<String, String>) -> Result<Struct> {
             .split('"')
             .next()
     };
-    let kind = constant("API_VERSION").zip(constant("KIND")).map(|(version, kind)| {
-        let list = constant("LIST_KIND").map(|list| format!("{version} {list}"));
-        (format!("{version} {kind}"), list.unwrap_or_default())
-    });
+    let kind = constant("API_VERSION")
+        .zip(constant("KIND"))
+        .map(|(version, kind)| {
+            let list = constant("LIST_KIND").map(|list| format!("{version} {list}"));
+            (format!("{version} {kind}"), list.unwrap_or_default())
+        });
     let json: BTreeMap<&str, &str> = text
         .lines()
         .filter_map(|line| {
