@@ -19,8 +19,8 @@ mod objects;
 mod parts;
 mod pods;
 mod services;
-mod surroundings;
 mod streams;
+mod surroundings;
 mod tutorials;
 mod volumes;
 

@@ -1,6 +1,7 @@
 //! The tasks and tutorials of the Kubernetes documentation, with its manifests and its commands; what kubectl prints is
 //! compared with what the pages show. They are told side by side, so none changes the node.
 
+mod applications;
 mod batch;
 mod configuration;
 mod debugging;
@@ -24,6 +25,7 @@ pub const STORIES: &[&[Story]] = &[
     // The slow ones first.
     pods::STORIES,
     batch::STORIES,
+    applications::STORIES,
     state::STORIES,
     storage::STORIES,
     networking::STORIES,
