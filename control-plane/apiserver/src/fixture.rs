@@ -270,7 +270,14 @@ pub async fn start(
     dial: Arc<dyn Dial>,
     env: &Env,
 ) -> Arc<Server> {
-    let config = Config {
+    let server = Server::start(config(store, rows, dial), env.clone()).await.unwrap();
+    server.bootstrap().await.unwrap();
+    server
+}
+
+/// What such a server is made of.
+pub fn config(store: Arc<dyn Store>, rows: Vec<&'static Row>, dial: Arc<dyn Dial>) -> Config {
+    Config {
         rows,
         store,
         security: Box::new(|_| {
@@ -291,10 +298,7 @@ pub async fn start(
         aggregate: crate::aggregate::Settings::default(),
         build: crate::BuildInfo::default(),
         limits: crate::Limits::default(),
-    };
-    let server = Server::start(config, env.clone()).await.unwrap();
-    server.bootstrap().await.unwrap();
-    server
+    }
 }
 
 /// A client of `server` that may do all.

@@ -50,7 +50,17 @@ impl Handler {
             op,
             durability,
         };
-        match self.store.txn(request).await {
+        let operation = match (expect, &body) {
+            (_, None) => "delete",
+            (0, _) => "create",
+            _ => "update",
+        };
+        let started = self.env.clock.now();
+        let outcome = self.store.txn(request).await;
+        let seconds = (self.env.clock.now() - started).as_secs_f64();
+        let labels = [place.row().group, operation, place.row().plural];
+        self.metrics.etcd.of(&labels).observe(seconds);
+        match outcome {
             Ok(TxnOutcome::Done(revision)) => {
                 self.catch_up(revision).await;
                 Ok(Commit::Done(revision))

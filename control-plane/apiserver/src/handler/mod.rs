@@ -30,6 +30,7 @@ use crate::{
     allocate::Allocator,
     cache::{Cache, Feed, Held},
     custom::Webhooks,
+    metrics::Metrics,
     security::{Attributes, Security},
 };
 use api::{Object, Status};
@@ -76,6 +77,8 @@ pub struct Outcome {
 
 /// The handler and what it works on.
 pub struct Handler {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) places: Arc<Places>,

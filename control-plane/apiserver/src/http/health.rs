@@ -1,4 +1,4 @@
-//! Health and metrics.
+//! Health, by checks with upstream's names.
 
 use super::{
     answer::{self, Body},
@@ -7,54 +7,73 @@ use super::{
 use crate::Server;
 use http::Response;
 
+/// A check, and what is wrong.
+type Check = (&'static str, Result<(), String>);
+
+/// The checks of `kind`, which is `healthz`, `livez` or `readyz`, in upstream's order.
+async fn checks(server: &Server, kind: &str) -> Vec<Check> {
+    let store = server.handler.store.revision().await;
+    let store = store.map(|_| ()).map_err(|error| error.to_string());
+    let mut checks = vec![("ping", Ok(())), ("etcd", store.clone())];
+    if kind == "readyz" {
+        let stopping = server.handler.env.tasks.is_stopping();
+        let shutdown = if stopping {
+            Err("process is shutting down".to_owned())
+        } else {
+            Ok(())
+        };
+        checks.extend([("etcd-readiness", store), ("shutdown", shutdown)]);
+    }
+    checks
+}
+
 /// `/healthz`, `/livez`, `/readyz`, and one check of them by name.
 pub async fn health(server: &Server, path: &str, query: &Query) -> Response<Body> {
-    let mut parts = path.trim_matches('/').split('/');
-    let (kind, only) = (parts.next().unwrap_or_default(), parts.next());
-    let store = server.handler.store.revision().await.is_ok();
-    let checks = [("ping", true), ("etcd", store)];
-    let excluded: Vec<&str> = query.all("exclude").collect();
-    let chosen = checks
-        .iter()
-        .filter(|(name, _)| only.is_none_or(|only| only == *name) && !excluded.contains(name));
-    let chosen: Vec<_> = chosen.collect();
-    if chosen.is_empty() && only.is_some() {
-        return answer::no_such_path();
+    let (kind, only) = match path.trim_matches('/').split_once('/') {
+        Some((kind, only)) => (kind, Some(only)),
+        None => (path.trim_matches('/'), None),
+    };
+    let checks = checks(server, kind).await;
+    let Some(only) = only else {
+        return all(kind, &checks, query);
+    };
+    match checks.iter().find(|(name, _)| *name == only) {
+        Some((_, Ok(()))) => answer::plain(200, "ok"),
+        Some((_, Err(why))) => answer::plain(500, format!("internal server error: {why}\n")),
+        None => answer::no_such_path(),
     }
-    let mut text = String::new();
-    for (name, ok) in &chosen {
-        text.push_str(&if *ok {
-            format!("[+]{name} ok\n")
-        } else {
-            format!("[-]{name} failed: reason withheld\n")
+}
+
+fn all(kind: &str, checks: &[Check], query: &Query) -> Response<Body> {
+    let mut excluded: Vec<&str> = query.all("exclude").collect();
+    excluded.sort_unstable();
+    excluded.dedup();
+    let (mut text, mut failed) = (String::new(), false);
+    for (name, outcome) in checks {
+        text.push_str(&match outcome {
+            _ if excluded.contains(name) => format!("[+]{name} excluded: ok\n"),
+            Ok(()) => format!("[+]{name} ok\n"),
+            // Everybody may ask; why is in the log.
+            Err(why) => {
+                failed = true;
+                tracing::warn!(check = name, %why, "{kind} check failed");
+                format!("[-]{name} failed: reason withheld\n")
+            }
         });
     }
-    if chosen.iter().any(|(_, ok)| !ok) {
+    excluded.retain(|name| checks.iter().all(|(known, _)| known != name));
+    if !excluded.is_empty() {
+        let names: Vec<String> = excluded.iter().map(|name| format!("{name:?}")).collect();
+        let names = names.join(",");
+        text.push_str(&format!(
+            "warn: some health checks cannot be excluded: no matches for {names}\n"
+        ));
+    }
+    if failed {
         return answer::plain(500, format!("{text}{kind} check failed\n"));
     }
-    if query.flag("verbose") {
+    if query.pairs().iter().any(|(name, _)| name == "verbose") {
         return answer::plain(200, format!("{text}{kind} check passed\n"));
     }
     answer::plain(200, "ok")
-}
-
-/// `/metrics`: how many objects there are, and how far the store is.
-pub fn metrics(server: &Server) -> Response<Body> {
-    let mut text = String::from(
-        "# HELP apiserver_storage_objects [STABLE] Number of stored objects at the time of last check split by kind.\n\
-         # TYPE apiserver_storage_objects gauge\n",
-    );
-    for cache in &server.handler.places.index().caches {
-        text.push_str(&format!(
-            "apiserver_storage_objects{{resource=\"{}\"}} {}\n",
-            cache.row.gvr(),
-            cache.len()
-        ));
-    }
-    text.push_str(&format!(
-        "# HELP ferrokube_store_revision The newest revision that the watch caches hold.\n\
-         # TYPE ferrokube_store_revision counter\nferrokube_store_revision {}\n",
-        server.revision()
-    ));
-    answer::plain(200, text)
 }

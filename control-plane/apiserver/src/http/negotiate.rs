@@ -1,18 +1,8 @@
 //! In which form a client wants its answer.
 
-use crate::cache::{Include, Shape};
+use crate::cache::{Include, Shape, Text};
 use api::Status;
 use http::{HeaderMap, header};
-
-/// The text an answer is written in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Text {
-    /// JSON.
-    #[default]
-    Json,
-    /// YAML.
-    Yaml,
-}
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,10 +19,50 @@ pub struct Form {
     pub aggregated: bool,
 }
 
-const ACCEPTED: &str = "application/json, application/yaml";
+/// Objects in upstream's protobuf form.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// What an endpoint answers in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Objects of kinds that are built in.
+    BuiltIn,
+    /// Answers that are no objects of a collection, so have no table.
+    Review,
+    /// Custom objects: only their metadata has a protobuf form.
+    Custom,
+    /// Events of a watch of objects that are built in.
+    Watch,
+    /// Events of a watch of custom objects.
+    CustomWatch,
+}
+
+impl Offer {
+    /// What upstream says that it accepts, also where protobuf is only for metadata.
+    fn accepted(self) -> &'static str {
+        if self.is_watch() {
+            "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+        } else {
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        }
+    }
+
+    fn is_watch(self) -> bool {
+        matches!(self, Self::Watch | Self::CustomWatch)
+    }
+
+    fn takes(self, form: &Form) -> bool {
+        match (form.text, form.shape) {
+            (_, Shape::Table(_)) if self == Self::Review => false,
+            (Text::Protobuf, Shape::Object) => !matches!(self, Self::Custom | Self::CustomWatch),
+            (Text::Protobuf, Shape::Table(_)) => false,
+            (Text::Protobuf, Shape::Partial) | (Text::Json | Text::Yaml, _) => true,
+        }
+    }
+}
 
 /// Reads the headers, and `pretty` and `includeObject` of the query.
-pub fn form(headers: &HeaderMap, query: &super::query::Query) -> Result<Form, Status> {
+pub fn form(headers: &HeaderMap, query: &super::query::Query, offer: Offer) -> Result<Form, Status> {
     let text = |name| {
         headers
             .get(name)
@@ -44,7 +74,7 @@ pub fn form(headers: &HeaderMap, query: &super::query::Query) -> Result<Form, St
         "Object" => Include::Object,
         _ => Include::Metadata,
     };
-    let mut form = choose(text(header::ACCEPT), include)?;
+    let mut form = choose(text(header::ACCEPT), include, offer)?;
     let agent = text(header::USER_AGENT);
     // Upstream indents for people at a terminal or browser.
     let person = ["curl", "Wget", "Mozilla/5.0"]
@@ -88,14 +118,35 @@ pub fn openapi_v2_protobuf(headers: &HeaderMap) -> bool {
     wished.unwrap_or_default()
 }
 
-fn choose(accept: &str, include: Include) -> Result<Form, Status> {
+fn choose(accept: &str, include: Include, offer: Offer) -> Result<Form, Status> {
     if accept.trim().is_empty() {
         return Ok(Form::default());
     }
-    accept
-        .split(',')
-        .find_map(|clause| accepted(clause, include))
-        .ok_or_else(|| Status::not_acceptable(ACCEPTED))
+    let mut clauses: Vec<&str> = accept.split(',').collect();
+    clauses.sort_by_key(|clause| std::cmp::Reverse(preference(clause)));
+    let found = clauses
+        .into_iter()
+        .find_map(|clause| accepted(clause, include).filter(|form| offer.takes(form)));
+    // The text is chosen first, and only then asked whether events can be framed in it.
+    found
+        .filter(|form| !(offer.is_watch() && form.text == Text::Yaml))
+        .ok_or_else(|| Status::not_acceptable(offer.accepted()))
+}
+
+/// How much a clause is preferred: by its `q`, in thousandths, then by how much it names.
+fn preference(clause: &str) -> (u64, usize) {
+    let mut parts = clause.split(';').map(str::trim);
+    let named = parts
+        .next()
+        .map_or(0, |kind| 2 - kind.matches('*').count().min(2));
+    let q = parts.find_map(|part| part.strip_prefix("q=")?.trim().parse::<f64>().ok());
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number from 0 to 1000"
+    )]
+    let thousandths = (q.unwrap_or(1.0).clamp(0.0, 1.0) * 1000.0) as u64;
+    (thousandths, named)
 }
 
 fn accepted(clause: &str, include: Include) -> Option<Form> {
@@ -103,6 +154,7 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
     let text = match parts.next()? {
         "application/json" | "*/*" | "application/*" => Text::Json,
         "application/yaml" => Text::Yaml,
+        PROTOBUF => Text::Protobuf,
         _ => return None,
     };
     let parameters: Vec<(&str, &str)> = parts.filter_map(|p| p.split_once('=')).collect();
@@ -116,13 +168,21 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
         text,
         ..Form::default()
     };
+    if !matches!(
+        (get("stream"), text),
+        ("", _) | ("watch", Text::Json | Text::Protobuf)
+    ) {
+        return None;
+    }
     match (get("as"), get("g"), get("v")) {
         ("", _, _) => {}
         ("Table", "meta.k8s.io", "v1") => form.shape = Shape::Table(include),
         ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1") => {
             form.shape = Shape::Partial
         }
-        ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => form.aggregated = true,
+        ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") if text == Text::Json => {
+            form.aggregated = true;
+        }
         _ => return None,
     }
     Some(form)
@@ -132,23 +192,81 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
 mod tests {
     use super::*;
 
+    fn chosen(accept: &str, offer: Offer) -> Result<(Text, Shape), Status> {
+        choose(accept, Include::Metadata, offer).map(|form| (form.text, form.shape))
+    }
+
     #[test]
     fn the_first_form_that_can_be_made_is_chosen() {
+        let of = |accept: &str| chosen(accept, Offer::BuiltIn).unwrap();
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(
-            choose(kubectl, Include::Metadata).unwrap().shape,
-            Shape::Table(Include::Metadata)
-        );
+        assert_eq!(of(kubectl), (Text::Json, Shape::Table(Include::Metadata)));
+        assert_eq!(of("application/yaml"), (Text::Yaml, Shape::Object));
         let typed = "application/vnd.kubernetes.protobuf,application/json";
-        assert_eq!(choose(typed, Include::None).unwrap(), Form::default());
+        assert_eq!(of(typed), (Text::Protobuf, Shape::Object));
         assert_eq!(
-            choose("application/yaml", Include::None).unwrap().text,
-            Text::Yaml
+            of("application/json, application/vnd.kubernetes.protobuf").0,
+            Text::Json
         );
+        assert_eq!(of("*/*, application/vnd.kubernetes.protobuf").0, Text::Protobuf);
+        assert_eq!(
+            of("application/json;q=0.5, application/vnd.kubernetes.protobuf;q=0.9").0,
+            Text::Protobuf
+        );
+        assert_eq!(
+            of("application/vnd.kubernetes.protobuf;q=0.1, application/*").0,
+            Text::Json
+        );
+        let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io";
+        assert_eq!(of(&format!("{table}, application/yaml")).0, Text::Yaml);
         let old =
             "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
-        assert!(!choose(old, Include::None).unwrap().aggregated);
-        assert_eq!(choose("text/html", Include::None).unwrap_err().code, 406);
+        assert!(!choose(old, Include::None, Offer::BuiltIn).unwrap().aggregated);
+        for refused in ["text/html", table] {
+            let status = chosen(refused, Offer::BuiltIn).unwrap_err();
+            let message = "only the following media types are accepted: application/json, application/yaml, \
+                application/vnd.kubernetes.protobuf";
+            assert_eq!((status.code, status.message.as_str()), (406, message));
+        }
+    }
+
+    #[test]
+    fn custom_objects_have_protobuf_only_of_their_metadata() {
+        assert_eq!(chosen(PROTOBUF, Offer::Custom).unwrap_err().code, 406);
+        let any = "application/vnd.kubernetes.protobuf, */*";
+        assert_eq!(chosen(any, Offer::Custom), Ok((Text::Json, Shape::Object)));
+        let partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        for offer in [Offer::Custom, Offer::CustomWatch, Offer::BuiltIn] {
+            assert_eq!(chosen(partial, offer), Ok((Text::Protobuf, Shape::Partial)));
+        }
+    }
+
+    #[test]
+    fn watches_are_in_forms_that_have_frames() {
+        let watch = "application/vnd.kubernetes.protobuf;stream=watch";
+        assert_eq!(chosen(watch, Offer::Watch), Ok((Text::Protobuf, Shape::Object)));
+        assert_eq!(
+            chosen("application/json;stream=watch", Offer::CustomWatch)
+                .unwrap()
+                .0,
+            Text::Json
+        );
+        let status = chosen("application/yaml", Offer::Watch).unwrap_err();
+        let message = "only the following media types are accepted: application/json;stream=watch, \
+            application/vnd.kubernetes.protobuf;stream=watch";
+        assert_eq!((status.code, status.message.as_str()), (406, message));
+        assert_eq!(
+            chosen("application/yaml;stream=watch", Offer::Watch)
+                .unwrap_err()
+                .code,
+            406
+        );
+        assert_eq!(
+            chosen("application/json;stream=other", Offer::Watch)
+                .unwrap_err()
+                .code,
+            406
+        );
     }
 
     #[test]

@@ -4,13 +4,15 @@ use super::{
     answer::{self, Body},
     body, decisions,
     flow::{self, Allowed},
-    kubelet, proxy, query,
+    kubelet,
+    negotiate::{self, Offer},
+    proxy, query,
     shape::Shaper,
     stream,
 };
 use crate::{
-    cache::Shape,
-    handler::{Call, Did, Outcome, Place, WatchQuery},
+    cache::{Shape, Text},
+    handler::{Call, Did, Outcome, Page, Place, WatchQuery},
     subresources,
 };
 use api::{Details, Status};
@@ -23,7 +25,7 @@ use std::{sync::Arc, time::Duration};
 const WATCH_AT_LEAST: u64 = 1800;
 
 /// Answers it.
-pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
     let route = &allowed.route;
     if (route.gvr.group.as_ref(), route.gvr.resource.as_ref()) == (decisions::GROUP, decisions::PLURAL) {
         return flow::decisions(&allowed);
@@ -35,6 +37,7 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
         if of.namespaced == route.namespace.is_empty() {
             return Ok(answer::no_such_path());
         }
+        allowed.form = negotiate::form(request.headers(), &allowed.query, Offer::Review)?;
         let body = object_body(request).await?;
         let call = call(&allowed, of.namespaced)?;
         let outcome =
@@ -50,6 +53,15 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
     if place.subresource == "proxy" {
         return proxy::answer(&allowed, &place, request).await;
     }
+    if allowed.form.text == Text::Protobuf && !has_protobuf(&place) {
+        let offer = if allowed.route.verb == "watch" {
+            Offer::CustomWatch
+        } else {
+            Offer::Custom
+        };
+        allowed.form = negotiate::form(request.headers(), &allowed.query, offer)?;
+    }
+    let route = &allowed.route;
     let verb = route.verb;
     let warning = place
         .cache
@@ -69,6 +81,12 @@ pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Resp
     }?;
     answer::warn(response.headers_mut(), warning.as_slice());
     Ok(response)
+}
+
+/// Whether its objects have a protobuf form, not just their metadata.
+fn has_protobuf(place: &Place) -> bool {
+    let version = crate::cache::api_version(place.row(), place.served());
+    schema::has_protobuf(&version, place.row().kind)
 }
 
 /// Where it goes in the table; none for what is not served there.
@@ -130,7 +148,8 @@ async fn object_body(request: Request<Incoming>) -> Result<bytes::Bytes, Status>
 }
 
 fn shaper(allowed: &Allowed, place: &Place, shape: Shape) -> Shaper {
-    Shaper::new(place, shape, allowed.server.handler.env.clock.wall())
+    let now = allowed.server.handler.env.clock.wall();
+    Shaper::new(place, (shape, allowed.form.text), now)
 }
 
 async fn get(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
@@ -149,8 +168,18 @@ async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status
         .handler
         .list(place, &allowed.query.list(place)?)
         .await?;
-    let text = shaper(allowed, place, allowed.form.shape).list(&page);
-    Ok(answer::json(200, text, allowed.form))
+    Ok(listed(allowed, place, &page))
+}
+
+/// The answer to a list.
+fn listed(allowed: &Allowed, place: &Place, page: &Page) -> Response<Body> {
+    let (shaper, form) = (shaper(allowed, place, allowed.form.shape), allowed.form);
+    if form.text == Text::Protobuf
+        && let Ok(body) = shaper.protobuf_list(page)
+    {
+        return answer::packed(200, body, negotiate::PROTOBUF, form);
+    }
+    answer::json(200, shaper.list(page), form)
 }
 
 async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
@@ -190,7 +219,10 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
         &options,
     );
     let mut response = Response::new(answer::streamed(frames));
-    let kind = http::HeaderValue::from_static("application/json");
+    let kind = http::HeaderValue::from_static(match allowed.form.text {
+        Text::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Text::Json | Text::Yaml => "application/json",
+    });
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
     let cache = http::HeaderValue::from_static("no-cache, private");
     response.headers_mut().insert(http::header::CACHE_CONTROL, cache);
@@ -210,7 +242,10 @@ async fn write(
     }
     let mut call = call(allowed, true)?;
     let (parts, incoming) = request.into_parts();
-    let agent = parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let agent = parts
+        .headers
+        .get(http::header::USER_AGENT)
+        .and_then(|agent| agent.to_str().ok());
     if call.field_manager.is_empty() {
         call.field_manager = query::manager_of(agent.unwrap_or_default());
     }
@@ -265,8 +300,7 @@ async fn delete_collection(
         .handler
         .delete_collection(place, &call, &query, &options)
         .await?;
-    let text = shaper(allowed, place, allowed.form.shape).list(&page);
-    Ok(answer::json(200, text, allowed.form))
+    Ok(listed(allowed, place, &page))
 }
 
 /// The answer to a write.

@@ -1,6 +1,7 @@
 //! Stories told over real HTTP, on a stream in memory.
 
 mod apply;
+mod operations;
 mod protobuf;
 
 use crate::{Server, fixture};
@@ -486,7 +487,11 @@ async fn logs_are_read_over_a_websocket() {
     upgrade[4].1 = "v4.channel.k8s.io";
     let refused = Http::new(&server).await.ask("GET", &url, &upgrade, "").await;
     assert_eq!(refused.code, 403);
-    assert!(refused.text.starts_with("requested protocol(s) are not supported: [v4.channel.k8s.io]"));
+    assert!(
+        refused
+            .text
+            .starts_with("requested protocol(s) are not supported: [v4.channel.k8s.io]")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -498,7 +503,8 @@ async fn reviews_have_no_table() {
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
     let refused = http.ask("POST", url, &[("accept", table)], body).await;
     assert_eq!(refused.code, 406, "{}", refused.text);
-    let told = r#""message":"only the following media types are accepted: application/json, application/yaml"#;
+    let told =
+        r#""message":"only the following media types are accepted: application/json, application/yaml"#;
     assert!(refused.text.contains(told) && refused.text.contains(r#""reason":"NotAcceptable""#));
     let either = format!("{table},application/json");
     let made = http.ask("POST", url, &[("accept", &either)], body).await;

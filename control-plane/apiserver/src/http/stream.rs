@@ -64,17 +64,25 @@ impl State {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let item = self.wait().await?;
-            let mut batch = BytesMut::new();
+            let (mut batch, mut events) = (BytesMut::new(), u64::from(matches!(item, Item::Event(..))));
             self.show(item, &mut batch).await?;
             while batch.len() < BATCH
                 && let Some(item) = self.watcher.try_next()
             {
+                events += u64::from(matches!(item, Item::Event(..)));
                 self.show(item, &mut batch).await?;
             }
+            self.count(events);
             if !batch.is_empty() {
                 return Some(batch.freeze());
             }
         }
+    }
+
+    fn count(&self, events: u64) {
+        let row = self.shaper.row;
+        let labels = [row.group, row.plural, row.versions[self.shaper.version].name];
+        self.server.handler.metrics.watch_events.of(&labels).add(events);
     }
 
     /// The next item; a bookmark when nothing came for a while.
@@ -117,9 +125,8 @@ impl State {
             Item::Event(kind, event) => {
                 self.told = self.told.max(event.revision);
                 let shaper = &self.shaper;
-                let frame = event.frame(kind, shaper.version, shaper.shape, |held| {
-                    shaper.frame(kind, held)
-                });
+                let form = (shaper.shape, shaper.text);
+                let frame = event.frame(kind, shaper.version, form, |held| shaper.frame(kind, held));
                 batch.extend_from_slice(&frame);
             }
             Item::InitialEnd(revision) => {

@@ -1,0 +1,108 @@
+//! What those who run a server ask of it.
+
+use super::{Http, WIDGETS, lines};
+use crate::fixture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[tokio::test(start_paused = true)]
+async fn metrics_have_upstreams_names_and_labels() {
+    let (server, _env) = fixture::server().await;
+    let mut http = Http::new(&server).await;
+    http.make("a").await;
+    http.get(WIDGETS).await;
+    http.get(&format!("{WIDGETS}/a")).await;
+    http.get("/readyz").await;
+    http.get("/apis/made.up/v7/things").await;
+    let mut watching = Http::new(&server).await;
+    let url = format!("{WIDGETS}?watch=1&timeoutSeconds=60");
+    let mut watch = watching.send("GET", &url, &[], "").await.into_body();
+    lines(&mut watch, 1).await;
+    let told = http.get("/metrics").await;
+    assert_eq!(
+        told.headers["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let of = r#"group="test.io",resource="widgets""#;
+    for line in [
+        format!(
+            r#"apiserver_request_total{{code="201",component="apiserver",dry_run="",{of},scope="resource",subresource="",verb="POST",version="v1"}} 1"#
+        ),
+        format!(
+            r#"apiserver_request_duration_seconds_bucket{{component="apiserver",dry_run="",{of},scope="namespace",subresource="",verb="LIST",version="v1",le="0.005"}} 1"#
+        ),
+        format!(
+            r#"apiserver_request_sli_duration_seconds_count{{component="apiserver",{of},scope="resource",subresource="",verb="GET",version="v1"}} 1"#
+        ),
+        format!(
+            r#"apiserver_response_sizes_bucket{{component="apiserver",{of},scope="resource",subresource="",verb="GET",version="v1",le="1000"}} 1"#
+        ),
+        format!(
+            r#"apiserver_longrunning_requests{{component="apiserver",{of},scope="namespace",subresource="",verb="WATCH",version="v1"}} 1"#
+        ),
+        format!(r#"apiserver_watch_events_total{{{of},version="v1"}} 1"#),
+        format!(r#"apiserver_resource_objects{{{of}}} 1"#),
+        r#"apiserver_storage_objects{resource="widgets.test.io"} 1"#.to_owned(),
+        r#"apiserver_current_inflight_requests{request_kind="readOnly"} 1"#.to_owned(),
+        r#"etcd_request_duration_seconds_count{group="test.io",operation="create",resource="widgets"} 1"#
+            .to_owned(),
+        r#"apiserver_request_total{code="200",component="",dry_run="",group="",resource="",scope="",subresource="/readyz",verb="GET",version=""} 1"#
+            .to_owned(),
+    ] {
+        let found = told.text.lines().any(|told| told == line);
+        assert!(found, "{line} is not in\n{}", told.text);
+    }
+    assert!(told.text.contains("\nprocess_resident_memory_bytes "));
+    assert!(!told.text.contains("made.up"), "labels are not made by clients");
+    drop(watch);
+    drop(watching);
+    let refused = http
+        .ask("GET", "/metrics", &[("authorization", "Bearer nobody")], "")
+        .await;
+    assert_eq!(refused.code, 403);
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_checked_whole_and_one_by_one() {
+    let (server, _env) = fixture::server().await;
+    let mut http = Http::new(&server).await;
+    let verbose = http.get("/livez?verbose").await;
+    assert_eq!(verbose.text, "[+]ping ok\n[+]etcd ok\nlivez check passed\n");
+    let excluded = http.get("/livez?verbose&exclude=etcd&exclude=other").await;
+    let warning = "warn: some health checks cannot be excluded: no matches for \"other\"\n";
+    let told = format!("[+]ping ok\n[+]etcd excluded: ok\n{warning}livez check passed\n");
+    assert_eq!(excluded.text, told);
+    assert_eq!(http.get("/readyz/etcd-readiness").await.text, "ok");
+    assert_eq!(http.get("/livez/shutdown").await.code, 404);
+    assert_eq!(http.get("/readyz/shutdown").await.text, "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_says_so_first() {
+    let (server, _env) = fixture::server().await;
+    server.handler.env.tasks.stop();
+    let query = super::super::query::Query::default();
+    let of = async |path: &str| super::super::health::health(&server, path, &query).await.status().as_u16();
+    assert_eq!([of("/readyz").await, of("/readyz/shutdown").await], [500, 500]);
+    assert_eq!([of("/livez").await, of("/healthz").await], [200, 200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_minute() {
+    let (server, _env) = fixture::server().await;
+    let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+    let serving = server.clone();
+    let tasks = server.handler.env.tasks.clone();
+    tasks.spawn("test-connection", async move {
+        serving.serve_stream(theirs, Vec::new()).await;
+    });
+    let start = server.handler.env.clock.now();
+    let head = format!(
+        "POST {WIDGETS} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer admin\r\ncontent-length: 9\r\n\r\n{{"
+    );
+    ours.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let length = ours.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 504 Gateway Timeout"), "{answer}");
+    assert_eq!((server.handler.env.clock.now() - start).as_secs(), 60);
+}

@@ -1,0 +1,174 @@
+//! What the server counts, under upstream's names.
+
+use crate::{Server, handler::Places};
+use component::metrics::{Counter, Description, Family, Gauge, Histogram, Registry};
+use std::{fmt::Write, sync::Arc};
+
+/// Upper bounds of how long requests take, in seconds.
+const SECONDS: &[f64] = &[
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0,
+];
+/// Upper bounds of how large answers are, in bytes.
+const BYTES: &[f64] = &[1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+
+const REQUESTS: Description = Description::new(
+    "apiserver_request_total",
+    "[STABLE] Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
+    &[
+        "code",
+        "component",
+        "dry_run",
+        "group",
+        "resource",
+        "scope",
+        "subresource",
+        "verb",
+        "version",
+    ],
+);
+const DURATIONS: Description = Description::new(
+    "apiserver_request_duration_seconds",
+    "[STABLE] Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.",
+    &[
+        "component",
+        "dry_run",
+        "group",
+        "resource",
+        "scope",
+        "subresource",
+        "verb",
+        "version",
+    ],
+)
+.with(SECONDS);
+const OF_REQUEST: &[&str] = &[
+    "component",
+    "group",
+    "resource",
+    "scope",
+    "subresource",
+    "verb",
+    "version",
+];
+const SLI: Description = Description::new(
+    "apiserver_request_sli_duration_seconds",
+    "[ALPHA] Response latency distribution (not counting webhook duration and priority & fairness queue wait times) in seconds for each verb, group, version, resource, subresource, scope and component.",
+    OF_REQUEST,
+)
+.with(SECONDS);
+const SIZES: Description = Description::new(
+    "apiserver_response_sizes",
+    "[STABLE] Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component.",
+    OF_REQUEST,
+)
+.with(BYTES);
+const LONG: Description = Description::new(
+    "apiserver_longrunning_requests",
+    "[STABLE] Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.",
+    OF_REQUEST,
+);
+const IN_FLIGHT: Description = Description::new(
+    "apiserver_current_inflight_requests",
+    "[STABLE] Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
+    &["request_kind"],
+);
+const DROPPED: Description = Description::new(
+    "apiserver_dropped_requests_total",
+    "[ALPHA] Number of requests dropped with 'Try again later' response",
+    &["request_kind"],
+);
+const WATCH_EVENTS: Description = Description::new(
+    "apiserver_watch_events_total",
+    "[ALPHA] Number of events sent in watch clients",
+    &["group", "resource", "version"],
+);
+const ETCD: Description = Description::new(
+    "etcd_request_duration_seconds",
+    "[ALPHA] Etcd request latency in seconds for each operation and object type.",
+    &["group", "operation", "resource"],
+)
+.with(SECONDS);
+
+/// The numbers.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests that were answered.
+    pub requests: Arc<Family<Counter>>,
+    /// How long each took.
+    pub durations: Arc<Family<Histogram>>,
+    /// The same without what is not this server's doing.
+    pub sli: Arc<Family<Histogram>>,
+    /// How large the answers to reads were.
+    pub sizes: Arc<Family<Histogram>>,
+    /// Requests that go on.
+    pub long: Arc<Family<Gauge>>,
+    /// Requests that are being answered.
+    pub in_flight: Arc<Family<Gauge>>,
+    /// Requests that there was no room for.
+    pub dropped: Arc<Family<Counter>>,
+    /// Events that were sent to watchers.
+    pub watch_events: Arc<Family<Counter>>,
+    /// How long the store took to write.
+    pub etcd: Arc<Family<Histogram>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::default();
+        Self {
+            requests: registry.family(REQUESTS),
+            durations: registry.family(DURATIONS),
+            sli: registry.family(SLI),
+            sizes: registry.family(SIZES),
+            long: registry.family(LONG),
+            in_flight: registry.family(IN_FLIGHT),
+            dropped: registry.family(DROPPED),
+            watch_events: registry.family(WATCH_EVENTS),
+            etcd: registry.family(ETCD),
+            registry,
+        }
+    }
+}
+
+/// Everything, as `/metrics` tells it.
+pub fn told(server: &Server) -> String {
+    let mut out = String::new();
+    server.handler.metrics.registry.write(&mut out);
+    objects(&server.handler.places, &mut out);
+    // Writing to a string does not fail.
+    let _ = write!(
+        out,
+        "# HELP ferrokube_store_revision The newest revision that the watch caches hold.\n\
+         # TYPE ferrokube_store_revision counter\nferrokube_store_revision {}\n",
+        server.revision()
+    );
+    component::metrics::process(&mut out);
+    out
+}
+
+fn objects(places: &Places, out: &mut String) {
+    const OLD: Description = Description::new(
+        "apiserver_storage_objects",
+        "[STABLE] [DEPRECATED, consider using apiserver_resource_objects instead] Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.",
+        &["resource"],
+    );
+    const NEW: Description = Description::new(
+        "apiserver_resource_objects",
+        "[ALPHA] Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.",
+        &["group", "resource"],
+    );
+    let (old, new) = (Family::<Gauge>::new(OLD), Family::<Gauge>::new(NEW));
+    for cache in &places.index().caches {
+        let (group, plural) = (cache.row.group, cache.row.plural);
+        let count = i64::try_from(cache.len()).unwrap_or(i64::MAX);
+        let both = match group {
+            "" => plural.to_owned(),
+            group => format!("{plural}.{group}"),
+        };
+        old.of(&[&both]).set(count);
+        new.of(&[group, plural]).set(count);
+    }
+    old.write(out);
+    new.write(out);
+}
