@@ -13,6 +13,7 @@ mod error;
 mod eviction;
 mod grpc;
 mod image_gc;
+mod image_list;
 mod images;
 mod kubelet;
 pub mod logs;

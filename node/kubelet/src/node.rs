@@ -4,6 +4,7 @@ use crate::{
     about,
     config::Config,
     eviction::Pressure,
+    image_list::{self, Listed},
     machine::Facts,
     pod::timestamp,
     resources::{LEASES, NODES},
@@ -64,6 +65,8 @@ struct NodeStatus<'a> {
     addresses: Vec<Address>,
     daemon_endpoints: Endpoints,
     node_info: NodeInfo<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<&'a [Listed]>,
     features: Features,
     runtime_handlers: [Handler; 1],
 }
@@ -326,7 +329,12 @@ impl NodeKeeper {
         [(ROOT_ANNOTATION, root)].into()
     }
 
-    fn status<'a>(&'a self, conditions: &'a [Heartbeat]) -> NodeStatus<'a> {
+    /// What the runtime has; none while it does not say.
+    async fn images(&self) -> Option<Vec<Listed>> {
+        self.runtime.images().await.ok().map(image_list::list)
+    }
+
+    fn status<'a>(&'a self, conditions: &'a [Heartbeat], images: Option<&'a [Listed]>) -> NodeStatus<'a> {
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let resources: BTreeMap<&'static str, Quantity> = [
             (
@@ -380,6 +388,7 @@ impl NodeKeeper {
                 operating_system: "linux",
                 architecture: &self.facts.architecture,
             },
+            images,
             features: Features {
                 supplemental_groups_policy: true,
             },
@@ -410,7 +419,7 @@ impl NodeKeeper {
                     ..Taint::default()
                 }],
             },
-            status: self.status(conditions),
+            status: self.status(conditions, None),
         };
         match self.client.create(&NODES, "", &registration).await {
             Ok(_) => Ok(()),
@@ -429,7 +438,7 @@ impl NodeKeeper {
                 self.client
                     .patch(&NODES, &self.key(), "", Patch::Strategic, &own)
                     .await?;
-                self.write(conditions).await
+                self.write(conditions, None).await
             }
             Err(status) => Err(status),
         }
@@ -439,10 +448,10 @@ impl NodeKeeper {
         Key::cluster(&self.config.node_name)
     }
 
-    async fn write(&self, conditions: &[Heartbeat]) -> Result<(), Status> {
+    async fn write(&self, conditions: &[Heartbeat], images: Option<&[Listed]>) -> Result<(), Status> {
         let report = Report {
             metadata: Labels {},
-            status: self.status(conditions),
+            status: self.status(conditions, images),
         };
         self.client
             .patch(&NODES, &self.key(), "status", Patch::Strategic, &report)
@@ -455,11 +464,15 @@ impl NodeKeeper {
         let clock = &self.env.clock;
         let (mut due, mut written) = (clock.now() + REPORT, false);
         let mut pressure = self.pressure.clone();
+        let mut images = None;
         // What a create carried in its status may have been dropped: the first write follows at once.
         loop {
             let changed = self.update_conditions(&mut conditions, &self.problem().await);
+            let found = self.images().await;
+            written &= found == images;
+            images = found;
             if changed || !written || self.is_given_up(&cache) || clock.now() >= due {
-                written = match self.write(&conditions).await {
+                written = match self.write(&conditions, images.as_deref()).await {
                     Ok(()) => {
                         if changed {
                             self.tell(&conditions);

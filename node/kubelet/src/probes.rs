@@ -48,6 +48,10 @@ pub struct Findings {
 /// Between looks of a probe whether the start-up probe has succeeded.
 const HELD: Duration = Duration::from_secs(1);
 
+/// When a container that just started is looked at again, in milliseconds, until it is up: upstream looks for the first time
+/// about when these are over, so that no failure before counts or is told.
+const EARLY: [u64; 5] = [20, 80, 200, 300, 400];
+
 /// How often a probe that cannot be done is tried.
 const TRIES: usize = 3;
 
@@ -179,14 +183,29 @@ impl Worker {
         let clock = &self.prober.clock;
         let age =
             Duration::try_from(clock.wall().duration_since(self.subject.started_at)).unwrap_or_default();
-        let delay = Duration::from_secs(probe.initial_delay_seconds).saturating_sub(age);
-        clock.sleep(delay).await;
+        let delay = Duration::from_secs(probe.initial_delay_seconds);
+        // Upstream's clock of a probe starts with the pod, so that a container lives for a period before it must prove it.
+        let delay = if self.kind == Kind::Liveness {
+            delay.max(period)
+        } else {
+            delay
+        };
+        clock.sleep(delay.saturating_sub(age)).await;
+        let mut early = EARLY.iter().map(|millis| Duration::from_millis(*millis));
         let (mut streak, mut last) = (0, None);
         loop {
             let held = self.kind != Kind::Startup && self.starting();
             if !held {
                 let outcome = self.probe(limit).await;
                 let good = outcome.is_good();
+                if !good
+                    && last.is_none()
+                    && self.may_be_early()
+                    && let Some(soon) = early.next()
+                {
+                    clock.sleep(soon).await;
+                    continue;
+                }
                 self.tell(outcome);
                 streak = if last == Some(good) { streak + 1 } else { 1 };
                 last = Some(good);
@@ -197,6 +216,15 @@ impl Worker {
             }
             // Probes that a start-up probe holds back begin soon after it succeeded.
             clock.sleep(if held { HELD } else { period }).await;
+        }
+    }
+
+    /// Whether this asks if the container is up at last, not if it is still well.
+    fn may_be_early(&self) -> bool {
+        match self.kind {
+            Kind::Startup => true,
+            Kind::Readiness => !self.subject.was_ready,
+            Kind::Liveness => false,
         }
     }
 

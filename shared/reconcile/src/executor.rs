@@ -100,6 +100,8 @@ fn object_of(write: &PlannedWrite) -> Option<(Gvr, Key)> {
 fn note(write: &PlannedWrite, answer: &Result<Arc<Object>, Status>, recorder: &Recorder) {
     let (note, mark, text) = match answer {
         Ok(object) => (&write.done, "{name}", object.name()),
+        // Who looks again sees what is there.
+        Err(status) if status.is_already_exists() => return,
         Err(status) => (&write.refused, "{error}", status.message.as_str()),
     };
     if let Some(note) = note {

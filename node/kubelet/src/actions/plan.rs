@@ -77,7 +77,11 @@ impl Planner<'_> {
     /// side-cars wait for their turn within the same grace.
     fn put_out(&mut self) {
         // Who is deleted by force still gets a moment.
-        let evicted = self.memory.failure.as_ref().is_some_and(|f| f.reason == "Evicted");
+        let evicted = self
+            .memory
+            .failure
+            .as_ref()
+            .is_some_and(|f| f.reason == "Evicted");
         let grace = if evicted { 1 } else { self.pod.grace().max(1) };
         let mut sidecars: Vec<(usize, &ContainerStatus)> = Vec::new();
         let mut before: Vec<ContainerId> = Vec::new();

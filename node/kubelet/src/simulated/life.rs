@@ -196,6 +196,37 @@ async fn an_ephemeral_container_joins_and_is_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_just_started_is_not_called_unhealthy() {
+    let node = Node::start();
+    for command in ["ready", "alive"] {
+        node.runtime.set_exec(command, Some((1, "not up yet")));
+    }
+    node.pod(
+        "web",
+        "{containers: [{name: web, image: 'i:1', readinessProbe: {exec: {command: [ready]}, periodSeconds: 100},
+          livenessProbe: {exec: {command: [alive]}}}]}",
+    );
+    node.phase("web", "Running").await;
+    node.env.clock.sleep(Duration::from_millis(500)).await;
+    for command in ["ready", "alive"] {
+        node.runtime.set_exec(command, None);
+    }
+    let before = node.env.clock.now();
+    let ready = |p: &Value| condition(p, "Ready")["status"] == "True";
+    node.api.wait("ready", "pods", "web", ready).await;
+    assert!(
+        node.env.clock.now() - before < Duration::from_secs(1),
+        "it is looked at again soon, whatever its period"
+    );
+    node.env.clock.sleep(Duration::from_secs(60)).await;
+    assert!(!node.api.all("events").iter().any(|e| e["reason"] == "Unhealthy"));
+    assert_eq!(
+        node.api.get_value("nodes", "", "node-1").unwrap()["status"]["images"],
+        json!([{"names": ["i:1"], "sizeBytes": 1000}])
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn readiness_goes_on_while_a_container_ends() {
     let node = Node::start();
     node.runtime.set_exec("ready", Some((1, "no")));

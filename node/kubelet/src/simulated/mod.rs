@@ -8,9 +8,9 @@ mod given;
 #[cfg(test)]
 mod life;
 mod machine;
-mod runtime;
 #[cfg(test)]
 mod restarts;
+mod runtime;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]

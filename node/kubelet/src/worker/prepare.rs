@@ -79,6 +79,7 @@ impl Worker {
                 let renew = mounted.renew;
                 self.mounted = mounted;
                 self.retries.remove("volumes/");
+                self.retries.remove("claims/");
                 return Ok((objects, renew));
             }
             Err(failure) => failure,
@@ -88,19 +89,23 @@ impl Worker {
         let until = match told.filter(|until| *until > now) {
             Some(until) => until,
             None => {
-                shared.recorder.record(
-                    about::pod(pod),
-                    Severity::Warning,
-                    failure.reason,
-                    failure.message,
-                );
-                let (first, most) = (SignedDuration::from_millis(500), SignedDuration::from_secs(122));
-                self.back_off("volumes/", first, most)
+                // Of a claim that is bound in a moment there is nothing to tell.
+                if !failure.waits || self.retries.contains_key("volumes/") {
+                    shared.recorder.record(
+                        about::pod(pod),
+                        Severity::Warning,
+                        failure.reason,
+                        failure.message,
+                    );
+                }
+                let first = SignedDuration::from_millis(if failure.waits { 2000 } else { 500 });
+                self.back_off("volumes/", first, SignedDuration::from_secs(122))
             }
         };
         // Claims tell nobody when they are bound: they are asked again, however seldom that is told of.
         Err(if failure.waits {
-            until.min(self.after(1))
+            let (first, most) = (SignedDuration::from_millis(50), SignedDuration::from_secs(1));
+            until.min(self.back_off("claims/", first, most))
         } else {
             until
         })

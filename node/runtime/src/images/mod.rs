@@ -59,6 +59,19 @@ pub(crate) struct ImageRecord {
     pub config: ImageConfig,
 }
 
+impl ImageRecord {
+    /// The name with digest under which one finds what `name` names: one of its own repository, if there is one.
+    pub(crate) fn name_with_digest(&self, name: &str) -> &str {
+        let repository = Reference::parse(name).map(|reference| reference.name());
+        let own = |digest: &&String| {
+            let of = digest.split_once('@').map(|(of, _)| of);
+            of.is_some() && of == repository.as_deref().ok()
+        };
+        let found = self.digests.iter().find(own).or_else(|| self.digests.first());
+        found.unwrap_or(&self.id)
+    }
+}
+
 impl Images {
     /// Opens the store in `dir`.
     pub(crate) fn open(dir: PathBuf, registries: Registries, env: Env) -> io::Result<Self> {

@@ -43,7 +43,7 @@ impl Native {
         let record = ContainerRecord {
             id: id.clone(),
             created_at: self.env.clock.wall(),
-            image_id: image.digests.first().unwrap_or(&image.id).clone(),
+            image_id: image.name_with_digest(&config.image_ref).to_owned(),
             layers: spec.all_layers(),
             log_path,
             stop_signal: stop_signal(&config, &image)?,
