@@ -50,7 +50,19 @@ pub enum Include {
     Object,
 }
 
-type FrameKey = (Kind, usize, Shape);
+/// The text in which a reader wants objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Text {
+    /// JSON.
+    #[default]
+    Json,
+    /// YAML.
+    Yaml,
+    /// Upstream's protobuf form.
+    Protobuf,
+}
+
+type FrameKey = (Kind, usize, Shape, Text);
 
 /// A change of one object at one revision. Watchers share it and its frames.
 #[derive(Debug)]
@@ -91,15 +103,15 @@ impl Event {
         }
     }
 
-    /// The encoded frame, made once by `make` for all watchers of the same version and shape.
+    /// The encoded frame, made once by `make` for all watchers of the same version and form.
     pub fn frame(
         &self,
         kind: Kind,
         version: usize,
-        shape: Shape,
+        (shape, text): (Shape, Text),
         make: impl FnOnce(&Held) -> Bytes,
     ) -> Bytes {
-        let key = (kind, version, shape);
+        let key = (kind, version, shape, text);
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, frame)) = frames.iter().find(|(k, _)| *k == key) {
             return frame.clone();

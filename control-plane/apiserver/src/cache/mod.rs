@@ -11,7 +11,7 @@ mod selection;
 mod stories;
 mod watch;
 
-pub use event::{Event, Include, Kind, Shape};
+pub use event::{Event, Include, Kind, Shape, Text};
 pub use feed::Feed;
 pub use held::{Held, api_version};
 pub use selection::Selection;

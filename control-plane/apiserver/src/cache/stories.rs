@@ -1,6 +1,6 @@
 //! Stories of the cache: who is told, what is shared, what is bounded, and a store in another process.
 
-use super::{Include, Item, Kind, Selection, Shape, Watcher};
+use super::{Include, Item, Kind, Selection, Shape, Text, Watcher};
 use crate::fixture;
 use api::{Gvr, Key};
 use bytes::Bytes;
@@ -43,7 +43,9 @@ async fn watchers_share_frames() {
     let (mut one, mut two) = (watch(&server, ""), watch(&server, "spec.nodeName=n1"));
     create(&client, "a", "n1").await.unwrap();
     let frame = |item| match item {
-        Some(Item::Event(kind, event)) => event.frame(kind, 0, Shape::Object, |held| held.hub().to_json()),
+        Some(Item::Event(kind, event)) => {
+            event.frame(kind, 0, (Shape::Object, Text::Json), |held| held.hub().to_json())
+        }
         other => panic!("{other:?}"),
     };
     let (first, second) = (frame(one.next().await), frame(two.next().await));
@@ -55,7 +57,9 @@ async fn watchers_share_frames() {
         panic!("the state comes first")
     };
     assert_eq!(kind, Kind::Added);
-    let other = event.frame(kind, 0, Shape::Table(Include::None), |_| Bytes::from_static(b"t"));
+    let other = event.frame(kind, 0, (Shape::Table(Include::None), Text::Json), |_| {
+        Bytes::from_static(b"t")
+    });
     assert_eq!(other, "t", "another shape is another frame");
 }
 

@@ -1,9 +1,10 @@
 //! Answers: bodies, codes and headers.
 
 use super::{
-    negotiate::{Form, Text},
+    negotiate::{Form, PROTOBUF},
     pretty::pretty,
 };
+use crate::cache::Text;
 use api::Status;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -56,7 +57,7 @@ pub fn no_such_path() -> Response<Body> {
     plain(404, "404 page not found\n")
 }
 
-/// JSON text in the form that the client wants.
+/// JSON text in the form that the client wants; as it is where it has no such form.
 pub fn json(status: u16, text: Vec<u8>, form: Form) -> Response<Body> {
     let (text, kind) = match form.text {
         Text::Json if form.pretty => ([pretty(&text), vec![b'\n']].concat(), "application/json"),
@@ -67,6 +68,13 @@ pub fn json(status: u16, text: Vec<u8>, form: Form) -> Response<Body> {
                 .unwrap_or(text);
             (yaml, "application/yaml")
         }
+        Text::Protobuf => match schema::json_to_protobuf(&text) {
+            Ok(body) => (body, PROTOBUF),
+            Err(error) => {
+                tracing::debug!(%error, "answered in JSON");
+                (text, "application/json")
+            }
+        },
     };
     packed(status, text, kind, form)
 }

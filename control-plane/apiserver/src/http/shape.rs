@@ -1,13 +1,14 @@
 //! The shapes of answers: objects, lists, metadata only, tables, watch frames.
 
 use crate::{
-    cache::{Held, Include, Kind, Shape},
+    cache::{Held, Include, Kind, Shape, Text},
     handler::{Page, Place},
 };
-use api::Object;
+use api::{Object, Status};
 use bytes::Bytes;
 use jiff::Timestamp;
 use resources::{Cell, Custom, CustomVersion, Row};
+use schema::ProtobufError;
 use std::sync::Arc;
 
 /// Writes the shapes of one served resource.
@@ -21,40 +22,51 @@ pub struct Shaper {
     pub now: Timestamp,
     /// The shape.
     pub shape: Shape,
+    /// The text of frames.
+    pub text: Text,
     /// The definition of a custom resource.
     pub custom: Option<Arc<Custom>>,
 }
 
 impl Shaper {
     /// For the resource and version of `place`.
-    pub fn new(place: &Place, shape: Shape, now: Timestamp) -> Self {
+    pub fn new(place: &Place, (shape, text): (Shape, Text), now: Timestamp) -> Self {
         Self {
             row: place.row(),
             version: place.version,
             now,
             shape,
+            text,
             custom: place.cache.custom(),
         }
     }
 
-    /// One object.
+    /// One object, as JSON.
     pub fn one(&self, held: &Held) -> Vec<u8> {
         let object = held.version(self.version);
         let mut out = Vec::with_capacity(object.body().len() + 64);
         match self.shape {
-            Shape::Object => object.write_json(None, &mut out),
-            Shape::Partial => partial(object, &mut out),
             Shape::Table(include) => self.table(
                 &[held],
                 include,
                 &version_meta(object.resource_version()),
                 &mut out,
             ),
+            _ => self.object(held, &mut out),
         }
         out
     }
 
-    /// A list.
+    /// An object or its metadata, as JSON.
+    fn object(&self, held: &Held, out: &mut Vec<u8>) {
+        let object = held.version(self.version);
+        match self.shape {
+            Shape::Partial => partial(object, out),
+            _ => object.write_json(None, out),
+        }
+    }
+
+    /// A list, as JSON.
     pub fn list(&self, page: &Page) -> Vec<u8> {
         let size: usize = page
             .items
@@ -63,38 +75,45 @@ impl Shaper {
             .sum();
         let mut out = Vec::with_capacity(size + 256);
         let meta = list_meta(page);
-        let head = match self.shape {
-            Shape::Table(include) => {
-                let items: Vec<&Held> = page.items.iter().collect();
-                self.table(&items, include, &meta, &mut out);
-                return out;
-            }
-            Shape::Partial => (
-                "PartialObjectMetadataList".to_owned(),
-                "meta.k8s.io/v1".to_owned(),
-            ),
-            Shape::Object => {
-                let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
-                (self.list_kind(), version)
-            }
-        };
-        let head = format!(
-            r#"{{"kind":"{}","apiVersion":"{}","metadata":{meta},"items":["#,
-            head.0, head.1
-        );
+        if let Shape::Table(include) = self.shape {
+            let items: Vec<&Held> = page.items.iter().collect();
+            self.table(&items, include, &meta, &mut out);
+            return out;
+        }
+        let (kind, version) = self.list_type();
+        let head = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{meta},"items":["#);
         out.extend_from_slice(head.as_bytes());
         for (index, held) in page.items.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
-            let object = held.version(self.version);
-            match self.shape {
-                Shape::Partial => partial(object, &mut out),
-                _ => object.write_json(None, &mut out),
-            }
+            self.object(held, &mut out);
         }
         out.extend_from_slice(b"]}");
         out
+    }
+
+    /// A list of objects or metadata, as protobuf.
+    pub fn protobuf_list(&self, page: &Page) -> Result<Vec<u8>, ProtobufError> {
+        let (kind, version) = self.list_type();
+        let mut items = page.items.iter();
+        schema::list_to_protobuf(&version, &kind, list_meta(page).as_bytes(), |out| {
+            items.next().map(|held| self.object(held, out)).is_some()
+        })
+    }
+
+    /// Kind and version of lists.
+    fn list_type(&self) -> (String, String) {
+        match self.shape {
+            Shape::Partial => (
+                "PartialObjectMetadataList".to_owned(),
+                "meta.k8s.io/v1".to_owned(),
+            ),
+            _ => {
+                let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
+                (self.list_kind(), version)
+            }
+        }
     }
 
     fn custom(&self) -> Option<&CustomVersion> {
@@ -119,10 +138,24 @@ impl Shaper {
 
     /// A frame of a watch.
     pub fn frame(&self, kind: Kind, held: &Held) -> Bytes {
-        let mut out = format!(r#"{{"type":"{}","object":"#, kind.name()).into_bytes();
-        out.extend_from_slice(&self.one(held));
-        out.extend_from_slice(b"}\n");
-        out.into()
+        self.framed(kind.name(), &self.one(held))
+    }
+
+    /// An event of the type `kind` about `object`, which is JSON.
+    fn framed(&self, kind: &str, object: &[u8]) -> Bytes {
+        if self.text != Text::Protobuf {
+            let head = format!(r#"{{"type":"{kind}","object":"#);
+            return [head.as_bytes(), object, b"}\n"].concat().into();
+        }
+        match schema::json_to_protobuf(object) {
+            Ok(body) => schema::protobuf_frame(kind, &body).into(),
+            Err(error) => {
+                tracing::error!(resource = %self.row.gvr(), %error, "an event cannot be written as protobuf");
+                let status = Status::internal(error.to_string()).to_json();
+                let body = schema::json_to_protobuf(&status).unwrap_or_default();
+                schema::protobuf_frame("ERROR", &body).into()
+            }
+        }
     }
 
     /// A bookmark; `initial_end` marks the end of the state at the start.
@@ -152,7 +185,7 @@ impl Shaper {
                 )
             }
         };
-        format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").into()
+        self.framed("BOOKMARK", object.as_bytes())
     }
 
     fn table(&self, items: &[&Held], include: Include, meta: &str, out: &mut Vec<u8>) {

@@ -56,6 +56,9 @@ fn filled(shape: &Shape, depth: usize, either: usize) -> Option<Value> {
         Shape::List(element) | Shape::Wrapped(element) if matches!(**element, Shape::List(_)) => {
             filled(element, depth, either)?
         }
+        Shape::List(element) if matches!(**element, Shape::Message(_)) => {
+            json!([filled(element, depth, either)?])
+        }
         Shape::List(element) => {
             let element = filled(element, depth, either)?;
             json!([element.clone(), element])

@@ -1,0 +1,194 @@
+//! Upstream's protobuf form over HTTP: answers, bodies, watches.
+
+use super::*;
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const ACCEPT: (&str, &str) = ("accept", PROTOBUF);
+
+/// An answer in bytes: its code, its content type and its body.
+type Bare = (u16, String, Bytes);
+
+async fn bare(response: http::Response<Incoming>) -> Bare {
+    let (parts, body) = response.into_parts();
+    let kind = parts.headers["content-type"].to_str().unwrap().to_owned();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (parts.status.as_u16(), kind, bytes)
+}
+
+/// Sends what `json` is in protobuf.
+async fn send(http: &mut Http, method: &str, url: &str, json: &str) -> Bare {
+    let body = schema::json_to_protobuf(json.as_bytes()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .header("host", "test")
+        .header("authorization", "Bearer admin")
+        .header("accept", PROTOBUF)
+        .header("content-type", PROTOBUF);
+    let request = request.body(Full::new(Bytes::from(body))).unwrap();
+    http.sender.ready().await.unwrap();
+    bare(http.sender.send_request(request).await.unwrap()).await
+}
+
+async fn get(http: &mut Http, url: &str, accept: &str) -> Bare {
+    bare(http.send("GET", url, &[("accept", accept)], "").await).await
+}
+
+/// The JSON of an answer that must be protobuf.
+fn json((code, kind, body): &Bare) -> (u16, String) {
+    assert_eq!(kind, PROTOBUF, "{}", String::from_utf8_lossy(body));
+    (
+        *code,
+        String::from_utf8(schema::protobuf_to_json(body).unwrap()).unwrap(),
+    )
+}
+
+fn map(name: &str, value: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"k":"{value}"}}}}"#
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_come_and_go_in_protobuf() {
+    let (server, _env) = fixture::whole().await;
+    let mut http = Http::new(&server).await;
+    let (code, made) = json(&send(&mut http, "POST", MAPS, &map("a", "1")).await);
+    assert!(
+        code == 201 && made.contains(r#""data":{"k":"1"}"#) && made.contains("resourceVersion"),
+        "{made}"
+    );
+    let a = format!("{MAPS}/a");
+    let (code, changed) = json(&send(&mut http, "PUT", &a, &map("a", "2")).await);
+    assert!(
+        code == 200 && changed.contains(r#""data":{"k":"2"}"#),
+        "{changed}"
+    );
+    let merge = [("content-type", "application/merge-patch+json"), ACCEPT];
+    let patched = bare(http.send("PATCH", &a, &merge, r#"{"data":{"l":"3"}}"#).await).await;
+    assert!(json(&patched).1.contains(r#""data":{"k":"2","l":"3"}"#));
+    let read = json(&get(&mut http, &a, PROTOBUF).await);
+    assert_eq!(read, json(&patched));
+    let plain = http.get(&a).await.text;
+    let same = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(same(&read.1), same(&plain));
+
+    let (code, list) = json(&get(&mut http, MAPS, PROTOBUF).await);
+    assert!(code == 200 && list.contains(r#""kind":"ConfigMapList""#) && list.contains(r#""l":"3""#));
+    let partial = format!("{PROTOBUF};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
+    let (_, list) = json(&get(&mut http, MAPS, &partial).await);
+    assert!(list.contains(r#""kind":"PartialObjectMetadataList""#) && list.contains(r#""name":"a""#));
+    assert!(!list.contains(r#""data""#), "{list}");
+
+    let refused = send(
+        &mut http,
+        "DELETE",
+        &a,
+        r#"{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"other"}}"#,
+    );
+    let (code, refused) = json(&refused.await);
+    assert!(
+        code == 409
+            && refused.contains(r#""kind":"Status""#)
+            && refused.contains("the UID in the precondition (other)"),
+        "{refused}"
+    );
+    let gone = send(
+        &mut http,
+        "DELETE",
+        &a,
+        r#"{"apiVersion":"v1","kind":"DeleteOptions"}"#,
+    );
+    let (code, gone) = json(&gone.await);
+    assert!(code == 200 && gone.contains(r#""status":"Success""#), "{gone}");
+    let (code, gone) = json(&get(&mut http, &a, PROTOBUF).await);
+    assert!(code == 404 && gone.contains(r#""reason":"NotFound""#), "{gone}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_protobuf_form_is_told_otherwise() {
+    let (server, _env) = fixture::server().await;
+    let mut http = Http::new(&server).await;
+    http.make("a").await;
+    let (code, refused) = json(&get(&mut http, WIDGETS, PROTOBUF).await);
+    let message = "only the following media types are accepted: application/json, application/yaml, \
+        application/vnd.kubernetes.protobuf";
+    assert!(code == 406 && refused.contains(message), "{refused}");
+    let any = format!("{PROTOBUF}, */*");
+    assert_eq!(get(&mut http, WIDGETS, &any).await.1, "application/json");
+    let partial = format!("{PROTOBUF};as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+    let (code, one) = json(&get(&mut http, &format!("{WIDGETS}/a"), &partial).await);
+    assert!(
+        code == 200 && one.contains(r#""kind":"PartialObjectMetadata""#) && one.contains(r#""name":"a""#)
+    );
+    for (url, part) in [
+        ("/apis", r#""kind":"APIGroupList""#),
+        ("/apis/test.io/v1", r#""name":"widgets""#),
+        ("/api", r#""kind":"APIVersions""#),
+    ] {
+        let (code, text) = json(&get(&mut http, url, &any).await);
+        assert!(code == 200 && text.contains(part), "{text}");
+    }
+    assert_eq!(get(&mut http, "/version", &any).await.1, "application/json");
+}
+
+/// The types and objects of the next `count` frames.
+async fn frames(body: &mut Incoming, count: usize) -> Vec<(String, String)> {
+    let (mut bytes, mut found) = (Vec::new(), Vec::new());
+    while found.len() < count {
+        let next = tokio::time::timeout(Duration::from_secs(7200), body.frame());
+        let next = next
+            .await
+            .expect("a frame of the watch")
+            .expect("the watch goes on");
+        bytes.extend_from_slice(next.unwrap().data_ref().unwrap());
+        while let Some((length, rest)) = bytes.split_first_chunk::<4>()
+            && let Some(event) = rest.get(..u32::from_be_bytes(*length) as usize)
+        {
+            let kind = String::from_utf8_lossy(&event[2..2 + usize::from(event[1])]).into_owned();
+            let object = event.windows(4).position(|part| part == b"k8s\0").unwrap();
+            let json = schema::protobuf_to_json(&event[object..]).unwrap();
+            found.push((kind, String::from_utf8(json).unwrap()));
+            bytes = rest[event.len()..].to_vec();
+        }
+    }
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_are_framed_in_protobuf() {
+    let (server, _env) = fixture::whole().await;
+    let mut http = Http::new(&server).await;
+    send(&mut http, "POST", MAPS, &map("a", "1")).await;
+    let query = "watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    for accept in [format!("{PROTOBUF};stream=watch"), PROTOBUF.to_owned()] {
+        let mut watching = Http::new(&server).await;
+        let url = format!("{MAPS}?{query}&fieldSelector=metadata.name=a");
+        let response = watching.send("GET", &url, &[("accept", &accept)], "").await;
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/vnd.kubernetes.protobuf;stream=watch"
+        );
+        let mut body = response.into_body();
+        let first = frames(&mut body, 2).await;
+        assert!(
+            first[0].0 == "ADDED" && first[0].1.contains(r#""name":"a""#),
+            "{first:?}"
+        );
+        assert!(
+            first[1].0 == "BOOKMARK" && first[1].1.contains("initial-events-end"),
+            "{first:?}"
+        );
+        send(&mut http, "PUT", &format!("{MAPS}/a"), &map("a", &accept)).await;
+        let next = frames(&mut body, 1).await;
+        assert!(next[0].0 == "MODIFIED" && next[0].1.contains(&accept), "{next:?}");
+    }
+    let yaml = [("accept", "application/yaml")];
+    let yaml = http.ask("GET", &format!("{MAPS}?watch=1"), &yaml, "").await;
+    assert!(
+        yaml.code == 406 && yaml.text.contains("application/json;stream=watch, "),
+        "{}",
+        yaml.text
+    );
+}
