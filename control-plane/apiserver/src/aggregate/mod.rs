@@ -23,10 +23,8 @@ use crate::{
 use priority::Priority;
 use rustls::client::ResolvesClientCert;
 use service::{ApiService, name_of};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::watch;
 
 /// What the aggregation layer is given.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +91,7 @@ impl Known {
 #[derive(Default)]
 pub struct Aggregator {
     pub(crate) settings: Settings,
-    known: RwLock<Arc<Known>>,
+    known: watch::Sender<Arc<Known>>,
     attended: attend::Attended,
 }
 
@@ -108,16 +106,19 @@ impl Aggregator {
 
     /// What is known now.
     pub fn known(&self) -> Arc<Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.borrow().clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut Known) -> bool) {
-        let mut slot = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let mut known = Known::clone(&slot);
-        if change(&mut known) {
-            known.number += 1;
-            *slot = Arc::new(known);
-        }
+        self.known.send_if_modified(|slot| {
+            let mut known = Known::clone(slot);
+            let changed = change(&mut known);
+            if changed {
+                known.number += 1;
+                *slot = Arc::new(known);
+            }
+            changed
+        });
     }
 
     /// Follows the APIServices of `cache` from now on.

@@ -1,1 +1,553 @@
-//! Stories of the aggregation layer.
+//! Stories of the aggregation layer, with another API server that is real: TLS on loopback.
+
+use super::{
+    Settings,
+    available::ENDPOINTS,
+    service::{API_SERVICES, conditions},
+};
+use crate::{
+    Config, Server, fixture,
+    http::stories::Http,
+    security::{RequestHeader, Trust},
+};
+use api::{Gvr, Key};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use client::{Client, DeleteOptions, Dial, Duplex, Patch, Peer, Target, Write};
+use component::{
+    Env,
+    pki::{Authority, Purpose, Rotating, server_config},
+};
+use futures::{FutureExt, StreamExt, future::BoxFuture};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+const SERVICES: Gvr = Gvr::new("", "v1", "services");
+const OWN: &str = "/apis/wardle.example.com/v1alpha1";
+const NAME: &str = "v1alpha1.wardle.example.com";
+const PATIENCE: Duration = Duration::from_secs(30);
+const AGGREGATED: (&str, &str) = (
+    "accept",
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+);
+
+/// Another API server: answers with what it was asked.
+#[derive(Default)]
+struct Other {
+    /// Whether it knows aggregated discovery.
+    modern: AtomicBool,
+    /// Lines of its watch.
+    lines: Mutex<Option<mpsc::Receiver<Bytes>>>,
+}
+
+type Body = BoxBody<Bytes, Infallible>;
+
+fn body(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).boxed()
+}
+
+impl Other {
+    async fn answer(&self, shown: String, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let resource = r#"{"resource":"flunders","responseKind":{"group":"wardle.example.com","version":"v1alpha1","kind":"Flunder"},"scope":"Namespaced","singularResource":"flunder","verbs":["list","new"]}"#;
+        if path == "/apis" && self.modern.load(Ordering::SeqCst) {
+            let text = format!(
+                r#"{{"kind":"APIGroupDiscoveryList","items":[{{"metadata":{{"name":"wardle.example.com"}},"versions":[{{"version":"v1alpha1","resources":[{resource}],"freshness":"Current"}}]}}]}}"#
+            );
+            let mut response = Response::new(body(text));
+            let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+            response.headers_mut().insert("content-type", kind.parse().unwrap());
+            return response;
+        }
+        match path.as_str() {
+            OWN => Response::new(body(
+                r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"wardle.example.com/v1alpha1","resources":[{"name":"flunders","singularName":"flunder","namespaced":true,"kind":"Flunder","verbs":["list"]}]}"#,
+            )),
+            "/openapi/v3" => Response::new(body(
+                r#"{"paths":{"apis/wardle.example.com/v1alpha1":{"serverRelativeURL":"/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"}}}"#,
+            )),
+            "/apis" => status(404),
+            _ if path.ends_with("/exec") => upgraded(request),
+            _ if request.uri().query() == Some("watch=1") => {
+                let lines = self.lines.lock().unwrap().take().unwrap();
+                let lines = futures::stream::unfold(lines, |mut lines| async move {
+                    let line = lines.recv().await?;
+                    Some((Ok::<_, Infallible>(Frame::data(line)), lines))
+                });
+                Response::new(BodyExt::boxed(StreamBody::new(lines)))
+            }
+            _ => echo(shown, request).await,
+        }
+    }
+}
+
+fn status(code: u16) -> Response<Body> {
+    let mut response = Response::new(body(""));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
+    response
+}
+
+/// Gives back what comes.
+fn upgraded(mut request: Request<Incoming>) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    component::Tasks::new().spawn("echo", async move {
+        let stream = TokioIo::new(upgrade.await.unwrap());
+        let (mut reading, mut writing) = tokio::io::split(stream);
+        let _ = tokio::io::copy(&mut reading, &mut writing).await;
+    });
+    let mut response = status(101);
+    for (name, value) in [("connection", "Upgrade"), ("upgrade", "echo")] {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
+}
+
+/// What was asked, a line each.
+async fn echo(shown: String, request: Request<Incoming>) -> Response<Body> {
+    let (parts, incoming) = request.into_parts();
+    let mut text = format!("{} {}\ncertificate: {shown}\n", parts.method, parts.uri);
+    for (name, value) in &parts.headers {
+        text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+    }
+    let sent = incoming.collect().await.unwrap().to_bytes();
+    text.push_str(&String::from_utf8_lossy(&sent));
+    let mut response = Response::new(body(text));
+    *response.status_mut() = StatusCode::IM_A_TEAPOT;
+    response
+}
+
+/// Leads to the other server, whatever its Service.
+struct Way(Mutex<Option<SocketAddr>>);
+
+impl Dial for Way {
+    fn dial(&self, peer: &Peer) -> BoxFuture<'_, std::io::Result<Box<dyn Duplex>>> {
+        assert_eq!(*peer, Peer::Service("wardle".to_owned(), "api".to_owned(), 7443));
+        let address = *self.0.lock().unwrap();
+        async move {
+            let address = address.ok_or(std::io::ErrorKind::ConnectionRefused)?;
+            Ok(Box::new(TcpStream::connect(address).await?) as Box<dyn Duplex>)
+        }
+        .boxed()
+    }
+
+    fn trusted(&self, _: &Peer) -> bool {
+        false
+    }
+}
+
+struct Story {
+    server: Arc<Server>,
+    client: Client,
+    http: Http,
+    other: Arc<Other>,
+    lines: mpsc::Sender<Bytes>,
+    way: Arc<Way>,
+    /// Who vouches for the other server, base64.
+    bundle: String,
+    env: Env,
+    _folder: tempfile::TempDir,
+}
+
+impl Story {
+    async fn new() -> Self {
+        let env = Env::system();
+        let folder = tempfile::tempdir().unwrap();
+        let now = env.clock.wall();
+        let authority = Authority::open(folder.path(), now).unwrap();
+        let proxies = Authority::named(folder.path(), "front-proxy-ca", "front-proxy-ca", now).unwrap();
+        let purpose = Purpose::client("front-proxy-client", &[]);
+        let certificate = Rotating::open(&proxies, "front-proxy-client", purpose, now).unwrap();
+        let trust = Trust {
+            client_ca: authority.certificate().to_owned(),
+            request_header: Some(RequestHeader::usual(proxies.certificate(), "front-proxy-client")),
+        };
+        let (lines, received) = mpsc::channel(8);
+        let other = Arc::new(Other {
+            modern: AtomicBool::new(true),
+            lines: Mutex::new(Some(received)),
+        });
+        let purpose = Purpose::server("api", vec!["api.wardle.svc".to_owned()]);
+        let serving = Rotating::open(&authority, "api", purpose, now).unwrap();
+        let tls = server_config(serving, proxies.certificate()).unwrap();
+        let address = listen(&env, other.clone(), tls).await;
+        let way = Arc::new(Way(Mutex::new(Some(address))));
+        let config = Config {
+            aggregate: Settings {
+                certificate: Some(certificate),
+                trust,
+            },
+            ..fixture::config(
+                etcd::Engine::in_memory(env.clone()).unwrap(),
+                resources::table().to_vec(),
+                way.clone(),
+            )
+        };
+        let server = Server::start(config, env.clone()).await.unwrap();
+        server.bootstrap().await.unwrap();
+        Self {
+            client: fixture::client(&server),
+            http: Http::new(&server).await,
+            bundle: STANDARD.encode(authority.certificate()),
+            server,
+            other,
+            lines,
+            way,
+            env,
+            _folder: folder,
+        }
+    }
+
+    async fn create(&self, gvr: &Gvr, namespace: &str, text: &str) {
+        let write = Write::Create(text.to_owned().into());
+        self.client.write(Target::collection(gvr, namespace), write).await.unwrap();
+    }
+
+    async fn register(&self) {
+        let text = format!(
+            r#"{{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{{"name":"{NAME}"}},"spec":{{"group":"wardle.example.com","version":"v1alpha1","groupPriorityMinimum":2000,"versionPriority":200,"caBundle":"{}","service":{{"namespace":"wardle","name":"api","port":7443}}}}}}"#,
+            self.bundle
+        );
+        self.create(&API_SERVICES, "", &text).await;
+    }
+
+    async fn serve(&self) {
+        let namespaces = Gvr::new("", "v1", "namespaces");
+        self.create(&namespaces, "", r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"wardle"}}"#)
+            .await;
+        self.create(
+            &SERVICES,
+            "wardle",
+            r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"api"},"spec":{"ports":[{"name":"https","port":7443}]}}"#,
+        )
+        .await;
+    }
+
+    async fn endpoints(&self) {
+        self.create(
+            &ENDPOINTS,
+            "wardle",
+            r#"{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"api"},"subsets":[{"addresses":[{"ip":"192.0.2.1"}],"ports":[{"name":"https","port":443}]}]}"#,
+        )
+        .await;
+    }
+
+    /// Waits until the condition has this reason.
+    async fn reason(&self, reason: &str) -> String {
+        let mut changes = self.server.aggregator.known.subscribe();
+        let cache = self.server.handler.cache("apiregistration.k8s.io", "apiservices").unwrap();
+        let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
+        let reached = async {
+            loop {
+                let object = self.server.reader().get(&API_SERVICES, "", NAME);
+                let all = object.map(|object| conditions(&object)).unwrap_or_default();
+                if let Some(found) = all.into_iter().find(|condition| condition.reason == reason) {
+                    return found.message;
+                }
+                tokio::select! {
+                    _ = watcher.next() => {}
+                    _ = changes.changed() => {}
+                }
+            }
+        };
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        reached.unwrap_or_else(|_| panic!("waited for the reason {reason}"))
+    }
+
+    /// Waits until it is known what the other server has.
+    async fn found(&self) {
+        let mut changes = self.server.aggregator.known.subscribe();
+        let found = changes.wait_for(|known| known.elsewhere().any(|there| there.found.is_some()));
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        drop(found.expect("waited for discovery"));
+    }
+
+    async fn available(&self) {
+        self.serve().await;
+        self.endpoints().await;
+        self.register().await;
+        assert_eq!(self.reason("Passed").await, "all checks passed");
+        self.found().await;
+    }
+}
+
+async fn listen(env: &Env, other: Arc<Other>, tls: rustls::ServerConfig) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let tasks = env.tasks.clone();
+    env.tasks.spawn("other-server", async move {
+        loop {
+            let (stream, _) = tokio::select! {
+                () = tasks.stopping() => return,
+                accepted = listener.accept() => accepted.unwrap(),
+            };
+            let (other, acceptor) = (other.clone(), acceptor.clone());
+            tasks.child().spawn("other-connection", async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let shown = chain.first().map_or(String::new(), |leaf| {
+                    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).unwrap();
+                    leaf.subject().to_string()
+                });
+                let service = service_fn(move |request| {
+                    let (other, shown) = (other.clone(), shown.clone());
+                    async move { Ok::<_, Infallible>(other.answer(shown, request).await) }
+                });
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let _ = connection.with_upgrades().await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn requests_go_to_the_other_server_as_who_asks() {
+    let mut story = Story::new().await;
+    story.available().await;
+    let url = format!("{OWN}/namespaces/default/flunders?fieldManager=me");
+    let headers = [
+        ("x-remote-user", "root"),
+        ("x-remote-group", "system:masters"),
+        ("x-remote-extra-a", "b"),
+        ("authorization", "Bearer ann"),
+        ("content-type", "application/json"),
+    ];
+    let told = story.http.ask("POST", &url, &headers, r#"{"a":1}"#).await;
+    assert_eq!(told.code, 418);
+    for line in [
+        "POST /apis/wardle.example.com/v1alpha1/namespaces/default/flunders?fieldManager=me\n",
+        "certificate: CN=front-proxy-client\n",
+        "x-remote-user: ann\n",
+        "x-remote-group: system:authenticated\n",
+        "host: api.wardle.svc:7443\n",
+        "{\"a\":1}",
+    ] {
+        assert!(told.text.contains(line), "no {line:?} in {}", told.text);
+    }
+    for line in ["root", "system:masters", "authorization", "x-remote-extra-a"] {
+        assert!(!told.text.contains(line), "{line:?} in {}", told.text);
+    }
+    for method in ["GET", "PUT", "PATCH", "DELETE"] {
+        let told = story.http.ask(method, &format!("{OWN}/flunders/a"), &[], "").await;
+        assert!(told.text.starts_with(&format!("{method} {OWN}/flunders/a\n")), "{}", told.text);
+    }
+    let nobody = [("authorization", "Bearer nobody")];
+    let refused = story.http.ask("GET", &format!("{OWN}/flunders"), &nobody, "").await;
+    assert_eq!(refused.code, 403, "{}", refused.text);
+    story.env.tasks.stop();
+}
+
+#[tokio::test]
+async fn watches_and_upgrades_go_through_to_the_other_server() {
+    let mut story = Story::new().await;
+    story.available().await;
+    let watch = story.http.send("GET", &format!("{OWN}/flunders?watch=1"), &[], "").await;
+    let mut frames = watch.into_body().into_data_stream();
+    for line in ["{\"type\":\"ADDED\"}\n", "{\"type\":\"DELETED\"}\n"] {
+        story.lines.send(Bytes::from_static(line.as_bytes())).await.unwrap();
+        let told = tokio::time::timeout(PATIENCE, frames.next()).await;
+        assert_eq!(told.expect("a line of the watch").unwrap().unwrap(), line);
+    }
+    let mut http = Http::new(&story.server).await;
+    let upgrade = [("connection", "Upgrade"), ("upgrade", "echo")];
+    let response = http.send("GET", &format!("{OWN}/flunders/a/exec"), &upgrade, "").await;
+    assert_eq!(response.status(), 101);
+    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    stream.write_all(b"hello").await.unwrap();
+    let mut said = [0; 5];
+    stream.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"hello");
+    story.env.tasks.stop();
+}
+
+#[tokio::test]
+async fn the_condition_says_whether_the_other_server_answers() {
+    let mut story = Story::new().await;
+    story.register().await;
+    assert_eq!(
+        story.reason("ServiceNotFound").await,
+        r#"service/api in "wardle" is not present"#
+    );
+    let told = story.http.get(&format!("{OWN}/flunders")).await;
+    assert_eq!((told.code, told.text.as_str()), (503, "service unavailable\n"));
+    story.serve().await;
+    story.reason("EndpointsNotFound").await;
+    let address = story.way.0.lock().unwrap().take();
+    story.endpoints().await;
+    let why = story.reason("FailedDiscoveryCheck").await;
+    assert!(why.ends_with("connect: connection refused"), "{why}");
+    *story.way.0.lock().unwrap() = address;
+    story.reason("Passed").await;
+    story.found().await;
+    let table = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+    let url = format!("/apis/apiregistration.k8s.io/v1/apiservices/{NAME}");
+    let told = story.http.ask("GET", &url, &[table], "").await.text;
+    assert!(told.contains(&format!(r#""cells":["{NAME}","wardle/api","True","#)), "{told}");
+
+    // Down, and nobody has seen it yet.
+    story.way.0.lock().unwrap().take();
+    let told = story.http.get(&format!("{OWN}/flunders")).await;
+    assert_eq!(told.code, 503);
+    assert!(told.text.ends_with("connect: connection refused\n"), "{}", told.text);
+
+    let key = Key::new("wardle", "api");
+    story.client.delete(&ENDPOINTS, &key, DeleteOptions::default()).await.unwrap();
+    story.reason("EndpointsNotFound").await;
+    let told = story.http.get(&format!("{OWN}/flunders")).await;
+    assert_eq!((told.code, told.text.as_str()), (503, "service unavailable\n"));
+    let stale = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
+    assert!(stale.contains(r#""verbs":["list","new"]}],"freshness":"Stale"}"#), "{stale}");
+
+    // This server answers itself: it has nothing there.
+    let local = Bytes::from_static(br#"{"spec":{"service":null,"caBundle":null}}"#);
+    let target = Target::object(&API_SERVICES, &Key::cluster(NAME));
+    story.client.write(target, Write::Patch(Patch::Merge, local)).await.unwrap();
+    story.reason("Local").await;
+    assert_eq!(story.http.get(&format!("{OWN}/flunders")).await.code, 404);
+    story.env.tasks.stop();
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_other_server_is_verified() {
+    let mut story = Story::new().await;
+    story.available().await;
+    let spec = |more: &str| Bytes::from(format!(r#"{{"spec":{{{more}}}}}"#));
+    let target = || Target::object(&API_SERVICES, &Key::cluster(NAME));
+    let other = tempfile::tempdir().unwrap();
+    let stranger = Authority::open(other.path(), story.env.clock.wall()).unwrap();
+    let bundle = STANDARD.encode(stranger.certificate());
+    let wrong = spec(&format!(r#""caBundle":"{bundle}""#));
+    story.client.write(target(), Write::Patch(Patch::Merge, wrong)).await.unwrap();
+    let told = story.http.get(&format!("{OWN}/flunders")).await;
+    assert_eq!(told.code, 503);
+    assert!(told.text.contains("failed to verify certificate"), "{}", told.text);
+    let anyone = spec(r#""caBundle":null,"insecureSkipTLSVerify":true"#);
+    story.client.write(target(), Write::Patch(Patch::Merge, anyone)).await.unwrap();
+    assert_eq!(story.http.get(&format!("{OWN}/flunders")).await.code, 418);
+    story.env.tasks.stop();
+}
+
+#[tokio::test]
+async fn discovery_shows_what_other_servers_have() {
+    let mut story = Story::new().await;
+    story.available().await;
+    let apis = story.http.get("/apis").await.text;
+    let group = r#"{"name":"wardle.example.com","versions":[{"groupVersion":"wardle.example.com/v1alpha1","version":"v1alpha1"}],"preferredVersion""#;
+    assert!(apis.contains(group), "{apis}");
+    let own = story.http.get("/apis/wardle.example.com").await.text;
+    assert!(own.starts_with(r#"{"kind":"APIGroup","apiVersion":"v1","name":"wardle.example.com""#), "{own}");
+    let list = story.http.get(OWN).await.text;
+    assert!(list.contains(r#""groupVersion":"wardle.example.com/v1alpha1""#), "{list}");
+    let apis = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
+    assert!(apis.contains(r#""verbs":["list","new"]}],"freshness":"Current"}"#), "{apis}");
+    let index = story.http.get("/openapi/v3").await.text;
+    assert!(index.contains("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"), "{index}");
+    let document = story.http.get("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC").await;
+    assert_eq!(document.code, 418, "the other server was asked");
+
+    let key = Key::cluster(NAME);
+    story.client.delete(&API_SERVICES, &key, DeleteOptions::default()).await.unwrap();
+    assert!(!story.http.get("/apis").await.text.contains("wardle"));
+    assert_eq!(story.http.get(&format!("{OWN}/flunders")).await.code, 404);
+
+    story.other.modern.store(false, Ordering::SeqCst);
+    story.register().await;
+    story.found().await;
+    let apis = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
+    let old = r#""singularResource":"flunder","verbs":["list"]}],"freshness":"Current"}"#;
+    assert!(apis.contains(old), "{apis}");
+    story.env.tasks.stop();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_answers_is_registered() {
+    let story = crate::custom::Story::new().await;
+    let mut http = Http::new(&story.server).await;
+    let get = |name: &str| story.server.reader().get(&API_SERVICES, "", name);
+    let managed = |name: &str| get(name).and_then(|o| o.label(super::service::MANAGED).map(str::to_owned));
+    for name in ["v1.", "v1.apps", "v2.autoscaling", "v1.apiextensions.k8s.io"] {
+        assert_eq!(managed(name).as_deref(), Some("onstart"), "{name}");
+        assert_eq!(conditions(&get(name).unwrap())[0].reason, "Local");
+    }
+    assert_eq!(managed("v1.apiregistration.k8s.io"), None);
+    let apis = http.get("/apis").await.text;
+    let at = |text: &str| apis.find(text).unwrap_or_else(|| panic!("no {text} in {apis}"));
+    assert!(at(r#""name":"apiregistration.k8s.io""#) < at(r#""name":"apps""#));
+    assert!(at(r#""name":"apps""#) < at(r#""name":"events.k8s.io""#));
+    assert!(at(r#""name":"events.k8s.io""#) < at(r#""name":"batch""#));
+    assert!(apis.contains(r#""preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"}"#));
+
+    let name = "v1.stable.example.com";
+    let cache = story.server.handler.cache("apiregistration.k8s.io", "apiservices").unwrap();
+    let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
+    story.define(&crate::custom::crontabs()).await;
+    let mut until = async |there: bool| {
+        let reached = async {
+            while get(name).is_some() != there {
+                watcher.next().await.unwrap();
+            }
+        };
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        reached.unwrap_or_else(|_| panic!("waited for {name} to be there: {there}"));
+    };
+    until(true).await;
+    assert_eq!(managed(name).as_deref(), Some("true"));
+    let key = Key::cluster(name);
+    story.client.delete(&API_SERVICES, &key, DeleteOptions::default()).await.unwrap();
+    until(true).await;
+    let definitions = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    let key = Key::cluster("crontabs.stable.example.com");
+    story.client.delete(&definitions, &key, DeleteOptions::default()).await.unwrap();
+    until(false).await;
+}
+
+#[tokio::test]
+async fn other_servers_are_told_whom_to_trust() {
+    let story = Story::new().await;
+    let maps = Gvr::new("", "v1", "configmaps");
+    let key = Key::new("kube-system", "extension-apiserver-authentication");
+    let said = async || {
+        let map = story.client.find(&maps, &key).await.unwrap();
+        map.map(|map| String::from_utf8(map.to_json().to_vec()).unwrap())
+    };
+    let text = said().await.unwrap();
+    for part in [
+        r#""client-ca-file":"-----BEGIN CERTIFICATE-----"#,
+        r#""requestheader-client-ca-file":"-----BEGIN CERTIFICATE-----"#,
+        r#""requestheader-allowed-names":"[\"front-proxy-client\"]""#,
+        r#""requestheader-username-headers":"[\"X-Remote-User\"]""#,
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    let cache = story.server.handler.cache("", "configmaps").unwrap();
+    let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
+    story.client.delete(&maps, &key, DeleteOptions::default()).await.unwrap();
+    let back = async {
+        while said().await.is_none() {
+            watcher.next().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, back).await.expect("waited for the ConfigMap to be back");
+    story.env.tasks.stop();
+}

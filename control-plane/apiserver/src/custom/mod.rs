@@ -13,4 +13,6 @@ mod webhook_stories;
 
 pub use definitions::Definitions;
 pub use end::Ending;
+#[cfg(test)]
+pub use stories::{Story, crontabs};
 pub use webhook::Webhooks;

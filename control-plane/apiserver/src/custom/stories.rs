@@ -37,7 +37,7 @@ pub(super) const NAMES: &str =
     r#"{"plural":"crontabs","singular":"crontab","kind":"CronTab","shortNames":["ct"],"categories":["all"]}"#;
 pub(super) const PARTS: &str = r#","subresources":{"status":{},"scale":{"specReplicasPath":".spec.replicas","statusReplicasPath":".status.replicas","labelSelectorPath":".status.labelSelector"}}"#;
 
-pub(super) fn crontabs() -> String {
+pub fn crontabs() -> String {
     definition(NAMES, &[version("v1", true, SCHEMA, PARTS)], "")
 }
 
@@ -55,7 +55,7 @@ fn rest(object: &Object) -> String {
         .unwrap_or_default()
 }
 
-pub(super) struct Story {
+pub struct Story {
     pub server: Arc<Server>,
     pub client: Client,
     _env: Env,
