@@ -51,7 +51,24 @@ static SPECIAL: &[Special] = &[
     special("batch", "Job", "status.successful", &["status.succeeded"], "0"),
 ];
 
+/// Names of fields in another group that serves the same objects, by the names they start with.
+static ALIASES: &[(&str, &str, &str)] = &[
+    ("Event", "regarding.", "involvedObject."),
+    ("Event", "reportingController", "reportingComponent"),
+];
+
 impl Row {
+    /// The stored form's name of a field that a selector names.
+    pub fn field_name(&self, path: &str) -> String {
+        let alias = ALIASES.iter().find(|(kind, name, _)| {
+            *kind == self.kind && self.group.is_empty() && path.starts_with(name)
+        });
+        match alias {
+            Some((_, name, stored)) => path.replacen(name, stored, 1),
+            None => path.to_owned(),
+        }
+    }
+
     /// The value of the selectable field `path`.
     pub fn selected<'a>(&self, object: &'a Object, path: &str) -> &'a str {
         match path {

@@ -19,8 +19,9 @@ impl Selection {
     /// Parses selectors, in upstream's words when they are bad.
     pub fn parse(row: &Row, namespace: &str, labels: &str, fields: &str) -> Result<Self, Status> {
         let labels = LabelSelector::parse(labels).map_err(|e| Status::bad_request(e.to_string()))?;
-        let fields = FieldSelector::parse(fields).map_err(|e| Status::bad_request(e.to_string()))?;
-        for (path, _, _) in &fields.0 {
+        let mut fields = FieldSelector::parse(fields).map_err(|e| Status::bad_request(e.to_string()))?;
+        for (path, _, _) in &mut fields.0 {
+            *path = row.field_name(path);
             let known = path == "metadata.name"
                 || (path == "metadata.namespace" && row.namespaced)
                 || row.fields.contains(&path.as_str());

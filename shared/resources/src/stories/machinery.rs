@@ -171,6 +171,19 @@ fn fields_that_are_not_there_have_values() {
 }
 
 #[test]
+fn events_of_both_groups_are_selected_by_the_names_of_either() {
+    let row = crate::by_kind("", "Event").unwrap();
+    for (named, stored) in [
+        ("reportingController", "reportingComponent"),
+        ("regarding.kind", "involvedObject.kind"),
+        ("involvedObject.kind", "involvedObject.kind"),
+    ] {
+        assert_eq!(row.field_name(named), stored);
+        assert!(row.fields.contains(&stored));
+    }
+}
+
+#[test]
 fn migrations_and_trust_bundles_are_checked() {
     let body = r#"{"apiVersion":"storagemigration.k8s.io/v1","kind":"StorageVersionMigration","metadata":{"name":"m"},"spec":{"resource":{"group":"apps","resource":"deployments"}}}"#;
     let stored = create(body);

@@ -124,7 +124,7 @@ fn older(schema: &Value) -> Value {
     };
     let on = |name: &str| members.get(name) == Some(&json!(true));
     let open = on("nullable") || on("x-kubernetes-preserve-unknown-fields");
-    let typeless = on("nullable") || on("x-kubernetes-int-or-string");
+    let typeless = open || on("x-kubernetes-int-or-string");
     let kept = members.iter().filter(|(name, value)| {
         let known = OLD.contains(&name.as_str()) || name.starts_with("x-");
         let shape = ["properties", "items", "additionalProperties", "required"].contains(&name.as_str());

@@ -222,6 +222,16 @@ fn values_are_what_their_schema_says() {
 }
 
 #[test]
+fn old_documents_say_nothing_of_what_may_be_anything() {
+    let schema = br#"{"type":"object","properties":{"spec":{"type":"object","description":"any","x-kubernetes-preserve-unknown-fields":true,
+        "properties":{"a":{"type":"string"}}}}}"#;
+    let meta = serde_json::json!({});
+    let shown = super::Published::new("List", Some(schema), false, Vec::new()).schema(&meta, true);
+    let spec = serde_json::json!({"description": "any", "x-kubernetes-preserve-unknown-fields": true});
+    assert_eq!(shown["properties"]["spec"], spec);
+}
+
+#[test]
 fn what_was_wrong_and_did_not_change_may_stay() {
     let of = r#"{"type":"object","properties":{"spec":{"type":"object","properties":{
         "size":{"type":"integer","maximum":3},
