@@ -6,13 +6,17 @@
     reason = "reads a published document once, at development time"
 )]
 
+mod compare;
 mod exceptions;
 mod merge;
 mod protobuf;
 mod structs;
 mod table;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -38,6 +42,9 @@ pub struct Options {
     /// The release of the document, as k8s-openapi names it.
     #[arg(long, value_name = "RELEASE", default_value = "v1_36")]
     release: String,
+    /// Only compare the document with this one, which a server answered at /openapi/v2.
+    #[arg(long, value_name = "FILE", requires = "openapi")]
+    served: Option<PathBuf>,
     /// A directory with upstream's modules api, apimachinery, apiextensions-apiserver and kube-aggregator.
     #[arg(long, value_name = "DIR")]
     protobuf: Option<PathBuf>,
@@ -53,8 +60,10 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     let mut current = true;
     if let Some(file) = &options.openapi {
-        let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-        let document: Value = serde_json::from_slice(&text).context("the document is not JSON")?;
+        let document = document(file)?;
+        if let Some(served) = &options.served {
+            return Ok(compare::compare(&document, &self::document(served)?));
+        }
         let (table, faults) = merged(&document, &options.release)?;
         faults.iter().for_each(|fault| println!("{fault}"));
         if !faults.is_empty() {
@@ -67,6 +76,11 @@ pub fn run(options: &Options) -> Result<bool> {
         current &= keep(PROTOBUF, &protobuf::table(directory, &fields)?, options.check)?;
     }
     Ok(current)
+}
+
+fn document(file: &Path) -> Result<Value> {
+    let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
 }
 
 /// Writes or compares one table; whether it is as wanted.

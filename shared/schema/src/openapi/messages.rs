@@ -79,8 +79,41 @@ pub(super) static DOCUMENT: Message = message(
         ("produces", 7, TEXTS),
         ("paths", 8, Shape::Message(&PATHS)),
         ("definitions", 9, Shape::Message(&SCHEMAS)),
+        ("security", 12, Shape::Each(&Shape::Message(&SECURITY))),
+        ("securityDefinitions", 13, Shape::Message(&SECURITY_DEFINITIONS)),
     ],
     16,
+);
+
+/// Which of the definitions a client has to meet: of each, the scopes.
+static SECURITY: Message = members(
+    1,
+    Shape::OneOf(&[Choice {
+        takes: Value::is_array,
+        number: 1,
+        shape: TEXTS,
+    }]),
+    0,
+);
+
+static SECURITY_DEFINITIONS: Message = members(
+    1,
+    Shape::OneOf(&[Choice {
+        takes: |_| true,
+        number: 2,
+        shape: Shape::Message(&API_KEY),
+    }]),
+    0,
+);
+
+static API_KEY: Message = message(
+    &[
+        ("type", 1, Shape::Text),
+        ("name", 2, Shape::Text),
+        ("in", 3, Shape::Text),
+        ("description", 4, Shape::Text),
+    ],
+    5,
 );
 
 static INFO: Message = message(

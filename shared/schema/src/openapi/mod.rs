@@ -1,9 +1,11 @@
 //! OpenAPI documents made from the table: v3 with one document a group and version, and v2 in one. Structure only; no prose.
 
+mod connect;
 mod messages;
 mod operations;
 mod paths;
 mod protobuf;
+mod roots;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -84,7 +86,8 @@ pub fn openapi_v3(release: &str, group: &GroupVersion<'_>) -> Vec<u8> {
         "openapi": "3.0.0",
         "info": { "title": "Kubernetes", "version": release },
         "paths": document.paths,
-        "components": { "schemas": document.schemas() },
+        "components": { "schemas": document.schemas(), "securitySchemes": token() },
+        "security": [{ "BearerToken": [] }],
     }))
 }
 
@@ -101,12 +104,22 @@ pub fn openapi_v2_protobuf(release: &str, groups: &[GroupVersion<'_>]) -> Vec<u8
 fn v2(release: &str, groups: &[GroupVersion<'_>]) -> Value {
     let mut document = Document::new(Dialect::V2);
     groups.iter().for_each(|group| document.add(group));
+    roots::all(&mut document, groups);
     json!({
         "swagger": "2.0",
         "info": { "title": "Kubernetes", "version": release },
         "paths": document.paths,
         "definitions": document.schemas(),
+        "security": [{ "BearerToken": [] }],
+        "securityDefinitions": token(),
     })
+}
+
+/// How clients say who they are.
+fn token() -> Value {
+    json!({ "BearerToken": {
+        "type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication",
+    } })
 }
 
 /// The hash by which clients cache a document, which is its `ETag` too.
@@ -150,6 +163,7 @@ impl Document {
     }
 
     fn add(&mut self, group: &GroupVersion<'_>) {
+        roots::version(self, group);
         for resource in group.resources {
             if let Some(custom) = resource.custom.filter(|_| !resource.name.contains('/')) {
                 self.custom(resource, custom);

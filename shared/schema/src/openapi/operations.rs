@@ -117,6 +117,28 @@ impl Action {
     }
 }
 
+/// Kinds of which an object that is deleted is the answer.
+const RETURNED: [(&str, &str); 18] = [
+    ("", "PersistentVolume"),
+    ("", "PersistentVolumeClaim"),
+    ("", "Pod"),
+    ("", "PodTemplate"),
+    ("", "ResourceQuota"),
+    ("", "Service"),
+    ("", "ServiceAccount"),
+    ("resource.k8s.io", "DeviceClass"),
+    ("resource.k8s.io", "DeviceTaintRule"),
+    ("resource.k8s.io", "ResourceClaim"),
+    ("resource.k8s.io", "ResourceClaimTemplate"),
+    ("resource.k8s.io", "ResourcePoolStatusRequest"),
+    ("resource.k8s.io", "ResourceSlice"),
+    ("storage.k8s.io", "CSIDriver"),
+    ("storage.k8s.io", "CSINode"),
+    ("storage.k8s.io", "StorageClass"),
+    ("storage.k8s.io", "VolumeAttachment"),
+    ("storage.k8s.io", "VolumeAttributesClass"),
+];
+
 const PATCHES: [&str; 4] = [
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -125,7 +147,22 @@ const PATCHES: [&str; 4] = [
 ];
 /// Custom resources have no strategic merge.
 const CUSTOM_PATCHES: [&str; 3] = [PATCHES[0], PATCHES[1], PATCHES[3]];
-const ANSWERS: [&str; 2] = ["application/json", "application/yaml"];
+/// What objects are answered in.
+pub(super) const ANSWERS: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
+const EVENTS: [&str; 2] = [
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// What an operation answers in. Custom objects have no protobuf form.
+fn answers(resource: &ResourceInfo<'_>, action: Action) -> Vec<&'static str> {
+    let events = (action == Action::List && resource.verbs.contains(&"watch")).then_some(EVENTS);
+    let answers = ANSWERS.iter().copied().chain(events.into_iter().flatten());
+    answers
+        .filter(|answer| resource.custom.is_none() || !answer.starts_with(PROTOBUF))
+        .collect()
+}
 
 /// The operation `action` on a resource.
 pub(super) fn operation(
@@ -140,8 +177,13 @@ pub(super) fn operation(
         .parameters()
         .into_iter()
         .map(|(name, ty)| parameter(dialect, "query", name, ty));
+    let after = if action == Action::DeleteCollection {
+        "Collection"
+    } else {
+        ""
+    };
     let mut operation = json!({
-        "operationId": operation_id(group, resource, scope, action),
+        "operationId": operation_id(group, resource, scope, action.word(), after),
         "parameters": query.collect::<Vec<_>>(),
         "tags": [tag(group)],
         "x-kubernetes-action": action.extension(),
@@ -172,21 +214,38 @@ pub(super) fn operation(
                 |custom| custom.list_kind.clone(),
             ),
         ),
+        Action::Delete if RETURNED.contains(&(resource.group, resource.kind)) => kind,
         Action::Delete | Action::DeleteCollection => document.meta("Status"),
         _ => kind,
     };
     add_body(dialect, &mut operation, body);
+    let answers = answers(resource, action);
+    add_responses(dialect, &mut operation, action.codes(), &answers, &answer);
+    operation
+}
+
+/// Adds what an operation answers: the codes of success with what they mean, in which types, of which schema.
+pub(super) fn add_responses(
+    dialect: Dialect,
+    operation: &mut Value,
+    codes: &[(&str, &str)],
+    types: &[&str],
+    schema: &Value,
+) {
     let mut responses: Map<String, Value> = Map::new();
-    for (code, description) in action.codes() {
-        responses.insert((*code).to_owned(), response(dialect, description, &answer));
+    for (code, description) in codes {
+        let response = match dialect {
+            Dialect::V2 => json!({ "description": description, "schema": schema }),
+            Dialect::V3 => json!({ "description": description, "content": content(types, schema) }),
+        };
+        responses.insert((*code).to_owned(), response);
     }
     responses.insert("401".to_owned(), json!({ "description": "Unauthorized" }));
     operation["responses"] = Value::Object(responses);
     if dialect == Dialect::V2 {
-        operation["produces"] = json!(ANSWERS);
+        operation["produces"] = json!(types);
         operation["schemes"] = json!(["https"]);
     }
-    operation
 }
 
 fn add_body(dialect: Dialect, operation: &mut Value, body: Option<(Value, &[&str], bool)>) {
@@ -212,13 +271,6 @@ fn add_body(dialect: Dialect, operation: &mut Value, body: Option<(Value, &[&str
     }
 }
 
-fn response(dialect: Dialect, description: &str, schema: &Value) -> Value {
-    match dialect {
-        Dialect::V2 => json!({ "description": description, "schema": schema }),
-        Dialect::V3 => json!({ "description": description, "content": content(&ANSWERS, schema) }),
-    }
-}
-
 fn content(types: &[&str], schema: &Value) -> Value {
     let content = types
         .iter()
@@ -226,12 +278,14 @@ fn content(types: &[&str], schema: &Value) -> Value {
     Value::Object(content.collect())
 }
 
-/// Such as `listAppsV1NamespacedDeployment`, `replaceCoreV1NodeStatus`.
-fn operation_id(
+/// Such as `listAppsV1NamespacedDeployment`, `replaceCoreV1NodeStatus`, `connectCoreV1GetNodeProxy`: what is done, and the word
+/// behind the version.
+pub(super) fn operation_id(
     group: &GroupVersion<'_>,
     resource: &ResourceInfo<'_>,
     scope: Scope,
-    action: Action,
+    word: &str,
+    after: &str,
 ) -> String {
     let (_, subresource) = resource.name.split_once('/').unwrap_or_default();
     let parent = group
@@ -244,20 +298,15 @@ fn operation_id(
         Scope::Namespaced => ("Namespaced", ""),
         Scope::AllNamespaces => ("", "ForAllNamespaces"),
     };
-    let collection = if action == Action::DeleteCollection {
-        "Collection"
-    } else {
-        ""
-    };
-    let (word, group_words) = (action.word(), capitalized(&words(group)));
+    let group_words = capitalized(&words(group.group));
     let version = capitalized(&[group.version]);
     let subresource = capitalized(&[subresource]);
-    format!("{word}{group_words}{version}{collection}{middle}{kind}{subresource}{end}")
+    format!("{word}{group_words}{version}{after}{middle}{kind}{subresource}{end}")
 }
 
 /// Such as `apps_v1`, `rbacAuthorization_v1`.
-fn tag(group: &GroupVersion<'_>) -> String {
-    let words = words(group);
+pub(super) fn tag(group: &GroupVersion<'_>) -> String {
+    let words = words(group.group);
     let (first, rest) = words
         .split_first()
         .map_or(("", &[][..]), |(first, rest)| (*first, rest));
@@ -265,14 +314,15 @@ fn tag(group: &GroupVersion<'_>) -> String {
 }
 
 /// The words of a group's name.
-fn words<'a>(group: &GroupVersion<'a>) -> Vec<&'a str> {
-    if group.group.is_empty() {
+pub(super) fn words(group: &str) -> Vec<&str> {
+    if group.is_empty() {
         return vec!["core"];
     }
-    group.group.trim_end_matches(".k8s.io").split('.').collect()
+    group.trim_end_matches(".k8s.io").split('.').collect()
 }
 
-fn capitalized(words: &[&str]) -> String {
+/// The words as one, each with a capital.
+pub(super) fn capitalized(words: &[&str]) -> String {
     let mut text = String::new();
     for word in words {
         let mut letters = word.chars();

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Dialect, Document, GroupVersion, ResourceInfo,
+    Dialect, Document, GroupVersion, ResourceInfo, connect,
     operations::{Action, Scope, operation},
 };
 
@@ -31,6 +31,9 @@ pub(super) fn add(document: &mut Document, group: &GroupVersion<'_>, resource: &
     };
     if !subresource.is_empty() {
         let path = format!("{collection}/{{name}}/{subresource}");
+        if connect::add(document, group, resource, scope, &path) {
+            return;
+        }
         let actions = verbs(&[
             Action::Get,
             Action::Create,
@@ -82,20 +85,48 @@ fn insert(
             operation(document, group, resource, scope, *action),
         );
     }
-    item.insert("parameters".to_owned(), parameters(document.dialect, &path));
+    let mut parameters = parameters(document.dialect, &path, &[("pretty", "string")]);
+    parameters.append(&mut common(&mut item));
+    parameters.sort_by(|one, other| one["name"].as_str().cmp(&other["name"].as_str()));
+    item.insert("parameters".to_owned(), Value::Array(parameters));
     document.paths.insert(path, Value::Object(item));
 }
 
-/// The parameters of all operations of a path: the parts of the path itself, and `pretty`.
-fn parameters(dialect: Dialect, path: &str) -> Value {
-    let parts = ["name", "namespace"]
+/// Takes the parameters out of the operations of a path that all of them have, but for the body.
+fn common(item: &mut Map<String, Value>) -> Vec<Value> {
+    let lists = item
+        .values()
+        .filter_map(|operation| operation["parameters"].as_array());
+    let shared = lists
+        .map(|list| list.iter().filter(|one| one["in"] != "body").cloned().collect())
+        .reduce(|shared: Vec<Value>, list: Vec<Value>| {
+            shared.into_iter().filter(|one| list.contains(one)).collect()
+        });
+    let shared = shared.unwrap_or_default();
+    for list in item
+        .values_mut()
+        .filter_map(|operation| operation.get_mut("parameters")?.as_array_mut())
+    {
+        list.retain(|one| !shared.contains(one));
+    }
+    for operation in item.values_mut().filter_map(Value::as_object_mut) {
+        if operation["parameters"].as_array().is_some_and(Vec::is_empty) {
+            operation.remove("parameters");
+        }
+    }
+    shared
+}
+
+/// The parameters of all operations of a path: the parts of the path itself, and those of `query`.
+pub(super) fn parameters(dialect: Dialect, path: &str, query: &[(&str, &str)]) -> Vec<Value> {
+    let parts = ["name", "namespace", "path"]
         .into_iter()
-        .filter(|part| path.contains(&format!("{{{part}}}")));
-    let mut parameters: Vec<Value> = parts
-        .map(|part| parameter(dialect, "path", part, "string"))
-        .collect();
-    parameters.push(parameter(dialect, "query", "pretty", "string"));
-    Value::Array(parameters)
+        .filter(|part| path.contains(&format!("{{{part}}}")))
+        .map(|part| parameter(dialect, "path", part, "string"));
+    let query = query
+        .iter()
+        .map(|(name, ty)| parameter(dialect, "query", name, ty));
+    parts.chain(query).collect()
 }
 
 pub(super) fn parameter(dialect: Dialect, place: &str, name: &str, ty: &str) -> Value {

@@ -228,7 +228,7 @@ mod tests {
                     let choice = choices.iter().find(|choice| choice.number == number).unwrap();
                     result = Some(read(&choice.shape, wire, result));
                 }
-                result.unwrap()
+                result.unwrap_or_else(|| Value::Array(Vec::new()))
             }
             (shape, _) => panic!("not the wire type of {shape:?}"),
         }
@@ -251,7 +251,9 @@ mod tests {
         let mut document = document();
         let bytes = write(&document);
         without_empty_lists(&mut document);
-        assert_eq!(read_message(&DOCUMENT, &bytes), document);
+        let mut again = read_message(&DOCUMENT, &bytes);
+        without_empty_lists(&mut again);
+        assert_eq!(again, document);
     }
 
     #[test]
@@ -285,13 +287,15 @@ mod tests {
         assert_eq!(at(name, &[5]).text(), "string");
         assert!(matches!(at(name, &[19]), Wire::Number(1)));
         let list = named(paths, 2, "/apis/apps/v1/widgets");
-        let query = at(list, &[2, 8, 1, 2, 3]).bytes();
+        let query = at(list, &[9, 1, 2, 3]).bytes();
         assert_eq!(
             (at(query, &[2]).text(), at(query, &[4]).text()),
             ("query", "allowWatchBookmarks")
         );
         assert_eq!(at(query, &[6]).text(), "boolean");
         assert!(matches!(at(query, &[20]), Wire::Number(1)));
+        let token = named(at(&bytes, &[13]).bytes(), 1, "BearerToken");
+        assert_eq!(at(token, &[2, 2]).text(), "authorization");
     }
 
     #[test]

@@ -89,6 +89,7 @@ fn paths_say_what_kubectl_asks_for() {
     assert_eq!(
         names,
         [
+            "/apis/apps/v1/",
             "/apis/apps/v1/deployments",
             "/apis/apps/v1/namespaces/{namespace}/deployments",
             "/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
@@ -131,6 +132,116 @@ fn paths_say_what_kubectl_asks_for() {
         answer,
         Some("#/components/schemas/io.k8s.api.apps.v1.DeploymentList")
     );
+}
+
+/// The names of a list of parameters.
+fn names(parameters: &Value) -> Vec<&str> {
+    let parameters = parameters.as_array().into_iter().flatten();
+    parameters.filter_map(|one| one["name"].as_str()).collect()
+}
+
+#[test]
+fn connections_are_text_with_their_options_as_parameters() {
+    let resources = [
+        resource("pods", "", "Pod", ALL),
+        resource("pods/exec", "", "PodExecOptions", &["create", "get"]),
+        resource("pods/log", "", "Pod", &["get"]),
+        resource("pods/proxy", "", "PodProxyOptions", ALL),
+    ];
+    let group = GroupVersion {
+        group: "",
+        version: "v1",
+        resources: &resources,
+    };
+    let document: Value = serde_json::from_slice(&openapi_v2("v1.0.0", &[group])).unwrap();
+    let at = |end: &str| &document["paths"][&format!("/api/v1/namespaces/{{namespace}}/pods/{{name}}{end}")];
+    let exec = at("/exec");
+    assert_eq!(
+        names(&exec["parameters"]),
+        [
+            "name",
+            "namespace",
+            "command",
+            "container",
+            "stderr",
+            "stdin",
+            "stdout",
+            "tty"
+        ]
+    );
+    assert_eq!(
+        exec["post"],
+        json!({
+            "consumes": ["*/*"],
+            "operationId": "connectCoreV1PostNamespacedPodExec",
+            "produces": ["*/*"],
+            "responses": {
+                "200": {"description": "OK", "schema": {"type": "string"}},
+                "401": {"description": "Unauthorized"},
+            },
+            "schemes": ["https"],
+            "tags": ["core_v1"],
+            "x-kubernetes-action": "connect",
+            "x-kubernetes-group-version-kind": {"group": "", "kind": "PodExecOptions", "version": "v1"},
+        })
+    );
+    assert_eq!(at("/log")["get"]["operationId"], "readCoreV1NamespacedPodLog");
+    assert!(names(&at("/log")["parameters"]).contains(&"tailLines"));
+    assert_eq!(
+        at("/proxy/{path}")["options"]["operationId"],
+        "connectCoreV1OptionsNamespacedPodProxyWithPath"
+    );
+    assert!(document["definitions"].get("v1.PodExecOptions").is_none());
+    let removed = &at("")["delete"]["responses"]["200"]["schema"]["$ref"];
+    assert_eq!(removed, "#/definitions/io.k8s.api.core.v1.Pod");
+}
+
+#[test]
+fn what_all_operations_of_a_path_take_is_said_once() {
+    let document = document(Dialect::V2);
+    let paths = &document["paths"];
+    let all = &paths["/apis/apps/v1/deployments"];
+    assert!(names(&all["parameters"]).contains(&"labelSelector"));
+    assert!(all["get"].get("parameters").is_none());
+    let one = &paths["/apis/apps/v1/namespaces/{namespace}/deployments"];
+    assert_eq!(names(&one["parameters"]), ["namespace", "pretty"]);
+    assert!(names(&one["get"]["parameters"]).contains(&"labelSelector"));
+    assert_eq!(
+        one["get"]["produces"],
+        json!([
+            "application/json",
+            "application/yaml",
+            "application/vnd.kubernetes.protobuf",
+            "application/json;stream=watch",
+            "application/vnd.kubernetes.protobuf;stream=watch",
+        ])
+    );
+}
+
+#[test]
+fn the_paths_above_resources_say_what_there_is() {
+    let document = document(Dialect::V2);
+    let answer = |path: &str| {
+        let read = &document["paths"][path]["get"];
+        (
+            read["operationId"].clone(),
+            read["responses"]["200"]["schema"]["$ref"].clone(),
+        )
+    };
+    let meta = |name: &str| {
+        json!(format!(
+            "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.{name}"
+        ))
+    };
+    assert_eq!(answer("/apis/"), (json!("getAPIVersions"), meta("APIGroupList")));
+    assert_eq!(
+        answer("/apis/apps/"),
+        (json!("getAppsAPIGroup"), meta("APIGroup"))
+    );
+    let version = (json!("getAppsV1APIResources"), meta("APIResourceList"));
+    assert_eq!(answer("/apis/apps/v1/"), version);
+    assert!(document["definitions"]["io.k8s.apimachinery.pkg.version.Info"].is_object());
+    assert_eq!(document["security"], json!([{"BearerToken": []}]));
 }
 
 #[test]
