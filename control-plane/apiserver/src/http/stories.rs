@@ -307,7 +307,7 @@ async fn discovery_and_documents() {
     assert!(
         groups
             .text
-            .contains(r#""preferredVersion":{"groupVersion":"test.io/v1","version":"v1"}"#),
+            .contains(r#""preferredVersion":{"groupVersion":"test.io/v2","version":"v2"}"#),
         "{}",
         groups.text
     );
