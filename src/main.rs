@@ -19,6 +19,7 @@ mod progress;
 mod remove;
 mod settings;
 mod stop;
+mod threads;
 mod up;
 mod why;
 

@@ -8,6 +8,7 @@ use crate::{
     place::{Place, Running},
     progress,
     settings::Settings,
+    threads,
 };
 use anyhow::{Context, Result, bail};
 use component::Env;
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::Runtime,
     signal::unix::{SignalKind, signal},
 };
 
@@ -48,24 +49,11 @@ pub fn run(args: UpArgs) -> Result<()> {
         kubeconfig: target.path.clone(),
     })?;
     // A runtime each: what a node does never takes workers from the API, nor the other way round.
-    let (plane, node) = (workers("control-plane")?, workers("node")?);
+    let (plane, node) = (threads::runtime("control-plane")?, threads::runtime("node")?);
     let done = plane.block_on(serve(&settings, &target, &node));
     node.shutdown_timeout(Duration::from_secs(2));
     plane.shutdown_timeout(Duration::from_secs(2));
     done
-}
-
-fn workers(name: &'static str) -> Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    builder
-        .enable_all()
-        .worker_threads(2)
-        .max_blocking_threads(64)
-        .thread_name(name);
-    builder
-        .thread_keep_alive(Duration::from_secs(5))
-        .build()
-        .context("cannot start threads")
 }
 
 fn logging() {

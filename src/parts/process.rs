@@ -1,7 +1,7 @@
 //! The process of one part: logs, threads, signals, the end.
 
 use super::part::Part;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use component::{Env, State, flags::Settings};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,13 +16,7 @@ pub fn run(part: &Part, settings: Settings) -> Result<()> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder
-        .enable_all()
-        .worker_threads(2)
-        .max_blocking_threads(64)
-        .build();
-    let runtime = runtime.context("cannot start threads")?;
+    let runtime = crate::threads::runtime(part.name)?;
     let done = runtime.block_on(serve(part, settings));
     runtime.shutdown_timeout(Duration::from_secs(2));
     done
