@@ -114,6 +114,18 @@ impl Reader {
             .unwrap_or_default()
     }
 
+    /// The objects of a namespace of which a selectable field has this value; none is decoded to find them.
+    pub fn with_field(&self, resource: &Gvr, namespace: &str, path: &str, value: &str) -> Vec<Arc<Object>> {
+        let Some(cache) = self.0.cache(&resource.group, &resource.resource) else {
+            return Vec::new();
+        };
+        let (row, snapshot) = (cache.row, cache.snapshot());
+        let hubs = snapshot.range(row, namespace, "").map(|(_, held)| held.hub());
+        hubs.filter(|object| row.selected(object, path) == value)
+            .cloned()
+            .collect()
+    }
+
     /// The revision of the newest change of a collection; 0 when it is not served.
     pub fn changed(&self, resource: &Gvr) -> u64 {
         self.0

@@ -3,11 +3,12 @@
 
 use super::{Attributes, Authorizer, Decision, Rules, User, rbac::bootstrap};
 use crate::server::Reader;
-use api::{Gvr, Object};
+use api::Gvr;
 use serde::Deserialize;
-use std::sync::Arc;
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
+/// The annotation that makes a pod a mirror of a static one.
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// The Node authorizer.
 pub struct NodeAuthorizer {
@@ -24,11 +25,11 @@ struct PodView {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
-    node_name: String,
     service_account_name: String,
     volumes: Vec<Volume>,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
+    ephemeral_containers: Vec<Container>,
     image_pull_secrets: Vec<Named>,
 }
 
@@ -116,7 +117,8 @@ impl PodView {
 
 impl Spec {
     fn containers(&self) -> impl Iterator<Item = &Container> {
-        self.containers.iter().chain(&self.init_containers)
+        let containers = self.containers.iter().chain(&self.init_containers);
+        containers.chain(&self.ephemeral_containers)
     }
 
     fn refers_to_secret(&self, name: &str) -> bool {
@@ -166,15 +168,12 @@ impl NodeAuthorizer {
         Self { reader }
     }
 
+    /// Whether a pod of the node refers to something. What a node made itself, a mirror pod, gives it nothing.
     fn any_pod(&self, node: &str, namespace: &str, refers: impl Fn(&PodView) -> bool) -> bool {
-        let on_node = |pod: &Arc<Object>| {
-            let view = pod.view::<PodView>().ok()?;
-            (view.spec.node_name == node && refers(&view)).then_some(())
-        };
-        self.reader
-            .list(&PODS, namespace)
-            .iter()
-            .any(|pod| on_node(pod).is_some())
+        let pods = self.reader.with_field(&PODS, namespace, "spec.nodeName", node);
+        pods.iter()
+            .filter(|pod| pod.annotation(MIRROR).is_none())
+            .any(|pod| pod.view::<PodView>().is_ok_and(|view| refers(&view)))
     }
 
     fn decide(&self, node: &str, attributes: &Attributes) -> Decision {

@@ -1,7 +1,7 @@
 //! NodeRestriction: a kubelet writes its own Node, its own Lease, and the status of the pods bound to it
 //! (upstream `plugin/pkg/admission/noderestriction`).
 
-use super::{Admission, Attributes, certificates::subject};
+use super::{Admission, Attributes, certificates::subject, node::MIRROR};
 use crate::splice;
 use api::{Gvr, Object, Status, volume::Volume};
 use serde::Deserialize;
@@ -19,8 +19,6 @@ const KUBELET_SIGNERS: &[&str] = &[
     "kubernetes.io/kubelet-serving",
     "kubernetes.io/kube-apiserver-client-kubelet",
 ];
-
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Labels of the Kubernetes domains that a kubelet sets itself.
 const OWN_LABELS: &[&str] = &[

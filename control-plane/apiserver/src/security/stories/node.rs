@@ -171,6 +171,27 @@ async fn a_kubelet_writes_what_is_its_own() {
     assert_eq!(status.code, 403, "{}", status.message);
 }
 
+#[tokio::test(start_paused = true)]
+async fn ephemeral_containers_give_a_kubelet_rights_and_mirror_pods_none() {
+    let guarded = guarded().await;
+    pods(&guarded).await;
+    let kubelet = User::new("system:node:n1", &["system:nodes", "system:authenticated"]);
+    let ask = "get core/secrets default/late";
+    assert!(!guarded.asks(&kubelet, ask));
+    let late = r#"{"spec":{"ephemeralContainers":[{"name":"d","image":"i","envFrom":[{"secretRef":{"name":"late"}}]}]}}"#;
+    let (admin, key) = (guarded.admin(), Key::new("default", "a"));
+    merge(&admin, &PODS, &key, "ephemeralcontainers", late)
+        .await
+        .unwrap();
+    assert!(guarded.asks(&kubelet, ask));
+    let mirror = pod("m", "n1").replace(
+        r#""name":"m"}"#,
+        r#""name":"m","annotations":{"kubernetes.io/config.mirror":"x"}}"#,
+    );
+    guarded.create(&PODS, "default", &mirror).await;
+    assert!(!guarded.asks(&kubelet, "get core/secrets default/m-env"));
+}
+
 const VOLUMES: Gvr = Gvr::new("", "v1", "persistentvolumes");
 const CLAIMS: Gvr = Gvr::new("", "v1", "persistentvolumeclaims");
 
