@@ -270,7 +270,9 @@ pub async fn start(
     dial: Arc<dyn Dial>,
     env: &Env,
 ) -> Arc<Server> {
-    let server = Server::start(config(store, rows, dial), env.clone()).await.unwrap();
+    let server = Server::start(config(store, rows, dial), env.clone())
+        .await
+        .unwrap();
     server.bootstrap().await.unwrap();
     server
 }

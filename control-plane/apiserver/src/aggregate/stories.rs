@@ -76,7 +76,9 @@ impl Other {
             );
             let mut response = Response::new(body(text));
             let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-            response.headers_mut().insert("content-type", kind.parse().unwrap());
+            response
+                .headers_mut()
+                .insert("content-type", kind.parse().unwrap());
             return response;
         }
         match path.as_str() {
@@ -219,7 +221,10 @@ impl Story {
 
     async fn create(&self, gvr: &Gvr, namespace: &str, text: &str) {
         let write = Write::Create(text.to_owned().into());
-        self.client.write(Target::collection(gvr, namespace), write).await.unwrap();
+        self.client
+            .write(Target::collection(gvr, namespace), write)
+            .await
+            .unwrap();
     }
 
     async fn register(&self) {
@@ -232,8 +237,12 @@ impl Story {
 
     async fn serve(&self) {
         let namespaces = Gvr::new("", "v1", "namespaces");
-        self.create(&namespaces, "", r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"wardle"}}"#)
-            .await;
+        self.create(
+            &namespaces,
+            "",
+            r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"wardle"}}"#,
+        )
+        .await;
         self.create(
             &SERVICES,
             "wardle",
@@ -254,7 +263,11 @@ impl Story {
     /// Waits until the condition has this reason.
     async fn reason(&self, reason: &str) -> String {
         let mut changes = self.server.aggregator.known.subscribe();
-        let cache = self.server.handler.cache("apiregistration.k8s.io", "apiservices").unwrap();
+        let cache = self
+            .server
+            .handler
+            .cache("apiregistration.k8s.io", "apiservices")
+            .unwrap();
         let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
         let reached = async {
             loop {
@@ -303,7 +316,9 @@ async fn listen(env: &Env, other: Arc<Other>, tls: rustls::ServerConfig) -> Sock
             };
             let (other, acceptor) = (other.clone(), acceptor.clone());
             tasks.child().spawn("other-connection", async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let shown = chain.first().map_or(String::new(), |leaf| {
                     let (_, leaf) = x509_parser::parse_x509_certificate(leaf).unwrap();
@@ -349,11 +364,21 @@ async fn requests_go_to_the_other_server_as_who_asks() {
         assert!(!told.text.contains(line), "{line:?} in {}", told.text);
     }
     for method in ["GET", "PUT", "PATCH", "DELETE"] {
-        let told = story.http.ask(method, &format!("{OWN}/flunders/a"), &[], "").await;
-        assert!(told.text.starts_with(&format!("{method} {OWN}/flunders/a\n")), "{}", told.text);
+        let told = story
+            .http
+            .ask(method, &format!("{OWN}/flunders/a"), &[], "")
+            .await;
+        assert!(
+            told.text.starts_with(&format!("{method} {OWN}/flunders/a\n")),
+            "{}",
+            told.text
+        );
     }
     let nobody = [("authorization", "Bearer nobody")];
-    let refused = story.http.ask("GET", &format!("{OWN}/flunders"), &nobody, "").await;
+    let refused = story
+        .http
+        .ask("GET", &format!("{OWN}/flunders"), &nobody, "")
+        .await;
     assert_eq!(refused.code, 403, "{}", refused.text);
     story.env.tasks.stop();
 }
@@ -362,16 +387,25 @@ async fn requests_go_to_the_other_server_as_who_asks() {
 async fn watches_and_upgrades_go_through_to_the_other_server() {
     let mut story = Story::new().await;
     story.available().await;
-    let watch = story.http.send("GET", &format!("{OWN}/flunders?watch=1"), &[], "").await;
+    let watch = story
+        .http
+        .send("GET", &format!("{OWN}/flunders?watch=1"), &[], "")
+        .await;
     let mut frames = watch.into_body().into_data_stream();
     for line in ["{\"type\":\"ADDED\"}\n", "{\"type\":\"DELETED\"}\n"] {
-        story.lines.send(Bytes::from_static(line.as_bytes())).await.unwrap();
+        story
+            .lines
+            .send(Bytes::from_static(line.as_bytes()))
+            .await
+            .unwrap();
         let told = tokio::time::timeout(PATIENCE, frames.next()).await;
         assert_eq!(told.expect("a line of the watch").unwrap().unwrap(), line);
     }
     let mut http = Http::new(&story.server).await;
     let upgrade = [("connection", "Upgrade"), ("upgrade", "echo")];
-    let response = http.send("GET", &format!("{OWN}/flunders/a/exec"), &upgrade, "").await;
+    let response = http
+        .send("GET", &format!("{OWN}/flunders/a/exec"), &upgrade, "")
+        .await;
     assert_eq!(response.status(), 101);
     let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     stream.write_all(b"hello").await.unwrap();
@@ -403,26 +437,44 @@ async fn the_condition_says_whether_the_other_server_answers() {
     let table = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
     let url = format!("/apis/apiregistration.k8s.io/v1/apiservices/{NAME}");
     let told = story.http.ask("GET", &url, &[table], "").await.text;
-    assert!(told.contains(&format!(r#""cells":["{NAME}","wardle/api","True","#)), "{told}");
+    assert!(
+        told.contains(&format!(r#""cells":["{NAME}","wardle/api","True","#)),
+        "{told}"
+    );
 
     // Down, and nobody has seen it yet.
     story.way.0.lock().unwrap().take();
     let told = story.http.get(&format!("{OWN}/flunders")).await;
     assert_eq!(told.code, 503);
-    assert!(told.text.ends_with("connect: connection refused\n"), "{}", told.text);
+    assert!(
+        told.text.ends_with("connect: connection refused\n"),
+        "{}",
+        told.text
+    );
 
     let key = Key::new("wardle", "api");
-    story.client.delete(&ENDPOINTS, &key, DeleteOptions::default()).await.unwrap();
+    story
+        .client
+        .delete(&ENDPOINTS, &key, DeleteOptions::default())
+        .await
+        .unwrap();
     story.reason("EndpointsNotFound").await;
     let told = story.http.get(&format!("{OWN}/flunders")).await;
     assert_eq!((told.code, told.text.as_str()), (503, "service unavailable\n"));
     let stale = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
-    assert!(stale.contains(r#""verbs":["list","new"]}],"freshness":"Stale"}"#), "{stale}");
+    assert!(
+        stale.contains(r#""verbs":["list","new"]}],"freshness":"Stale"}"#),
+        "{stale}"
+    );
 
     // This server answers itself: it has nothing there.
     let local = Bytes::from_static(br#"{"spec":{"service":null,"caBundle":null}}"#);
     let target = Target::object(&API_SERVICES, &Key::cluster(NAME));
-    story.client.write(target, Write::Patch(Patch::Merge, local)).await.unwrap();
+    story
+        .client
+        .write(target, Write::Patch(Patch::Merge, local))
+        .await
+        .unwrap();
     story.reason("Local").await;
     assert_eq!(story.http.get(&format!("{OWN}/flunders")).await.code, 404);
     story.env.tasks.stop();
@@ -438,12 +490,24 @@ async fn the_certificate_of_the_other_server_is_verified() {
     let stranger = Authority::open(other.path(), story.env.clock.wall()).unwrap();
     let bundle = STANDARD.encode(stranger.certificate());
     let wrong = spec(&format!(r#""caBundle":"{bundle}""#));
-    story.client.write(target(), Write::Patch(Patch::Merge, wrong)).await.unwrap();
+    story
+        .client
+        .write(target(), Write::Patch(Patch::Merge, wrong))
+        .await
+        .unwrap();
     let told = story.http.get(&format!("{OWN}/flunders")).await;
     assert_eq!(told.code, 503);
-    assert!(told.text.contains("failed to verify certificate"), "{}", told.text);
+    assert!(
+        told.text.contains("failed to verify certificate"),
+        "{}",
+        told.text
+    );
     let anyone = spec(r#""caBundle":null,"insecureSkipTLSVerify":true"#);
-    story.client.write(target(), Write::Patch(Patch::Merge, anyone)).await.unwrap();
+    story
+        .client
+        .write(target(), Write::Patch(Patch::Merge, anyone))
+        .await
+        .unwrap();
     assert_eq!(story.http.get(&format!("{OWN}/flunders")).await.code, 418);
     story.env.tasks.stop();
 }
@@ -456,18 +520,37 @@ async fn discovery_shows_what_other_servers_have() {
     let group = r#"{"name":"wardle.example.com","versions":[{"groupVersion":"wardle.example.com/v1alpha1","version":"v1alpha1"}],"preferredVersion""#;
     assert!(apis.contains(group), "{apis}");
     let own = story.http.get("/apis/wardle.example.com").await.text;
-    assert!(own.starts_with(r#"{"kind":"APIGroup","apiVersion":"v1","name":"wardle.example.com""#), "{own}");
+    assert!(
+        own.starts_with(r#"{"kind":"APIGroup","apiVersion":"v1","name":"wardle.example.com""#),
+        "{own}"
+    );
     let list = story.http.get(OWN).await.text;
-    assert!(list.contains(r#""groupVersion":"wardle.example.com/v1alpha1""#), "{list}");
+    assert!(
+        list.contains(r#""groupVersion":"wardle.example.com/v1alpha1""#),
+        "{list}"
+    );
     let apis = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
-    assert!(apis.contains(r#""verbs":["list","new"]}],"freshness":"Current"}"#), "{apis}");
+    assert!(
+        apis.contains(r#""verbs":["list","new"]}],"freshness":"Current"}"#),
+        "{apis}"
+    );
     let index = story.http.get("/openapi/v3").await.text;
-    assert!(index.contains("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"), "{index}");
-    let document = story.http.get("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC").await;
+    assert!(
+        index.contains("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"),
+        "{index}"
+    );
+    let document = story
+        .http
+        .get("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC")
+        .await;
     assert_eq!(document.code, 418, "the other server was asked");
 
     let key = Key::cluster(NAME);
-    story.client.delete(&API_SERVICES, &key, DeleteOptions::default()).await.unwrap();
+    story
+        .client
+        .delete(&API_SERVICES, &key, DeleteOptions::default())
+        .await
+        .unwrap();
     assert!(!story.http.get("/apis").await.text.contains("wardle"));
     assert_eq!(story.http.get(&format!("{OWN}/flunders")).await.code, 404);
 
@@ -499,7 +582,11 @@ async fn what_the_server_answers_is_registered() {
     assert!(apis.contains(r#""preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"}"#));
 
     let name = "v1.stable.example.com";
-    let cache = story.server.handler.cache("apiregistration.k8s.io", "apiservices").unwrap();
+    let cache = story
+        .server
+        .handler
+        .cache("apiregistration.k8s.io", "apiservices")
+        .unwrap();
     let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
     story.define(&crate::custom::crontabs()).await;
     let mut until = async |there: bool| {
@@ -514,11 +601,19 @@ async fn what_the_server_answers_is_registered() {
     until(true).await;
     assert_eq!(managed(name).as_deref(), Some("true"));
     let key = Key::cluster(name);
-    story.client.delete(&API_SERVICES, &key, DeleteOptions::default()).await.unwrap();
+    story
+        .client
+        .delete(&API_SERVICES, &key, DeleteOptions::default())
+        .await
+        .unwrap();
     until(true).await;
     let definitions = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
     let key = Key::cluster("crontabs.stable.example.com");
-    story.client.delete(&definitions, &key, DeleteOptions::default()).await.unwrap();
+    story
+        .client
+        .delete(&definitions, &key, DeleteOptions::default())
+        .await
+        .unwrap();
     until(false).await;
 }
 
@@ -542,12 +637,18 @@ async fn other_servers_are_told_whom_to_trust() {
     }
     let cache = story.server.handler.cache("", "configmaps").unwrap();
     let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
-    story.client.delete(&maps, &key, DeleteOptions::default()).await.unwrap();
+    story
+        .client
+        .delete(&maps, &key, DeleteOptions::default())
+        .await
+        .unwrap();
     let back = async {
         while said().await.is_none() {
             watcher.next().await.unwrap();
         }
     };
-    tokio::time::timeout(PATIENCE, back).await.expect("waited for the ConfigMap to be back");
+    tokio::time::timeout(PATIENCE, back)
+        .await
+        .expect("waited for the ConfigMap to be back");
     story.env.tasks.stop();
 }

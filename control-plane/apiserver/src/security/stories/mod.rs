@@ -2,6 +2,7 @@
 
 mod certificates;
 mod escalation;
+mod front_proxy;
 mod node;
 mod rbac;
 mod tokens;
