@@ -1,6 +1,6 @@
 //! Which pods there are here, and how to reach their workers.
 
-use crate::view::Pod;
+use crate::view::{Pod, Port};
 use runtime::{RuntimeEvent, SandboxId};
 use std::{
     collections::BTreeMap,
@@ -69,11 +69,62 @@ const OWN_CONDITIONS: [&str; 7] = [
 pub struct Registry {
     workers: Mutex<BTreeMap<String, Handle>>,
     sandboxes: Mutex<BTreeMap<SandboxId, String>>,
+    /// Host ports, by the UID of the pod that has them.
+    ports: Mutex<BTreeMap<String, Vec<Port>>>,
     /// A pod was forgotten.
     pub forgotten: Notify,
 }
 
+/// Whether two containers cannot both have their ports on one host.
+fn collide(a: &Port, b: &Port) -> bool {
+    let protocol = |port: &Port| {
+        if port.protocol.is_empty() {
+            "TCP".to_owned()
+        } else {
+            port.protocol.clone()
+        }
+    };
+    let everywhere = |port: &Port| matches!(port.host_ip.as_str(), "" | "0.0.0.0" | "::");
+    a.host_port == b.host_port
+        && protocol(a) == protocol(b)
+        && (a.host_ip == b.host_ip || everywhere(a) || everywhere(b))
+}
+
 impl Registry {
+    /// Takes the host ports of a pod; false: another pod has one of them. A pod that `runs` has its own already.
+    pub fn take_ports(&self, pod: &Pod, runs: bool) -> bool {
+        let containers = pod.spec.containers.iter();
+        let side_cars = pod
+            .spec
+            .init_containers
+            .iter()
+            .filter(|c| c.restart_policy == "Always");
+        let ports = containers.chain(side_cars).flat_map(|container| &container.ports);
+        let wanted: Vec<Port> = ports.filter(|port| port.host_port != 0).cloned().collect();
+        if wanted.is_empty() {
+            return true;
+        }
+        let uid = &pod.metadata.uid;
+        let mut all = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = all
+            .iter()
+            .filter(|(other, _)| *other != uid)
+            .flat_map(|(_, ports)| ports);
+        let free = !others.any(|taken| wanted.iter().any(|port| collide(port, taken)));
+        if free || runs {
+            all.insert(uid.clone(), wanted);
+        }
+        free || runs
+    }
+
+    /// Gives the host ports of a pod back.
+    pub fn give_ports(&self, uid: &str) {
+        self.ports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+    }
+
     fn workers<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Handle>) -> T) -> T {
         f(&mut self.workers.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -174,6 +225,7 @@ impl Registry {
     pub fn forget(&self, uid: &str) {
         self.workers(|workers| workers.remove(uid));
         self.sandboxes(|sandboxes| sandboxes.retain(|_, owner| owner != uid));
+        self.give_ports(uid);
         self.forgotten.notify_one();
     }
 

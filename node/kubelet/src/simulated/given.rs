@@ -245,6 +245,19 @@ async fn what_the_node_does_not_take_is_rejected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_port_is_had_by_one_pod() {
+    let node = Node::start();
+    let spec = "{containers: [{name: web, image: 'i:1', ports: [{containerPort: 80, hostPort: 8080}]}]}";
+    node.pod("first", spec);
+    node.phase("first", "Running").await;
+    node.pod("second", spec);
+    let pod = node.phase("second", "Failed").await;
+    assert_eq!(pod["status"]["reason"], "NodePorts");
+    let text = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+    assert_eq!(pod["status"]["message"], format!("Pod was rejected: {text}"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_is_in_the_volume_within_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::at(dir.path());

@@ -20,7 +20,12 @@ impl Worker {
     /// Rejects a pod that this node cannot take, before anything of it is made.
     pub(super) fn admit(&mut self, pod: &Pod, observed: &Observed) {
         let over = self.memory.failure.is_some() || self.memory.finished || self.memory.gone;
-        if over || !observed.sandboxes.is_empty() {
+        if over {
+            return self.shared.registry.give_ports(&self.uid);
+        }
+        let runs = !observed.sandboxes.is_empty();
+        let ports = self.shared.registry.take_ports(pod, runs);
+        if runs {
             return;
         }
         let enabled = "/sys/module/apparmor/parameters/enabled".as_ref();
@@ -33,7 +38,13 @@ impl Worker {
             unsafe_sysctls: &self.shared.config.allowed_unsafe_sysctls,
             app_armor,
         };
-        if let Err((reason, message)) = pod::admit(pod, offer) {
+        let taken = || {
+            let why =
+                "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+            ("NodePorts", why.to_owned())
+        };
+        let verdict = pod::admit(pod, offer).and_then(|()| if ports { Ok(()) } else { Err(taken()) });
+        if let Err((reason, message)) = verdict {
             self.memory.failure = Some(Failure {
                 reason: reason.to_owned(),
                 message: format!("Pod was rejected: {message}"),
