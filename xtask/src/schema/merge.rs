@@ -240,3 +240,93 @@ fn list(kind: String, element: &str) -> Type {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Result;
+
+    const TYPE: &str = "io.k8s.api.x.v1.Thing";
+
+    fn structs(fields: &[(&str, bool, &str, &str)]) -> Structs {
+        let field = |(name, required, shape, strategy): &(&str, bool, &str, &str)| {
+            let field = structs::Field {
+                required: *required,
+                shape: (*shape).to_owned(),
+                strategy: (*strategy).to_owned(),
+            };
+            ((*name).to_owned(), field)
+        };
+        let thing = Struct {
+            kind: Some(("x/v1 Thing".to_owned(), "x/v1 ThingList".to_owned())),
+            metadata: true,
+            fields: fields.iter().map(field).collect(),
+        };
+        [(TYPE.to_owned(), thing)].into()
+    }
+
+    fn table() -> Result<Table> {
+        Table::read(&format!(
+            "fields 1\n\ntype {TYPE}\nkind x/v1 Thing\n apiVersion string\n gone string\n kind string\n metadata meta\n \
+            ports []port patch=merge key=port list=map keys=port,protocol\n size! int32\ntype {TYPE}List\nkind x/v1 ThingList\n"
+        ))
+    }
+
+    const OLD: [(&str, bool, &str, &str); 4] = [
+        ("metadata", true, "meta", ""),
+        ("gone", false, "string", ""),
+        ("ports", false, "[]port", "list map port"),
+        ("size", true, "int32", ""),
+    ];
+
+    #[test]
+    fn differences_have_reasons_or_are_told() -> Result<()> {
+        let (table, mut none) = (table()?, Exceptions::read("")?);
+        assert_eq!(differences(&table, &structs(&OLD), &mut none), [""; 0]);
+        let mut other = OLD;
+        other[2].3 = "list map name";
+        other[3].0 = "width";
+        let found = differences(&table, &structs(&other), &mut none);
+        assert_eq!(found.len(), 3, "{found:?}");
+        let listed = format!("reason so it is\n {TYPE} ports\n {TYPE} size\n {TYPE} width\n {TYPE} more\n");
+        let mut exceptions = Exceptions::read(&listed)?;
+        assert_eq!(differences(&table, &structs(&other), &mut exceptions), [""; 0]);
+        let unused: Vec<_> = exceptions.unused().map(|(_, field)| field.as_str()).collect();
+        assert_eq!(unused, ["more"]);
+        assert!(Exceptions::read(&format!(" {TYPE} ports")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_release_brings_what_is_new_and_takes_what_is_gone() -> Result<()> {
+        let mut table = table()?;
+        let new = structs(&[
+            OLD[0],
+            OLD[2],
+            ("size", false, "int32", ""),
+            ("names", true, "[]string", "list set"),
+            ("rules", false, "[]rule", "list map name"),
+        ]);
+        let listed = format!("reason so it is\n {TYPE} rules patch=merge key=name list=map keys=name,kind\n");
+        advance(&mut table, &structs(&OLD), &new, &mut Exceptions::read(&listed)?);
+        let text = table.text()?;
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(' ')).collect();
+        assert_eq!(
+            lines,
+            [
+                " apiVersion string",
+                " kind string",
+                " metadata meta",
+                " names! []string list=set",
+                " ports []port patch=merge key=port list=map keys=port,protocol",
+                " rules []rule patch=merge key=name list=map keys=name,kind",
+                // Not required any more, and still written.
+                " size+ int32",
+            ]
+        );
+        assert!(text.contains("kind x/v1 DeleteOptions"));
+        advance(&mut table, &new, &Structs::new(), &mut Exceptions::read("")?);
+        assert!(!table.text()?.contains("Thing"));
+        Ok(())
+    }
+}
