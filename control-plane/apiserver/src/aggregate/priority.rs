@@ -15,8 +15,11 @@ pub const CUSTOM: Priority = Priority {
     version: 100,
 };
 
+/// Names and their priorities.
+type Versions = &'static [(&'static str, i32)];
+
 /// Built-in groups and their versions, as upstream.
-const BUILT_IN: &[(&str, i32, &[(&str, i32)])] = &[
+const BUILT_IN: &[(&str, i32, Versions)] = &[
     ("", 18000, &[("v1", 1)]),
     ("apps", 17800, &[("v1", 15)]),
     ("events.k8s.io", 17750, &[("v1", 15), ("v1beta1", 5)]),
