@@ -294,7 +294,7 @@ pub fn config(store: Arc<dyn Store>, rows: Vec<&'static Row>, dial: Arc<dyn Dial
         dial,
         kubelet_tls: None,
         service_cidr: "10.96.0.0/12".to_owned(),
-        advertise: ([127, 0, 0, 1].into(), 6443),
+        advertise: ([192, 0, 2, 1].into(), 6443),
         records: Some(Arc::new(records)),
         oidc: None,
         aggregate: crate::aggregate::Settings::default(),

@@ -17,6 +17,9 @@ pub struct Status {
     /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<Details>>,
+    /// Of a list that cannot be continued as it was: the token to go on with; empty for none.
+    #[serde(skip)]
+    pub continue_token: String,
 }
 
 /// `metav1.StatusDetails`.
@@ -67,7 +70,7 @@ impl Status {
             code,
             reason: reason.to_owned(),
             message,
-            details: None,
+            ..Self::default()
         }
     }
 
@@ -91,6 +94,13 @@ impl Status {
             field: field.into(),
         };
         self.details.get_or_insert_default().causes.push(cause);
+        self
+    }
+
+    /// Says how to go on with a list.
+    #[must_use]
+    pub fn continued(mut self, token: String) -> Self {
+        self.continue_token = token;
         self
     }
 
@@ -263,7 +273,7 @@ impl Status {
         struct Wire<'a> {
             kind: &'static str,
             api_version: &'static str,
-            metadata: Empty,
+            metadata: Meta<'a>,
             status: &'static str,
             message: &'a str,
             reason: &'a str,
@@ -272,11 +282,16 @@ impl Status {
             code: u16,
         }
         #[derive(Serialize)]
-        struct Empty {}
+        struct Meta<'a> {
+            #[serde(rename = "continue", skip_serializing_if = "str::is_empty")]
+            continue_token: &'a str,
+        }
         let wire = Wire {
             kind: "Status",
             api_version: "v1",
-            metadata: Empty {},
+            metadata: Meta {
+                continue_token: &self.continue_token,
+            },
             status: "Failure",
             message: &self.message,
             reason: &self.reason,

@@ -146,7 +146,7 @@ fn refusal(error: ApplyError) -> Status {
                 code: 409,
                 reason: "Conflict".to_owned(),
                 message,
-                details: None,
+                ..Status::default()
             };
             conflicts.into_iter().fold(status, |status, conflict| {
                 let message = format!("conflict with {}", conflict.manager);

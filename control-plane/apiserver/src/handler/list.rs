@@ -59,18 +59,21 @@ struct Token {
 }
 
 impl Token {
-    fn encode(revision: u64, last: &str) -> String {
-        let rv = i64::try_from(revision).unwrap_or(i64::MAX);
+    fn encode(rv: i64, start: String) -> String {
         let token = Self {
             v: "meta.k8s.io/v1".to_owned(),
             rv,
-            start: format!("{last}\0"),
+            start,
         };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
     }
 
     fn decode(text: &str) -> Result<Self, Status> {
-        let bad = |why: String| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bad = |why: String| {
+            Status::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
+        };
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))
             .map_err(|e| bad(e.to_string()))?;
@@ -81,9 +84,20 @@ impl Token {
                 token.v
             )));
         }
+        if token.rv == 0 {
+            let why = "incorrect encoded start resourceVersion (version meta.k8s.io/v1)";
+            return Err(bad(why.to_owned()));
+        }
+        if token.start.is_empty() {
+            let why = "encoded start key empty (version meta.k8s.io/v1)";
+            return Err(bad(why.to_owned()));
+        }
         Ok(token)
     }
 }
+
+/// The version of a token that goes on with what is there now.
+const NEWEST: i64 = -1;
 
 impl Handler {
     /// Lists a collection.
@@ -91,7 +105,7 @@ impl Handler {
         let (snapshot, start) = if query.continue_token.is_empty() {
             (self.snapshot(place, query).await?, String::new())
         } else {
-            self.continued(place, query)?
+            self.continued(place, query).await?
         };
         let page = page(place, query, &snapshot, &start);
         self.ensure(place, &page.items).await?;
@@ -110,7 +124,7 @@ impl Handler {
         // Upstream's older rule: a limit makes a version exact.
         let exact = match query.version_match {
             Match::Exact if wanted == 0 => {
-                let why = "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"";
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
                 return Err(forbidden_match(why));
             }
             Match::Exact => true,
@@ -138,16 +152,17 @@ impl Handler {
             return Ok(());
         }
         let message = format!(
-            "Too large resource version: {wanted}, current: {}",
+            "Timeout: Too large resource version: {wanted}, current: {}",
             self.feed.revision()
         );
         let status = Status::timeout(&message);
         Err(status.with_cause("ResourceVersionTooLarge", "Too large resource version", ""))
     }
 
-    fn continued(&self, place: &Place, query: &ListQuery) -> Result<(Snapshot, String), Status> {
+    async fn continued(&self, place: &Place, query: &ListQuery) -> Result<(Snapshot, String), Status> {
         if query.version_match != Match::Unset {
-            return Err(forbidden_match("resourceVersionMatch is forbidden for continue"));
+            let why = "resourceVersionMatch is forbidden when continue is provided";
+            return Err(forbidden_match(why));
         }
         if query.resource_version.is_some_and(|version| version != 0) {
             return Err(Status::bad_request(
@@ -155,17 +170,21 @@ impl Handler {
             ));
         }
         let token = Token::decode(&query.continue_token)?;
-        let revision = u64::try_from(token.rv).unwrap_or(0);
-        let too_old = || {
-            Status::expired(
-                "The provided continue parameter is too old to display a consistent list result. \
-                 You must start a new list without the continue parameter.",
-            )
+        let Ok(revision) = u64::try_from(token.rv) else {
+            self.fresh().await?;
+            return Ok((place.cache.snapshot(), token.start));
         };
-        let snapshot = place.cache.snapshot_at(revision).ok_or_else(too_old)?;
-        Ok((snapshot, token.start))
+        match place.cache.snapshot_at(revision) {
+            Some(snapshot) => Ok((snapshot, token.start)),
+            None => Err(Status::expired(INCONSISTENT).continued(Token::encode(NEWEST, token.start))),
+        }
     }
 }
+
+const INCONSISTENT: &str = "The provided continue parameter is too old to display a consistent list result. You can \
+    start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder \
+    of the results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+    modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 fn forbidden_match(why: &str) -> Status {
     let error = api::field::Error::forbidden("resourceVersionMatch", why);
@@ -193,7 +212,10 @@ fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> P
             continue;
         }
         if query.limit > 0 && page.items.len() == query.limit {
-            page.continue_token = Token::encode(snapshot.revision, last.unwrap_or_default());
+            page.continue_token = {
+                let revision = i64::try_from(snapshot.revision).unwrap_or(i64::MAX);
+                Token::encode(revision, format!("{}\0", last.unwrap_or_default()))
+            };
             page.remaining = selection.is_everything().then(|| 1 + range.count());
             break;
         }

@@ -76,6 +76,7 @@ fn refusal(error: PatchError) -> Status {
                 reason: "Invalid".to_owned(),
                 message: message.to_owned(),
                 details: Some(Box::default()),
+                ..Status::default()
             }
         }
         PatchError::Internal(message) => Status::internal(message),

@@ -222,7 +222,7 @@ async fn lists_come_in_pages_of_one_version() {
     assert!(
         future
             .message
-            .starts_with("Too large resource version: 9999, current: ")
+            .starts_with("Timeout: Too large resource version: 9999, current: ")
     );
 }
 

@@ -451,7 +451,7 @@ async fn refused(code: StatusCode, body: Incoming) -> Status {
             code: 404,
             reason: "NotFound".to_owned(),
             message,
-            details: None,
+            ..Status::default()
         },
         _ => Status::internal(message),
     }

@@ -186,11 +186,7 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
     let (server, query) = (&allowed.server, &allowed.query);
     let send_initial = query.flag("sendInitialEvents");
     let bookmarks = query.flag("allowWatchBookmarks");
-    if send_initial && query.get("resourceVersionMatch") != "NotOlderThan" {
-        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-        let error = api::field::Error::forbidden("resourceVersionMatch", why);
-        return Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![error]));
-    }
+    query.check_watch()?;
     let mut selection = query.selection(place)?;
     if !allowed.route.name.is_empty() {
         // Only that one was asked for, and only that one is allowed.
@@ -201,7 +197,7 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
     }
     let watch = WatchQuery {
         selection,
-        resource_version: query.resource_version()?,
+        resource_version: query.watched_version(place)?,
         send_initial,
     };
     let random = WATCH_AT_LEAST + server.handler.env.random.below(WATCH_AT_LEAST);

@@ -8,6 +8,8 @@ use api::{Status, field};
 use client::DeleteOptions;
 use std::time::Duration;
 
+const MATCH: &str = "resourceVersionMatch";
+
 /// The name by which a client manages fields when it names none: what stands before the slash of its `User-Agent`.
 pub fn manager_of(user_agent: &str) -> String {
     let name = user_agent.split('/').next().unwrap_or_default();
@@ -114,19 +116,80 @@ impl Query {
         }
     }
 
-    /// The version that a read asks for.
-    pub fn resource_version(&self) -> Result<Option<u64>, Status> {
+    /// The version that a read asks for, or what is wrong with it.
+    fn version(&self) -> Result<Option<u64>, field::Error> {
         match self.get("resourceVersion") {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                let error = field::Error::invalid(
-                    "resourceVersion",
-                    text,
-                    format!("strconv.ParseUint: parsing {text:?}: invalid syntax"),
-                );
-                Status::invalid("meta.k8s.io", "ListOptions", "", vec![error])
+                let why = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+                field::Error::invalid("resourceVersion", text, why)
             }),
         }
+    }
+
+    /// The version that a list asks for.
+    pub fn resource_version(&self) -> Result<Option<u64>, Status> {
+        let bad = |error| Status::bad_request(format!("invalid resource version: {error}"));
+        self.version().map_err(bad)
+    }
+
+    /// The version that a watch of the collection at `place` asks for.
+    pub fn watched_version(&self, place: &Place) -> Result<Option<u64>, Status> {
+        let bad = |error| Status::invalid(place.group(), place.row().plural, "", vec![error]);
+        self.version().map_err(bad)
+    }
+
+    /// Whether the options of a list go together.
+    fn check_list(&self) -> Result<(), Status> {
+        let (wished, version) = (self.get(MATCH), self.get("resourceVersion"));
+        let mut errors = Vec::new();
+        let mut forbid = |field, why: &str| errors.push(field::Error::forbidden(field, why));
+        if !wished.is_empty() && version.is_empty() {
+            forbid(
+                MATCH,
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            );
+        }
+        if !wished.is_empty() && !self.get("continue").is_empty() {
+            forbid(
+                MATCH,
+                "resourceVersionMatch is forbidden when continue is provided",
+            );
+        }
+        if (wished, version) == ("Exact", "0") {
+            forbid(
+                MATCH,
+                r#"resourceVersionMatch "exact" is forbidden for resourceVersion "0""#,
+            );
+        }
+        if !self.get("sendInitialEvents").is_empty() {
+            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        }
+        if !matches!(wished, "" | "Exact" | "NotOlderThan") {
+            let known = ["Exact", "NotOlderThan", ""];
+            errors.push(field::Error::not_supported(MATCH, wished, &known));
+        }
+        refused(errors)
+    }
+
+    /// Whether the options of a watch go together.
+    pub fn check_watch(&self) -> Result<(), Status> {
+        let (wished, initial) = (self.get(MATCH), !self.get("sendInitialEvents").is_empty());
+        let mut errors = Vec::new();
+        let mut forbid = |why: &str| errors.push(field::Error::forbidden(MATCH, why));
+        if initial && wished != "NotOlderThan" {
+            forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        }
+        if !wished.is_empty() && !initial {
+            forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+        }
+        if !wished.is_empty() && !self.get("continue").is_empty() {
+            forbid("resourceVersionMatch is forbidden when continue is provided");
+        }
+        if !matches!(wished, "" | "NotOlderThan") {
+            errors.push(field::Error::not_supported(MATCH, wished, &["NotOlderThan"]));
+        }
+        refused(errors)
     }
 
     /// Seconds after which a watch ends.
@@ -151,22 +214,16 @@ impl Query {
 
     /// A list.
     pub fn list(&self, place: &Place) -> Result<ListQuery, Status> {
+        self.check_list()?;
         let version_match = match self.get("resourceVersionMatch") {
-            "" => Match::Unset,
             "Exact" => Match::Exact,
             "NotOlderThan" => Match::NotOlderThan,
-            other => {
-                let error = field::Error::not_supported(
-                    "resourceVersionMatch",
-                    other,
-                    &["Exact", "NotOlderThan", ""],
-                );
-                return Err(Status::invalid("meta.k8s.io", "ListOptions", "", vec![error]));
-            }
+            _ => Match::Unset,
         };
         Ok(ListQuery {
             selection: self.selection(place)?,
-            limit: self.number("limit")?.unwrap_or(0),
+            // Less than nothing is no limit.
+            limit: usize::try_from(self.number::<i64>("limit")?.unwrap_or(0)).unwrap_or(0),
             continue_token: self.get("continue").to_owned(),
             resource_version: self.resource_version()?,
             version_match,
@@ -228,6 +285,13 @@ impl Query {
             };
         }
         Ok((options, dry || self.dry_run()?))
+    }
+}
+
+fn refused(errors: Vec<field::Error>) -> Result<(), Status> {
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid("meta.k8s.io", "ListOptions", "", errors)),
     }
 }
 

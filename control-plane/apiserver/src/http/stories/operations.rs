@@ -81,9 +81,108 @@ async fn a_server_that_stops_says_so_first() {
     let (server, _env) = fixture::server().await;
     server.handler.env.tasks.stop();
     let query = super::super::query::Query::default();
-    let of = async |path: &str| super::super::health::health(&server, path, &query).await.status().as_u16();
+    let of = async |path: &str| {
+        super::super::health::health(&server, path, &query)
+            .await
+            .status()
+            .as_u16()
+    };
     assert_eq!([of("/readyz").await, of("/readyz/shutdown").await], [500, 500]);
     assert_eq!([of("/livez").await, of("/healthz").await], [200, 200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_whose_version_is_gone_goes_on_with_what_is_there() {
+    let (server, _env) = fixture::server().await;
+    let mut http = Http::new(&server).await;
+    for name in ["a", "b", "c"] {
+        http.make(name).await;
+    }
+    let token = |text: &str| {
+        let (_, rest) = text.split_once(r#""continue":""#).unwrap();
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let first = http.get(&format!("{WIDGETS}?limit=1")).await;
+    http.make("d").await;
+    server.handler.cache("test.io", "widgets").unwrap().forget_all();
+    let url = |token: &str| format!("{WIDGETS}?limit=2&continue={token}");
+    let gone = http.get(&url(&token(&first.text))).await;
+    assert_eq!(gone.code, 410);
+    assert!(
+        gone.text.contains("or use the continue token in this response"),
+        "{}",
+        gone.text
+    );
+    let second = http.get(&url(&token(&gone.text))).await;
+    assert!(
+        second.text.contains(r#""name":"b""#) && second.text.contains(r#""name":"c""#),
+        "{}",
+        second.text
+    );
+    let last = http.get(&url(&token(&second.text))).await;
+    assert!(last.text.contains(r#""name":"d""#), "what was made since shows");
+    let bad = http.get(&url("eyJ9")).await;
+    let told = r#""message":"invalid continue token: continue key is not valid: "#;
+    assert!(bad.code == 400 && bad.text.contains(told), "{}", bad.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_of_lists_and_watches_go_together() {
+    let (server, _env) = fixture::server().await;
+    let mut http = Http::new(&server).await;
+    for name in ["a", "b"] {
+        http.make(name).await;
+    }
+    let all = http.get(&format!("{WIDGETS}?limit=-1")).await;
+    assert!(all.code == 200 && all.text.contains(r#""name":"b""#), "no limit");
+    let matched = |why: &str| {
+        format!(r#""message":"ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: {why}"#)
+    };
+    for (query, code, told) in [
+        (
+            "resourceVersionMatch=Exact",
+            422,
+            matched("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        ),
+        (
+            "resourceVersionMatch=Exact&resourceVersion=0",
+            422,
+            matched(r#"Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""#),
+        ),
+        (
+            "resourceVersionMatch=Newest&resourceVersion=1",
+            422,
+            matched(r#"Unsupported value: \"Newest\": supported values: \"Exact\", \"NotOlderThan\", \"\""#),
+        ),
+        (
+            "resourceVersion=x",
+            400,
+            r#""message":"invalid resource version: resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax""#.to_owned(),
+        ),
+        (
+            "watch=1&resourceVersion=x",
+            422,
+            r#""message":"widgets.test.io \"\" is invalid: resourceVersion: Invalid value: \"x\""#.to_owned(),
+        ),
+        (
+            "watch=1&resourceVersionMatch=NotOlderThan",
+            422,
+            matched("Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
+        ),
+        (
+            "sendInitialEvents=true",
+            422,
+            r#"sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list""#.to_owned(),
+        ),
+        (
+            "resourceVersion=999999999&resourceVersionMatch=NotOlderThan",
+            504,
+            r#""message":"Timeout: Too large resource version: 999999999, current: "#.to_owned(),
+        ),
+    ] {
+        let answer = http.get(&format!("{WIDGETS}?{query}")).await;
+        assert!(answer.code == code && answer.text.contains(&told), "{query}: {}", answer.text);
+    }
 }
 
 #[tokio::test(start_paused = true)]

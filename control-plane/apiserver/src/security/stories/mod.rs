@@ -69,7 +69,7 @@ pub async fn guarded() -> Guarded {
         dial: Arc::new(NoNodes),
         kubelet_tls: None,
         service_cidr: "10.96.0.0/12".to_owned(),
-        advertise: ([127, 0, 0, 1].into(), 6443),
+        advertise: ([192, 0, 2, 1].into(), 6443),
         records: None,
         oidc: None,
         aggregate: crate::aggregate::Settings::default(),
