@@ -114,8 +114,9 @@ fn validate_endpoints(slice: &EndpointSlice, errors: &mut Vec<Error>) {
         for (i, address) in endpoint.addresses.iter().enumerate() {
             let path = field::index(&path, i);
             match (slice.address_type.as_str(), address.parse::<IpAddr>()) {
-                ("IPv4", Ok(ip)) if ip.is_ipv4() => {}
-                ("IPv6", Ok(ip)) if ip.is_ipv6() => {}
+                ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => {
+                    meta::invalid(errors, &path, address, names::endpoint_ip(address));
+                }
                 ("IPv4", _) => errors.push(Error::invalid(path, address, "must be a valid IPv4 address")),
                 ("IPv6", _) => errors.push(Error::invalid(path, address, "must be a valid IPv6 address")),
                 _ => meta::invalid(errors, &path, address, names::dns_subdomain(address)),

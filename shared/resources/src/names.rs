@@ -198,6 +198,36 @@ pub(crate) fn ip(address: &str) -> Vec<String> {
     vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
 }
 
+/// An IP address where traffic may be sent to: not one that means the sender itself, or only its own link, where the
+/// services of machines are.
+pub(crate) fn endpoint_ip(address: &str) -> Vec<String> {
+    let Ok(written) = address.parse::<IpAddr>() else {
+        return ip(address);
+    };
+    let ip = written.to_canonical();
+    let (link_local, link_multicast) = match ip {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.octets().starts_with(&[224, 0, 0])),
+        IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.segments()[0] & 0xff0f == 0xff02),
+    };
+    let rules = [
+        (ip.is_unspecified(), format!("may not be unspecified ({address})")),
+        (
+            ip.is_loopback(),
+            "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
+        ),
+        (
+            link_local,
+            "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned(),
+        ),
+        (
+            link_multicast,
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned(),
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(broken, _)| *broken);
+    broken.map(|(_, why)| why).collect()
+}
+
 /// An IP address in the one form that has no other.
 pub(crate) fn canonical_ip(address: &str) -> Vec<String> {
     match address.parse::<IpAddr>() {

@@ -59,7 +59,7 @@ impl Kind for Endpoints {
             for (name, list) in lists {
                 for (i, address) in list.iter().flatten().enumerate() {
                     let path = field::child(&field::index(&field::child(&path, name), i), "ip");
-                    meta::invalid(errors, &path, &address.ip, names::ip(&address.ip));
+                    meta::invalid(errors, &path, &address.ip, names::endpoint_ip(&address.ip));
                 }
             }
             let ports = subset.ports.as_deref().unwrap_or_default();

@@ -116,3 +116,34 @@ fn addresses_and_ranges_of_services_are_objects() {
             .contains("field is immutable")
     );
 }
+
+/// Else who may write endpoints has the proxies reach what listens on nodes for themselves, and machines' own services.
+#[test]
+fn traffic_is_not_sent_to_the_node_itself_or_its_link() {
+    for (ip, why) in [
+        ("127.0.0.1", "loopback range (127.0.0.0/8, ::1/128)"),
+        ("::ffff:127.0.0.1", "loopback range"),
+        ("::1", "loopback range"),
+        ("0.0.0.0", "unspecified (0.0.0.0)"),
+        ("169.254.169.254", "link-local range (169.254.0.0/16, fe80::/10)"),
+        ("fe80::1", "link-local range"),
+        ("224.0.0.5", "link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ] {
+        let version = if ip.contains(':') { 6 } else { 4 };
+        let bodies = [
+            format!(
+                r#"{{"apiVersion":"v1","kind":"Endpoints","metadata":{{"name":"a"}},"subsets":[{{"addresses":[{{"ip":"{ip}"}}],"ports":[{{"port":80}}]}}]}}"#
+            ),
+            format!(
+                r#"{{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{{"name":"a"}},"addressType":"IPv{version}","endpoints":[{{"addresses":["{ip}"]}}]}}"#
+            ),
+            format!(
+                r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"a"}},"spec":{{"externalIPs":["{ip}"],"ports":[{{"port":80}}]}}}}"#
+            ),
+        ];
+        for body in bodies {
+            let said = refused(&body);
+            assert!(said.contains(why), "{body}: {said}");
+        }
+    }
+}

@@ -195,6 +195,39 @@ fn what_has_ended_does_not_run_again() {
 }
 
 #[test]
+fn the_addresses_of_a_pod_are_addresses() {
+    let stored = create(&with(r#""restartPolicy":"Never""#));
+    let told = |status: &str| {
+        let body = stored.replace(r#""phase":"Pending""#, status);
+        run(&body, Some(&stored), Op::Status, &Small::usual()).map_err(|status| status.message)
+    };
+    let one = told(r#""phase":"Running","podIP":"10.0.0.1""#).unwrap();
+    assert!(
+        one.contains(r#""podIP":"10.0.0.1","podIPs":[{"ip":"10.0.0.1"}]"#),
+        "{one}"
+    );
+    let newer = told(r#""phase":"Running","podIP":"10.0.0.2","podIPs":[{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]"#);
+    assert!(newer.unwrap().contains(r#""podIPs":[{"ip":"10.0.0.2"}]"#));
+    for (status, why) in [
+        (
+            r#""podIP":"evil.example/a@b""#,
+            "status.podIPs[0]: Invalid value: \"evil.example/a@b\": must be a valid IP address",
+        ),
+        (
+            r#""podIPs":[{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]"#,
+            "may specify no more than one IP for each IP family",
+        ),
+        (
+            r#""podIPs":[{"ip":"10.0.0.1"},{"ip":"10.0.0.1"}]"#,
+            "status.podIPs[1]: Duplicate value",
+        ),
+    ] {
+        let said = told(status).unwrap_err();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn priority_comes_from_the_class() {
     let class = |name: &str, default: bool, value: i32| {
         format!(

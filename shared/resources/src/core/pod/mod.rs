@@ -119,7 +119,9 @@ impl Kind for Pod {
             .owner_references
             .clone_from(&old.metadata.owner_references);
         let qos = old.status.as_ref().and_then(|status| status.qos_class.clone());
-        self.status.get_or_insert_default().qos_class = qos;
+        let status = self.status.get_or_insert_default();
+        status.qos_class = qos;
+        update::agree(status);
     }
 
     fn prepare_subresource(&mut self, name: &str, old: &Self) {

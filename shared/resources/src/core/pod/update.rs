@@ -1,9 +1,9 @@
 //! What may change in a pod that is there.
 
 use super::validation;
-use crate::encode;
+use crate::{encode, meta, names};
 use api::{field, field::Error, scan};
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, Toleration};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodIP, PodSpec, PodStatus, Toleration};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -48,11 +48,42 @@ pub(super) fn validate(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
     }
 }
 
+/// One address and the list of them say the same; where they do not, the one holds.
+pub(super) fn agree(status: &mut PodStatus) {
+    let first = |status: &PodStatus| Some(status.pod_ips.as_ref()?.first()?.ip.clone());
+    match status.pod_ip.clone().filter(|ip| !ip.is_empty()) {
+        Some(ip) if first(status).as_ref() != Some(&ip) => status.pod_ips = Some(vec![PodIP { ip }]),
+        Some(_) => {}
+        None => status.pod_ip = first(status),
+    }
+}
+
+/// A new address is an address; others dial what stands there.
+fn addresses(new: &PodStatus, old: &PodStatus, errors: &mut Vec<Error>) {
+    if new.pod_ips == old.pod_ips {
+        return;
+    }
+    let ips: Vec<&str> = new.pod_ips.iter().flatten().map(|ip| ip.ip.as_str()).collect();
+    for (i, ip) in ips.iter().enumerate() {
+        let path = field::index("status.podIPs", i);
+        meta::invalid(errors, &path, ip, names::ip(ip));
+        if ips[..i].contains(ip) {
+            errors.push(Error::duplicate(path, ip));
+        }
+    }
+    let of_version_6 = ips.iter().filter(|ip| ip.contains(':')).count();
+    if of_version_6 > 1 || ips.len() - of_version_6 > 1 {
+        let why = "may specify no more than one IP for each IP family";
+        errors.push(Error::invalid("status.podIPs", &new.pod_ips, why));
+    }
+}
+
 /// Rules for a change of the status: what has ended for good does not run again.
 pub(super) fn validate_status(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
     let (Some(spec), Some(new), Some(old)) = (&old.spec, &new.status, &old.status) else {
         return;
     };
+    addresses(new, old, errors);
     let policy = spec.restart_policy.as_deref().unwrap_or_default();
     let sidecar = |name: &str| {
         let mut init = spec.init_containers.iter().flatten();
