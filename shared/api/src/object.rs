@@ -85,6 +85,9 @@ pub enum ObjectError {
     /// A field of the metadata is not what it must be.
     #[error("metadata.{0}: invalid value")]
     Metadata(&'static str),
+    /// Another form than JSON, which cannot be read.
+    #[error("{0}")]
+    Form(String),
 }
 
 /// An API object: header and canonical JSON. `metadata.resourceVersion` is never in the bytes: it is spliced in when

@@ -28,7 +28,8 @@ pub use openapi::{
 };
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use protobuf::{
-    ProtobufError, has_protobuf, json_to_protobuf, list_to_protobuf, protobuf_frame, protobuf_to_json,
+    ProtobufError, has_protobuf, is_protobuf, json_to_protobuf, list_to_protobuf, protobuf_frame,
+    protobuf_to_json,
 };
 pub use prune::{canonical, prune};
 pub use structural::{Additional, Instance, JsonPath, Published, Rule, StrictInstance, Structural};

@@ -24,12 +24,21 @@ struct Forms {
 }
 
 impl Held {
-    /// Reads a stored value of a built-in resource.
+    /// Reads a stored value of a built-in resource: JSON, or protobuf as upstream's API server writes it.
     pub fn parse(row: &'static Row, body: Bytes, revision: u64) -> Result<Self, ObjectError> {
-        let hub = Object::parse(body, revision, row.fields)?;
+        let (json, stored) = if schema::is_protobuf(&body) {
+            let json = schema::protobuf_to_json(&body);
+            (
+                json.map_err(|error| ObjectError::Form(error.to_string()))?.into(),
+                Some(body),
+            )
+        } else {
+            (body, None)
+        };
+        let hub = Object::parse(json, revision, row.fields)?;
         Ok(Self {
             hub: Arc::new(hub),
-            stored: None,
+            stored,
             forms: forms(row, None),
         })
     }

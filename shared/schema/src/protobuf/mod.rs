@@ -55,6 +55,11 @@ pub enum ProtobufError {
     Encoding(String),
 }
 
+/// Whether `body` says that it is protobuf.
+pub fn is_protobuf(body: &[u8]) -> bool {
+    body.starts_with(PREFIX)
+}
+
 /// The object of a protobuf body as JSON, as upstream would write it: a zero stands only where it says something.
 ///
 /// # Errors

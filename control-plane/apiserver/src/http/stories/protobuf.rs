@@ -125,7 +125,6 @@ async fn what_has_no_protobuf_form_is_told_otherwise() {
     for (url, part) in [
         ("/apis", r#""kind":"APIGroupList""#),
         ("/apis/test.io/v1", r#""name":"widgets""#),
-        ("/api", r#""kind":"APIVersions""#),
     ] {
         let (code, text) = json(&get(&mut http, url, &any).await);
         assert!(code == 200 && text.contains(part), "{text}");
@@ -191,4 +190,35 @@ async fn watches_are_framed_in_protobuf() {
         "{}",
         yaml.text
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_that_upstream_stored_are_read() {
+    let env = component::Env::simulated(7);
+    let store: Arc<dyn etcd::Store> = etcd::Engine::in_memory(env.clone()).unwrap();
+    let object = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"up","namespace":"default","uid":"u",
+        "creationTimestamp":"2026-01-02T03:04:05Z"},"data":{"k":"1"}}"#;
+    let put = etcd::TxnRequest {
+        key: "/registry/configmaps/default/up".into(),
+        expect: Some(0),
+        op: etcd::Op::Put {
+            value: schema::json_to_protobuf(object.as_bytes()).unwrap().into(),
+            lease: 0,
+        },
+        durability: etcd::Durability::Durable,
+    };
+    store.txn(put).await.unwrap();
+    let server = fixture::start(store, resources::table().to_vec(), fixture::no_nodes(), &env).await;
+    let mut http = Http::new(&server).await;
+    let url = format!("{MAPS}/up");
+    let read = http.get(&url).await;
+    assert!(
+        read.code == 200 && read.text.contains(r#""data":{"k":"1"}"#),
+        "{}",
+        read.text
+    );
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patched = http.ask("PATCH", &url, &merge, r#"{"data":{"k":"2"}}"#).await;
+    assert!(patched.text.contains(r#""uid":"u""#), "{}", patched.text);
+    assert!(http.get(MAPS).await.text.contains(r#""data":{"k":"2"}"#));
 }
