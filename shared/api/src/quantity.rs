@@ -53,6 +53,11 @@ impl Quantity {
         }
     }
 
+    /// The exact value, in nano-units.
+    pub fn nanos(&self) -> i128 {
+        self.nanos
+    }
+
     /// A number of thousandths.
     pub fn from_millis(value: i64) -> Self {
         Self {

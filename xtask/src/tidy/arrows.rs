@@ -14,6 +14,7 @@ use serde::Deserialize;
 /// user does.
 const CRATES: &[(&str, &[&str])] = &[
     ("shared/api", &[]),
+    ("shared/cel", &["api"]),
     ("shared/schema", &["api"]),
     ("shared/resources", &["api", "schema"]),
     ("shared/component", &[]),

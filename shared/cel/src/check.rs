@@ -1,0 +1,624 @@
+//! Types of an expression, and what its names and calls mean.
+
+use crate::{
+    ast::{Ast, Entry, Field, Fold, Id, Kind, Literal},
+    environment::Environment,
+    functions::{Library, REGISTRY, compile_regex},
+    issue::Issue,
+    shape::Kind as ShapeKind,
+    types::{Known, Type},
+    value::time,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What a node refers to.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Meaning {
+    #[default]
+    None,
+    /// The variable of a macro, by its depth.
+    Local(usize),
+    /// The variable of the environment, by its place.
+    Global(usize),
+    /// A type by its name.
+    Type(Type),
+    /// One of these overloads, by the types of the arguments; called on no value even if it looks so, when `plain`.
+    Call { overloads: Vec<usize>, plain: bool },
+}
+
+/// A tree with its types and meanings.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub ast: Ast,
+    pub types: Vec<Type>,
+    pub meanings: Vec<Meaning>,
+    /// Fields of variables that are read, dotted.
+    pub used: BTreeSet<String>,
+}
+
+/// Most errors that are shown.
+const MOST_ISSUES: usize = 30;
+
+struct Checker<'e> {
+    source: &'e str,
+    environment: &'e Environment,
+    ast: Ast,
+    types: Vec<Type>,
+    meanings: Vec<Meaning>,
+    scopes: Vec<(Arc<str>, Type)>,
+    known: Known,
+    issues: Vec<Issue>,
+    used: BTreeSet<String>,
+}
+
+/// Finds the types of `ast`.
+pub(crate) fn check(source: &str, ast: Ast, environment: &Environment) -> Result<Checked, Vec<Issue>> {
+    let count = ast.nodes.len();
+    let root = ast.root;
+    let mut checker = Checker {
+        source,
+        environment,
+        ast,
+        types: vec![Type::Error; count],
+        meanings: vec![Meaning::None; count],
+        scopes: Vec::new(),
+        known: Known::default(),
+        issues: Vec::new(),
+        used: BTreeSet::new(),
+    };
+    checker.node(root);
+    checker.literals();
+    if !checker.issues.is_empty() {
+        checker.issues.sort_by_key(|issue| (issue.line, issue.column));
+        checker.issues.dedup();
+        return Err(checker.issues);
+    }
+    let types = checker
+        .types
+        .iter()
+        .map(|ty| checker.known.resolve(ty, true))
+        .collect();
+    Ok(Checked {
+        ast: checker.ast,
+        types,
+        meanings: checker.meanings,
+        used: checker.used,
+    })
+}
+
+impl Checker<'_> {
+    fn fail(&mut self, at: usize, message: impl Into<String>) {
+        if self.issues.len() >= MOST_ISSUES {
+            return;
+        }
+        self.issues.push(Issue::new(self.source, at, message));
+    }
+
+    fn show(&self, ty: &Type) -> Type {
+        self.known.resolve(ty, true)
+    }
+
+    fn node(&mut self, id: Id) -> Type {
+        let (at, kind) = (self.ast.nodes[id].at, self.ast.nodes[id].kind.clone());
+        let ty = match &kind {
+            Kind::Literal(literal) => literal_type(literal),
+            Kind::Ident(name) => self.ident(id, at, name),
+            Kind::Select {
+                operand,
+                field,
+                test,
+                optional,
+            } => self.select(id, at, *operand, field, *test, *optional),
+            Kind::Call {
+                function,
+                target,
+                args,
+            } => self.call(id, at, function, *target, args),
+            Kind::List(items) => self.list(items),
+            Kind::Map(entries) => self.map(entries),
+            Kind::Struct { name, fields } => self.object(at, name, fields),
+            Kind::Fold {
+                fold,
+                range,
+                first,
+                second,
+                filter,
+                body,
+            } => self.fold(*fold, *range, (first, second.as_ref()), *filter, *body),
+            Kind::Bind { name, .. } if !name.starts_with('@') && !self.environment.has(Library::Bindings) => {
+                self.fail(at, "undeclared reference to 'cel' (in container '')");
+                Type::Error
+            }
+            Kind::Bind { name, init, body } => {
+                let init = self.node(*init);
+                self.scoped(name, init, *body)
+            }
+            Kind::OptMap {
+                target,
+                name,
+                body,
+                flat,
+            } => self.opt_map(at, *target, name, *body, *flat),
+        };
+        self.types[id] = ty.clone();
+        ty
+    }
+
+    fn scoped(&mut self, name: &Arc<str>, ty: Type, body: Id) -> Type {
+        self.scopes.push((name.clone(), ty));
+        let ty = self.node(body);
+        self.scopes.pop();
+        ty
+    }
+
+    fn ident(&mut self, id: Id, at: usize, name: &str) -> Type {
+        if let Some(ty) = self.name(id, name) {
+            return ty;
+        }
+        self.fail(at, format!("undeclared reference to '{name}' (in container '')"));
+        Type::Error
+    }
+
+    fn name(&mut self, id: Id, name: &str) -> Option<Type> {
+        let local = self.scopes.iter().rposition(|(local, _)| &**local == name);
+        if let Some(depth) = local {
+            self.meanings[id] = Meaning::Local(depth);
+            return Some(self.scopes[depth].1.clone());
+        }
+        let bare = name.strip_prefix('.').unwrap_or(name);
+        if let Some(place) = self.environment.place(bare) {
+            self.meanings[id] = Meaning::Global(place);
+            self.used.insert(bare.to_owned());
+            return Some(self.environment.variables[place].1.clone());
+        }
+        let ty = type_name(bare)?;
+        self.meanings[id] = Meaning::Type(ty.clone());
+        Some(Type::Type(Arc::new(ty)))
+    }
+
+    /// The dotted name that `id` is, if its first part is no variable of a macro.
+    fn dotted(&self, id: Id) -> Option<String> {
+        match &self.ast.nodes[id].kind {
+            Kind::Ident(name) if !self.scopes.iter().any(|(local, _)| local == name) => {
+                Some(name.trim_start_matches('.').to_owned())
+            }
+            Kind::Select {
+                operand,
+                field,
+                test: false,
+                optional: false,
+            } => Some(format!("{}.{field}", self.dotted(*operand)?)),
+            _ => None,
+        }
+    }
+
+    fn select(
+        &mut self,
+        id: Id,
+        at: usize,
+        operand: Id,
+        field: &Arc<str>,
+        test: bool,
+        optional: bool,
+    ) -> Type {
+        let dotted = self.dotted(operand).map(|before| format!("{before}.{field}"));
+        if let Some(name) = &dotted
+            && !test
+            && !optional
+            && let Some(ty) = self.name(id, name)
+        {
+            return ty;
+        }
+        let operand = self.node(operand);
+        let operand = self.known.resolve(&operand, false);
+        if let Some(name) = dotted {
+            self.used.insert(name);
+        }
+        let (inner, wrapped) = match &operand {
+            Type::Optional(inner) => ((**inner).clone(), true),
+            other => (other.clone(), false),
+        };
+        let ty = match &inner {
+            Type::Map(pair) => pair.1.clone(),
+            Type::Struct(shape) => self.field(at, shape, field),
+            Type::Open(_) => Type::Dyn,
+            Type::Var(_) => {
+                self.known.fits(&inner, &Type::Dyn);
+                Type::Dyn
+            }
+            other if other.is_dyn() => Type::Dyn,
+            other => {
+                let message = format!("type '{other}' does not support field selection");
+                self.fail(at, message);
+                Type::Error
+            }
+        };
+        if test {
+            Type::Bool
+        } else if wrapped || optional {
+            Type::optional(ty)
+        } else {
+            ty
+        }
+    }
+
+    fn field(&mut self, at: usize, shape: &crate::shape::Shape, field: &str) -> Type {
+        if let ShapeKind::Object(fields) = &shape.kind
+            && let Some(found) = fields.get(field)
+        {
+            return found.shape.of_type();
+        }
+        self.fail(at, format!("undefined field '{field}'"));
+        Type::Error
+    }
+
+    fn call(&mut self, id: Id, at: usize, function: &str, target: Option<Id>, args: &[Id]) -> Type {
+        let mut types: Vec<Type> = args.iter().map(|arg| self.node(*arg)).collect();
+        let mut member = target.is_some();
+        let mut name = function.trim_start_matches('.').to_owned();
+        if let Some(target) = target {
+            let qualified = self.dotted(target).map(|before| format!("{before}.{function}"));
+            match qualified.filter(|name| !REGISTRY.named(name).is_empty() && self.has(name)) {
+                Some(qualified) => {
+                    name = qualified;
+                    member = false;
+                }
+                None => types.insert(0, self.node(target)),
+            }
+        }
+        if !self.has(&name) {
+            self.fail(at, format!("undeclared reference to '{name}' (in container '')"));
+            return Type::Error;
+        }
+        if matches!(name.as_str(), "_&&_" | "_||_") {
+            return self.logical(id, &name, args, &types);
+        }
+        let plain = target.is_some() && !member;
+        self.resolve(id, at, &name, &types, member, plain)
+    }
+
+    /// Whether the environment has a function of that name.
+    fn has(&self, name: &str) -> bool {
+        let overloads = REGISTRY.named(name).iter();
+        overloads
+            .into_iter()
+            .any(|overload| self.environment.has(REGISTRY.overloads[*overload].library))
+    }
+
+    fn logical(&mut self, id: Id, name: &str, args: &[Id], types: &[Type]) -> Type {
+        for (arg, ty) in args.iter().zip(types) {
+            self.want(*arg, ty, &Type::Bool);
+        }
+        let overloads = REGISTRY.named(name).to_vec();
+        self.meanings[id] = Meaning::Call {
+            overloads,
+            plain: true,
+        };
+        Type::Bool
+    }
+
+    /// An error unless `ty` fits `wanted`.
+    fn want(&mut self, id: Id, ty: &Type, wanted: &Type) {
+        if !self.known.fits(ty, wanted) {
+            let message = format!(
+                "expected type '{}' but found '{}'",
+                self.show(wanted),
+                self.show(ty)
+            );
+            self.fail(self.ast.nodes[id].at, message);
+        }
+    }
+
+    fn resolve(&mut self, id: Id, at: usize, name: &str, args: &[Type], member: bool, plain: bool) -> Type {
+        let mut result: Option<Type> = None;
+        let mut found = Vec::new();
+        for place in REGISTRY.named(name) {
+            let overload = &REGISTRY.overloads[*place];
+            if overload.member != member
+                || overload.params.len() != args.len()
+                || !self.environment.has(overload.library)
+            {
+                continue;
+            }
+            let (params, returned) = if overload.generic || has_param(&overload.result) {
+                self.instance(&overload.params, &overload.result)
+            } else {
+                (overload.params.clone(), overload.result.clone())
+            };
+            if !self.known.fit_all(args, &params) {
+                continue;
+            }
+            found.push(*place);
+            let returned = self.known.resolve(&returned, false);
+            result = Some(match result {
+                None => returned,
+                Some(before) if matches!(before, Type::Dyn) || before == returned => before,
+                Some(_) => Type::Dyn,
+            });
+        }
+        self.meanings[id] = Meaning::Call {
+            overloads: found,
+            plain,
+        };
+        if let Some(result) = result {
+            return result;
+        }
+        let shown: Vec<String> = args.iter().map(|ty| self.show(ty).to_string()).collect();
+        let signature = match shown.split_first() {
+            Some((target, rest)) if member => format!("{target}.({})", rest.join(", ")),
+            _ => format!("({})", shown.join(", ")),
+        };
+        if !args.iter().any(|ty| matches!(ty, Type::Error)) {
+            self.fail(
+                at,
+                format!("found no matching overload for '{name}' applied to '{signature}'"),
+            );
+        }
+        Type::Error
+    }
+
+    /// A signature with fresh types for its letters.
+    fn instance(&mut self, params: &[Type], result: &Type) -> (Vec<Type>, Type) {
+        let mut letters = Vec::new();
+        let params = params
+            .iter()
+            .map(|ty| fill(&mut self.known, ty, &mut letters))
+            .collect();
+        let result = fill(&mut self.known, result, &mut letters);
+        (params, result)
+    }
+
+    fn join(&mut self, id: Id, before: Option<Type>, ty: Type) -> Type {
+        let Some(before) = before else {
+            return ty;
+        };
+        if self.known.fits(&before, &ty) {
+            return self.known.general(&before, &ty);
+        }
+        self.want(id, &ty, &before);
+        Type::Error
+    }
+
+    /// The type inside an optional element.
+    fn inner(&mut self, id: Id, ty: Type, optional: bool) -> Type {
+        if !optional {
+            return ty;
+        }
+        match self.known.resolve(&ty, false) {
+            Type::Optional(inner) => (*inner).clone(),
+            ty if ty.is_dyn() => Type::Dyn,
+            ty => {
+                let message = format!("expected type 'optional_type({ty})' but found '{ty}'");
+                self.fail(self.ast.nodes[id].at, message);
+                Type::Error
+            }
+        }
+    }
+
+    fn list(&mut self, items: &[(Id, bool)]) -> Type {
+        let mut ty = None;
+        for (id, optional) in items {
+            let item = self.node(*id);
+            let item = self.inner(*id, item, *optional);
+            ty = Some(self.join(*id, ty, item));
+        }
+        let ty = ty.unwrap_or_else(|| self.known.fresh());
+        Type::list(ty)
+    }
+
+    fn map(&mut self, entries: &[Entry]) -> Type {
+        let (mut keys, mut values) = (None, None);
+        for entry in entries {
+            let key = self.node(entry.key);
+            keys = Some(self.join(entry.key, keys, key));
+            let value = self.node(entry.value);
+            let value = self.inner(entry.value, value, entry.optional);
+            values = Some(self.join(entry.value, values, value));
+        }
+        let key = keys.unwrap_or_else(|| self.known.fresh());
+        let value = values.unwrap_or_else(|| self.known.fresh());
+        Type::map(key, value)
+    }
+
+    fn object(&mut self, at: usize, name: &Arc<str>, fields: &[Field]) -> Type {
+        let Some(declared) = self.environment.object(name) else {
+            self.fail(at, format!("undeclared reference to '{name}' (in container '')"));
+            return Type::Error;
+        };
+        for field in fields {
+            let ty = self.node(field.value);
+            let ty = self.inner(field.value, ty, field.optional);
+            let wanted = match declared {
+                None => Type::Dyn,
+                Some(known) => match known.iter().find(|(name, _)| *name == &*field.name) {
+                    Some((_, ty)) => ty.clone(),
+                    None => {
+                        self.fail(field.at, format!("undefined field '{}'", field.name));
+                        Type::Error
+                    }
+                },
+            };
+            if !self.known.fits(&ty, &wanted) {
+                let (wanted, ty) = (self.show(&wanted), self.show(&ty));
+                let name = &field.name;
+                self.fail(
+                    field.at,
+                    format!("expected type of field '{name}' is '{wanted}' but provided type is '{ty}'"),
+                );
+            }
+        }
+        Type::Open(name.clone())
+    }
+
+    fn fold(
+        &mut self,
+        fold: Fold,
+        range: Id,
+        names: (&Arc<str>, Option<&Arc<str>>),
+        filter: Option<Id>,
+        body: Id,
+    ) -> Type {
+        let ty = self.node(range);
+        let ty = self.known.resolve(&ty, false);
+        let (key, value) = match &ty {
+            Type::List(item) => (Type::Int, (**item).clone()),
+            Type::Map(pair) => pair.as_ref().clone(),
+            ty if ty.is_dyn() || matches!(ty, Type::Var(_)) => {
+                self.known.fits(ty, &Type::Dyn);
+                (Type::Dyn, Type::Dyn)
+            }
+            other => {
+                let message = format!(
+                    "expression of type '{other}' cannot be range of a comprehension (must be list, map, or dynamic)"
+                );
+                self.fail(self.ast.nodes[range].at, message);
+                (Type::Error, Type::Error)
+            }
+        };
+        let alone = if matches!(ty, Type::List(_)) {
+            value.clone()
+        } else {
+            key.clone()
+        };
+        let before = self.scopes.len();
+        match names.1 {
+            Some(second) => {
+                self.scopes.push((names.0.clone(), key.clone()));
+                self.scopes.push((second.clone(), value));
+            }
+            None => self.scopes.push((names.0.clone(), alone.clone())),
+        }
+        if let Some(filter) = filter {
+            let ty = self.node(filter);
+            self.want(filter, &ty, &Type::Bool);
+        }
+        let made = self.node(body);
+        self.scopes.truncate(before);
+        match fold {
+            Fold::All | Fold::Exists | Fold::ExistsOne => {
+                self.want(body, &made, &Type::Bool);
+                Type::Bool
+            }
+            Fold::Filter => {
+                self.want(body, &made, &Type::Bool);
+                Type::list(alone)
+            }
+            Fold::List => Type::list(made),
+            Fold::Map => Type::map(key, made),
+            Fold::Entries => {
+                let fresh = Type::map(self.known.fresh(), self.known.fresh());
+                self.want(body, &made, &fresh);
+                self.known.resolve(&made, false)
+            }
+        }
+    }
+
+    fn opt_map(&mut self, at: usize, target: Id, name: &Arc<str>, body: Id, flat: bool) -> Type {
+        let ty = self.node(target);
+        let inner = match self.known.resolve(&ty, false) {
+            Type::Optional(inner) => (*inner).clone(),
+            ty if ty.is_dyn() => Type::Dyn,
+            ty => {
+                let message = format!("found no matching overload for 'hasValue' applied to '{ty}.()'");
+                self.fail(at, message);
+                Type::Error
+            }
+        };
+        let made = self.scoped(name, inner, body);
+        if !flat {
+            return Type::optional(made);
+        }
+        let wanted = Type::optional(self.known.fresh());
+        self.want(body, &made, &wanted);
+        self.known.resolve(&made, false)
+    }
+
+    /// Texts that are read when it runs are read now.
+    fn literals(&mut self) {
+        let mut wrong = Vec::new();
+        for node in &self.ast.nodes {
+            let Kind::Call {
+                function,
+                target,
+                args,
+            } = &node.kind
+            else {
+                continue;
+            };
+            let Some(Kind::Literal(Literal::String(text))) =
+                args.last().map(|arg| &self.ast.nodes[*arg].kind)
+            else {
+                continue;
+            };
+            let at = args.last().map_or(node.at, |arg| self.ast.nodes[*arg].at);
+            match (&**function, target, args.len()) {
+                ("duration", None, 1) if time::duration(text).is_err() => {
+                    wrong.push((at, "invalid duration argument"))
+                }
+                ("timestamp", None, 1) if time::timestamp(text).is_err() => {
+                    wrong.push((at, "invalid timestamp argument"));
+                }
+                ("matches", Some(_), 1) | ("matches", None, 2) if compile_regex(text).is_err() => {
+                    wrong.push((at, "invalid matches argument"));
+                }
+                _ => {}
+            }
+        }
+        for (at, message) in wrong {
+            self.fail(at, message);
+        }
+    }
+}
+
+fn literal_type(literal: &Literal) -> Type {
+    match literal {
+        Literal::Null => Type::Null,
+        Literal::Bool(_) => Type::Bool,
+        Literal::Int(_) => Type::Int,
+        Literal::Uint(_) => Type::Uint,
+        Literal::Double(_) => Type::Double,
+        Literal::String(_) => Type::String,
+        Literal::Bytes(_) => Type::Bytes,
+    }
+}
+
+/// A type by the name that it has in expressions.
+fn type_name(name: &str) -> Option<Type> {
+    let any = Type::Dyn;
+    Some(match name {
+        "list" => Type::list(any),
+        "map" => Type::map(Type::Dyn, any),
+        "optional_type" => Type::optional(any),
+        "type" => Type::Type(Arc::new(any)),
+        "timestamp" | "duration" | "null" | "A" | "B" | "K" | "V" | "T" | "dyn" => return None,
+        name if name.contains(['(', ' ']) => return None,
+        name => Type::parse(name)?,
+    })
+}
+
+fn has_param(ty: &Type) -> bool {
+    match ty {
+        Type::Param(_) => true,
+        Type::List(of) | Type::Optional(of) | Type::Type(of) => has_param(of),
+        Type::Map(pair) => has_param(&pair.0) || has_param(&pair.1),
+        _ => false,
+    }
+}
+
+fn fill(known: &mut Known, ty: &Type, letters: &mut Vec<(u8, Type)>) -> Type {
+    match ty {
+        Type::Param(letter) => match letters.iter().find(|(known, _)| known == letter) {
+            Some((_, ty)) => ty.clone(),
+            None => {
+                let fresh = known.fresh();
+                letters.push((*letter, fresh.clone()));
+                fresh
+            }
+        },
+        Type::List(of) => Type::list(fill(known, of, letters)),
+        Type::Optional(of) => Type::optional(fill(known, of, letters)),
+        Type::Type(of) => Type::Type(Arc::new(fill(known, of, letters))),
+        Type::Map(pair) => Type::map(fill(known, &pair.0, letters), fill(known, &pair.1, letters)),
+        other => other.clone(),
+    }
+}
