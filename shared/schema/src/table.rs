@@ -65,6 +65,8 @@ pub struct Field {
     pub name: &'static str,
     /// What it holds.
     pub shape: Shape,
+    /// Name of the type of what is not looked into in it, such as that of a [`Shape::Raw`]; empty: none.
+    pub raw: &'static str,
     /// Whether the published schema requires it.
     pub required: bool,
     /// Whether upstream always writes it, even when empty.
@@ -220,10 +222,14 @@ fn field(line: &'static str, table: &mut Table) -> Field {
     let marked = words.next().unwrap_or_default();
     let name = marked.trim_end_matches(['!', '?', '+']);
     let mark = &marked[name.len()..];
-    let shape = shape(words.next().unwrap_or_default(), table);
+    let word = words.next().unwrap_or_default();
+    let element = word.trim_start_matches(['[', ']', '{', '}']);
+    let raw = element.contains('.') && !table.by_name.contains_key(element);
+    let shape = shape(word, table);
     let mut field = Field {
         name,
         shape,
+        raw: if raw { element } else { "" },
         required: matches!(mark, "!" | "?"),
         written: matches!(mark, "!" | "+"),
         patch_strategy: "",
@@ -314,8 +320,18 @@ mod tests {
                 .trim_start_matches("[]")
                 .trim_start_matches("{}")
                 .trim_start_matches("[]");
+            let raw = [
+                "RawExtension",
+                "FieldsV1",
+                "JSON",
+                "OrArray",
+                "OrBool",
+                "OrStringArray",
+            ];
             assert!(
-                !element.starts_with("io.") || type_named(element).is_some(),
+                !element.starts_with("io.")
+                    || type_named(element).is_some()
+                    || raw.iter().any(|end| element.ends_with(end)),
                 "unknown type {element}"
             );
         }

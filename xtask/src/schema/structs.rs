@@ -238,15 +238,7 @@ fn shape(ty: &str, names: &BTreeMap<String, String>) -> Option<String> {
         "Time" => "time",
         "MicroTime" => "microtime",
         "IntOrString" => "int-or-string",
-        "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray" => "raw",
-        _ => {
-            let name = names.get(ty)?;
-            return Some(if RAW.iter().any(|raw| name.ends_with(raw)) {
-                "raw".to_owned()
-            } else {
-                name.clone()
-            });
-        }
+        _ => return names.get(ty).cloned(),
     };
     Some(word.to_owned())
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Types by name.
 #[derive(Default)]
@@ -109,7 +109,7 @@ impl Table {
         let structs = definitions
             .iter()
             .filter(|(name, definition)| is_struct(name, definition));
-        let types = structs.map(|(name, definition)| (name.clone(), type_of(definition, definitions)));
+        let types = structs.map(|(name, definition)| (name.clone(), type_of(definition)));
         Ok(Self(types.collect()))
     }
 }
@@ -140,14 +140,14 @@ pub fn merging_words<'a>(words: impl Iterator<Item = &'a str>) -> Result<Merging
     words.map(pair).collect()
 }
 
-fn type_of(definition: &Value, definitions: &Map<String, Value>) -> Type {
+fn type_of(definition: &Value) -> Type {
     let required: Vec<&str> = texts(&definition["required"]).collect();
     let field = |(name, property): (&String, &Value)| {
         let required = required.contains(&name.as_str());
         let field = Field {
             required,
             written: required,
-            shape: field_shape(property, definitions),
+            shape: field_shape(property),
             merging: merging(property),
         };
         (name.clone(), field)
@@ -199,7 +199,7 @@ fn merging(property: &Value) -> Merging {
     words.into_iter().filter_map(value).chain(keys).collect()
 }
 
-fn field_shape(property: &Value, definitions: &Map<String, Value>) -> String {
+fn field_shape(property: &Value) -> String {
     if let Some(reference) = property["$ref"].as_str() {
         let name = reference.trim_start_matches("#/definitions/");
         return match name.rsplit('.').next() {
@@ -207,22 +207,13 @@ fn field_shape(property: &Value, definitions: &Map<String, Value>) -> String {
             Some("Time") => "time".into(),
             Some("MicroTime") => "microtime".into(),
             Some("IntOrString") => "int-or-string".into(),
-            _ if definitions
-                .get(name)
-                .is_some_and(|definition| is_struct(name, definition)) =>
-            {
-                name.into()
-            }
-            _ => "raw".into(),
+            _ => name.into(),
         };
     }
     match property["type"].as_str() {
-        Some("array") => format!("[]{}", field_shape(&property["items"], definitions)),
+        Some("array") => format!("[]{}", field_shape(&property["items"])),
         Some("object") if property["additionalProperties"].is_object() => {
-            format!(
-                "{{}}{}",
-                field_shape(&property["additionalProperties"], definitions)
-            )
+            format!("{{}}{}", field_shape(&property["additionalProperties"]))
         }
         _ => scalar(property).into(),
     }

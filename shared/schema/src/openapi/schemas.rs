@@ -29,6 +29,20 @@ pub(super) fn reachable(
     let mut seen = types.clone();
     while let Some(ty) = open.pop() {
         schemas.insert(ty.name().to_owned(), of_type(dialect, ty));
+        for raw in ty
+            .fields()
+            .iter()
+            .map(|field| field.raw)
+            .filter(|raw| !raw.is_empty())
+        {
+            let object = raw.ends_with(".RawExtension") || raw.ends_with(".FieldsV1");
+            let schema = if object {
+                json!({ "type": "object" })
+            } else {
+                json!({})
+            };
+            schemas.insert(raw.to_owned(), schema);
+        }
         let referred = ty.fields().iter().filter_map(|field| referred(field.shape));
         open.extend(referred.filter(|ty| seen.insert(*ty)));
     }
@@ -113,7 +127,7 @@ fn of_type(dialect: Dialect, ty: TypeRef) -> Value {
 }
 
 fn of_field(dialect: Dialect, field: &Field) -> Value {
-    let mut schema = of_shape(dialect, field.shape);
+    let mut schema = of_shape(dialect, field.shape, field.raw);
     let keys: Vec<&str> = field.list_keys.split(',').filter(|key| !key.is_empty()).collect();
     let words = [
         ("x-kubernetes-patch-strategy", field.patch_strategy),
@@ -136,7 +150,7 @@ fn of_field(dialect: Dialect, field: &Field) -> Value {
     schema
 }
 
-fn of_shape(dialect: Dialect, shape: Shape) -> Value {
+fn of_shape(dialect: Dialect, shape: Shape, raw: &str) -> Value {
     match shape {
         Shape::String => json!({ "type": "string" }),
         Shape::Int32 => json!({ "type": "integer", "format": "int32" }),
@@ -148,11 +162,12 @@ fn of_shape(dialect: Dialect, shape: Shape) -> Value {
         Shape::IntOrString => dialect.reference(INT_OR_STRING),
         Shape::Time => dialect.reference(TIME),
         Shape::MicroTime => dialect.reference(MICRO_TIME),
-        Shape::Raw => json!({ "x-kubernetes-preserve-unknown-fields": true }),
+        Shape::Raw if raw.is_empty() => json!({ "x-kubernetes-preserve-unknown-fields": true }),
+        Shape::Raw => dialect.reference(raw),
         Shape::Struct(ty) => dialect.reference(ty.name()),
-        Shape::List(element) => json!({ "type": "array", "items": of_shape(dialect, element.get()) }),
+        Shape::List(element) => json!({ "type": "array", "items": of_shape(dialect, element.get(), raw) }),
         Shape::Map(element) => {
-            json!({ "type": "object", "additionalProperties": of_shape(dialect, element.get()) })
+            json!({ "type": "object", "additionalProperties": of_shape(dialect, element.get(), raw) })
         }
     }
 }
