@@ -34,8 +34,14 @@ mod tests {
         let info = super::info();
         let hex = |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
         assert!(hex(&info.commit), "{info:?}");
-        assert!(["clean", "dirty", "archive"].contains(&info.tree_state.as_str()), "{info:?}");
-        assert!(info.date.ends_with('Z') && !info.date.starts_with("1970"), "{info:?}");
+        assert!(
+            ["clean", "dirty", "archive"].contains(&info.tree_state.as_str()),
+            "{info:?}"
+        );
+        assert!(
+            info.date.ends_with('Z') && !info.date.starts_with("1970"),
+            "{info:?}"
+        );
         assert!(super::TOLD.contains(&info.commit));
     }
 }
