@@ -169,6 +169,8 @@ impl Worker {
             return Next::Done;
         }
         self.writer.flushed().await;
+        // Who waits for its ports may come as soon as the object is gone.
+        self.shared.registry.give_ports(&self.uid);
         let options = DeleteOptions {
             uid: Some(self.uid.clone()),
             grace_period_seconds: Some(0),

@@ -106,11 +106,13 @@ fn denies_a_certificate(c: &mut Cluster) -> Result<()> {
 }
 
 fn reconciles_rights(c: &mut Cluster) -> Result<()> {
+    // This verb wants the namespace in the manifest.
+    let namespace = &c.namespace;
     let role = |verbs: &str| {
         format!(
             "apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata: {{name: reader}}
+metadata: {{name: reader, namespace: {namespace}}}
 rules: [{{apiGroups: [''], resources: [pods], verbs: [{verbs}]}}]
 "
         )
@@ -268,8 +270,8 @@ const DESCRIBED: &[(&str, &[&str])] = &[
     (
         "statefulset/db",
         &[
-            "Replicas:           1 desired",
-            "Update Strategy:    RollingUpdate",
+            "Replicas:               1 desired | 1 total",
+            "Update Strategy:        RollingUpdate",
         ],
     ),
     (
