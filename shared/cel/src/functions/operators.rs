@@ -398,7 +398,9 @@ fn at<'a>(container: &Value<'a>, index: &Value<'a>, budget: &mut Budget) -> Resu
                 Value::Uint(at) => usize::try_from(*at).ok(),
                 Value::Double(at) if at.fract() == 0.0 && *at >= 0.0 => Some(*at as usize),
                 _ => {
-                    return Err(format!("unsupported index type '{}' in list", index.type_of().name()).into());
+                    return Err(
+                        format!("unsupported index type '{}' in list", index.type_of().name()).into(),
+                    );
                 }
             };
             Ok(at.and_then(|at| list.get(at)))

@@ -177,6 +177,7 @@ const WORDS: &[&str] = &[
 /// `cargo test -p cel --release -- --ignored --nocapture timing` prints it.
 #[test]
 #[ignore = "prints a time"]
+#[expect(clippy::disallowed_methods, reason = "it measures real time")]
 fn timing_of_a_policy_with_three_expressions() {
     let object = json!({"metadata": {"name": "web", "labels": {"app": "web", "team": "a"}}, "spec": {"replicas": 3,
         "containers": [{"name": "a", "image": "r/a:1"}, {"name": "b", "image": "r/b:1"}]}});

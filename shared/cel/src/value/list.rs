@@ -77,7 +77,7 @@ impl<'a> List<'a> {
     }
 
     pub(crate) fn concatenated(self, other: List<'a>) -> List<'a> {
-        if other.len() == 0 {
+        if other.is_empty() {
             return self;
         }
         self.plus(other)
