@@ -1,5 +1,8 @@
 //! Stories of the aggregation layer, with another API server that is real: TLS on loopback.
 
+mod other;
+mod own;
+
 use super::{
     Settings,
     available::ENDPOINTS,
@@ -19,16 +22,10 @@ use component::{
     pki::{Authority, Purpose, Rotating, server_config},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
-use hyper::{
-    body::{Frame, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
+use other::{Other, listen};
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -38,7 +35,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::mpsc,
 };
 
@@ -50,93 +47,6 @@ const AGGREGATED: (&str, &str) = (
     "accept",
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
 );
-
-/// Another API server: answers with what it was asked.
-#[derive(Default)]
-struct Other {
-    /// Whether it knows aggregated discovery.
-    modern: AtomicBool,
-    /// Lines of its watch.
-    lines: Mutex<Option<mpsc::Receiver<Bytes>>>,
-}
-
-type Body = BoxBody<Bytes, Infallible>;
-
-fn body(text: impl Into<Bytes>) -> Body {
-    Full::new(text.into()).boxed()
-}
-
-impl Other {
-    async fn answer(&self, shown: String, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path().to_owned();
-        let resource = r#"{"resource":"flunders","responseKind":{"group":"wardle.example.com","version":"v1alpha1","kind":"Flunder"},"scope":"Namespaced","singularResource":"flunder","verbs":["list","new"]}"#;
-        if path == "/apis" && self.modern.load(Ordering::SeqCst) {
-            let text = format!(
-                r#"{{"kind":"APIGroupDiscoveryList","items":[{{"metadata":{{"name":"wardle.example.com"}},"versions":[{{"version":"v1alpha1","resources":[{resource}],"freshness":"Current"}}]}}]}}"#
-            );
-            let mut response = Response::new(body(text));
-            let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-            response
-                .headers_mut()
-                .insert("content-type", kind.parse().unwrap());
-            return response;
-        }
-        match path.as_str() {
-            OWN => Response::new(body(
-                r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"wardle.example.com/v1alpha1","resources":[{"name":"flunders","singularName":"flunder","namespaced":true,"kind":"Flunder","verbs":["list"]}]}"#,
-            )),
-            "/openapi/v3" => Response::new(body(
-                r#"{"paths":{"apis/wardle.example.com/v1alpha1":{"serverRelativeURL":"/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"}}}"#,
-            )),
-            "/apis" => status(404),
-            _ if path.ends_with("/exec") => upgraded(request),
-            _ if request.uri().query() == Some("watch=1") => {
-                let lines = self.lines.lock().unwrap().take().unwrap();
-                let lines = futures::stream::unfold(lines, |mut lines| async move {
-                    let line = lines.recv().await?;
-                    Some((Ok::<_, Infallible>(Frame::data(line)), lines))
-                });
-                Response::new(BodyExt::boxed(StreamBody::new(lines)))
-            }
-            _ => echo(shown, request).await,
-        }
-    }
-}
-
-fn status(code: u16) -> Response<Body> {
-    let mut response = Response::new(body(""));
-    *response.status_mut() = StatusCode::from_u16(code).unwrap();
-    response
-}
-
-/// Gives back what comes.
-fn upgraded(mut request: Request<Incoming>) -> Response<Body> {
-    let upgrade = hyper::upgrade::on(&mut request);
-    component::Tasks::new().spawn("echo", async move {
-        let stream = TokioIo::new(upgrade.await.unwrap());
-        let (mut reading, mut writing) = tokio::io::split(stream);
-        let _ = tokio::io::copy(&mut reading, &mut writing).await;
-    });
-    let mut response = status(101);
-    for (name, value) in [("connection", "Upgrade"), ("upgrade", "echo")] {
-        response.headers_mut().insert(name, value.parse().unwrap());
-    }
-    response
-}
-
-/// What was asked, a line each.
-async fn echo(shown: String, request: Request<Incoming>) -> Response<Body> {
-    let (parts, incoming) = request.into_parts();
-    let mut text = format!("{} {}\ncertificate: {shown}\n", parts.method, parts.uri);
-    for (name, value) in &parts.headers {
-        text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
-    }
-    let sent = incoming.collect().await.unwrap().to_bytes();
-    text.push_str(&String::from_utf8_lossy(&sent));
-    let mut response = Response::new(body(text));
-    *response.status_mut() = StatusCode::IM_A_TEAPOT;
-    response
-}
 
 /// Leads to the other server, whatever its Service.
 struct Way(Mutex<Option<SocketAddr>>);
@@ -301,39 +211,6 @@ impl Story {
         assert_eq!(self.reason("Passed").await, "all checks passed");
         self.found().await;
     }
-}
-
-async fn listen(env: &Env, other: Arc<Other>, tls: rustls::ServerConfig) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
-    let tasks = env.tasks.clone();
-    env.tasks.spawn("other-server", async move {
-        loop {
-            let (stream, _) = tokio::select! {
-                () = tasks.stopping() => return,
-                accepted = listener.accept() => accepted.unwrap(),
-            };
-            let (other, acceptor) = (other.clone(), acceptor.clone());
-            tasks.child().spawn("other-connection", async move {
-                let Ok(stream) = acceptor.accept(stream).await else {
-                    return;
-                };
-                let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-                let shown = chain.first().map_or(String::new(), |leaf| {
-                    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).unwrap();
-                    leaf.subject().to_string()
-                });
-                let service = service_fn(move |request| {
-                    let (other, shown) = (other.clone(), shown.clone());
-                    async move { Ok::<_, Infallible>(other.answer(shown, request).await) }
-                });
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                let _ = connection.with_upgrades().await;
-            });
-        }
-    });
-    address
 }
 
 #[tokio::test]
@@ -560,95 +437,5 @@ async fn discovery_shows_what_other_servers_have() {
     let apis = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
     let old = r#""singularResource":"flunder","verbs":["list"]}],"freshness":"Current"}"#;
     assert!(apis.contains(old), "{apis}");
-    story.env.tasks.stop();
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_the_server_answers_is_registered() {
-    let story = crate::custom::Story::new().await;
-    let mut http = Http::new(&story.server).await;
-    let get = |name: &str| story.server.reader().get(&API_SERVICES, "", name);
-    let managed = |name: &str| get(name).and_then(|o| o.label(super::service::MANAGED).map(str::to_owned));
-    for name in ["v1.", "v1.apps", "v2.autoscaling", "v1.apiextensions.k8s.io"] {
-        assert_eq!(managed(name).as_deref(), Some("onstart"), "{name}");
-        assert_eq!(conditions(&get(name).unwrap())[0].reason, "Local");
-    }
-    assert_eq!(managed("v1.apiregistration.k8s.io"), None);
-    let apis = http.get("/apis").await.text;
-    let at = |text: &str| apis.find(text).unwrap_or_else(|| panic!("no {text} in {apis}"));
-    assert!(at(r#""name":"apiregistration.k8s.io""#) < at(r#""name":"apps""#));
-    assert!(at(r#""name":"apps""#) < at(r#""name":"events.k8s.io""#));
-    assert!(at(r#""name":"events.k8s.io""#) < at(r#""name":"batch""#));
-    assert!(apis.contains(r#""preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"}"#));
-
-    let name = "v1.stable.example.com";
-    let cache = story
-        .server
-        .handler
-        .cache("apiregistration.k8s.io", "apiservices")
-        .unwrap();
-    let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
-    story.define(&crate::custom::crontabs()).await;
-    let mut until = async |there: bool| {
-        let reached = async {
-            while get(name).is_some() != there {
-                watcher.next().await.unwrap();
-            }
-        };
-        let reached = tokio::time::timeout(PATIENCE, reached).await;
-        reached.unwrap_or_else(|_| panic!("waited for {name} to be there: {there}"));
-    };
-    until(true).await;
-    assert_eq!(managed(name).as_deref(), Some("true"));
-    let key = Key::cluster(name);
-    story
-        .client
-        .delete(&API_SERVICES, &key, DeleteOptions::default())
-        .await
-        .unwrap();
-    until(true).await;
-    let definitions = Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-    let key = Key::cluster("crontabs.stable.example.com");
-    story
-        .client
-        .delete(&definitions, &key, DeleteOptions::default())
-        .await
-        .unwrap();
-    until(false).await;
-}
-
-#[tokio::test]
-async fn other_servers_are_told_whom_to_trust() {
-    let story = Story::new().await;
-    let maps = Gvr::new("", "v1", "configmaps");
-    let key = Key::new("kube-system", "extension-apiserver-authentication");
-    let said = async || {
-        let map = story.client.find(&maps, &key).await.unwrap();
-        map.map(|map| String::from_utf8(map.to_json().to_vec()).unwrap())
-    };
-    let text = said().await.unwrap();
-    for part in [
-        r#""client-ca-file":"-----BEGIN CERTIFICATE-----"#,
-        r#""requestheader-client-ca-file":"-----BEGIN CERTIFICATE-----"#,
-        r#""requestheader-allowed-names":"[\"front-proxy-client\"]""#,
-        r#""requestheader-username-headers":"[\"X-Remote-User\"]""#,
-    ] {
-        assert!(text.contains(part), "no {part} in {text}");
-    }
-    let cache = story.server.handler.cache("", "configmaps").unwrap();
-    let mut watcher = cache.watch(crate::cache::Selection::default(), 0, None).unwrap();
-    story
-        .client
-        .delete(&maps, &key, DeleteOptions::default())
-        .await
-        .unwrap();
-    let back = async {
-        while said().await.is_none() {
-            watcher.next().await.unwrap();
-        }
-    };
-    tokio::time::timeout(PATIENCE, back)
-        .await
-        .expect("waited for the ConfigMap to be back");
     story.env.tasks.stop();
 }
