@@ -16,7 +16,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start a one-node cluster in this process; Ctrl-C stops it, its containers live on
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Stop the cluster of a data directory; its containers live on
     Stop(PlaceArgs),
     /// Remove a cluster and all that it made and stored

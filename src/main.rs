@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     let done = match Cli::parse().verb {
-        Verb::Up(args) => up::run(args),
+        Verb::Up(args) => up::run(*args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Rm(args) => remove::run(&args),
         Verb::Why(args) => why::run(&args),
