@@ -56,7 +56,7 @@ async fn the_cluster_has_what_every_cluster_has() {
         .get(&slices, &Key::new("default", "kubernetes"))
         .await
         .unwrap();
-    assert!(text(&slice).contains(r#""addresses":["127.0.0.1"]"#));
+    assert!(text(&slice).contains(r#""addresses":["192.0.2.1"]"#));
     let classes = Gvr::new("scheduling.k8s.io", "v1", "priorityclasses");
     let class = client
         .get(&classes, &Key::cluster("system-node-critical"))
