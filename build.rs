@@ -31,7 +31,11 @@ fn git(args: &[&str]) -> Option<String> {
 )]
 fn built() -> u64 {
     let given = std::env::var("SOURCE_DATE_EPOCH").ok();
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    };
     given.and_then(|text| text.parse().ok()).unwrap_or_else(now)
 }
 

@@ -156,6 +156,10 @@ impl Server {
         if served(&services) {
             put(client, &services, &own.key, &own.service()).await?;
         }
+        if own.address.is_loopback() || own.address.is_unspecified() {
+            tracing::warn!(service = %own.key, address = %own.address, "no pod can reach this address: the Service has no endpoints");
+            return Ok(());
+        }
         if served(&endpoints) {
             put(client, &endpoints, &own.key, &own.endpoints()).await?;
         }
@@ -185,6 +189,28 @@ async fn put(client: &Client, gvr: &Gvr, key: &Key, object: &impl Serialize) -> 
 mod tests {
     use super::*;
     use crate::fixture;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_machines_own_address_is_not_advertised() {
+        let (server, _env) = fixture::whole().await;
+        let client = fixture::client(&server);
+        let own = OwnService {
+            key: Key::new("kube-system", "kube-dns"),
+            labels: [("k8s-app", "kube-dns")].into(),
+            cluster_ip: [10, 96, 0, 10].into(),
+            address: [127, 0, 0, 1].into(),
+            ports: vec![OwnPort {
+                name: "dns",
+                protocol: "UDP",
+                port: 53,
+                target_port: 10053,
+            }],
+        };
+        server.publish(&client, &own).await.unwrap();
+        let (services, endpoints) = (Gvr::new("", "v1", "services"), Gvr::new("", "v1", "endpoints"));
+        assert!(client.get(&services, &own.key).await.is_ok());
+        assert!(client.get(&endpoints, &own.key).await.unwrap_err().is_not_found());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn another_start_puts_the_address_and_the_ports_right() {

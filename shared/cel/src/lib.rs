@@ -1,7 +1,7 @@
 //! The Common Expression Language as Kubernetes speaks it. An expression is compiled against an [`Environment`] (variables
 //! with types, most of them from schemas; libraries), which finds its errors, its type and what it may cost; it is evaluated
 //! on [`Bindings`] within a [`Budget`]. Pure and deterministic: the same inputs give the same value, error and cost, and no
-//! input makes it panic, recurse without bound or run on after its budget is spent.
+//! input makes it panic, recurse without bound or run on after its budget is spent. It never does I/O.
 #![expect(clippy::disallowed_types, reason = "values come from JSON and become JSON")]
 
 mod ast;

@@ -60,9 +60,9 @@ static ALIASES: &[(&str, &str, &str)] = &[
 impl Row {
     /// The stored form's name of a field that a selector names.
     pub fn field_name(&self, path: &str) -> String {
-        let alias = ALIASES.iter().find(|(kind, name, _)| {
-            *kind == self.kind && self.group.is_empty() && path.starts_with(name)
-        });
+        let alias = ALIASES
+            .iter()
+            .find(|(kind, name, _)| *kind == self.kind && self.group.is_empty() && path.starts_with(name));
         match alias {
             Some((_, name, stored)) => path.replacen(name, stored, 1),
             None => path.to_owned(),

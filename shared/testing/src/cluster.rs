@@ -127,7 +127,7 @@ impl Cluster {
             oidc: None,
             aggregate: apiserver::aggregate::Settings::default(),
             build: apiserver::BuildInfo::default(),
-        limits: apiserver::Limits::default(),
+            limits: apiserver::Limits::default(),
             records: Some(Arc::new(move || {
                 records.recent().iter().map(|r| (**r).clone()).collect()
             })),

@@ -275,7 +275,13 @@ pub const KUBELET: &[Flag] = &[
     Flag::refused("provider-id", Text, "clouds are the cloud controller manager's").field("providerID"),
     Flag::refused("image-credential-provider-bin-dir", Text, PROVIDER),
     Flag::refused("image-credential-provider-config", Text, PROVIDER),
-    Flag::new("pod-manifest-path", Text, "", "folder of the manifests of static pods").field("staticPodPath"),
+    Flag::new(
+        "pod-manifest-path",
+        Text,
+        "",
+        "folder of the manifests of static pods",
+    )
+    .field("staticPodPath"),
     Flag::refused("manifest-url", Text, STATIC).field("staticPodURL"),
     Flag::refused("manifest-url-header", Text, STATIC).field("staticPodURLHeader"),
     Flag::ignored("file-check-frequency", Duration, STATIC).field("fileCheckFrequency"),
@@ -358,7 +364,13 @@ pub const KUBELET: &[Flag] = &[
     )
     .field("hairpinMode"),
     Flag::refused("pod-cidr", Text, "the Node object says the range of pods").field("podCIDR"),
-    Flag::new("pod-max-pids", Int, "-1", "most processes of a pod; -1: as many as the kernel allows").field("podPidsLimit"),
+    Flag::new(
+        "pod-max-pids",
+        Int,
+        "-1",
+        "most processes of a pod; -1: as many as the kernel allows",
+    )
+    .field("podPidsLimit"),
     Flag::refused("pods-per-core", Int, "say --max-pods").field("podsPerCore"),
     Flag::refused("resolv-conf", Text, "it is /etc/resolv.conf").field("resolvConf"),
     Flag::refused("runonce", Bool, STATIC).field("runOnce"),

@@ -110,7 +110,7 @@ async fn old_documents_show_what_they_can() {
     for part in [
         r#""a":{"x-kubernetes-int-or-string":true}"#,
         r#""b":{}"#,
-        r#""d":{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#,
+        r#""d":{"x-kubernetes-preserve-unknown-fields":true}"#,
         r##""f":{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/"##,
         r#""i":{"type":"string"}"#,
     ] {

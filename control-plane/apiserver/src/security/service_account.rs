@@ -130,7 +130,11 @@ impl ServiceAccounts {
         let claims: jwt::LegacyClaims = self.key.verify(token).ok_or("invalid bearer token")?;
         let good: Vec<String> = match audiences {
             [] => self.audiences.clone(),
-            wanted => wanted.iter().filter(|a| self.audiences.contains(a)).cloned().collect(),
+            wanted => wanted
+                .iter()
+                .filter(|a| self.audiences.contains(a))
+                .cloned()
+                .collect(),
         };
         if good.is_empty() {
             return Err(format!(
@@ -202,7 +206,10 @@ fn holds(secret: &Object, token: &str) -> bool {
         data: BTreeMap<String, String>,
     }
     let Secret { data } = secret.view().unwrap_or_default();
-    secret.deletion_timestamp().is_none() && data.get("token").is_some_and(|held| *held == BASE64.encode(token))
+    secret.deletion_timestamp().is_none()
+        && data
+            .get("token")
+            .is_some_and(|held| *held == BASE64.encode(token))
 }
 
 fn user(claims: &Claims) -> User {

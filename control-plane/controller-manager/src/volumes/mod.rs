@@ -5,7 +5,6 @@ mod local_path;
 mod protection;
 mod volume;
 
-
 use api::{
     Gvr, Key, Object,
     volume::{Claim, ClaimRef, Volume},

@@ -35,7 +35,10 @@ impl Dial for TcpDial {
             let address = found.ok_or_else(unknown)?;
             // The address may have changed since the caller looked at it: this is the one that counts.
             if !matches!(peer, Peer::Node(_)) && !proxyable(address.ip()) {
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "address not allowed"));
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "address not allowed",
+                ));
             }
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;

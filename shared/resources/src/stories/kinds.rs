@@ -229,16 +229,27 @@ fn one_class_is_the_default() {
 fn a_limit_range_fills_its_defaults() {
     let body = r#"{"apiVersion":"v1","kind":"LimitRange","metadata":{"name":"mem"},"spec":{"limits":[{"type":"Container","max":{"memory":"1Gi"},"min":{"memory":"500Mi"}}]}}"#;
     let stored = create(body);
-    assert!(stored.contains(r#""default":{"memory":"1Gi"},"defaultRequest":{"memory":"1Gi"}"#), "{stored}");
+    assert!(
+        stored.contains(r#""default":{"memory":"1Gi"},"defaultRequest":{"memory":"1Gi"}"#),
+        "{stored}"
+    );
     let upside = refused(&body.replace("500Mi", "2Gi"));
-    assert!(upside.contains(r#"spec.limits[0].min[memory]: Invalid value: "2Gi": min value 2Gi is greater than max value 1Gi"#), "{upside}");
+    assert!(
+        upside.contains(
+            r#"spec.limits[0].min[memory]: Invalid value: "2Gi": min value 2Gi is greater than max value 1Gi"#
+        ),
+        "{upside}"
+    );
 }
 
 #[test]
 fn a_quota_is_shown_and_checked() {
     let body = r#"{"apiVersion":"v1","kind":"ResourceQuota","metadata":{"name":"q"},"spec":{"hard":{"pods":"4","limits.cpu":"2"}}}"#;
     let stored = create(body);
-    let counted = stored.replace(r#""status":{}"#, r#""status":{"hard":{"limits.cpu":"2","pods":"4"},"used":{"limits.cpu":"500m","pods":"1"}}"#);
+    let counted = stored.replace(
+        r#""status":{}"#,
+        r#""status":{"hard":{"limits.cpu":"2","pods":"4"},"used":{"limits.cpu":"500m","pods":"1"}}"#,
+    );
     assert_eq!(line(&counted), "q|pods: 1/4|limits.cpu: 500m/2|60s");
     let unknown = refused(&body.replace("pods", "podz"));
     assert_eq!(
@@ -246,7 +257,10 @@ fn a_quota_is_shown_and_checked() {
         r#"ResourceQuota "q" is invalid: spec.hard[podz]: Invalid value: "podz": must be a standard resource for quota"#
     );
     let half = refused(&body.replace(r#""4""#, r#""500m""#));
-    assert!(half.ends_with(r#"spec.hard[pods]: Invalid value: "500m": must be an integer"#), "{half}");
+    assert!(
+        half.ends_with(r#"spec.hard[pods]: Invalid value: "500m": must be an integer"#),
+        "{half}"
+    );
 }
 
 #[test]

@@ -127,7 +127,10 @@ fn traffic_is_not_sent_to_the_node_itself_or_its_link() {
         ("0.0.0.0", "unspecified (0.0.0.0)"),
         ("169.254.169.254", "link-local range (169.254.0.0/16, fe80::/10)"),
         ("fe80::1", "link-local range"),
-        ("224.0.0.5", "link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        (
+            "224.0.0.5",
+            "link-local multicast range (224.0.0.0/24, ff02::/10)",
+        ),
     ] {
         let version = if ip.contains(':') { 6 } else { 4 };
         let bodies = [

@@ -206,7 +206,8 @@ fn the_addresses_of_a_pod_are_addresses() {
         one.contains(r#""podIP":"10.0.0.1","podIPs":[{"ip":"10.0.0.1"}]"#),
         "{one}"
     );
-    let newer = told(r#""phase":"Running","podIP":"10.0.0.2","podIPs":[{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]"#);
+    let newer =
+        told(r#""phase":"Running","podIP":"10.0.0.2","podIPs":[{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]"#);
     assert!(newer.unwrap().contains(r#""podIPs":[{"ip":"10.0.0.2"}]"#));
     for (status, why) in [
         (

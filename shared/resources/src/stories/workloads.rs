@@ -93,10 +93,18 @@ fn of_kind(kind: &str) -> String {
 #[test]
 fn a_daemon_set_counts_its_templates() {
     let stored = create(&of_kind("DaemonSet"));
-    assert!(stored.contains(r#""annotations":{"deprecated.daemonset.template.generation":"1"}"#), "{stored}");
-    assert!(stored.contains(r#""updateStrategy":{"rollingUpdate":{"maxSurge":0,"maxUnavailable":1},"type":"RollingUpdate"}"#));
+    assert!(
+        stored.contains(r#""annotations":{"deprecated.daemonset.template.generation":"1"}"#),
+        "{stored}"
+    );
+    assert!(stored.contains(
+        r#""updateStrategy":{"rollingUpdate":{"maxSurge":0,"maxUnavailable":1},"type":"RollingUpdate"}"#
+    ));
     assert!(stored.ends_with(r#""status":{"currentNumberScheduled":0,"desiredNumberScheduled":0,"numberMisscheduled":0,"numberReady":0}}"#), "{stored}");
-    assert_eq!(line(&stored), "web|0|0|0|0|0|<none>|60s|nginx|nginx:1.14.2|app=web");
+    assert_eq!(
+        line(&stored),
+        "web|0|0|0|0|0|<none>|60s|nginx|nginx:1.14.2|app=web"
+    );
     let newer = update(&stored.replace("nginx:1.14.2", "nginx:1.16.1"), &stored).unwrap();
     assert!(newer.contains(r#"template.generation":"2""#) && newer.contains(r#""generation":2"#));
     let surge = stored.replace(r#""maxSurge":0"#, r#""maxSurge":1"#);
@@ -105,24 +113,49 @@ fn a_daemon_set_counts_its_templates() {
         r#"DaemonSet.apps "web" is invalid: spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero"#
     );
     let moved = update(&stored.replace(r#""app":"web""#, r#""app":"new""#), &stored).unwrap_err();
-    assert!(moved.ends_with(r#"spec.selector: Invalid value: {"matchLabels":{"app":"new"}}: field is immutable"#));
+    assert!(
+        moved.ends_with(r#"spec.selector: Invalid value: {"matchLabels":{"app":"new"}}: field is immutable"#)
+    );
 }
 
 const CLAIMS: &str = r#""volumeClaimTemplates":[{"metadata":{"name":"www"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}],"#;
 
 #[test]
 fn a_stateful_set_keeps_all_but_a_few_fields() {
-    let body = of_kind("StatefulSet").replace(r#""spec":{"selector""#, &format!(r#""spec":{{{CLAIMS}"serviceName":"nginx","selector""#));
-    let body = body.replace(r#""ports":[{"containerPort":80}]"#, r#""volumeMounts":[{"name":"www","mountPath":"/srv"}]"#);
+    let body = of_kind("StatefulSet").replace(
+        r#""spec":{"selector""#,
+        &format!(r#""spec":{{{CLAIMS}"serviceName":"nginx","selector""#),
+    );
+    let body = body.replace(
+        r#""ports":[{"containerPort":80}]"#,
+        r#""volumeMounts":[{"name":"www","mountPath":"/srv"}]"#,
+    );
     let stored = create(&body);
     assert!(stored.contains(r#""spec":{"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain","whenScaled":"Retain"},"podManagementPolicy":"OrderedReady","replicas":1,"revisionHistoryLimit":10,"#), "{stored}");
     assert!(stored.contains(r#""volumeClaimTemplates":[{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"www"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}},"volumeMode":"Filesystem"},"status":{"phase":"Pending"}}]"#), "{stored}");
-    assert!(stored.ends_with(r#""status":{"availableReplicas":0,"replicas":0}}"#), "{stored}");
+    assert!(
+        stored.ends_with(r#""status":{"availableReplicas":0,"replicas":0}}"#),
+        "{stored}"
+    );
     assert_eq!(line(&stored), "web|0/1|60s|nginx|nginx:1.14.2");
     assert!(update(&stored.replace(r#""replicas":1"#, r#""replicas":3"#), &stored).is_ok());
     let message = "StatefulSet.apps \"web\" is invalid: spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
-    assert_eq!(update(&stored.replace(r#""storage":"1Gi""#, r#""storage":"2Gi""#), &stored).unwrap_err(), message);
-    assert_eq!(update(&stored.replace(r#""serviceName":"nginx""#, r#""serviceName":"x""#), &stored).unwrap_err(), message);
+    assert_eq!(
+        update(
+            &stored.replace(r#""storage":"1Gi""#, r#""storage":"2Gi""#),
+            &stored
+        )
+        .unwrap_err(),
+        message
+    );
+    assert_eq!(
+        update(
+            &stored.replace(r#""serviceName":"nginx""#, r#""serviceName":"x""#),
+            &stored
+        )
+        .unwrap_err(),
+        message
+    );
 }
 
 #[test]
@@ -132,10 +165,16 @@ fn a_replication_controller_takes_the_labels_of_its_template() {
         .replace("Deployment", "ReplicationController")
         .replace(r#""selector":{"matchLabels":{"app":"web"}},"#, "");
     let stored = create(&body);
-    assert!(stored.contains(r#""labels":{"app":"web"},"name":"web""#), "{stored}");
+    assert!(
+        stored.contains(r#""labels":{"app":"web"},"name":"web""#),
+        "{stored}"
+    );
     assert!(stored.contains(r#""spec":{"replicas":1,"selector":{"app":"web"},"template""#));
     assert_eq!(line(&stored), "web|1|0|0|60s|nginx|nginx:1.14.2|app=web");
-    let other = refused(&body.replace(r#""spec":{"template""#, r#""spec":{"selector":{"app":"x"},"template""#));
+    let other = refused(&body.replace(
+        r#""spec":{"template""#,
+        r#""spec":{"selector":{"app":"x"},"template""#,
+    ));
     assert_eq!(
         other,
         r#"ReplicationController "web" is invalid: spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`"#
@@ -156,10 +195,24 @@ fn a_revision_keeps_its_data() {
 fn a_budget_says_one_thing() {
     let body = r#"{"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"zk"},"spec":{"minAvailable":"50%","selector":{"matchLabels":{"app":"zk"}}}}"#;
     let stored = create(body);
-    assert!(stored.ends_with(r#""status":{"currentHealthy":0,"desiredHealthy":0,"disruptionsAllowed":0,"expectedPods":0}}"#), "{stored}");
+    assert!(
+        stored.ends_with(
+            r#""status":{"currentHealthy":0,"desiredHealthy":0,"disruptionsAllowed":0,"expectedPods":0}}"#
+        ),
+        "{stored}"
+    );
     assert_eq!(line(&stored), "zk|50%|N/A|0|60s");
-    let both = refused(&body.replace(r#""minAvailable":"50%""#, r#""minAvailable":1,"maxUnavailable":1"#));
-    assert!(both.ends_with("minAvailable and maxUnavailable cannot be both set"), "{both}");
+    let both = refused(&body.replace(
+        r#""minAvailable":"50%""#,
+        r#""minAvailable":1,"maxUnavailable":1"#,
+    ));
+    assert!(
+        both.ends_with("minAvailable and maxUnavailable cannot be both set"),
+        "{both}"
+    );
     let much = refused(&body.replace("50%", "101%"));
-    assert!(much.ends_with(r#"spec.minAvailable: Invalid value: "101%": must not be greater than 100%"#), "{much}");
+    assert!(
+        much.ends_with(r#"spec.minAvailable: Invalid value: "101%": must not be greater than 100%"#),
+        "{much}"
+    );
 }

@@ -2,10 +2,10 @@
 
 use super::{Guarded, ISSUER, guarded, key, settings};
 use crate::security::{Bound, ServiceAccounts, TokenAsk, User, oidc};
-use component::jwt::Key as SigningKey;
 use api::{Gvr, Key, Object};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use client::DeleteOptions;
+use component::jwt::Key as SigningKey;
 use component::pki::{Authority, Purpose};
 use http::{Request, request::Parts};
 use rustls::pki_types::CertificateDer;

@@ -92,7 +92,12 @@ fn addresses(spec: &ServiceSpec, headless: bool, errors: &mut Vec<Error>) {
         ));
     }
     for (i, ip) in spec.external_ips.iter().flatten().enumerate() {
-        meta::invalid(errors, &field::index("spec.externalIPs", i), ip, names::endpoint_ip(ip));
+        meta::invalid(
+            errors,
+            &field::index("spec.externalIPs", i),
+            ip,
+            names::endpoint_ip(ip),
+        );
     }
 }
 
