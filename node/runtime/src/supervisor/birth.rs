@@ -161,17 +161,23 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Takes up what launch children told. Must be done before ends are looked at: a child that has become its program
-    /// has closed its connection before it can end.
+    /// Takes up what launch children told, and the ends of programs that were faster than the children that made them.
     pub(super) fn listen_to_births(&mut self) {
         let mut at = 0;
         while at < self.births.len() {
             if self.births[at].listen() {
                 let birth = self.births.swap_remove(at);
+                let pid = birth.pid;
                 self.conclude(birth);
+                if let Some((pid, code)) = pid.and_then(|pid| self.early.remove_entry(&pid)) {
+                    self.ended(pid, code);
+                }
             } else {
                 at += 1;
             }
+        }
+        if self.births.is_empty() {
+            self.early.clear();
         }
     }
 
@@ -238,5 +244,53 @@ impl Supervisor {
 pub(super) fn note(result: io::Result<()>) {
     if let Err(error) = result {
         eprintln!("write record: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::serve::Client;
+    use nix::sys::{
+        signal::SigSet,
+        signalfd::SignalFd,
+        socket::{AddressFamily, SockFlag, SockType, socketpair},
+    };
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_command_that_is_over_before_its_launch_has_its_end_told() {
+        let signals = SignalFd::new(&SigSet::empty()).unwrap();
+        let mut supervisor = Supervisor::new(pair().0, signals, "/nowhere".into(), None);
+        let (asked, asker) = pair();
+        supervisor.clients.insert(1, Client::asking(asked));
+        let (notes, launcher) = pair();
+        let started = Started {
+            child: 4000,
+            notes,
+            direct: false,
+        };
+        supervisor
+            .births
+            .push(Birth::new(1, started, What::Exec).unwrap());
+        supervisor.ended(4001, 7);
+        protocol::send(launcher.as_fd(), &Note::Pid(4001), &[]).unwrap();
+        supervisor.listen_to_births();
+        supervisor.ended(4000, 0);
+        drop(launcher);
+        supervisor.listen_to_births();
+        let hear = || protocol::receive::<Reply>(asker.as_fd()).unwrap().unwrap().0;
+        assert!(matches!(hear(), Reply::Started { pid: 4001, .. }));
+        assert!(matches!(hear(), Reply::Exited { code: 7 }));
+        assert!(supervisor.early.is_empty());
     }
 }

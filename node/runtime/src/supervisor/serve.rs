@@ -40,6 +40,9 @@ pub(crate) struct Supervisor {
     /// By first process.
     pub(super) containers: BTreeMap<i32, Container>,
     pub(super) births: Vec<Birth>,
+    /// Exit codes of children that nobody knew yet when they ended, by process: a program may be over before the launch
+    /// child that made it has gone, and only then it is known whose it is.
+    pub(super) early: BTreeMap<i32, i32>,
     pub(super) clients: BTreeMap<u64, Client>,
     next_client: u64,
     /// Who waits for the shutdown.
@@ -50,6 +53,16 @@ pub(crate) struct Supervisor {
 pub(super) struct Client {
     socket: OwnedFd,
     pub kind: Kind,
+}
+
+impl Client {
+    /// One that has said nothing yet.
+    pub fn asking(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            kind: Kind::Asks,
+        }
+    }
 }
 
 /// What a connection is there for.
@@ -93,6 +106,7 @@ impl Supervisor {
             clock: Clock::system(),
             containers: BTreeMap::new(),
             births: Vec::new(),
+            early: BTreeMap::new(),
             clients: BTreeMap::new(),
             next_client: 0,
             closing: None,
@@ -208,13 +222,7 @@ impl Supervisor {
     fn accept(&mut self) {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         if let Ok(fd) = accept4(self.listener.as_raw_fd(), flags) {
-            self.clients.insert(
-                self.next_client,
-                Client {
-                    socket: own(fd),
-                    kind: Kind::Asks,
-                },
-            );
+            self.clients.insert(self.next_client, Client::asking(own(fd)));
             self.next_client += 1;
         }
     }
@@ -411,12 +419,14 @@ impl Supervisor {
         }
     }
 
-    fn ended(&mut self, pid: i32, code: i32) {
+    pub(super) fn ended(&mut self, pid: i32, code: i32) {
         if self.pause == Some(pid) {
             eprintln!("the process that keeps the process namespace ended");
             self.pause = None;
         }
-        if let Some(mut container) = self.containers.remove(&pid) {
+        let container = self.containers.remove(&pid);
+        let known = container.is_some();
+        if let Some(mut container) = container {
             // With a process namespace of its own everything is gone already.
             cgroup::kill(&container.start.cgroups);
             container.drain(&self.clock);
@@ -446,6 +456,8 @@ impl Supervisor {
         if let Some(id) = waiting {
             self.answer(id, &Reply::Exited { code }, &[]);
             self.clients.remove(&id);
+        } else if !known && !self.births.is_empty() {
+            self.early.insert(pid, code);
         }
     }
 
