@@ -18,6 +18,7 @@ pub const CASES: &[&str] = &[
     "existing-data-to-running-pod",
     "pod-to-running-p50",
     "pod-to-running-p99",
+    "fifty-pods-ready",
     "idle-pss",
     "idle-cpu",
     "idle-disk-writes-per-minute",
@@ -50,6 +51,7 @@ pub fn run(report: &mut Report) -> Result<()> {
     let (half, most) = percentiles(&mut samples).context("no pod was started")?;
     report.ours("pod-to-running-p50", Value::Seconds(half));
     report.ours("pod-to-running-p99", Value::Seconds(most));
+    report.ours("fifty-pods-ready", Value::Seconds(many(&cluster)?));
     idle(&cluster, report)
 }
 
@@ -108,6 +110,17 @@ fn starts(cluster: &Cluster) -> Result<Vec<f64>> {
     taken?;
     cluster.kubectl("delete pods --selector bench=up --timeout=120s")?;
     Ok(samples)
+}
+
+/// From writing a Deployment until all of its fifty pods are ready.
+fn many(cluster: &Cluster) -> Result<f64> {
+    let start = Instant::now();
+    cluster.kubectl("create deployment many --image=nginx:1.14.2 --replicas=50")?;
+    cluster.kubectl("rollout status deployment/many --timeout=120s")?;
+    let took = start.elapsed().as_secs_f64();
+    cluster.kubectl("delete deployment many")?;
+    cluster.kubectl("wait --for=delete pod --selector=app=many --timeout=120s")?;
+    Ok(took)
 }
 
 fn pod(name: &str) -> String {

@@ -4,6 +4,7 @@ mod connect;
 mod messages;
 mod operations;
 mod paths;
+mod prose;
 mod protobuf;
 mod roots;
 mod schemas;
@@ -179,6 +180,11 @@ impl Document {
         let name = schemas::other_name(group, version, resource.kind);
         let mut schema = custom.schema(&meta, self.dialect == Dialect::V2);
         schema["x-kubernetes-group-version-kind"] = json!([schemas::gvk(group, version, resource.kind)]);
+        for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+            if let Some(text) = prose::of("", true, name) {
+                *property = prose::described(self.dialect, property.take(), text);
+            }
+        }
         let list = json!({
             "type": "object",
             "required": ["items"],

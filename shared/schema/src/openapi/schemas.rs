@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::Dialect;
+use super::{Dialect, prose};
 use crate::table::{Field, Shape, TypeRef};
 
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
@@ -98,7 +98,14 @@ fn of_type(dialect: Dialect, ty: TypeRef) -> Value {
     let properties: Map<String, Value> = ty
         .fields()
         .iter()
-        .map(|field| (field.name.to_owned(), of_field(dialect, field)))
+        .map(|field| {
+            let schema = of_field(dialect, field);
+            let schema = match prose::of(ty.name(), !ty.kinds().is_empty(), field.name) {
+                Some(text) => prose::described(dialect, schema, text),
+                None => schema,
+            };
+            (field.name.to_owned(), schema)
+        })
         .collect();
     if !properties.is_empty() {
         schema["properties"] = Value::Object(properties);

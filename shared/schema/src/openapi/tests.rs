@@ -315,3 +315,27 @@ fn ids_and_tags_are_upstreams() {
     );
     assert_eq!(collection["get"]["tags"][0], "rbacAuthorization_v1");
 }
+
+#[test]
+fn what_every_object_has_is_explained() {
+    for dialect in [Dialect::V2, Dialect::V3] {
+        let document = document(dialect);
+        let schemas = match dialect {
+            Dialect::V2 => &document["definitions"],
+            Dialect::V3 => &document["components"]["schemas"],
+        };
+        let deployment = &schemas["io.k8s.api.apps.v1.Deployment"]["properties"];
+        let said = |of: &Value| of["description"].as_str().unwrap_or_default().to_owned();
+        assert!(said(&deployment["apiVersion"]).starts_with("APIVersion defines"));
+        assert_eq!(said(&deployment["metadata"]), "Standard object's metadata.");
+        assert_eq!(
+            deployment["metadata"].get("$ref").is_some(),
+            dialect == Dialect::V2
+        );
+        assert_eq!(said(&deployment["spec"]), "");
+        let meta = &schemas["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"];
+        for (name, field) in meta.as_object().unwrap() {
+            assert!(!said(field).is_empty(), "{name}");
+        }
+    }
+}
