@@ -50,8 +50,8 @@ async fn documents_follow_definitions() {
     assert!(index.contains("/openapi/v3/apis/stable.example.com/v1?hash="));
     let document = http.get(path).await.text;
     for part in [
-        r#""com.example.stable.v1.CronTab":{"properties":{"apiVersion":{"type":"string"}"#,
-        r##""metadata":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}"##,
+        r#""com.example.stable.v1.CronTab":{"properties":{"apiVersion":{"description":"APIVersion defines"#,
+        r##""metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}],"description""##,
         r#""replicas":{"default":1,"maximum":10,"minimum":1,"type":"integer"}"#,
         r#""com.example.stable.v1.CronTabList""#,
         r#""/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/scale""#,
