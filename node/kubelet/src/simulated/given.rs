@@ -258,6 +258,18 @@ async fn a_host_port_is_had_by_one_pod() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_port_is_free_as_soon_as_its_pod_is_told_to_be_over() {
+    let node = Node::start();
+    let spec = "{restartPolicy: Never, containers: [{name: web, image: 'i:1', ports: [{containerPort: 80, hostPort: 8080}]}]}";
+    node.pod("first", spec);
+    node.phase("first", "Running").await;
+    assert!(node.runtime.exit("first", "web", 1));
+    node.phase("first", "Failed").await;
+    node.pod("second", spec);
+    node.phase("second", "Running").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_is_in_the_volume_within_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::at(dir.path());

@@ -438,6 +438,10 @@ impl Worker {
             runtime: &self.shared.runtime_name,
             now: self.shared.env.clock.wall(),
         });
+        if matches!(status.phase.as_str(), "Succeeded" | "Failed") {
+            // The scheduler counts it no more once that is told.
+            self.shared.registry.give_ports(&self.uid);
+        }
         let version = self.input.borrow().version;
         self.writer.insist(&status, &pod.status, version);
         self.writer.set(status);
