@@ -110,6 +110,8 @@ pub(crate) struct Condition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_heartbeat_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_probe_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,

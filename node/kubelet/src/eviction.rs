@@ -152,11 +152,11 @@ async fn worst(shared: &Shared, resource: &str) -> Option<Usage> {
     } else {
         BTreeMap::new()
     };
-    let over = |pod: &Pod| matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
     let critical = |pod: &Pod| pod.spec.priority.is_some_and(|priority| priority >= CRITICAL);
     let inputs = shared.registry.pods().into_iter();
-    let candidates = inputs
-        .filter(|i| !i.is_static && !i.gone && i.evicted.is_empty() && !over(&i.pod) && !critical(&i.pod));
+    let candidates = inputs.filter(|i| {
+        !i.is_static && !i.gone && i.evicted.is_empty() && !i.pod.status.is_over() && !critical(&i.pod)
+    });
     let usages = candidates.map(|input| {
         let pod = input.pod;
         let of = |c: &Container| {

@@ -1,28 +1,9 @@
 //! Property names as identifiers, by Kubernetes' rules.
 
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use crate::parse::RESERVED;
+
+/// Words that mean something by themselves.
+const LITERALS: [&str; 4] = ["true", "false", "null", "in"];
 const WORDS: [(&str, &str); 4] = [
     ("__", "__underscores__"),
     (".", "__dot__"),
@@ -30,12 +11,16 @@ const WORDS: [(&str, &str); 4] = [
     ("/", "__slash__"),
 ];
 
+fn is_word(name: &str) -> bool {
+    LITERALS.contains(&name) || RESERVED.contains(&name)
+}
+
 /// The identifier for the property `name`; none for a name that cannot be one.
 pub fn escape(name: &str) -> Option<String> {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    if RESERVED.contains(&name) {
+    if is_word(name) {
         return Some(format!("__{name}__"));
     }
     let mut out = String::with_capacity(name.len());
@@ -72,7 +57,7 @@ pub fn unescape(name: &str) -> Option<String> {
         let whole = &rest[start..start + length + 4];
         match WORDS.iter().find(|(_, word)| *word == whole) {
             Some((plain, _)) => out.push_str(plain),
-            None if RESERVED.contains(&&inner[..length]) && whole.len() == name.len() => {
+            None if is_word(&inner[..length]) && whole.len() == name.len() => {
                 out.push_str(&inner[..length]);
             }
             None => return None,

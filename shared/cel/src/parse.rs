@@ -13,7 +13,8 @@ const DEPTH: usize = 250;
 /// Longest expression, in characters.
 const LENGTH: usize = 100_000;
 const START: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
-const RESERVED: [&str; 17] = [
+/// Words that no name may be.
+pub(crate) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",

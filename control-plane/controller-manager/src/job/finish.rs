@@ -1,11 +1,12 @@
 //! When a Job is at its end.
 
-use super::{look::Look, policy, view::JobCondition};
+use super::{look::Look, policy};
+use crate::views::Condition;
 use std::time::Duration;
 
 /// The condition by which the end is decided: `FailureTarget` or `SuccessCriteriaMet`. The pods that still run are
 /// then stopped; once all are gone and counted, `Failed` or `Complete` follows.
-pub(super) fn decide(look: &Look<'_>, again_after: &mut Option<Duration>) -> Option<JobCondition> {
+pub(super) fn decide(look: &Look<'_>, again_after: &mut Option<Duration>) -> Option<Condition> {
     let status = look.status();
     let known = status
         .holds("SuccessCriteriaMet")
@@ -18,7 +19,7 @@ pub(super) fn decide(look: &Look<'_>, again_after: &mut Option<Duration>) -> Opt
         .or_else(|| by_limits(look, again_after).map(|(reason, text)| (reason, text.to_owned())))
         .or_else(|| by_indexes(look).map(|(reason, text)| (reason, text.to_owned())));
     if let Some((reason, message)) = failure {
-        return Some(JobCondition::holds("FailureTarget", reason, &message, look.now));
+        return Some(Condition::holds("FailureTarget", reason, &message, look.now));
     }
     let spec = look.spec();
     let completions = spec.completions.unwrap_or(i32::MAX);
@@ -26,7 +27,7 @@ pub(super) fn decide(look: &Look<'_>, again_after: &mut Option<Duration>) -> Opt
         .is_indexed()
         .then(|| policy::success(spec.success_policy.as_ref(), &look.succeeded_indexes, completions));
     let message = message.flatten()?;
-    Some(JobCondition::holds(
+    Some(Condition::holds(
         "SuccessCriteriaMet",
         "SuccessPolicy",
         &message,

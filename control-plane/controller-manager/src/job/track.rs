@@ -5,10 +5,10 @@ use super::{
     look::{Look, is_succeeded},
     manage::{Work, manage},
     release,
-    view::{JOBS, JobCondition, JobStatus, Uncounted},
+    view::{JOBS, JobStatus, Uncounted},
 };
 use crate::{
-    views::{Pod, Seen, seconds},
+    views::{Condition, Pod, Seen, seconds},
     workloads::{pods, status},
 };
 use reconcile::{About, Note, Plan};
@@ -39,7 +39,7 @@ pub(super) fn carry_out(plan: &mut Plan, look: &Look<'_>, refused: bool) {
         Some(completions) => look.succeeded >= completions,
     };
     if end.is_none() && done && new.active == 0 {
-        end = Some(JobCondition::holds("SuccessCriteriaMet", "", "", look.now));
+        end = Some(Condition::holds("SuccessCriteriaMet", "", "", look.now));
     } else if end.is_none() && !is_going {
         suspension(plan, &mut new, look);
     }
@@ -97,9 +97,9 @@ fn suspension(plan: &mut Plan, new: &mut JobStatus, look: &Look<'_>) {
     if known.map_or(status == "False", |at| new.conditions[at].status == status) {
         return;
     }
-    let condition = JobCondition {
+    let condition = Condition {
         status: status.to_owned(),
-        ..JobCondition::holds("Suspended", reason, message, look.now)
+        ..Condition::holds("Suspended", reason, message, look.now)
     };
     match known {
         Some(at) => new.conditions[at] = condition,
@@ -113,7 +113,7 @@ fn suspension(plan: &mut Plan, new: &mut JobStatus, look: &Look<'_>) {
 }
 
 /// Counts pods that are let go, notes those that have ended, and returns which may be let go now.
-fn account<'a>(new: &mut JobStatus, look: &Look<'a>, end: Option<&JobCondition>) -> Vec<&'a Seen<Pod>> {
+fn account<'a>(new: &mut JobStatus, look: &Look<'a>, end: Option<&Condition>) -> Vec<&'a Seen<Pod>> {
     let spec = look.spec();
     let held: Vec<&Seen<Pod>> = look
         .own
@@ -171,7 +171,7 @@ fn account<'a>(new: &mut JobStatus, look: &Look<'a>, end: Option<&JobCondition>)
 }
 
 /// Whether the finalizer of a pod may go.
-fn may_go(look: &Look<'_>, pod: &Seen<Pod>, failed: bool, end: Option<&JobCondition>) -> bool {
+fn may_go(look: &Look<'_>, pod: &Seen<Pod>, failed: bool, end: Option<&Condition>) -> bool {
     if look.job.object.deletion_timestamp().is_some() || end.is_some() || is_succeeded(pod) {
         return true;
     }
@@ -183,7 +183,7 @@ fn may_go(look: &Look<'_>, pod: &Seen<Pod>, failed: bool, end: Option<&JobCondit
 }
 
 /// The interim condition; and once nothing runs and all is counted, the final one.
-fn conclude(plan: &mut Plan, new: &mut JobStatus, look: &Look<'_>, end: &JobCondition) {
+fn conclude(plan: &mut Plan, new: &mut JobStatus, look: &Look<'_>, end: &Condition) {
     if new.holds(&end.r#type).is_none() {
         new.conditions.push(end.clone());
         return;
@@ -196,12 +196,12 @@ fn conclude(plan: &mut Plan, new: &mut JobStatus, look: &Look<'_>, end: &JobCond
     }
     let about = About::object(&look.job.object);
     if end.r#type == "FailureTarget" {
-        let condition = JobCondition::holds("Failed", &end.reason, &end.message, look.now);
+        let condition = Condition::holds("Failed", &end.reason, &end.message, look.now);
         new.conditions.push(condition);
         plan.event(Note::warning(about, reason(&end.reason), end.message.clone()));
         return;
     }
-    let condition = JobCondition::holds("Complete", &end.reason, &end.message, look.now);
+    let condition = Condition::holds("Complete", &end.reason, &end.message, look.now);
     new.completion_time = condition.last_transition_time;
     new.conditions.push(condition);
     if look

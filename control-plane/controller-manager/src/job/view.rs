@@ -1,6 +1,6 @@
 //! Views of Jobs.
 
-use crate::views::Template;
+use crate::views::{Condition, Template};
 use api::{Gvr, MatchSelector};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ pub(crate) struct SuccessRule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct JobStatus {
-    pub conditions: Vec<JobCondition>,
+    pub conditions: Vec<Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,23 +119,8 @@ pub(crate) struct Uncounted {
     pub failed: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct JobCondition {
-    pub r#type: String,
-    pub status: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_probe_time: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_transition_time: Option<Timestamp>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message: String,
-}
-
-impl JobCondition {
-    /// One that holds since `now`.
+impl Condition {
+    /// One that holds since `now`, as Jobs have them.
     pub fn holds(kind: &str, reason: &str, message: &str, now: Timestamp) -> Self {
         let now = Some(crate::views::seconds(now));
         Self {
@@ -145,19 +130,20 @@ impl JobCondition {
             last_transition_time: now,
             reason: reason.to_owned(),
             message: message.to_owned(),
+            ..Self::default()
         }
     }
 }
 
 impl JobStatus {
     /// A condition that holds.
-    pub fn holds(&self, kind: &str) -> Option<&JobCondition> {
+    pub fn holds(&self, kind: &str) -> Option<&Condition> {
         let mut conditions = self.conditions.iter();
         conditions.find(|c| c.r#type == kind && c.status == "True")
     }
 
     /// The condition by which the Job is finished.
-    pub fn finished(&self) -> Option<&JobCondition> {
+    pub fn finished(&self) -> Option<&Condition> {
         self.holds("Complete").or_else(|| self.holds("Failed"))
     }
 }

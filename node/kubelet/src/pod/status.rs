@@ -6,7 +6,7 @@ use crate::{
     actions::{Memory, Observed},
     view::{
         Condition, Container, ContainerState, ContainerStatus, Ip, Pod, PodStatus, Running, Terminated,
-        Waiting,
+        Waiting, is_last,
     },
 };
 use jiff::Timestamp;
@@ -69,7 +69,7 @@ pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
     let ips: Vec<String> = match input.observed.sandbox() {
         Some(_) if pod.spec.host_network => input.facts.host_ips.clone(),
         Some(sandbox) => sandbox.ips.clone(),
-        None if is_terminal(&phase) || ending(input) => {
+        None if is_last(&phase) || ending(input) => {
             input.previous.pod_ips.iter().map(|ip| ip.ip.clone()).collect()
         }
         None => Vec::new(),
@@ -102,10 +102,6 @@ pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
 
 fn ending(input: &StatusInput<'_>) -> bool {
     input.memory.gone || input.memory.failure.is_some() || input.pod.metadata.deletion_timestamp.is_some()
-}
-
-fn is_terminal(phase: &str) -> bool {
-    matches!(phase, "Succeeded" | "Failed")
 }
 
 /// All last words of a pod together have so many bytes (upstream: `MaxPodTerminationMessageLogLength`).
@@ -294,7 +290,7 @@ fn unseen(
     init: bool,
     initialized: bool,
 ) -> ContainerStatus {
-    let over = ending(input) || is_terminal(&input.previous.phase) || (init && initialized);
+    let over = ending(input) || input.previous.is_over() || (init && initialized);
     if let Some(previous) = previous.filter(|_| over) {
         let mut status = previous.clone();
         if let Some(running) = status.state.running.take() {
@@ -363,7 +359,7 @@ impl Count {
 fn phase(input: &StatusInput<'_>, init: &[ContainerStatus], statuses: &[ContainerStatus]) -> String {
     let pod = input.pod;
     // A phase that is final stays.
-    if is_terminal(&input.previous.phase) {
+    if input.previous.is_over() {
         return input.previous.phase.clone();
     }
     let mut count = Count::default();

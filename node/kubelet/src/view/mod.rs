@@ -18,7 +18,7 @@ pub use pod::{
 };
 pub use status::{
     Condition, ContainerState, ContainerStatus, Delete, Ip, NO_CONDITION, PodStatus, Running, Terminated,
-    Waiting,
+    Waiting, is_last,
 };
 pub use volume::{
     Claim, ClaimRef, ClaimSource, ClaimSpec, ClaimStatus, Csi, DownwardItem, DownwardVolume, EmptyDir,

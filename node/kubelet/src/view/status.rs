@@ -67,6 +67,16 @@ impl PodStatus {
         let ready = self.conditions.iter().find(|c| c.kind == "Ready");
         ready.map(|c| c.status.as_str())
     }
+
+    /// Whether the pod is over for good.
+    pub fn is_over(&self) -> bool {
+        is_last(&self.phase)
+    }
+}
+
+/// Whether no other phase comes after `phase`.
+pub fn is_last(phase: &str) -> bool {
+    matches!(phase, "Succeeded" | "Failed")
 }
 
 /// A condition.

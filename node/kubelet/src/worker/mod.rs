@@ -312,7 +312,7 @@ impl Worker {
         }
         let known = |id: &ContainerId| observed.containers.iter().any(|c| c.id == *id);
         self.messages.retain(|id, _| known(id));
-        self.memory.finished = matches!(self.writer.last().phase.as_str(), "Succeeded" | "Failed");
+        self.memory.finished = self.writer.last().is_over();
         self.memory
             .attempts
             .retain(|name, _| observed.latest(name).is_none());
@@ -333,9 +333,7 @@ impl Worker {
         if deadline > now {
             return Some(deadline);
         }
-        if self.memory.failure.is_none()
-            && !matches!(self.writer.last().phase.as_str(), "Succeeded" | "Failed")
-        {
+        if self.memory.failure.is_none() && !self.writer.last().is_over() {
             let message = "Pod was active on the node longer than the specified deadline";
             self.memory.failure = Some(Failure {
                 reason: "DeadlineExceeded".to_owned(),
@@ -373,9 +371,8 @@ impl Worker {
             return;
         }
         let all = self.shared.registry.pods();
-        let over = |p: &Pod| matches!(p.status.phase.as_str(), "Succeeded" | "Failed");
         let others = all.iter().map(|input| &*input.pod);
-        let others = others.filter(|p| p.metadata.uid != self.uid && !over(p));
+        let others = others.filter(|p| p.metadata.uid != self.uid && !p.status.is_over());
         let facts = self.shared.pod_facts(observed, pod);
         let node = [facts.allocatable_cpu, facts.allocatable_memory];
         self.memory.unfit = pod::fits(pod, others, node).err();
@@ -438,7 +435,7 @@ impl Worker {
             runtime: &self.shared.runtime_name,
             now: self.shared.env.clock.wall(),
         });
-        if matches!(status.phase.as_str(), "Succeeded" | "Failed") {
+        if status.is_over() {
             // The scheduler counts it no more once that is told.
             self.shared.registry.give_ports(&self.uid);
         }
