@@ -199,6 +199,8 @@ impl Cluster {
         command
             .arg("--foreground")
             .arg(KUBECTL_LIMIT)
+            // Who kills the command kills `timeout`, and kubectl has to go with it.
+            .args(["setpriv", "--pdeathsig", "KILL"])
             .arg(kubectl)
             .args(["--namespace", &self.namespace])
             .args(arguments);

@@ -1,11 +1,16 @@
 //! Running cargo with its output shown as it comes.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::fs;
+use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::artifacts;
+use e2e::{artifacts, kernel};
 use serde::Deserialize;
 
 use super::tally::{Reader, Tally};
@@ -37,6 +42,19 @@ pub fn test(arguments: &[&str], filter: Option<&str>, variables: &[(&str, PathBu
     let mut child = command.spawn().context("start cargo")?;
     // The command holds the writing end of the pipe; the end of the output is seen when it is gone.
     drop(command);
+    let pipe = fs::read_link(format!("/proc/self/fd/{}", output.as_raw_fd()))?;
+    let (said, ended) = mpsc::channel();
+    thread::spawn(move || said.send(read(output)));
+    let status = child.wait()?;
+    // What the tests started and did not stop holds the pipe open, so that its end may never come.
+    let reader = ended
+        .recv_timeout(Duration::from_secs(10))
+        .with_context(|| format!("still running after its test: {}", holders(&pipe).join(", ")))??;
+    Ok(reader.close(status.success()))
+}
+
+/// Shows the output as it comes and counts.
+fn read(output: PipeReader) -> std::io::Result<Reader> {
     let mut reader = Reader::default();
     let mut screen = std::io::stdout();
     for line in BufReader::new(output).split(b'\n') {
@@ -44,7 +62,21 @@ pub fn test(arguments: &[&str], filter: Option<&str>, variables: &[(&str, PathBu
         writeln!(screen, "{line}")?;
         reader.line(&line);
     }
-    Ok(reader.close(child.wait()?.success()))
+    Ok(reader)
+}
+
+/// The command lines of the other processes that have this pipe open.
+fn holders(pipe: &Path) -> Vec<String> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let holds = |pid: &u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+        let mut targets = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+        *pid != std::process::id() && targets.any(|target| target == pipe)
+    };
+    pids.filter(holds)
+        .map(|pid| format!("{pid} {}", kernel::command_line(pid)))
+        .collect()
 }
 
 /// What cargo says of a thing that it built; of its messages, only the part that is needed.
@@ -73,4 +105,20 @@ pub fn build_ferrokube(release: bool) -> Result<PathBuf> {
         .filter(|message| message.reason == "compiler-artifact")
         .filter_map(|m| m.executable);
     built.next_back().context("cargo named no binary")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_a_pipe_is_named() {
+        let (output, input) = std::io::pipe().unwrap();
+        let pipe = fs::read_link(format!("/proc/self/fd/{}", output.as_raw_fd())).unwrap();
+        assert!(holders(&pipe).is_empty());
+        let mut sleeper = Command::new("sleep").arg("54322").stdout(input).spawn().unwrap();
+        assert_eq!(holders(&pipe), [format!("{} sleep 54322", sleeper.id())]);
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+    }
 }
