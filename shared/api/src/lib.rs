@@ -8,6 +8,7 @@ mod node_selector;
 mod object;
 mod quantity;
 pub mod scan;
+pub mod schedule;
 mod selector;
 mod status;
 mod taint;

