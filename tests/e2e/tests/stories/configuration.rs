@@ -7,6 +7,7 @@ use e2e::cluster::Cluster;
 use e2e::wait;
 
 use crate::expect::{has, same};
+use crate::pod::{inside, start};
 use crate::{Story, stories};
 
 pub const STORIES: &[Story] = stories![
@@ -25,20 +26,6 @@ fn make_sources(c: &Cluster) -> Result<()> {
     has(&said, &["secret/keys created"])
 }
 
-fn start(c: &Cluster, pod: &str, spec: &str) -> Result<()> {
-    c.apply(&format!(
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {pod}\n  labels: {{tier: test}}\nspec:\n  \
-         terminationGracePeriodSeconds: 1\n  containers:\n  - name: main\n    image: busybox:1.28\n    \
-         command: [sleep, '3600']\n{spec}"
-    ))?;
-    c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=60s"))
-        .map(drop)
-}
-
-fn inside(c: &Cluster, pod: &str, command: &str) -> Result<String> {
-    c.kubectl_words(&["exec", pod, "--", "sh", "-c", command], "")
-}
-
 const VARIABLES: &str = "    env:
     - {name: PLAIN, value: plain}
     - {name: BUILT, value: $(PLAIN) and $(LEVEL) but $$(PLAIN) and $(NOSUCH)}
@@ -53,7 +40,7 @@ const VARIABLES: &str = "    env:
 
 fn config_maps_and_secrets_are_variables(c: &mut Cluster) -> Result<()> {
     make_sources(c)?;
-    start(c, "variables", VARIABLES)?;
+    start(c, "variables", "", VARIABLES)?;
     let shown = inside(c, "variables", "env")?;
     let lines = [
         "PLAIN=plain\n",
@@ -81,7 +68,7 @@ const FILES: &str = "    volumeMounts:
 
 fn config_maps_and_secrets_are_files(c: &mut Cluster) -> Result<()> {
     make_sources(c)?;
-    start(c, "files", FILES)?;
+    start(c, "files", "", FILES)?;
     same(
         inside(c, "files", "cat /etc/game/game.properties /etc/one/level")?,
         "lives=3very",
@@ -135,7 +122,7 @@ const FIELDS: &str = "    resources: {limits: {memory: 64Mi, cpu: 250m}}
 ";
 
 fn fields_are_variables(c: &mut Cluster) -> Result<()> {
-    start(c, "fields", FIELDS)?;
+    start(c, "fields", "", FIELDS)?;
     let shown = inside(c, "fields", "env")?;
     let space = format!("SPACE={}\n", c.namespace);
     let address = format!("ADDRESS={}\n", c.value("pod fields", ".status.podIP")?);
@@ -144,7 +131,7 @@ fn fields_are_variables(c: &mut Cluster) -> Result<()> {
         &[
             "POD=fields\n",
             &space,
-            "TIER=test\n",
+            "TIER=one\n",
             &address,
             "HOST=10.99.0.2\n",
             "ACCOUNT=default\n",
@@ -159,7 +146,7 @@ fn host_paths(c: &mut Cluster) -> Result<()> {
         "    volumeMounts: [{{name: host, mountPath: /host}}]\n  \
          volumes: [{{name: host, hostPath: {{path: {path}, type: DirectoryOrCreate}}}}]\n"
     );
-    start(c, "host", &spec)?;
+    start(c, "host", "", &spec)?;
     inside(c, "host", "echo from the pod > /host/note")?;
     same(
         std::fs::read_to_string(c.lab.folder().join("shared/note"))?,

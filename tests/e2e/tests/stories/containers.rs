@@ -7,6 +7,7 @@ use e2e::cluster::Cluster;
 use e2e::{kernel, process, wait};
 
 use crate::expect::{has, has_not, same};
+use crate::pod::until_phase;
 use crate::services::{client, start_client};
 use crate::{Story, stories};
 
@@ -31,13 +32,6 @@ pub fn script_pod(name: &str, policy: &str, script: &str) -> String {
          terminationGracePeriodSeconds: 5\n  containers:\n  - name: main\n    image: busybox:1.28\n    \
          command: [sh, -c, '{script}']\n"
     )
-}
-
-fn until_phase(c: &Cluster, pod: &str, phase: &str) -> Result<()> {
-    c.kubectl(&format!(
-        "wait --for=jsonpath={{.status.phase}}={phase} pod/{pod} --timeout=60s"
-    ))
-    .map(drop)
 }
 
 fn exec_runs_commands(c: &mut Cluster) -> Result<()> {

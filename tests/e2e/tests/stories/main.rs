@@ -18,6 +18,7 @@ mod lifecycle;
 mod nodes;
 mod objects;
 mod parts;
+mod pod;
 mod pods;
 mod services;
 mod streams;

@@ -9,6 +9,7 @@ use e2e::{process, wait};
 use crate::containers::script_pod;
 use crate::deployments::roll_out;
 use crate::expect::{has, has_not, same};
+use crate::pod::{until_event, until_ready};
 use crate::{Story, stories};
 
 pub const STORIES: &[Story] = stories![
@@ -21,25 +22,6 @@ pub const STORIES: &[Story] = stories![
 
 fn node(c: &Cluster) -> Result<String> {
     c.kubectl("get nodes --output jsonpath={.items[0].metadata.name}")
-}
-
-/// Waits until the scheduler says this of a pod.
-fn until_unschedulable(c: &Cluster, pod: &str, why: &str) -> Result<()> {
-    wait::until(
-        &format!("{pod} to be told {why:?}"),
-        Duration::from_secs(30),
-        || {
-            let events = c.kubectl(&format!(
-                "get events --field-selector involvedObject.name={pod},reason=FailedScheduling"
-            ))?;
-            has(&events, &[why]).map(Some)
-        },
-    )
-}
-
-fn until_running(c: &Cluster, pod: &str) -> Result<()> {
-    c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=60s"))
-        .map(drop)
 }
 
 fn a_node_has_a_lease(c: &mut Cluster) -> Result<()> {
@@ -60,34 +42,40 @@ fn taints_keep_pods_away(c: &mut Cluster) -> Result<()> {
     c.kubectl(&format!("taint node {node} stories=apart:NoSchedule"))?;
     let told = (|| {
         c.apply(&script_pod("kept", "Never", "sleep 3600"))?;
-        until_unschedulable(
+        until_event(
             c,
             "kept",
-            "0/1 nodes are available: 1 node(s) had untolerated taint",
+            &[
+                "FailedScheduling",
+                "0/1 nodes are available: 1 node(s) had untolerated taint",
+            ],
         )?;
         let tolerates =
             "  tolerations: [{key: stories, operator: Equal, value: apart, effect: NoSchedule}]\n";
         c.apply(&(script_pod("tolerant", "Never", "sleep 3600") + tolerates))?;
-        until_running(c, "tolerant")
+        until_ready(c, "tolerant")
     })();
     // The next stories need the node, whatever came of this one.
     c.kubectl(&format!("taint node {node} stories-"))?;
     told?;
-    until_running(c, "kept")
+    until_ready(c, "kept")
 }
 
 fn host_ports_are_taken_once(c: &mut Cluster) -> Result<()> {
     let port = "    ports: [{containerPort: 80, hostPort: 31080}]\n";
     c.apply(&(script_pod("first", "Never", "sleep 3600") + port))?;
-    until_running(c, "first")?;
+    until_ready(c, "first")?;
     c.apply(&(script_pod("second", "Never", "sleep 3600") + port))?;
-    until_unschedulable(
+    until_event(
         c,
         "second",
-        "1 node(s) didn't have free ports for the requested pod ports",
+        &[
+            "FailedScheduling",
+            "1 node(s) didn't have free ports for the requested pod ports",
+        ],
     )?;
     c.kubectl("delete pod first --grace-period=1")?;
-    until_running(c, "second")
+    until_ready(c, "second")
 }
 
 fn why(c: &Cluster, object: &str) -> Result<String> {
@@ -104,7 +92,11 @@ fn why(c: &Cluster, object: &str) -> Result<String> {
 
 fn why_tells_the_decisions(c: &mut Cluster) -> Result<()> {
     c.apply(&(script_pod("picky", "Never", "true") + "  nodeSelector: {disk: nosuch}\n"))?;
-    until_unschedulable(c, "picky", "didn't match Pod's node affinity/selector")?;
+    until_event(
+        c,
+        "picky",
+        &["FailedScheduling", "didn't match Pod's node affinity/selector"],
+    )?;
     has(&why(c, "pod/picky")?, &["scheduler", "NodeAffinity"])?;
     roll_out(c)?;
     has(&why(c, "deployment/nginx-deployment")?, &["deployment"])?;
@@ -120,7 +112,11 @@ fn why_tells_the_decisions(c: &mut Cluster) -> Result<()> {
 
 fn decisions_are_under_the_rights_of_their_object(c: &mut Cluster) -> Result<()> {
     c.apply(&(script_pod("picky", "Never", "true") + "  nodeSelector: {disk: nosuch}\n"))?;
-    until_unschedulable(c, "picky", "didn't match Pod's node affinity/selector")?;
+    until_event(
+        c,
+        "picky",
+        &["FailedScheduling", "didn't match Pod's node affinity/selector"],
+    )?;
     let path = format!(
         "/apis/insight.ferrokube.io/v1alpha1/namespaces/{}/decisions",
         c.namespace

@@ -7,6 +7,7 @@ use e2e::cluster::Cluster;
 use e2e::{process, wait};
 
 use crate::expect::{has, same};
+use crate::pod::until_event;
 use crate::{Story, stories};
 
 pub const STORIES: &[Story] = stories![
@@ -21,20 +22,6 @@ pub const STORIES: &[Story] = stories![
     fifty_pods_get_ready,
     static_pods_have_mirrors,
 ];
-
-/// Waits until an event of that object has this in its reason and message.
-fn event(c: &Cluster, pod: &str, reason: &str, message: &str) -> Result<()> {
-    let what = format!("event {reason} {message:?} of {pod}");
-    wait::until(&what, Duration::from_secs(60), || {
-        let about = format!("--field-selector=involvedObject.name={pod},reason={reason}");
-        let told = c.kubectl_words(
-            &["get", "events", &about, "-o", "jsonpath={.items[*].message}"],
-            "",
-        )?;
-        ensure!(told.contains(message), "there is {told:?}");
-        Ok(Some(()))
-    })
-}
 
 const SIDECARS: &str = r#"
 apiVersion: v1
@@ -133,11 +120,13 @@ spec:
     livenessProbe: {tcpSocket: {port: 8080}, initialDelaySeconds: 3}
 ";
     c.apply(pod)?;
-    event(
+    until_event(
         c,
         "web",
-        "Unhealthy",
-        "Readiness probe failed: HTTP probe failed with statuscode: 404",
+        &[
+            "Unhealthy",
+            "Readiness probe failed: HTTP probe failed with statuscode: 404",
+        ],
     )?;
     same(
         c.value("pod web", ".status.conditions[?(@.type=='Ready')].reason")?,
@@ -170,12 +159,14 @@ spec:
       terminationGracePeriodSeconds: 1
 ";
     c.apply(pod)?;
-    event(c, "liveness", "Unhealthy", "Liveness probe failed: cat: ")?;
-    event(
+    until_event(c, "liveness", &["Unhealthy", "Liveness probe failed: cat: "])?;
+    until_event(
         c,
         "liveness",
-        "Killing",
-        "Container main failed liveness probe, will be restarted",
+        &[
+            "Killing",
+            "Container main failed liveness probe, will be restarted",
+        ],
     )?;
     c.until_value("pod liveness", ".status.containerStatuses[0].restartCount", "1")?;
     same(
@@ -219,8 +210,8 @@ spec:
         .replace("name: hooks", "name: fails")
         .replace("echo hello > /proc/1/fd/1", "exit 1");
     c.apply(&fails)?;
-    event(c, "fails", "FailedPostStartHook", "PostStartHook failed")?;
-    event(c, "fails", "Killing", "FailedPostStartHook")?;
+    until_event(c, "fails", &["FailedPostStartHook", "PostStartHook failed"])?;
+    until_event(c, "fails", &["Killing", "FailedPostStartHook"])?;
     c.until_value(
         "pod fails",
         ".status.containerStatuses[0].state.waiting.reason",
@@ -418,7 +409,7 @@ fn static_pods_have_mirrors(c: &mut Cluster) -> Result<()> {
         c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=30s"))
             .map(Some)
     })?;
-    event(c, &pod, "Started", "Container started")?;
+    until_event(c, &pod, &["Started", "Container started"])?;
     same(c.kubectl(&format!("logs {pod}"))?, "red\n")?;
     has(
         &c.kubectl(&format!("describe pod {pod}"))?,

@@ -9,7 +9,7 @@ use e2e::artifacts;
 use e2e::cluster::Cluster;
 
 use crate::expect::{has, same};
-use crate::volumes::{inside, pod, ready, start, until_event};
+use crate::pod::{inside, sleeper, start, until_event, until_ready};
 use crate::{Story, stories};
 
 pub const STORIES: &[Story] = stories![
@@ -69,10 +69,10 @@ fn a_pod_has_names_and_resolvers(c: &mut Cluster) -> Result<()> {
     )?;
     let long = "a".repeat(60);
     let spec = format!("  hostname: h\n  subdomain: {long}\n  setHostnameAsFQDN: true\n");
-    c.apply(&pod("toolong", "", &spec))?;
-    until_event(c, "toolong", "is too long (64 characters is the max")?;
-    c.apply(&pod("users", "", "  hostUsers: false\n"))?;
-    until_event(c, "users", "does not support user namespaces")
+    c.apply(&sleeper("toolong", "", &spec))?;
+    until_event(c, "toolong", &["is too long (64 characters is the max"])?;
+    c.apply(&sleeper("users", "", "  hostUsers: false\n"))?;
+    until_event(c, "users", &["does not support user namespaces"])
 }
 
 const SHARED: &str = "  hostNetwork: true
@@ -110,7 +110,7 @@ fn kernel_parameters_are_set_or_refused(c: &mut Cluster) -> Result<()> {
         inside(c, "safe", "cat /proc/sys/net/ipv4/ip_unprivileged_port_start")?,
         "0\n",
     )?;
-    c.apply(&pod("unsafe", "", &sysctl("kernel.msgmax", "65536")))?;
+    c.apply(&sleeper("unsafe", "", &sysctl("kernel.msgmax", "65536")))?;
     c.until_value("pod unsafe", ".status.phase", "Failed")?;
     same(c.value("pod unsafe", ".status.reason")?, "SysctlForbidden")?;
     same(
@@ -118,7 +118,7 @@ fn kernel_parameters_are_set_or_refused(c: &mut Cluster) -> Result<()> {
         "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted",
     )?;
     let profile = "    securityContext: {appArmorProfile: {type: RuntimeDefault}}\n";
-    c.apply(&pod("armored", profile, ""))?;
+    c.apply(&sleeper("armored", profile, ""))?;
     c.until_value("pod armored", ".status.reason", "AppArmor")?;
     has(
         &c.value("pod armored", ".status.message")?,
@@ -152,16 +152,16 @@ fn groups_and_filters_are_as_asked(c: &mut Cluster) -> Result<()> {
         )?,
         "3000 2777\n3000\n",
     )?;
-    c.apply(&pod(
+    c.apply(&sleeper(
         "merged",
         "",
         "  securityContext: {supplementalGroups: [4000]}\n",
     ))?;
-    ready(c, "merged")?;
+    until_ready(c, "merged")?;
     has(&inside(c, "merged", "id -G")?, &["4000"])?;
     let absent = "    securityContext: {seccompProfile: {type: Localhost, localhostProfile: nosuch.json}}\n";
-    c.apply(&pod("filterless", absent, ""))?;
-    until_event(c, "filterless", "cannot load seccomp profile")?;
+    c.apply(&sleeper("filterless", absent, ""))?;
+    until_event(c, "filterless", &["cannot load seccomp profile"])?;
     let privileged = "    securityContext: {privileged: true}\n";
     start(c, "mighty", privileged, "")?;
     has(
@@ -219,16 +219,16 @@ fn a_guarded_registry_wants_a_secret(c: &mut Cluster) -> Result<()> {
     let _registry = Guarded::start(c)?;
     let image = format!("{}/library/busybox:1.28", Guarded::ADDRESS);
     let from = |name: &str, spec: &str| {
-        pod(name, "    imagePullPolicy: Always\n", spec).replace("busybox:1.28", &image)
+        sleeper(name, "    imagePullPolicy: Always\n", spec).replace("busybox:1.28", &image)
     };
     c.apply(&from("stranger", ""))?;
-    until_event(c, "stranger", "Error: ErrImagePull")?;
+    until_event(c, "stranger", &["Error: ErrImagePull"])?;
     c.kubectl(&format!(
         "create secret docker-registry pull --docker-server={} --docker-username=puller --docker-password=s3cret",
         Guarded::ADDRESS
     ))?;
     c.apply(&from("friend", "  imagePullSecrets: [{name: pull}]\n"))?;
-    ready(c, "friend")?;
+    until_ready(c, "friend")?;
     let old = format!(
         "{{\"{}\":{{\"username\":\"puller\",\"password\":\"s3cret\"}}}}",
         Guarded::ADDRESS
@@ -256,5 +256,5 @@ fn a_guarded_registry_wants_a_secret(c: &mut Cluster) -> Result<()> {
         "",
     )?;
     c.apply(&from("by-account", "  serviceAccountName: puller\n"))?;
-    ready(c, "by-account")
+    until_ready(c, "by-account")
 }

@@ -8,6 +8,7 @@ use e2e::cluster::Cluster;
 use e2e::{kernel, wait};
 
 use crate::expect::{has, has_not, same};
+use crate::pod::{inside, sleeper, start, until_event, until_ready};
 use crate::{Story, stories};
 
 pub const STORIES: &[Story] = stories![
@@ -23,42 +24,6 @@ pub const STORIES: &[Story] = stories![
     memory_is_bounded,
     files_hold_variables,
 ];
-
-/// A pod that sleeps; `container` are fields of its container, `spec` of the pod.
-pub fn pod(name: &str, container: &str, spec: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels: {{tier: one}}\nspec:\n  \
-         terminationGracePeriodSeconds: 1\n  containers:\n  - name: main\n    image: busybox:1.28\n    \
-         command: [sleep, '3600']\n{container}{spec}"
-    )
-}
-
-pub fn ready(c: &Cluster, name: &str) -> Result<()> {
-    c.kubectl(&format!("wait --for=condition=Ready pod/{name} --timeout=60s"))
-        .map(drop)
-}
-
-pub fn start(c: &Cluster, name: &str, container: &str, spec: &str) -> Result<()> {
-    c.apply(&pod(name, container, spec))?;
-    ready(c, name)
-}
-
-pub fn inside(c: &Cluster, pod: &str, script: &str) -> Result<String> {
-    c.kubectl_words(&["exec", pod, "--", "sh", "-c", script], "")
-}
-
-/// Waits for an event of the pod that has those words.
-pub fn until_event(c: &Cluster, pod: &str, words: &str) -> Result<()> {
-    wait::until(
-        &format!("an event of {pod} with {words:?}"),
-        Duration::from_secs(60),
-        || {
-            let events = c.kubectl(&format!("get events --field-selector involvedObject.name={pod}"))?;
-            ensure!(events.contains(words), "there are:\n{events}");
-            Ok(Some(()))
-        },
-    )
-}
 
 /// The first process of a pod's container, which `argument` tells from others.
 fn process(c: &Cluster, argument: &str) -> Result<u32> {
@@ -119,13 +84,13 @@ fn a_pod_waits_for_its_claim(c: &mut Cluster) -> Result<()> {
     c.apply(&claim("late", "  storageClassName: ''\n"))?;
     let node = c.value("nodes", ".items[0].metadata.name")?;
     let spec = with_claim("late", "") + &format!("  nodeName: {node}\n");
-    c.apply(&pod("waits", DATA, &spec))?;
+    c.apply(&sleeper("waits", DATA, &spec))?;
     let words = format!(
         "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process \
          volumes=[data]: error processing PVC {}/late: PVC is not bound",
         c.namespace
     );
-    until_event(c, "waits", &words)?;
+    until_event(c, "waits", &[words.as_str()])?;
     same(&c.table("get pod waits")?.1[0][2], "ContainerCreating")?;
     let path = c.lab.folder().join("late");
     c.apply(&format!(
@@ -135,7 +100,7 @@ fn a_pod_waits_for_its_claim(c: &mut Cluster) -> Result<()> {
         c.namespace,
         path.display()
     ))?;
-    ready(c, "waits")?;
+    until_ready(c, "waits")?;
     inside(c, "waits", "echo x > /data/x")?;
     same(fs::read_to_string(path.join("x"))?, "x\n")
 }
@@ -153,15 +118,15 @@ fn a_local_volume_belongs_to_a_group(c: &mut Cluster) -> Result<()> {
     ))?;
     c.apply(&claim("disk", "  storageClassName: disk\n"))?;
     let spec = with_claim("disk", "") + "  securityContext: {fsGroup: 4321, runAsUser: 1000}\n";
-    c.apply(&pod("grouped", DATA, &spec))?;
+    c.apply(&sleeper("grouped", DATA, &spec))?;
     let words = format!(
         "MountVolume.NewMounter initialization failed for volume {name:?} : path {:?} does not exist",
         path.display().to_string()
     );
-    until_event(c, "grouped", &words)?;
+    until_event(c, "grouped", &[words.as_str()])?;
     fs::create_dir(&path)?;
     fs::write(path.join("old"), "old\n")?;
-    ready(c, "grouped")?;
+    until_ready(c, "grouped")?;
     same(
         inside(
             c,
@@ -213,15 +178,15 @@ fn volumes_that_cannot_be_had_say_why(c: &mut Cluster) -> Result<()> {
         ),
     ];
     for (name, source, _) in sources {
-        c.apply(&pod(
+        c.apply(&sleeper(
             name,
             DATA,
             &format!("  volumes: [{{name: data, {source}}}]\n"),
         ))?;
     }
     for (name, _, why) in sources {
-        until_event(c, name, "MountVolume.SetUp failed for volume \"data\" : ")?;
-        until_event(c, name, why)?;
+        until_event(c, name, &["MountVolume.SetUp failed for volume \"data\" : "])?;
+        until_event(c, name, &[why])?;
     }
     // Nobody waits for a volume that nothing uses.
     start(
@@ -254,9 +219,10 @@ const FOLLOWS: &str = "    volumeMounts:
 fn updates_are_seen_within_a_second(c: &mut Cluster) -> Result<()> {
     c.kubectl("create configmap game --from-literal=level=one")?;
     let container = "    args: ['31416']\n    resources: {limits: {cpu: 250m, memory: 32Mi}}\n";
-    let manifest = pod("follows", container, FOLLOWS).replace("command: [sleep, '3600']", "command: [sleep]");
+    let manifest =
+        sleeper("follows", container, FOLLOWS).replace("command: [sleep, '3600']", "command: [sleep]");
     c.apply(&manifest)?;
-    ready(c, "follows")?;
+    until_ready(c, "follows")?;
     let root = format!("/proc/{}/root", process(c, "sleep 31416")?);
     let read = |path: &str| fs::read_to_string(format!("{root}{path}")).unwrap_or_default();
     let until = |path: &str, expected: &str| {
@@ -379,7 +345,7 @@ fn parts_of_volumes_are_mounted(c: &mut Cluster) -> Result<()> {
     )?;
     std::os::unix::fs::symlink("/etc", path.join("out"))?;
     let escape = "    volumeMounts: [{name: data, mountPath: /x, subPath: out}]\n";
-    c.apply(&pod("escapes", escape, &volume))?;
+    c.apply(&sleeper("escapes", escape, &volume))?;
     let waiting = ".status.containerStatuses[0].state.waiting";
     c.until_value(
         "pod escapes",
@@ -408,7 +374,7 @@ fn an_image_is_mounted(c: &mut Cluster) -> Result<()> {
         )?,
         &["/conf/nginx.conf\n/web/usr/sbin/nginx\n", "Read-only file system"],
     )?;
-    c.apply(&pod("imageless", mounts, &volume("nosuch:1")))?;
+    c.apply(&sleeper("imageless", mounts, &volume("nosuch:1")))?;
     let reason = ".status.containerStatuses[0].state.waiting.reason";
     wait::until(
         "an image that is not there to be told",

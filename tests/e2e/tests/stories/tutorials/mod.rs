@@ -20,6 +20,7 @@ use e2e::wait;
 
 use crate::Story;
 use crate::expect::has;
+use crate::pod::{inside, inside_until, until_phase, until_ready};
 
 pub const STORIES: &[&[Story]] = &[
     // The slow ones first.
@@ -34,38 +35,6 @@ pub const STORIES: &[&[Story]] = &[
     configuration::STORIES,
     debugging::STORIES,
 ];
-
-/// Runs a shell command in a pod.
-fn inside(c: &Cluster, pod: &str, command: &str) -> Result<String> {
-    c.kubectl_words(&["exec", pod, "--", "sh", "-c", command], "")
-}
-
-/// Runs a shell command in a pod until its output has `part`.
-fn inside_until(c: &Cluster, pod: &str, command: &str, part: &str) -> Result<String> {
-    wait::until(
-        &format!("`{command}` in {pod} to say {part:?}"),
-        Duration::from_secs(60),
-        || {
-            let said = inside(c, pod, command)?;
-            ensure!(said.contains(part), "it said {said:?}");
-            Ok(Some(said))
-        },
-    )
-}
-
-/// Waits until a pod is ready.
-fn until_ready(c: &Cluster, pod: &str) -> Result<()> {
-    c.kubectl(&format!("wait --for=condition=Ready pod/{pod} --timeout=120s"))
-        .map(drop)
-}
-
-/// Waits until a pod has come to its end.
-fn until_phase(c: &Cluster, pod: &str, phase: &str) -> Result<()> {
-    c.kubectl(&format!(
-        "wait --for=jsonpath={{.status.phase}}={phase} pod/{pod} --timeout=120s"
-    ))
-    .map(drop)
-}
 
 /// Waits until `kubectl describe` of a pod has these parts.
 fn until_described(c: &Cluster, pod: &str, parts: &[&str]) -> Result<()> {
