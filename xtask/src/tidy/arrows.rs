@@ -15,7 +15,7 @@ use serde::Deserialize;
 const CRATES: &[(&str, &[&str])] = &[
     ("shared/api", &[]),
     ("shared/cel", &["api"]),
-    ("shared/schema", &["api"]),
+    ("shared/schema", &["api", "cel"]),
     ("shared/resources", &["api", "schema"]),
     ("shared/component", &[]),
     ("shared/client", &["api", "component"]),
@@ -46,11 +46,13 @@ const CRATES: &[(&str, &[&str])] = &[
             "dashboard",
         ],
     ),
-    ("control-plane/etcd", &["component"]),
+    ("shared/etcd-proto", &[]),
+    ("control-plane/etcd", &["component", "etcd-proto"]),
     (
         "control-plane/apiserver",
         &[
             "api",
+            "cel",
             "schema",
             "resources",
             "client",
