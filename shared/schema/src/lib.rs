@@ -9,6 +9,7 @@
 
 pub mod apply;
 mod body;
+mod cbor;
 mod check;
 mod document;
 mod openapi;
@@ -22,6 +23,7 @@ mod time;
 mod yaml;
 
 pub use body::{TypeMeta, mishandled, type_meta, undecodable, unreadable};
+pub use cbor::{CborError, cbor_frame, cbor_to_json, is_cbor, json_to_cbor, list_to_cbor};
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
 pub use openapi::{
     GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_protobuf, openapi_v3, openapi_v3_index,
