@@ -7,11 +7,15 @@ use crate::{
     environment::Environment,
     functions::{Library, REGISTRY, compile_regex},
     issue::Issue,
+    pattern::Pattern,
     shape::Kind as ShapeKind,
     types::{Known, Type},
     value::time,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What a node refers to.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,8 @@ pub(crate) struct Checked {
     pub meanings: Vec<Meaning>,
     /// Fields of variables that are read, dotted.
     pub used: BTreeSet<String>,
+    /// The literals that are regular expressions.
+    pub patterns: BTreeMap<Id, Arc<Pattern>>,
 }
 
 /// Most errors that are shown.
@@ -51,6 +57,7 @@ struct Checker<'e> {
     known: Known,
     issues: Vec<Issue>,
     used: BTreeSet<String>,
+    patterns: BTreeMap<Id, Arc<Pattern>>,
 }
 
 /// Finds the types of `ast`.
@@ -67,9 +74,11 @@ pub(crate) fn check(source: &str, ast: Ast, environment: &Environment) -> Result
         known: Known::default(),
         issues: Vec::new(),
         used: BTreeSet::new(),
+        patterns: BTreeMap::new(),
     };
     checker.node(root);
     checker.literals();
+    checker.patterns();
     if !checker.issues.is_empty() {
         checker.issues.sort_by_key(|issue| (issue.line, issue.column));
         checker.issues.dedup();
@@ -85,6 +94,7 @@ pub(crate) fn check(source: &str, ast: Ast, environment: &Environment) -> Result
         types,
         meanings: checker.meanings,
         used: checker.used,
+        patterns: checker.patterns,
     })
 }
 
@@ -406,14 +416,42 @@ impl Checker<'_> {
                 ("timestamp", None, 1) if time::timestamp(text).is_err() => {
                     wrong.push((at, "invalid timestamp argument"));
                 }
-                ("matches", Some(_), 1) | ("matches", None, 2) if compile_regex(text).is_err() => {
-                    wrong.push((at, "invalid matches argument"));
-                }
                 _ => {}
             }
         }
         for (at, message) in wrong {
             self.fail(at, message);
+        }
+    }
+
+    /// Patterns that are literals are read once. What is wrong with one of another function than `matches` is told when it
+    /// runs.
+    fn patterns(&mut self) {
+        let mut wrong = Vec::new();
+        for node in &self.ast.nodes {
+            let Kind::Call { function, target, args } = &node.kind else {
+                continue;
+            };
+            let place = match (&**function, target) {
+                ("matches" | "find" | "findAll", Some(_)) => 0,
+                ("matches", None) | ("replace" | "extract" | "extractAll", Some(_)) => 1,
+                _ => continue,
+            };
+            let Some(&id) = args.get(place) else { continue };
+            let Kind::Literal(Literal::String(text)) = &self.ast.nodes[id].kind else {
+                continue;
+            };
+            match compile_regex(text) {
+                Ok(regex) => {
+                    let text = text.clone();
+                    self.patterns.insert(id, Arc::new(Pattern { text, regex }));
+                }
+                Err(_) if &**function == "matches" => wrong.push(self.ast.nodes[id].at),
+                Err(_) => {}
+            }
+        }
+        for at in wrong {
+            self.fail(at, "invalid matches argument");
         }
     }
 }

@@ -47,7 +47,10 @@ impl<'a> Evaluator<'_, '_, 'a> {
     fn node(&mut self, id: Id) -> Out<'a> {
         let checked = self.checked;
         match &checked.ast.nodes[id].kind {
-            Kind::Literal(literal) => Ok(constant(literal)),
+            Kind::Literal(literal) => Ok(match checked.patterns.get(&id) {
+                Some(pattern) => Value::String(Text::Pattern(pattern.clone())),
+                None => constant(literal),
+            }),
             Kind::Ident(name) => self.named(id, name),
             Kind::Select {
                 operand,

@@ -1,8 +1,13 @@
 //! Regular expressions. They run in linear time; a pattern that is too large a machine is an error.
 
 use super::Row;
-use crate::{stop::Stop, value::Value};
+use crate::{
+    pattern::go_pattern,
+    stop::Stop,
+    value::{Text, Value},
+};
 use regex::Regex;
+use std::borrow::Cow;
 
 /// Largest machine of one pattern, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -14,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         "string,string->string",
         |args, _| match args {
             [Value::String(text), Value::String(pattern)] => {
-                let found = compile(pattern)?
+                let found = regex(pattern)?
                     .find(text)
                     .map(|found| found.as_str().to_owned());
                 Ok(Value::text(found.unwrap_or_default()))
@@ -76,7 +81,7 @@ pub(super) const EXTENDED: &[Row] = &[
 
 /// Reads a pattern.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, Stop> {
-    let regex = regex::RegexBuilder::new(pattern)
+    let regex = regex::RegexBuilder::new(&go_pattern(pattern))
         .size_limit(LARGEST)
         .dfa_size_limit(LARGEST)
         .build();
@@ -95,9 +100,17 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, Stop> {
     })
 }
 
+/// A literal pattern was read with its expression.
+fn regex<'t>(pattern: &'t Text<'_>) -> Result<Cow<'t, Regex>, Stop> {
+    match pattern {
+        Text::Pattern(pattern) => Ok(Cow::Borrowed(&pattern.regex)),
+        other => compile(other).map(Cow::Owned),
+    }
+}
+
 pub(super) fn matches<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Stop> {
     match args {
-        [Value::String(text), Value::String(pattern)] => Ok(Value::Bool(compile(pattern)?.is_match(text))),
+        [Value::String(text), Value::String(pattern)] => Ok(Value::Bool(regex(pattern)?.is_match(text))),
         _ => Err(Stop::OVERLOAD),
     }
 }
@@ -109,7 +122,7 @@ fn find_all<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Stop> {
         _ => return Err(Stop::OVERLOAD),
     };
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let regex = compile(pattern)?;
+    let regex = regex(pattern)?;
     let found = regex
         .find_iter(text)
         .take(most)
@@ -117,8 +130,8 @@ fn find_all<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Stop> {
     Ok(Value::list(found.collect()))
 }
 
-fn groups(text: &str, pattern: &str) -> Result<Vec<String>, Stop> {
-    let regex = compile(pattern)?;
+fn groups(text: &str, pattern: &Text<'_>) -> Result<Vec<String>, Stop> {
+    let regex = regex(pattern)?;
     if regex.captures_len() > 2 {
         return Err(format!("regular expression has more than one capturing group: {pattern:?}").into());
     }
@@ -140,7 +153,7 @@ fn replace<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Stop> {
         ] => (text, pattern, with, *most),
         _ => return Err(Stop::OVERLOAD),
     };
-    let regex = compile(pattern)?;
+    let regex = regex(pattern)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let (mut out, mut last) = (String::new(), 0);
     for captures in regex.captures_iter(text).take(most) {

@@ -10,6 +10,7 @@ use crate::{
     authorizer::Authorization,
     budget::Budget,
     functions::{named::Format, network::Cidr, semver::Version, urls::Url},
+    pattern::Pattern,
     stop::{EvalError, Stop},
     types::Type,
 };
@@ -27,6 +28,8 @@ pub enum Text<'a> {
     Borrowed(&'a str),
     /// Made by an expression.
     Shared(Arc<str>),
+    /// A literal of an expression that is a pattern.
+    Pattern(Arc<Pattern>),
 }
 
 impl Deref for Text<'_> {
@@ -36,6 +39,7 @@ impl Deref for Text<'_> {
         match self {
             Self::Borrowed(text) => text,
             Self::Shared(text) => text,
+            Self::Pattern(pattern) => &pattern.text,
         }
     }
 }

@@ -40,74 +40,12 @@ impl Pattern {
 
 /// Compiles an expression of Go's dialect.
 pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&translated(pattern)).map_err(|error| {
+    Regex::new(&cel::go_pattern(pattern)).map_err(|error| {
         let text = error.to_string();
         let last = text.lines().last().unwrap_or_default();
         let why = last.trim_start_matches("error: ");
         format!("error parsing regexp: {why}: `{pattern}`")
     })
-}
-
-/// The same in Rust's dialect: Go's classes are of ASCII, and its classes know no sets.
-fn translated(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut chars = pattern.chars().peekable();
-    // Inside a class, and whether its first member is still to come.
-    let (mut class, mut first) = (false, false);
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('d') => out.push_str(if class { "0-9" } else { "[0-9]" }),
-                Some('w') => out.push_str(if class { "0-9A-Za-z_" } else { "[0-9A-Za-z_]" }),
-                Some('s') => out.push_str(if class { r"\t\n\f\r " } else { r"[\t\n\f\r ]" }),
-                Some('D') => out.push_str("[^0-9]"),
-                Some('W') => out.push_str("[^0-9A-Za-z_]"),
-                Some('S') => out.push_str(r"[^\t\n\f\r ]"),
-                Some('b') if !class => out.push_str(r"(?-u:\b)"),
-                Some('Q') if !class => literal(&mut chars, &mut out),
-                Some('/') => out.push('/'),
-                Some(other) => out.extend(['\\', other]),
-                None => out.push('\\'),
-            },
-            '[' if !class => {
-                (class, first) = (true, true);
-                out.push('[');
-                if chars.next_if_eq(&'^').is_some() {
-                    out.push('^');
-                }
-                continue;
-            }
-            '[' if chars.peek() == Some(&':') => {
-                out.push('[');
-                for c in chars.by_ref() {
-                    out.push(c);
-                    if c == ']' {
-                        break;
-                    }
-                }
-            }
-            ']' if class && !first => {
-                class = false;
-                out.push(']');
-            }
-            '[' | ']' | '&' | '~' if class => out.extend(['\\', c]),
-            c => out.push(c),
-        }
-        first = false;
-    }
-    out
-}
-
-/// `\Q…\E`.
-fn literal(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
-    let mut text = String::new();
-    while let Some(c) = chars.next() {
-        if c == '\\' && chars.next_if_eq(&'E').is_some() {
-            break;
-        }
-        text.push(c);
-    }
-    out.push_str(&regex::escape(&text));
 }
 
 #[cfg(test)]
