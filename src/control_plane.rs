@@ -159,11 +159,13 @@ async fn start_server(
     let config = apiserver::Config {
         build: crate::build_info::info(),
         limits: apiserver::Limits::default(),
+        gates: component::gates::Gates::default(),
         oidc: Some(oidc),
         aggregate: apiserver::aggregate::Settings {
             certificate: Some(front_proxy.certificate.clone()),
             trust: front_proxy.trust.clone(),
         },
+        admission: apiserver::admission::Settings::default(),
         rows: resources::table().to_vec(),
         store,
         security: Box::new(move |reader| apiserver::security::standard(&reader, guards)),

@@ -12,7 +12,7 @@ use super::{
 use anyhow::{Context, Result, anyhow, bail};
 use api::decision::Ring;
 use apiserver::{
-    Server, aggregate,
+    Server, admission, aggregate,
     security::{self, RequestHeader, Trust},
 };
 use component::{
@@ -42,11 +42,6 @@ pub const PART: Part = Part {
             "allow-privileged",
             &["true"],
             "privileged containers cannot be forbidden yet",
-        ),
-        Choice::new(
-            "enable-admission-plugins",
-            &["", "NodeRestriction"],
-            "there are no others yet",
         ),
         Choice::new(
             "enable-bootstrap-token-auth",
@@ -80,6 +75,13 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         certificate,
         trust: trust.clone(),
     };
+    let admission = admission::Settings {
+        enable: settings.list("enable-admission-plugins"),
+        disable: settings.list("disable-admission-plugins"),
+    };
+    admission
+        .check()
+        .map_err(|why| anyhow!("admission plugins: {why}"))?;
     let kubelet_tls = kubelet_tls(&settings)?;
     let signing = signing(&settings, &env, trust)?;
     let oidc = signing
@@ -95,6 +97,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let config = apiserver::Config {
         build: crate::build_info::info(),
         limits: limits(&settings),
+        gates: Gates::parse(&settings.map("feature-gates")).map_err(anyhow::Error::msg)?,
         rows: resources::table().to_vec(),
         store,
         security: Box::new(move |reader| {
@@ -114,6 +117,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         })),
         oidc: Some(oidc),
         aggregate,
+        admission,
     };
     let server = Server::start(config, env.clone()).await?;
     // Set once: here.

@@ -5,8 +5,7 @@ use api::Status;
 use apiserver::{
     Reader,
     security::{
-        Attributes, Authenticator, Authorizer, Chain, Decision, NodeAuthorizer, NodeRestriction, Rbac,
-        Security, User,
+        Attributes, Authenticator, Authorizer, Chain, Decision, NodeAuthorizer, Rbac, Security, User,
     },
 };
 use component::flags::Settings;
@@ -60,7 +59,7 @@ pub fn fit(mut security: Security, reader: &Reader, modes: &[Mode], anonymous: b
     }
     if !modes.contains(&Mode::Rbac) {
         // Nobody gains anything by a role that nobody asks.
-        security.admission = vec![Arc::new(NodeRestriction)];
+        security.admission = Vec::new();
     }
     if !anonymous {
         security.authn = Arc::new(NoAnonymous(security.authn));

@@ -298,8 +298,10 @@ pub fn config(store: Arc<dyn Store>, rows: Vec<&'static Row>, dial: Arc<dyn Dial
         records: Some(Arc::new(records)),
         oidc: None,
         aggregate: crate::aggregate::Settings::default(),
+        admission: crate::admission::Settings::default(),
         build: crate::BuildInfo::default(),
         limits: crate::Limits::default(),
+        gates: component::gates::Gates::default(),
     }
 }
 

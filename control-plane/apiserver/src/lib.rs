@@ -5,6 +5,7 @@
 //! takes writes. What is not a plain read or write of an object is a file of `subresources`.
 //! It never decodes an object to read it, and holds no state that is not in the store.
 
+pub mod admission;
 pub mod aggregate;
 mod allocate;
 mod bootstrap;

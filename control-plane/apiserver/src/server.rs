@@ -1,6 +1,7 @@
 //! The server: the parts put together, and the flow that every request takes.
 
 use crate::{
+    admission::{self, Chain},
     aggregate::{self, Aggregator},
     allocate::{Allocator, Cidr},
     cache::{Cache, Feed},
@@ -13,7 +14,7 @@ use crate::{
 };
 use api::{Gvr, Object, Status, decision::Record};
 use client::{Dial, Transport};
-use component::Env;
+use component::{Env, gates::Gates};
 use etcd::Store;
 use resources::{Row, VirtualResource};
 use std::{net::IpAddr, sync::Arc};
@@ -48,8 +49,12 @@ pub struct Config {
     pub build: BuildInfo,
     /// What it takes upon itself.
     pub limits: Limits,
+    /// Which features are on.
+    pub gates: Gates,
     /// What requests to other API servers are signed with, and whom those trust.
     pub aggregate: aggregate::Settings,
+    /// Which admission plugins are on.
+    pub admission: admission::Settings,
 }
 
 /// The server cannot start.
@@ -89,6 +94,8 @@ pub struct Server {
     /// Requests that may be answered at a time, those that go on not counted.
     pub(crate) rooms: Rooms,
     pub(crate) limits: Limits,
+    /// Which features are on.
+    pub(crate) gates: Gates,
 }
 
 /// Reads what is stored, from the caches: what authorizers and authenticators look at. Never behind an acknowledged
@@ -171,12 +178,21 @@ impl Server {
         }
         let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
         let metrics = Arc::<Metrics>::default();
+        let parts = admission::Parts {
+            reader: Reader(places.clone()),
+            authorizer: security.authz.clone(),
+            dial: config.dial.clone(),
+            env: env.clone(),
+            metrics: metrics.clone(),
+        };
+        let admission = Chain::new(&config.admission, security.admission.clone(), &parts);
         let handler = Handler {
             metrics: metrics.clone(),
             store: config.store,
             feed,
             places,
             security,
+            admission,
             allocator,
             webhooks: Webhooks {
                 dial: config.dial.clone(),
@@ -198,6 +214,7 @@ impl Server {
             ending: Ending::default(),
             rooms: Rooms::new(&config.limits, metrics),
             limits: config.limits,
+            gates: config.gates,
         });
         definitions.follow(&server);
         server.register();

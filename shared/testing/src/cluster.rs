@@ -126,8 +126,10 @@ impl Cluster {
             kubelet_tls: None,
             oidc: None,
             aggregate: apiserver::aggregate::Settings::default(),
+            admission: apiserver::admission::Settings::default(),
             build: apiserver::BuildInfo::default(),
             limits: apiserver::Limits::default(),
+            gates: component::gates::Gates::default(),
             records: Some(Arc::new(move || {
                 records.recent().iter().map(|r| (**r).clone()).collect()
             })),

@@ -239,12 +239,13 @@ pub const KUBE_APISERVER_SECURITY: &[Flag] = &[
         "enable-admission-plugins",
         List,
         "",
-        "plugins beside those that are always on: NodeRestriction",
+        "admission plugins to have on beside those that are by default",
     ),
-    Flag::refused(
+    Flag::new(
         "disable-admission-plugins",
         List,
-        "the guards that are there cannot be switched off",
+        "",
+        "admission plugins to have off although they are on by default",
     ),
     Flag::refused(
         "admission-control-config-file",

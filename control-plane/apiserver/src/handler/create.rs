@@ -1,7 +1,9 @@
 //! POST.
 
-use super::{Call, Did, Handler, Incoming, Outcome, Place, commit::Commit, managed, view::View};
-use crate::cache::Held;
+use super::{
+    Call, Did, Handler, Incoming, Outcome, Place, admit::Subject, commit::Commit, managed, view::View,
+};
+use crate::{admission::Operation, cache::Held};
 use api::{Object, Status, scan};
 use resources::{Op, WriteRequest, Written};
 
@@ -62,7 +64,8 @@ impl Handler {
             .prepare(place, call, &view, Op::Create, incoming, None, name)
             .await?;
         let object = Object::parse(written.body.clone(), 0, place.row().fields).map_err(Status::internal)?;
-        self.admit(call, None, Some(&object))?;
+        self.validate(place, call, Subject::new(Operation::Create, None, Some(object)))
+            .await?;
         if place.cache.get(&place.namespace, name).is_some() {
             return Err(Status::already_exists(&place.gvr(), name));
         }
@@ -125,19 +128,6 @@ impl Handler {
             None => written,
         };
         managed::keep(fields, old, written)
-    }
-
-    /// Asks admission.
-    pub(super) fn admit(
-        &self,
-        call: &Call,
-        old: Option<&Object>,
-        new: Option<&Object>,
-    ) -> Result<(), Status> {
-        self.security
-            .admission
-            .iter()
-            .try_for_each(|admission| admission.admit(&call.attributes, old, new))
     }
 }
 

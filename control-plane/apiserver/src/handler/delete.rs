@@ -24,7 +24,7 @@ impl Handler {
         for _ in 0..TRIES {
             let held = self.current(place)?;
             check_preconditions(place, held.hub(), options)?;
-            self.admit(call, Some(held.hub()), None)?;
+            self.admit_delete(place, call, held.hub(), options).await?;
             if let Some(outcome) = self.delete_once(place, call, &held, options).await? {
                 return Ok(outcome);
             }

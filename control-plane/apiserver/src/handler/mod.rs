@@ -1,5 +1,6 @@
 //! The one handler: every resource, from its row alone. It knows no kind.
 
+mod admit;
 mod apply;
 mod collection;
 mod commit;
@@ -27,6 +28,7 @@ pub use place::{Index, Place, Places};
 pub use watch::WatchQuery;
 
 use crate::{
+    admission::{Chain, Notes},
     allocate::Allocator,
     cache::{Cache, Feed, Held},
     custom::Webhooks,
@@ -51,6 +53,8 @@ pub struct Call {
     pub field_manager: String,
     /// Take fields from other managers (server-side apply).
     pub force: bool,
+    /// What admission has to say beside yes and no.
+    pub notes: Arc<Notes>,
 }
 
 /// What a write did.
@@ -83,6 +87,7 @@ pub struct Handler {
     pub(crate) feed: Arc<Feed>,
     pub(crate) places: Arc<Places>,
     pub(crate) security: Security,
+    pub(crate) admission: Chain,
     pub(crate) allocator: Arc<Allocator>,
     pub(crate) webhooks: Webhooks,
     pub(crate) env: Env,

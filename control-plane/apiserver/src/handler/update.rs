@@ -1,7 +1,9 @@
 //! PUT, and the transaction that PUT and PATCH share.
 
-use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, view::View};
-use crate::cache::Held;
+use super::{
+    Call, Did, Handler, Incoming, Outcome, Place, Stage, admit::Subject, commit::Commit, view::View,
+};
+use crate::{admission::Operation, cache::Held};
 use api::{Object, Status, field};
 use resources::{Op, Written};
 
@@ -70,7 +72,7 @@ impl Handler {
         held: &Held,
         incoming: Incoming,
     ) -> Result<Option<Outcome>, Status> {
-        let (old, name) = (held.hub().as_ref(), place.name.as_str());
+        let (old, name) = (held.hub(), place.name.as_str());
         let view = View::new(self);
         let written = match incoming.stage {
             Stage::Prepared => Written {
@@ -87,9 +89,14 @@ impl Handler {
         let revision = old.resource_version();
         let new =
             Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
-        self.admit(call, Some(old), Some(&new))?;
-        let warnings = [incoming.warnings, written.warnings].concat();
         let gone = self.finished(place, &new);
+        self.validate(
+            place,
+            call,
+            Subject::new(Operation::Update, Some(old.clone()), Some(new)),
+        )
+        .await?;
+        let warnings = [incoming.warnings, written.warnings].concat();
         if !gone && written.body == *held.stored() {
             let object = held.version(place.version).clone();
             return Ok(Some(Outcome {

@@ -138,6 +138,7 @@ fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
             _ => "PatchOptions",
         })?,
         force: false,
+        notes: Arc::default(),
     })
 }
 

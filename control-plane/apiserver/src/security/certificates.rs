@@ -1,7 +1,8 @@
 //! CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who may say yes to a certificate signing
 //! request, who may sign it, and what nobody may ask for (upstream `plugin/pkg/admission/certificates`).
 
-use super::{Admission, Attributes, Authorizer};
+use super::{Attributes, Authorizer};
+use crate::admission::{self, Plugin};
 use api::{Gvr, Object, Status};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
@@ -96,13 +97,17 @@ impl Certificates {
     }
 }
 
-impl Admission for Certificates {
-    fn admit(
-        &self,
-        attributes: &Attributes,
-        old: Option<&Object>,
-        new: Option<&Object>,
-    ) -> Result<(), Status> {
+impl Plugin for Certificates {
+    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
+        true
+    }
+
+    fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
+        let (attributes, old, new) = (
+            request.request(),
+            request.old.as_deref(),
+            request.object.as_deref(),
+        );
         if (attributes.group.as_str(), attributes.resource.as_str()) != (GROUP, &*REQUESTS.resource) {
             return Ok(());
         }

@@ -2,9 +2,10 @@
 //! its writer has, unless they may `escalate` it; a binding may grant only those, unless they may `bind` the role.
 
 use super::{
-    Admission, Attributes, Authorizer, User,
+    Attributes, Authorizer, User,
     rbac::{Rbac, Rule, quoted, tell, uncovered},
 };
+use crate::admission::{self, Plugin};
 use api::{Gvr, Object, Status};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -154,13 +155,17 @@ fn only_collected(old: Option<&Object>, new: &Object) -> bool {
     .all(|path| part(old, path) == part(new, path))
 }
 
-impl Admission for Escalation {
-    fn admit(
-        &self,
-        attributes: &Attributes,
-        old: Option<&Object>,
-        new: Option<&Object>,
-    ) -> Result<(), Status> {
+impl Plugin for Escalation {
+    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
+        true
+    }
+
+    fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
+        let (attributes, old, new) = (
+            request.request(),
+            request.old.as_deref(),
+            request.object.as_deref(),
+        );
         let Some(new) =
             new.filter(|_| attributes.group == GROUP && !attributes.user.in_group("system:masters"))
         else {

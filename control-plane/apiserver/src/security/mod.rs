@@ -25,7 +25,8 @@ pub use resize::ClaimResize;
 pub use service_account::ServiceAccounts;
 pub use standard::{Settings, standard};
 
-use api::{Object, Status};
+use crate::admission::Guard;
+use api::Status;
 use http::request::Parts;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -214,17 +215,6 @@ pub trait Authorizer: Send + Sync + 'static {
     }
 }
 
-/// Looks at a write after it is authorized and prepared, and may refuse it.
-pub trait Admission: Send + Sync + 'static {
-    /// `old` is what is stored, `new` what would be (none for a delete), both in the stored version.
-    fn admit(
-        &self,
-        attributes: &Attributes,
-        old: Option<&Object>,
-        new: Option<&Object>,
-    ) -> Result<(), Status>;
-}
-
 /// The object a token is bound to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
@@ -281,6 +271,6 @@ pub struct Security {
     pub authz: Arc<dyn Authorizer>,
     /// Who signs tokens; none: no TokenRequest.
     pub issuer: Option<Arc<dyn TokenIssuer>>,
-    /// Who may refuse writes, in order.
-    pub admission: Vec<Arc<dyn Admission>>,
+    /// What of admission belongs to who may do what, and is always on.
+    pub admission: Vec<Guard>,
 }

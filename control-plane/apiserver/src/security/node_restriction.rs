@@ -1,7 +1,8 @@
 //! NodeRestriction: a kubelet writes its own Node, its own Lease, and the status of the pods bound to it
 //! (upstream `plugin/pkg/admission/noderestriction`).
 
-use super::{Admission, Attributes, certificates::subject, node::MIRROR};
+use super::{Attributes, certificates::subject, node::MIRROR};
+use crate::admission::{self, Plugin};
 use crate::splice;
 use api::{Gvr, Object, Status, volume::Volume};
 use serde::Deserialize;
@@ -315,13 +316,17 @@ impl Call<'_> {
     }
 }
 
-impl Admission for NodeRestriction {
-    fn admit(
-        &self,
-        attributes: &Attributes,
-        old: Option<&Object>,
-        new: Option<&Object>,
-    ) -> Result<(), Status> {
+impl Plugin for NodeRestriction {
+    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
+        true
+    }
+
+    fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
+        let (attributes, old, new) = (
+            request.request(),
+            request.old.as_deref(),
+            request.object.as_deref(),
+        );
         let user = &attributes.user;
         let Some(node) = user
             .name

@@ -1,7 +1,7 @@
 //! PersistentVolumeClaimResize: a claim grows only if its class says that it can (upstream
 //! `plugin/pkg/admission/storage/persistentvolume/resize`).
 
-use super::{Admission, Attributes};
+use crate::admission::{self, Plugin};
 use crate::server::Reader;
 use api::{Gvr, Object, Status, volume::Claim};
 use serde::Deserialize;
@@ -34,13 +34,17 @@ impl ClaimResize {
     }
 }
 
-impl Admission for ClaimResize {
-    fn admit(
-        &self,
-        attributes: &Attributes,
-        old: Option<&Object>,
-        new: Option<&Object>,
-    ) -> Result<(), Status> {
+impl Plugin for ClaimResize {
+    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
+        true
+    }
+
+    fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
+        let (attributes, old, new) = (
+            request.request(),
+            request.old.as_deref(),
+            request.object.as_deref(),
+        );
         let concerns = attributes.group.is_empty()
             && attributes.resource == "persistentvolumeclaims"
             && attributes.subresource.is_empty();

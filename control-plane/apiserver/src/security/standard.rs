@@ -1,10 +1,10 @@
 //! The guards as a server has them: certificates and service account tokens, Node and RBAC, and what refuses writes.
 
 use super::{
-    Authenticators, Certificates, Chain, ClaimResize, Escalation, FrontProxy, NodeAuthorizer,
-    NodeRestriction, Rbac, Security, ServiceAccounts, Trust, oidc,
+    Authenticators, Chain, Escalation, FrontProxy, NodeAuthorizer, Rbac, Security, ServiceAccounts, Trust,
+    oidc,
 };
-use crate::server::Reader;
+use crate::{admission::Guard, server::Reader};
 use component::{Clock, Random};
 use std::sync::Arc;
 
@@ -63,11 +63,6 @@ pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String>
         }),
         authz: chain.clone(),
         issuer: Some(service_accounts),
-        admission: vec![
-            Arc::new(NodeRestriction),
-            Escalation::new(rbac, chain.clone()),
-            Certificates::new(chain),
-            Arc::new(ClaimResize::new(reader.clone())),
-        ],
+        admission: vec![Guard::Here(Escalation::new(rbac, chain))],
     })
 }

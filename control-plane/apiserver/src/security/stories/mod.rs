@@ -75,6 +75,7 @@ pub async fn guarded() -> Guarded {
         aggregate: crate::aggregate::Settings::default(),
         build: crate::BuildInfo::default(),
         limits: crate::Limits::default(),
+        gates: component::gates::Gates::default(),
     };
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();

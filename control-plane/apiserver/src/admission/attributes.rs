@@ -1,0 +1,145 @@
+//! What a plugin is given.
+
+use crate::{
+    handler::{Call, Place},
+    security::{self, User},
+};
+use api::{Gvk, Gvr, Object, Status};
+use bytes::Bytes;
+use client::DeleteOptions;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object, or what is asked for by a POST.
+    Create,
+    /// A changed object: PUT, PATCH, apply.
+    Update,
+    /// An object goes.
+    Delete,
+    /// A connection: exec, attach, port-forward, proxy.
+    Connect,
+}
+
+impl Operation {
+    /// As upstream writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// What plugins have to say beside yes and no. One a request.
+#[derive(Debug, Default)]
+pub struct Notes(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    warnings: Vec<String>,
+    annotations: Vec<(String, String)>,
+}
+
+impl Notes {
+    fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A warning for the client, whether the request succeeds or not. The same is told once.
+    pub fn warn(&self, warning: impl Into<String>) {
+        let warning = warning.into();
+        self.with(|noted| {
+            if !noted.warnings.contains(&warning) {
+                noted.warnings.push(warning);
+            }
+        });
+    }
+
+    /// An annotation of the audit event. The first of a key stays.
+    pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        let (key, value) = (key.into(), value.into());
+        self.with(|noted| {
+            if noted.annotations.iter().all(|(known, _)| *known != key) {
+                noted.annotations.push((key, value));
+            }
+        });
+    }
+
+    /// The warnings, which are told only once.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.with(|noted| std::mem::take(&mut noted.warnings))
+    }
+
+    /// The annotations for audit.
+    pub fn annotations(&self) -> Vec<(String, String)> {
+        self.with(|noted| noted.annotations.clone())
+    }
+}
+
+/// What a plugin is given of a request.
+pub struct Attributes<'a> {
+    /// Who asks, dry run, notes.
+    pub call: &'a Call,
+    /// What is done.
+    pub operation: Operation,
+    /// The resource in the version of the request; none for reviews, which are not stored.
+    pub place: Option<&'a Place>,
+    /// What the object is, in the version of the request. It is not the resource's own kind for some subresources
+    /// (Scale, Eviction, Binding, TokenRequest) and connections (PodExecOptions, …).
+    pub kind: Gvk,
+    /// The object's name; empty when the server is to make it.
+    pub name: &'a str,
+    /// The object: none for a delete. In the stored version if it is of the resource's own kind; a custom resource is
+    /// in the version of the request while the mutating phase lasts.
+    pub object: Option<Arc<Object>>,
+    /// What is stored now, in the stored version; none for a create or a connection.
+    pub old: Option<Arc<Object>>,
+    /// The options of a delete; those of other writes are in the call.
+    pub delete: Option<&'a DeleteOptions>,
+}
+
+impl Attributes<'_> {
+    /// Who asks.
+    pub fn user(&self) -> &Arc<User> {
+        &self.call.attributes.user
+    }
+
+    /// The request as it was authorized: group, version, resource, subresource, namespace.
+    pub fn request(&self) -> &security::Attributes {
+        &self.call.attributes
+    }
+
+    /// The resource in the version of the request.
+    pub fn gvr(&self) -> Gvr {
+        let request = self.request();
+        Gvr {
+            group: request.group.clone().into(),
+            version: request.version.clone().into(),
+            resource: request.resource.clone().into(),
+        }
+    }
+
+    /// Whether it is about `resource` of `group` itself, not a subresource.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        let request = self.request();
+        request.group == group && request.resource == resource && request.subresource.is_empty()
+    }
+
+    /// Warnings and annotations go here.
+    pub fn notes(&self) -> &Notes {
+        &self.call.notes
+    }
+
+    /// Sets another object: in the mutating phase only. `body` is in the form that `object` has.
+    pub fn set_object(&mut self, body: Bytes) -> Result<(), Status> {
+        let fields = self.place.map_or(&[][..], |place| place.row().fields);
+        let version = self.object.as_ref().map_or(0, |object| object.resource_version());
+        let object = Object::parse(body, version, fields).map_err(Status::internal)?;
+        self.object = Some(Arc::new(object));
+        Ok(())
+    }
+}

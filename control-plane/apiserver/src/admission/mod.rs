@@ -1,0 +1,201 @@
+//! Admission: what may still change a write, and what may refuse it, after it is authorized.
+//!
+//! Two phases, each in the order of [`ORDER`]: the mutating phase gets the object as the client meant it, with its
+//! defaults; what it makes of it is defaulted, prepared and validated again; the validating phase gets what will be
+//! stored. A delete and a connection go through both phases too.
+//!
+//! A plugin is a row of [`ORDER`] and a file: a [`Plugin`] answers at once from what the caches have, a [`Remote`] may
+//! wait for another server. Both are first asked whether they have anything to say ([`Plugin::mutates`],
+//! [`Plugin::validates`]); if no plugin mutates a request, it is neither decoded nor written once more for admission.
+
+mod attributes;
+mod order;
+
+pub use attributes::{Attributes, Notes, Operation};
+pub use order::{ORDER, Presence, Row};
+
+use crate::{Reader, security::Authorizer};
+use api::Status;
+use client::Dial;
+use component::Env;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+
+/// A plugin that answers at once.
+pub trait Plugin: Send + Sync + 'static {
+    /// Whether the mutating phase has to ask it about such a request. Quick; the object is not looked at.
+    fn mutates(&self, _: &Attributes<'_>) -> bool {
+        false
+    }
+
+    /// The mutating phase: may refuse, or set another object.
+    fn admit(&self, _: &mut Attributes<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Whether the validating phase has to ask it about such a request. Quick; the object is not looked at.
+    fn validates(&self, _: &Attributes<'_>) -> bool {
+        false
+    }
+
+    /// The validating phase: may refuse.
+    fn validate(&self, _: &Attributes<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// A plugin that may wait for an answer from elsewhere.
+pub trait Remote: Send + Sync + 'static {
+    /// As [`Plugin::mutates`].
+    fn mutates(&self, _: &Attributes<'_>) -> bool {
+        false
+    }
+
+    /// As [`Plugin::admit`].
+    fn admit<'a>(&'a self, _: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// As [`Plugin::validates`].
+    fn validates(&self, _: &Attributes<'_>) -> bool {
+        false
+    }
+
+    /// As [`Plugin::validate`].
+    fn validate<'a>(&'a self, _: &'a Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A plugin of either sort.
+#[derive(Clone)]
+pub enum Guard {
+    /// Answers at once.
+    Here(Arc<dyn Plugin>),
+    /// May wait.
+    Elsewhere(Arc<dyn Remote>),
+}
+
+impl Guard {
+    /// One that answers at once.
+    pub fn here(plugin: impl Plugin) -> Self {
+        Self::Here(Arc::new(plugin))
+    }
+
+    /// One that may wait.
+    pub fn elsewhere(plugin: impl Remote) -> Self {
+        Self::Elsewhere(Arc::new(plugin))
+    }
+
+    fn mutates(&self, attributes: &Attributes<'_>) -> bool {
+        match self {
+            Self::Here(plugin) => plugin.mutates(attributes),
+            Self::Elsewhere(plugin) => plugin.mutates(attributes),
+        }
+    }
+
+    fn validates(&self, attributes: &Attributes<'_>) -> bool {
+        match self {
+            Self::Here(plugin) => plugin.validates(attributes),
+            Self::Elsewhere(plugin) => plugin.validates(attributes),
+        }
+    }
+}
+
+/// What plugins are made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// Reads what is stored.
+    pub reader: Reader,
+    /// May somebody do something.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The way to services.
+    pub dial: Arc<dyn Dial>,
+    /// Time, randomness, tasks.
+    pub env: Env,
+    /// What is counted.
+    pub metrics: Arc<crate::metrics::Metrics>,
+}
+
+/// Which plugins are on beside, or not among, those that are by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `--enable-admission-plugins`.
+    pub enable: Vec<String>,
+    /// `--disable-admission-plugins`.
+    pub disable: Vec<String>,
+}
+
+impl Settings {
+    /// Refuses names of plugins that are not there, or that can only be on.
+    pub fn check(&self) -> Result<(), String> {
+        for name in self.enable.iter().chain(&self.disable) {
+            let row = ORDER.iter().find(|row| row.name == name);
+            let row = row.ok_or_else(|| format!("unknown plugin: {name:?}"))?;
+            let off = self.disable.contains(name);
+            match row.presence {
+                _ if off && self.enable.contains(name) => {
+                    return Err(format!(
+                        "{name} in enable-admission-plugins and disable-admission-plugins overlapped"
+                    ));
+                }
+                Presence::Inherent if off => return Err(format!("plugin {name:?} is always on")),
+                Presence::Absent if !off => return Err(format!("plugin {name:?} is not there yet")),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, row: &Row) -> bool {
+        let named = |list: &[String]| list.iter().any(|name| name == row.name);
+        !named(&self.disable) && (row.on || named(&self.enable))
+    }
+}
+
+/// The plugins that are on, in their order.
+#[derive(Clone, Default)]
+pub struct Chain(Vec<Guard>);
+
+impl Chain {
+    /// Those that `settings` has on. What the authorizer wants checked (`first`) is asked before all others.
+    pub fn new(settings: &Settings, first: Vec<Guard>, parts: &Parts) -> Self {
+        let rows = ORDER.iter().filter(|row| settings.has(row));
+        let made = rows.filter_map(|row| match row.presence {
+            Presence::Plugin(make) => Some(make(parts)),
+            Presence::Inherent | Presence::Absent => None,
+        });
+        Self(first.into_iter().chain(made).collect())
+    }
+
+    /// Whether any plugin may change such a request.
+    pub fn mutates(&self, attributes: &Attributes<'_>) -> bool {
+        self.0.iter().any(|guard| guard.mutates(attributes))
+    }
+
+    /// The mutating phase.
+    pub async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
+        for guard in &self.0 {
+            if guard.mutates(attributes) {
+                match guard {
+                    Guard::Here(plugin) => plugin.admit(attributes)?,
+                    Guard::Elsewhere(plugin) => plugin.admit(attributes).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The validating phase.
+    pub async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        for guard in &self.0 {
+            if guard.validates(attributes) {
+                match guard {
+                    Guard::Here(plugin) => plugin.validate(attributes)?,
+                    Guard::Elsewhere(plugin) => plugin.validate(attributes).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+}

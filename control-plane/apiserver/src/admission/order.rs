@@ -1,0 +1,90 @@
+//! The plugins, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
+
+use super::{Guard, Parts};
+use crate::security::{Certificates, ClaimResize, NodeRestriction};
+
+/// A plugin.
+pub struct Row {
+    /// Name, as the flags say it.
+    pub name: &'static str,
+    /// Whether it is on by default.
+    pub on: bool,
+    /// Where it is.
+    pub presence: Presence,
+}
+
+/// Where a plugin is.
+#[derive(Clone, Copy)]
+pub enum Presence {
+    /// Made of these parts.
+    Plugin(fn(&Parts) -> Guard),
+    /// Part of how its kinds are written, and cannot be off.
+    Inherent,
+    /// Not there yet.
+    Absent,
+}
+
+const fn on(name: &'static str, presence: Presence) -> Row {
+    Row {
+        name,
+        on: true,
+        presence,
+    }
+}
+
+const fn off(name: &'static str, presence: Presence) -> Row {
+    Row {
+        name,
+        on: false,
+        presence,
+    }
+}
+
+use Presence::{Absent, Inherent, Plugin};
+
+/// All plugins in their order. What mutates by asking others comes last, then what validates; quota counts what is left.
+pub static ORDER: &[Row] = &[
+    off("AlwaysAdmit", Inherent),
+    off("NamespaceAutoProvision", Absent),
+    on("NamespaceLifecycle", Inherent),
+    off("NamespaceExists", Inherent),
+    off("LimitPodHardAntiAffinityTopology", Absent),
+    on("LimitRanger", Absent),
+    on("ServiceAccount", Inherent),
+    on("NodeRestriction", Plugin(|_| Guard::here(NodeRestriction))),
+    on("TaintNodesByCondition", Inherent),
+    off("AlwaysPullImages", Absent),
+    off("ImagePolicyWebhook", Absent),
+    on("PodSecurity", Absent),
+    off("PodNodeSelector", Absent),
+    on("Priority", Inherent),
+    on("DefaultTolerationSeconds", Inherent),
+    off("PodTolerationRestriction", Absent),
+    off("EventRateLimit", Absent),
+    off("ExtendedResourceToleration", Absent),
+    on("DefaultStorageClass", Inherent),
+    on("StorageObjectInUseProtection", Inherent),
+    off("OwnerReferencesPermissionEnforcement", Absent),
+    on(
+        "PersistentVolumeClaimResize",
+        Plugin(|parts| Guard::here(ClaimResize::new(parts.reader.clone()))),
+    ),
+    on("RuntimeClass", Absent),
+    // CertificateSigning and CertificateSubjectRestriction are in it.
+    on(
+        "CertificateApproval",
+        Plugin(|parts| Guard::Here(Certificates::new(parts.authorizer.clone()))),
+    ),
+    on("CertificateSigning", Inherent),
+    on("ClusterTrustBundleAttest", Absent),
+    on("CertificateSubjectRestriction", Inherent),
+    on("DefaultIngressClass", Inherent),
+    off("DenyServiceExternalIPs", Absent),
+    on("PodTopologyLabels", Absent),
+    on("MutatingAdmissionPolicy", Absent),
+    on("MutatingAdmissionWebhook", Absent),
+    on("ValidatingAdmissionPolicy", Absent),
+    on("ValidatingAdmissionWebhook", Absent),
+    on("ResourceQuota", Absent),
+    off("AlwaysDeny", Absent),
+];
