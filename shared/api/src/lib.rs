@@ -7,6 +7,7 @@ mod names;
 mod node_selector;
 mod object;
 mod quantity;
+pub mod quota;
 pub mod scan;
 pub mod schedule;
 mod selector;

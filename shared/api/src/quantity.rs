@@ -89,6 +89,11 @@ impl Quantity {
         self.nanos == 0
     }
 
+    /// Nothing takes the suffixes of what it is added to.
+    fn format_with(&self, other: Self) -> Format {
+        if self.is_zero() { other.format } else { self.format }
+    }
+
     /// Whether it is below 0.
     pub fn is_negative(&self) -> bool {
         self.nanos < 0
@@ -100,7 +105,7 @@ impl std::ops::Add for Quantity {
     fn add(self, other: Self) -> Self {
         Self {
             nanos: self.nanos.saturating_add(other.nanos),
-            format: self.format,
+            format: self.format_with(other),
         }
     }
 }
@@ -110,7 +115,7 @@ impl std::ops::Sub for Quantity {
     fn sub(self, other: Self) -> Self {
         Self {
             nanos: self.nanos.saturating_sub(other.nanos),
-            format: self.format,
+            format: self.format_with(other),
         }
     }
 }
