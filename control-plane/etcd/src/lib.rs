@@ -10,6 +10,7 @@
 
 mod checkpoint;
 mod commit;
+mod compactor;
 mod edge;
 pub mod engine;
 mod files;
@@ -18,12 +19,15 @@ mod memory;
 mod reclaim;
 pub mod record;
 mod recovery;
+pub mod remote;
 mod segment;
 pub mod state;
 mod watch;
 
+pub use compactor::Compactor;
 pub use edge::*;
 pub use engine::{Engine, Options};
 pub use files::{Disk, File, Files, Locked};
 pub use memory::MemoryFiles;
 pub use recovery::OpenError;
+pub use remote::{Endpoints, Remote};
