@@ -86,9 +86,9 @@ struct Message {
     executable: Option<PathBuf>,
 }
 
-/// Builds the product and gives the path of its binary.
-pub fn build_ferrokube(release: bool) -> Result<PathBuf> {
-    let mut arguments = vec!["build", "--package", "ferrokube", "--bin", "ferrokube"];
+/// Builds a program of the workspace and gives the path of its binary.
+pub fn build(package: &str, release: bool) -> Result<PathBuf> {
+    let mut arguments = vec!["build", "--package", package, "--bin", package];
     arguments.extend(release.then_some("--release"));
     println!("cargo {}", arguments.join(" "));
     arguments.push("--message-format=json-render-diagnostics");

@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<bool> {
             "release build"
         };
         stage(name, &mut || {
-            cargo::build_ferrokube(!options.no_release).map(|path| {
+            cargo::build("ferrokube", !options.no_release).map(|path| {
                 binary = Some(path);
                 Tally::default()
             })
@@ -95,9 +95,9 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(close(&stages))
 }
 
-/// Builds the release binary.
-pub fn build_release() -> Result<PathBuf> {
-    cargo::build_ferrokube(true)
+/// Builds the release binary of a package.
+pub fn build_release(package: &str) -> Result<PathBuf> {
+    cargo::build(package, true)
 }
 
 fn tidy_stage() -> Result<Tally> {

@@ -81,7 +81,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("addons/dns", &["api", "client", "component"]),
     ("addons/metrics-server", &["api", "client", "component"]),
     ("addons/dashboard", &["api", "client", "component"]),
-    ("xtask", &["e2e"]),
+    ("xtask", &["e2e", "component"]),
     ("tests/e2e", &["component"]),
     ("tests/simulation", &[]),
 ];

@@ -1,0 +1,180 @@
+//! A hundred watchers of ConfigMaps, 200 of which are made each second.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::objects::{MAPS_PATH, config_map};
+use super::{Bench, Case, Sample, Side, Value, cost};
+use crate::bench::load::{self, Answer, Load};
+use crate::bench::percentiles;
+
+const WATCHERS: usize = 100;
+const WRITERS: usize = 16;
+const RATE: usize = 200;
+const SECONDS: usize = 5;
+const ROUNDS: usize = 2;
+/// How long after the last write an event may come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs its cases.
+pub fn run(bench: &mut Bench<'_, '_>) -> Result<()> {
+    let cases: [Case; 2] = [("watch-p99", Value::Seconds), ("watch-cpu", Value::Percent)];
+    bench.rounds(ROUNDS, &cases, measure)
+}
+
+fn measure(side: &mut Side<'_>, round: usize) -> Result<Sample> {
+    let mut load = side.load(WATCHERS + WRITERS)?;
+    let prefix = format!("watched-{round}-");
+    let from = revision(&mut side.load(1)?)?;
+    let watch = format!("{MAPS_PATH}?watch=1&resourceVersion={from}");
+    for watcher in 0..WATCHERS {
+        load.send(watcher, &load::get(&watch, "Accept: application/json\r\n"))?;
+    }
+    let mut watched = Watched::new(&prefix);
+    // Until all of them have their headers, they are only quick to answer, not watching.
+    while load.wait(Duration::from_millis(300), |_, _| {})? > 0 {}
+    let begun = Instant::now();
+    let (_, cost) = cost(side, || watched.run(&mut load, &prefix))?;
+    let took = begun.elapsed().as_secs_f64();
+    let (_, most) = percentiles(&mut watched.latencies).context("no event came")?;
+    println!(
+        "  load {:.0}% of a processor, {} events",
+        cost.load / took * 100.0,
+        watched.latencies.len()
+    );
+    Ok(vec![most, cost.server / took * 100.0])
+}
+
+/// The revision of the collection.
+fn revision(load: &mut Load) -> Result<String> {
+    let request = load::get(&format!("{MAPS_PATH}?limit=1"), "Accept: application/json\r\n");
+    let (status, body) = load.ask(&request, PATIENCE)?;
+    ensure!(status == 200, "list: {status}");
+    let body = String::from_utf8_lossy(&body);
+    // The list's own is the first: its metadata is before the items.
+    let text = body.split(r#""resourceVersion":""#).nth(1);
+    let text = text.and_then(|text| text.split('"').next());
+    Ok(text.context("a list without a version")?.to_owned())
+}
+
+/// What the watchers have seen.
+struct Watched {
+    needle: Vec<u8>,
+    /// When each write was sent.
+    sent: Vec<Instant>,
+    /// Seconds from each write to each watcher's event.
+    latencies: Vec<f64>,
+    lines: Vec<Vec<u8>>,
+    failed: Option<u16>,
+}
+
+impl Watched {
+    fn new(prefix: &str) -> Watched {
+        Watched {
+            needle: format!(r#""name":"{prefix}"#).into_bytes(),
+            sent: Vec::with_capacity(RATE * SECONDS),
+            latencies: Vec::with_capacity(RATE * SECONDS * WATCHERS),
+            lines: vec![Vec::new(); WATCHERS],
+            failed: None,
+        }
+    }
+
+    /// Writes at the rate and reads until every watcher has seen everything.
+    fn run(&mut self, load: &mut Load, prefix: &str) -> Result<()> {
+        let (begun, all) = (Instant::now(), RATE * SECONDS);
+        let mut free: Vec<usize> = (WATCHERS..WATCHERS + WRITERS).collect();
+        while self.latencies.len() < all * WATCHERS {
+            let due = begun + Duration::from_secs(1) * u32::try_from(self.sent.len())? / u32::try_from(RATE)?;
+            let more = self.sent.len() < all;
+            if more
+                && due <= Instant::now()
+                && let Some(writer) = free.pop()
+            {
+                let body = config_map(&format!("{prefix}{}", self.sent.len()));
+                self.sent.push(Instant::now());
+                load.send(writer, &load::post(MAPS_PATH, &body))?;
+            }
+            let pause = if more {
+                due.saturating_duration_since(Instant::now())
+            } else {
+                PATIENCE
+            };
+            let mut freed = Vec::new();
+            let came = load.wait(pause, |connection, answer| {
+                if let Some(writer) = self.take(connection, answer) {
+                    freed.push(writer);
+                }
+            })?;
+            free.append(&mut freed);
+            ensure!(
+                self.failed.is_none(),
+                "a write was answered with {:?}",
+                self.failed
+            );
+            ensure!(
+                more || came > 0,
+                "{} of {} events came",
+                self.latencies.len(),
+                all * WATCHERS
+            );
+        }
+        Ok(())
+    }
+
+    /// Takes in what came; the writer that is free then.
+    fn take(&mut self, connection: usize, answer: Answer<'_>) -> Option<usize> {
+        match answer {
+            Answer::End(status) => {
+                self.failed = self.failed.or((status != 201).then_some(status));
+                return Some(connection);
+            }
+            Answer::Body(bytes) if connection < WATCHERS => self.read(connection, bytes),
+            Answer::Body(_) => {}
+        }
+        None
+    }
+
+    fn read(&mut self, watcher: usize, mut bytes: &[u8]) {
+        let now = Instant::now();
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (head, rest) = bytes.split_at(end + 1);
+            let line = &mut self.lines[watcher];
+            line.extend_from_slice(head);
+            if let Some(sent) = number(line, &self.needle).and_then(|number| self.sent.get(number)) {
+                self.latencies.push((now - *sent).as_secs_f64());
+            }
+            line.clear();
+            bytes = rest;
+        }
+        self.lines[watcher].extend_from_slice(bytes);
+    }
+}
+
+/// The number after the prefix of the object's name.
+fn number(line: &[u8], needle: &[u8]) -> Option<usize> {
+    let at = line.windows(needle.len()).position(|window| window == needle)?;
+    let digits = line[at + needle.len()..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_in_pieces() {
+        let mut watched = Watched::new("w-0-");
+        watched.sent = vec![Instant::now(); 20];
+        let text = r#"{"type":"ADDED","object":{"metadata":{"name":"w-0-17"}}}"#.to_owned() + "\n";
+        for piece in text.repeat(2).as_bytes().chunks(11) {
+            watched.read(3, piece);
+        }
+        watched.read(4, b"{\"metadata\":{\"name\":\"w-0-20\"}}\n");
+        watched.read(4, b"{\"metadata\":{\"name\":\"w-1-2\"}}\n");
+        assert_eq!(watched.latencies.len(), 2);
+        assert_eq!(number(br#""name":"w-0-17""#, br#""name":"w-0-"#), Some(17));
+    }
+}
