@@ -60,6 +60,8 @@ pub enum Text {
     Yaml,
     /// Upstream's protobuf form.
     Protobuf,
+    /// CBOR.
+    Cbor,
 }
 
 type FrameKey = (Kind, usize, Shape, Text);

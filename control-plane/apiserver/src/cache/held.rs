@@ -23,18 +23,22 @@ struct Forms {
     custom: Option<Arc<Custom>>,
 }
 
+/// A stored value as JSON, and as it is if it is not that: upstream's API server writes protobuf and CBOR.
+fn plain(body: Bytes) -> Result<(Bytes, Option<Bytes>), ObjectError> {
+    let json = if schema::is_protobuf(&body) {
+        schema::protobuf_to_json(&body).map_err(|error| error.to_string())
+    } else if schema::is_cbor(&body) {
+        schema::cbor_to_json(&body).map_err(|error| error.to_string())
+    } else {
+        return Ok((body, None));
+    };
+    Ok((json.map_err(ObjectError::Form)?.into(), Some(body)))
+}
+
 impl Held {
-    /// Reads a stored value of a built-in resource: JSON, or protobuf as upstream's API server writes it.
+    /// Reads a stored value of a built-in resource.
     pub fn parse(row: &'static Row, body: Bytes, revision: u64) -> Result<Self, ObjectError> {
-        let (json, stored) = if schema::is_protobuf(&body) {
-            let json = schema::protobuf_to_json(&body);
-            (
-                json.map_err(|error| ObjectError::Form(error.to_string()))?.into(),
-                Some(body),
-            )
-        } else {
-            (body, None)
-        };
+        let (json, stored) = plain(body)?;
         let hub = Object::parse(json, revision, row.fields)?;
         Ok(Self {
             hub: Arc::new(hub),
@@ -46,6 +50,7 @@ impl Held {
     /// Reads a stored value of a custom resource, which may be of an older version or schema.
     pub fn parse_custom(custom: &Arc<Custom>, body: Bytes, revision: u64) -> Result<Self, ObjectError> {
         let row = custom.row;
+        let (body, stored) = plain(body)?;
         let raw = Object::parse(body.clone(), revision, row.fields)?;
         let of = custom.version_of(raw.api_version());
         let shaped = match of {
@@ -66,7 +71,7 @@ impl Held {
             }
         };
         Ok(Self {
-            stored: (*hub.body() != body).then_some(body),
+            stored: stored.or_else(|| (*hub.body() != body).then_some(body)),
             hub: Arc::new(hub),
             forms: forms(row, Some(custom)),
         })

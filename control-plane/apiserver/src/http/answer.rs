@@ -1,7 +1,7 @@
 //! Answers: bodies, codes and headers.
 
 use super::{
-    negotiate::{Form, PROTOBUF},
+    negotiate::{CBOR, Form, PROTOBUF},
     pretty::pretty,
 };
 use crate::cache::Text;
@@ -70,6 +70,13 @@ pub fn json(status: u16, text: Vec<u8>, form: Form) -> Response<Body> {
         }
         Text::Protobuf => match schema::json_to_protobuf(&text) {
             Ok(body) => (body, PROTOBUF),
+            Err(error) => {
+                tracing::debug!(%error, "answered in JSON");
+                (text, "application/json")
+            }
+        },
+        Text::Cbor => match schema::json_to_cbor(&text) {
+            Ok(body) => (body, CBOR),
             Err(error) => {
                 tracing::debug!(%error, "answered in JSON");
                 (text, "application/json")

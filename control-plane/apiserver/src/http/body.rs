@@ -1,5 +1,6 @@
 //! Bodies of requests.
 
+use super::negotiate::CBOR;
 use api::Status;
 use bytes::Bytes;
 use client::Patch;
@@ -44,8 +45,8 @@ where
     }
 }
 
-/// A body that holds an object, as JSON.
-pub fn object(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Status> {
+/// A body that holds an object, as JSON. `cbor` says whether it may be CBOR.
+pub fn object(headers: &HeaderMap, body: Bytes, cbor: bool) -> Result<Bytes, Status> {
     match content_type(headers) {
         "" | "application/json" | "*/*" => Ok(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => schema::yaml_to_json(&body)
@@ -56,6 +57,12 @@ pub fn object(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Status> {
                 schema::protobuf_to_json(&body).map_err(|error| Status::bad_request(error.to_string()))?;
             Ok(json.into())
         }
+        CBOR if cbor => schema::cbor_to_json(&body)
+            .map(Bytes::from)
+            .map_err(|error| Status::bad_request(error.to_string())),
+        _ if cbor => Err(unknown_format(
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/cbor",
+        )),
         _ => Err(unknown_format(
             "application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )),
@@ -72,13 +79,22 @@ fn applied(body: Bytes) -> Result<Bytes, Status> {
         .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
 }
 
-/// The kind of a patch, and the patch as JSON.
-pub fn patch(headers: &HeaderMap, body: Bytes) -> Result<(Patch, Bytes), Status> {
+/// The kind of a patch, and the patch as JSON. `cbor` says whether it may be CBOR.
+pub fn patch(headers: &HeaderMap, body: Bytes, cbor: bool) -> Result<(Patch, Bytes), Status> {
     match content_type(headers) {
         "application/json-patch+json" => Ok((Patch::Json, body)),
         "application/merge-patch+json" => Ok((Patch::Merge, body)),
         "application/strategic-merge-patch+json" => Ok((Patch::Strategic, body)),
         "application/apply-patch+yaml" => Ok((Patch::Apply, applied(body)?)),
+        "application/apply-patch+cbor" if cbor => {
+            let json = schema::cbor_to_json(&body)
+                .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+            Ok((Patch::Apply, json.into()))
+        }
+        _ if cbor => Err(unknown_format(
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml, application/apply-patch+cbor",
+        )),
         _ => Err(unknown_format(
             "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
              application/apply-patch+yaml",

@@ -4,7 +4,7 @@ use super::{
     answer::{self, Body},
     decisions, discovery, documents, health, impersonate,
     measure::Measured,
-    negotiate::{self, Form, Offer},
+    negotiate::{self, Form, Kind, Offer},
     objects,
     query::Query,
     room,
@@ -36,6 +36,21 @@ pub struct Allowed {
     pub form: Form,
 }
 
+impl Allowed {
+    /// Whether CBOR is read and written.
+    pub fn speaks_cbor(&self) -> bool {
+        negotiate::speaks_cbor(&self.server.gates)
+    }
+
+    /// What is offered of `kind`.
+    pub fn offer(&self, kind: Kind) -> Offer {
+        Offer {
+            of: kind,
+            cbor: self.speaks_cbor(),
+        }
+    }
+}
+
 /// Answers a request, whatever happens.
 pub async fn answer(
     server: Arc<Server>,
@@ -51,10 +66,13 @@ pub async fn answer(
     let patience = query.timeout().map_or(patience, |wished| wished.min(patience));
     let measured = Measured::start(&server, &route, &query, &request);
     // What cannot be negotiated is only an error for answers that are.
-    let offer = if route.verb == "watch" {
-        Offer::Watch
-    } else {
-        Offer::BuiltIn
+    let offer = Offer {
+        of: if route.verb == "watch" {
+            Kind::Watch
+        } else {
+            Kind::BuiltIn
+        },
+        cbor: negotiate::speaks_cbor(&server.gates),
     };
     let wished = negotiate::form(request.headers(), &query, offer);
     let form = wished.clone().unwrap_or_default();

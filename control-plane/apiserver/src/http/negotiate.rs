@@ -2,6 +2,7 @@
 
 use crate::cache::{Include, Shape, Text};
 use api::Status;
+use component::gates::Gates;
 use http::{HeaderMap, header};
 
 /// The form of an answer.
@@ -21,10 +22,30 @@ pub struct Form {
 
 /// Objects in upstream's protobuf form.
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// Objects in CBOR.
+pub const CBOR: &str = "application/cbor";
+/// Events in CBOR, one behind the other.
+pub const CBOR_SEQUENCE: &str = "application/cbor-seq";
+/// The gate of CBOR.
+const CBOR_GATE: &str = "CBORServingAndStorage";
+
+/// Whether CBOR is read and written.
+pub fn speaks_cbor(gates: &Gates) -> bool {
+    gates.enabled(CBOR_GATE)
+}
 
 /// What an endpoint answers in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
+pub struct Offer {
+    /// What is asked for.
+    pub of: Kind,
+    /// Whether CBOR is written.
+    pub cbor: bool,
+}
+
+/// What an endpoint answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     /// Objects of kinds that are built in.
     BuiltIn,
     /// Answers that are no objects of a collection, so have no table.
@@ -40,23 +61,31 @@ pub enum Offer {
 impl Offer {
     /// What upstream says that it accepts, also where protobuf is only for metadata.
     fn accepted(self) -> &'static str {
-        if self.is_watch() {
-            "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
-        } else {
-            "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        match (self.is_watch(), self.cbor) {
+            (true, false) => {
+                "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+            }
+            (true, true) => {
+                "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch, application/cbor-seq"
+            }
+            (false, false) => "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+            (false, true) => {
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/cbor"
+            }
         }
     }
 
     fn is_watch(self) -> bool {
-        matches!(self, Self::Watch | Self::CustomWatch)
+        matches!(self.of, Kind::Watch | Kind::CustomWatch)
     }
 
     fn takes(self, form: &Form) -> bool {
         match (form.text, form.shape) {
-            (_, Shape::Table(_)) if self == Self::Review => false,
-            (Text::Protobuf, Shape::Object) => !matches!(self, Self::Custom | Self::CustomWatch),
-            (Text::Protobuf, Shape::Table(_)) => false,
-            (Text::Protobuf, Shape::Partial) | (Text::Json | Text::Yaml, _) => true,
+            (_, Shape::Table(_)) if self.of == Kind::Review => false,
+            (Text::Cbor, _) if !self.cbor => false,
+            (Text::Protobuf, Shape::Object) => !matches!(self.of, Kind::Custom | Kind::CustomWatch),
+            (Text::Protobuf | Text::Cbor, Shape::Table(_)) => false,
+            (Text::Protobuf, Shape::Partial) | (Text::Json | Text::Yaml | Text::Cbor, _) => true,
         }
     }
 }
@@ -155,6 +184,7 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
         "application/json" | "*/*" | "application/*" => Text::Json,
         "application/yaml" => Text::Yaml,
         PROTOBUF => Text::Protobuf,
+        CBOR | CBOR_SEQUENCE => Text::Cbor,
         _ => return None,
     };
     let parameters: Vec<(&str, &str)> = parts.filter_map(|p| p.split_once('=')).collect();
@@ -170,7 +200,7 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
     };
     if !matches!(
         (get("stream"), text),
-        ("", _) | ("watch", Text::Json | Text::Protobuf)
+        ("", _) | ("watch", Text::Json | Text::Protobuf | Text::Cbor)
     ) {
         return None;
     }
@@ -192,13 +222,13 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
 mod tests {
     use super::*;
 
-    fn chosen(accept: &str, offer: Offer) -> Result<(Text, Shape), Status> {
-        choose(accept, Include::Metadata, offer).map(|form| (form.text, form.shape))
+    fn chosen(accept: &str, of: Kind) -> Result<(Text, Shape), Status> {
+        choose(accept, Include::Metadata, Offer { of, cbor: false }).map(|form| (form.text, form.shape))
     }
 
     #[test]
     fn the_first_form_that_can_be_made_is_chosen() {
-        let of = |accept: &str| chosen(accept, Offer::BuiltIn).unwrap();
+        let of = |accept: &str| chosen(accept, Kind::BuiltIn).unwrap();
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(of(kubectl), (Text::Json, Shape::Table(Include::Metadata)));
         assert_eq!(of("application/yaml"), (Text::Yaml, Shape::Object));
@@ -221,9 +251,20 @@ mod tests {
         assert_eq!(of(&format!("{table}, application/yaml")).0, Text::Yaml);
         let old =
             "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
-        assert!(!choose(old, Include::None, Offer::BuiltIn).unwrap().aggregated);
+        assert!(
+            !choose(
+                old,
+                Include::None,
+                Offer {
+                    of: Kind::BuiltIn,
+                    cbor: false
+                }
+            )
+            .unwrap()
+            .aggregated
+        );
         for refused in ["text/html", table] {
-            let status = chosen(refused, Offer::BuiltIn).unwrap_err();
+            let status = chosen(refused, Kind::BuiltIn).unwrap_err();
             let message = "only the following media types are accepted: application/json, application/yaml, \
                 application/vnd.kubernetes.protobuf";
             assert_eq!((status.code, status.message.as_str()), (406, message));
@@ -232,11 +273,11 @@ mod tests {
 
     #[test]
     fn custom_objects_have_protobuf_only_of_their_metadata() {
-        assert_eq!(chosen(PROTOBUF, Offer::Custom).unwrap_err().code, 406);
+        assert_eq!(chosen(PROTOBUF, Kind::Custom).unwrap_err().code, 406);
         let any = "application/vnd.kubernetes.protobuf, */*";
-        assert_eq!(chosen(any, Offer::Custom), Ok((Text::Json, Shape::Object)));
+        assert_eq!(chosen(any, Kind::Custom), Ok((Text::Json, Shape::Object)));
         let partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-        for offer in [Offer::Custom, Offer::CustomWatch, Offer::BuiltIn] {
+        for offer in [Kind::Custom, Kind::CustomWatch, Kind::BuiltIn] {
             assert_eq!(chosen(partial, offer), Ok((Text::Protobuf, Shape::Partial)));
         }
     }
@@ -244,29 +285,83 @@ mod tests {
     #[test]
     fn watches_are_in_forms_that_have_frames() {
         let watch = "application/vnd.kubernetes.protobuf;stream=watch";
-        assert_eq!(chosen(watch, Offer::Watch), Ok((Text::Protobuf, Shape::Object)));
+        assert_eq!(chosen(watch, Kind::Watch), Ok((Text::Protobuf, Shape::Object)));
         assert_eq!(
-            chosen("application/json;stream=watch", Offer::CustomWatch)
+            chosen("application/json;stream=watch", Kind::CustomWatch)
                 .unwrap()
                 .0,
             Text::Json
         );
-        let status = chosen("application/yaml", Offer::Watch).unwrap_err();
+        let status = chosen("application/yaml", Kind::Watch).unwrap_err();
         let message = "only the following media types are accepted: application/json;stream=watch, \
             application/vnd.kubernetes.protobuf;stream=watch";
         assert_eq!((status.code, status.message.as_str()), (406, message));
         assert_eq!(
-            chosen("application/yaml;stream=watch", Offer::Watch)
+            chosen("application/yaml;stream=watch", Kind::Watch)
                 .unwrap_err()
                 .code,
             406
         );
         assert_eq!(
-            chosen("application/json;stream=other", Offer::Watch)
+            chosen("application/json;stream=other", Kind::Watch)
                 .unwrap_err()
                 .code,
             406
         );
+    }
+
+    #[test]
+    fn cbor_is_written_where_its_gate_is_on() {
+        let chosen = |accept: &str, of, cbor| {
+            choose(accept, Include::Metadata, Offer { of, cbor }).map(|form| (form.text, form.shape))
+        };
+        let of = [
+            Kind::BuiltIn,
+            Kind::Custom,
+            Kind::Watch,
+            Kind::CustomWatch,
+            Kind::Review,
+        ];
+        for of in of {
+            assert_eq!(chosen(CBOR, of, true), Ok((Text::Cbor, Shape::Object)));
+            let both = "application/cbor, application/json;q=0.9";
+            assert_eq!(chosen(both, of, false), Ok((Text::Json, Shape::Object)));
+        }
+        assert_eq!(chosen(CBOR_SEQUENCE, Kind::Watch, true).unwrap().0, Text::Cbor);
+        let partial = "application/cbor;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        assert_eq!(
+            chosen(partial, Kind::Custom, true),
+            Ok((Text::Cbor, Shape::Partial))
+        );
+        let table = "application/cbor;as=Table;g=meta.k8s.io;v=v1";
+        for (accept, of, cbor, end) in [
+            (CBOR, Kind::BuiltIn, false, "application/vnd.kubernetes.protobuf"),
+            (
+                table,
+                Kind::BuiltIn,
+                true,
+                "application/vnd.kubernetes.protobuf, application/cbor",
+            ),
+            (
+                CBOR_SEQUENCE,
+                Kind::Watch,
+                false,
+                "application/vnd.kubernetes.protobuf;stream=watch",
+            ),
+            (
+                "application/yaml",
+                Kind::Watch,
+                true,
+                "application/vnd.kubernetes.protobuf;stream=watch, application/cbor-seq",
+            ),
+        ] {
+            let refused = chosen(accept, of, cbor).unwrap_err();
+            assert!(
+                refused.code == 406 && refused.message.ends_with(end),
+                "{}",
+                refused.message
+            );
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{
     body, decisions,
     flow::{self, Allowed},
     kubelet,
-    negotiate::{self, Offer},
+    negotiate::{self, Kind},
     proxy, query,
     shape::Shaper,
     stream,
@@ -37,8 +37,8 @@ pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<
         if of.namespaced == route.namespace.is_empty() {
             return Ok(answer::no_such_path());
         }
-        allowed.form = negotiate::form(request.headers(), &allowed.query, Offer::Review)?;
-        let body = object_body(request).await?;
+        allowed.form = negotiate::form(request.headers(), &allowed.query, allowed.offer(Kind::Review))?;
+        let body = object_body(&allowed, request).await?;
         let call = call(&allowed, of.namespaced)?;
         let outcome =
             subresources::create_virtual(&allowed.server, of, &allowed.route.namespace, &call, &body).await?;
@@ -54,12 +54,12 @@ pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<
         return proxy::answer(&allowed, &place, request).await;
     }
     if allowed.form.text == Text::Protobuf && !has_protobuf(&place) {
-        let offer = if allowed.route.verb == "watch" {
-            Offer::CustomWatch
+        let kind = if allowed.route.verb == "watch" {
+            Kind::CustomWatch
         } else {
-            Offer::Custom
+            Kind::Custom
         };
-        allowed.form = negotiate::form(request.headers(), &allowed.query, offer)?;
+        allowed.form = negotiate::form(request.headers(), &allowed.query, allowed.offer(kind))?;
     }
     let route = &allowed.route;
     let verb = route.verb;
@@ -142,10 +142,10 @@ fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
     })
 }
 
-async fn object_body(request: Request<Incoming>) -> Result<bytes::Bytes, Status> {
+async fn object_body(allowed: &Allowed, request: Request<Incoming>) -> Result<bytes::Bytes, Status> {
     let (parts, incoming) = request.into_parts();
     let bytes = body::read(&parts.headers, incoming).await?;
-    body::object(&parts.headers, bytes)
+    body::object(&parts.headers, bytes, allowed.speaks_cbor())
 }
 
 fn shaper(allowed: &Allowed, place: &Place, shape: Shape) -> Shaper {
@@ -179,6 +179,11 @@ fn listed(allowed: &Allowed, place: &Place, page: &Page) -> Response<Body> {
         && let Ok(body) = shaper.protobuf_list(page)
     {
         return answer::packed(200, body, negotiate::PROTOBUF, form);
+    }
+    if form.text == Text::Cbor
+        && let Ok(body) = shaper.cbor_list(page)
+    {
+        return answer::packed(200, body, negotiate::CBOR, form);
     }
     answer::json(200, shaper.list(page), form)
 }
@@ -218,6 +223,7 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
     let mut response = Response::new(answer::streamed(frames));
     let kind = http::HeaderValue::from_static(match allowed.form.text {
         Text::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Text::Cbor => negotiate::CBOR_SEQUENCE,
         Text::Json | Text::Yaml => "application/json",
     });
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
@@ -247,18 +253,20 @@ async fn write(
         call.field_manager = query::manager_of(agent.unwrap_or_default());
     }
     let bytes = body::read(&parts.headers, incoming).await?;
+    let cbor = allowed.speaks_cbor();
     let write = match allowed.route.verb {
-        "create" => Write::Create(body::object(&parts.headers, bytes)?),
-        "update" => Write::Update(body::object(&parts.headers, bytes)?),
+        "create" => Write::Create(body::object(&parts.headers, bytes, cbor)?),
+        "update" => Write::Update(body::object(&parts.headers, bytes, cbor)?),
         "patch" => {
-            let (kind, patch) = body::patch(&parts.headers, bytes)?;
+            let (kind, patch) = body::patch(&parts.headers, bytes, cbor)?;
             call.force = allowed.query.force(kind == client::Patch::Apply)?;
             Write::Patch(kind, patch)
         }
         _ => {
-            let (options, dry_run) = allowed
-                .query
-                .delete_options(&delete_body(&parts.headers, bytes)?)?;
+            let (options, dry_run) =
+                allowed
+                    .query
+                    .delete_options(&delete_body(&parts.headers, bytes, cbor)?)?;
             call.dry_run = dry_run;
             Write::Delete(options)
         }
@@ -268,11 +276,11 @@ async fn write(
 }
 
 /// The options of a delete may come without a content type, or in one that is not read; then they are JSON.
-fn delete_body(headers: &http::HeaderMap, bytes: bytes::Bytes) -> Result<bytes::Bytes, Status> {
+fn delete_body(headers: &http::HeaderMap, bytes: bytes::Bytes, cbor: bool) -> Result<bytes::Bytes, Status> {
     if bytes.is_empty() {
         Ok(bytes)
     } else {
-        body::object(headers, bytes)
+        body::object(headers, bytes, cbor)
     }
 }
 
@@ -287,9 +295,10 @@ async fn delete_collection(
     let mut call = call(allowed, true)?;
     let (parts, incoming) = request.into_parts();
     let bytes = body::read(&parts.headers, incoming).await?;
+    let cbor = allowed.speaks_cbor();
     let (options, dry_run) = allowed
         .query
-        .delete_options(&delete_body(&parts.headers, bytes)?)?;
+        .delete_options(&delete_body(&parts.headers, bytes, cbor)?)?;
     call.dry_run = dry_run;
     let query = allowed.query.list(place)?;
     let page = allowed

@@ -8,7 +8,7 @@ use api::{Object, Status};
 use bytes::Bytes;
 use jiff::Timestamp;
 use resources::{Cell, Custom, CustomVersion, Row};
-use schema::ProtobufError;
+use schema::{CborError, ProtobufError};
 use std::sync::Arc;
 
 /// Writes the shapes of one served resource.
@@ -102,6 +102,21 @@ impl Shaper {
         })
     }
 
+    /// A list of objects or metadata, as CBOR.
+    pub fn cbor_list(&self, page: &Page) -> Result<Vec<u8>, CborError> {
+        let (kind, version) = self.list_type();
+        let mut items = page.items.iter();
+        schema::list_to_cbor(
+            &version,
+            &kind,
+            list_meta(page).as_bytes(),
+            page.items.len(),
+            |out| {
+                items.next().into_iter().for_each(|held| self.object(held, out));
+            },
+        )
+    }
+
     /// Kind and version of lists.
     fn list_type(&self) -> (String, String) {
         match self.shape {
@@ -143,19 +158,28 @@ impl Shaper {
 
     /// An event of the type `kind` about `object`, which is JSON.
     fn framed(&self, kind: &str, object: &[u8]) -> Bytes {
-        if self.text != Text::Protobuf {
-            let head = format!(r#"{{"type":"{kind}","object":"#);
-            return [head.as_bytes(), object, b"}\n"].concat().into();
-        }
-        match schema::json_to_protobuf(object) {
-            Ok(body) => schema::protobuf_frame(kind, &body).into(),
-            Err(error) => {
-                tracing::error!(resource = %self.row.gvr(), %error, "an event cannot be written as protobuf");
-                let status = Status::internal(error.to_string()).to_json();
-                let body = schema::json_to_protobuf(&status).unwrap_or_default();
-                schema::protobuf_frame("ERROR", &body).into()
+        let error = match self.text {
+            Text::Json | Text::Yaml => {
+                let head = format!(r#"{{"type":"{kind}","object":"#);
+                return [head.as_bytes(), object, b"}\n"].concat().into();
             }
+            Text::Protobuf => match schema::json_to_protobuf(object) {
+                Ok(body) => return schema::protobuf_frame(kind, &body).into(),
+                Err(error) => error.to_string(),
+            },
+            Text::Cbor => match schema::json_to_cbor(object) {
+                Ok(body) => return schema::cbor_frame(kind, &body).into(),
+                Err(error) => error.to_string(),
+            },
+        };
+        tracing::error!(resource = %self.row.gvr(), form = ?self.text, %error, "an event cannot be written");
+        let status = Status::internal(error).to_json();
+        if self.text == Text::Cbor {
+            let body = schema::json_to_cbor(&status).unwrap_or_default();
+            return schema::cbor_frame("ERROR", &body).into();
         }
+        let body = schema::json_to_protobuf(&status).unwrap_or_default();
+        schema::protobuf_frame("ERROR", &body).into()
     }
 
     /// A bookmark; `initial_end` marks the end of the state at the start.

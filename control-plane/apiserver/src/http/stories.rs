@@ -1,6 +1,7 @@
 //! Stories told over real HTTP, on a stream in memory.
 
 mod apply;
+mod cbor;
 mod operations;
 mod protobuf;
 
