@@ -28,6 +28,7 @@ mod rbac;
 mod resource;
 mod row;
 mod rules;
+mod runtime;
 mod scheduling;
 mod selector;
 mod storage;
@@ -43,6 +44,7 @@ pub use apiextensions::{
 pub use core::bind;
 pub use duration::{human_duration, since};
 pub use row::*;
+pub use runtime::Runtime;
 pub use table::{by_kind, find, table};
 pub use virtual_resources::{VirtualResource, virtual_resources};
 

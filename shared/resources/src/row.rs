@@ -26,6 +26,8 @@ pub struct Row {
     pub namespaced: bool,
     /// Served versions, the preferred one first.
     pub versions: &'static [Version],
+    /// Versions that are served only when `--runtime-config` says so.
+    pub on_demand: &'static [Version],
     /// The version that is stored: the hub all others convert to and from.
     pub hub: &'static str,
     /// Key prefix in the store, such as `/registry/services/specs`.
@@ -61,7 +63,7 @@ pub struct Row {
 pub type Convert = fn(&[u8]) -> Result<Vec<u8>, Status>;
 
 /// A served version.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Version {
     /// Group, if another than the row's (Events are served in two groups); `None`: the row's.
     pub group: Option<&'static str>,
@@ -213,6 +215,10 @@ pub trait Cluster {
     fn get(&self, resource: &Gvr, namespace: &str, name: &str) -> Option<Arc<Object>>;
     /// All objects of a cluster-scoped resource, or of one namespace.
     fn list(&self, resource: &Gvr, namespace: &str) -> Vec<Arc<Object>>;
+    /// The fields whose feature gates are off; none: no gate is.
+    fn disabled(&self) -> Option<&schema::Disabled> {
+        None
+    }
     /// Takes a ClusterIP: the wished one, or any.
     fn allocate_ip(&self, wished: Option<&str>) -> Result<String, field::Error>;
     /// Takes a node port: the wished one, or any.
@@ -265,6 +271,7 @@ impl Row {
             categories: &[],
             namespaced: true,
             versions: V1,
+            on_demand: &[],
             hub: "v1",
             prefix: "",
             verbs: &[],

@@ -1,7 +1,7 @@
 //! StorageVersionMigration.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells,
+    Cell, Row, STATUS, Version, WriteRequest, cells,
     write::{Kind, write},
 };
 use api::{Object, field::Error};
@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/storageversionmigrations",
+    on_demand: &[Version::same("v1beta1")],
     subresources: &[STATUS],
     columns: &[
         cells::NAME,

@@ -65,7 +65,8 @@ pub(crate) trait Kind:
 
 /// Decodes, defaults, prepares, admits, validates and encodes one object.
 pub(crate) fn write<K: Kind>(request: &WriteRequest<'_>) -> Result<Written, Status> {
-    let mut new: K = decode(request.body)?;
+    let open = without_disabled::<K>(request)?;
+    let mut new: K = decode(open.as_deref().unwrap_or(request.body))?;
     let mut errors = Vec::new();
     let meant = match request.old {
         None => create(&mut new, request, &mut errors)?,
@@ -83,6 +84,20 @@ pub(crate) fn write<K: Kind>(request: &WriteRequest<'_>) -> Result<Written, Stat
         body: body.into(),
         warnings: new.warnings(),
     })
+}
+
+/// The body without fields whose feature gates are off; `None`: it has none.
+fn without_disabled<K: Kind>(request: &WriteRequest<'_>) -> Result<Option<Vec<u8>>, Status> {
+    let Some(disabled) = request.cluster.disabled() else {
+        return Ok(None);
+    };
+    let Some(ty) = schema::type_of(K::ROW.group, K::ROW.hub, K::ROW.kind) else {
+        return Ok(None);
+    };
+    let old = request.old.map(|old| old.body().as_ref());
+    disabled
+        .drop(request.body, old, ty)
+        .map_err(|error| Status::bad_request(error.to_string()))
 }
 
 /// Decodes an object, or says what cannot be read.

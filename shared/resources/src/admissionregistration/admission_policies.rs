@@ -2,7 +2,7 @@
 
 use super::matching;
 use crate::{
-    Cell, Column, Row, STATUS, WriteRequest, cells, encode, rules,
+    Cell, Column, Row, STATUS, Version, WriteRequest, cells, encode, rules,
     write::{Kind, write},
 };
 use api::{Object, field, field::Error};
@@ -41,6 +41,7 @@ pub(crate) static MUTATING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/mutatingadmissionpolicies",
+    on_demand: &[Version::same("v1beta1"), Version::same("v1alpha1")],
     columns: &[
         cells::NAME,
         cells::column("Mutations", "integer", "Number of changes."),
@@ -76,6 +77,7 @@ pub(crate) static MUTATING_BINDING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/mutatingadmissionpolicybindings",
+    on_demand: &[Version::same("v1beta1"), Version::same("v1alpha1")],
     columns: BINDING,
     cells: binding_cells,
     ..Row::usual(

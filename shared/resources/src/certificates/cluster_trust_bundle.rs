@@ -2,7 +2,7 @@
 
 use super::validation;
 use crate::{
-    Row, cells, names,
+    Row, Version, cells, names,
     write::{Kind, write},
 };
 use api::field::Error;
@@ -11,6 +11,7 @@ use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/clustertrustbundles",
+    on_demand: &[Version::same("v1beta1")],
     fields: &["spec.signerName"],
     columns: &[
         cells::NAME,

@@ -1,7 +1,7 @@
 //! PodCertificateRequest: a kubelet asks for a certificate for a pod.
 
 use crate::{
-    Row, STATUS, WriteRequest,
+    Row, STATUS, Version, WriteRequest,
     write::{Kind, write},
 };
 use api::field::Error;
@@ -9,6 +9,7 @@ use k8s_openapi::api::certificates::v1::{PodCertificateRequest, PodCertificateRe
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/podcertificaterequests",
+    on_demand: &[Version::same("v1beta1")],
     subresources: &[STATUS],
     fields: &["spec.signerName", "spec.podName", "spec.nodeName"],
     ..Row::usual(

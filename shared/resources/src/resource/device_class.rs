@@ -1,7 +1,7 @@
 //! DeviceClass.
 
 use crate::{
-    Row, cells, encode,
+    Row, Version, cells, encode,
     write::{Kind, write},
 };
 use k8s_openapi::api::resource::v1::DeviceClass;
@@ -9,6 +9,7 @@ use k8s_openapi::api::resource::v1::DeviceClass;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/deviceclasses",
+    on_demand: &[Version::same("v1beta2")],
     columns: &[cells::NAME, cells::AGE],
     cells: super::name_and_age,
     ..Row::usual(

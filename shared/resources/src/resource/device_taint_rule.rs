@@ -1,7 +1,7 @@
 //! DeviceTaintRule.
 
 use crate::{
-    Row, STATUS, WriteRequest, cells, encode,
+    Row, STATUS, Version, WriteRequest, cells, encode,
     write::{Kind, write},
 };
 use k8s_openapi::{
@@ -12,6 +12,7 @@ use k8s_openapi::{
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/devicetaintrules",
+    on_demand: &[Version::same("v1beta2"), Version::same("v1alpha3")],
     subresources: &[STATUS],
     columns: &[cells::NAME, cells::AGE],
     cells: super::name_and_age,

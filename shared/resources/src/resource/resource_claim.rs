@@ -1,7 +1,7 @@
 //! ResourceClaim.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, meta, names, rules,
+    Cell, Row, STATUS, Version, WriteRequest, cells, meta, names, rules,
     write::{Kind, write},
 };
 use api::{Object, field, field::Error};
@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/resourceclaims",
+    on_demand: &[Version::same("v1beta2")],
     subresources: &[STATUS],
     columns: &[
         cells::NAME,

@@ -2,7 +2,7 @@
 
 use super::resource_claim;
 use crate::{
-    Row, cells, rules,
+    Row, Version, cells, rules,
     write::{Kind, write},
 };
 use api::field::Error;
@@ -10,6 +10,7 @@ use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/resourceclaimtemplates",
+    on_demand: &[Version::same("v1beta2")],
     columns: &[cells::NAME, cells::AGE],
     cells: super::name_and_age,
     ..Row::usual(

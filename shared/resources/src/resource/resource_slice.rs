@@ -1,7 +1,7 @@
 //! ResourceSlice.
 
 use crate::{
-    Cell, Row, cells, encode, meta, names, rules,
+    Cell, Row, Version, cells, encode, meta, names, rules,
     write::{Kind, write},
 };
 use api::{Object, field, field::Error};
@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/resourceslices",
+    on_demand: &[Version::same("v1beta2")],
     fields: &["spec.nodeName", "spec.driver"],
     columns: &[
         cells::NAME,
