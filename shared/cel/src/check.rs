@@ -429,7 +429,12 @@ impl Checker<'_> {
     fn patterns(&mut self) {
         let mut wrong = Vec::new();
         for node in &self.ast.nodes {
-            let Kind::Call { function, target, args } = &node.kind else {
+            let Kind::Call {
+                function,
+                target,
+                args,
+            } = &node.kind
+            else {
                 continue;
             };
             let place = match (&**function, target) {

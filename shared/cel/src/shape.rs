@@ -221,6 +221,11 @@ impl Shape {
         })
     }
 
+    /// How many such values a request has room for, with a comma between them.
+    pub fn most_in_a_request(&self) -> u64 {
+        MAX_REQUEST_BYTES / (self.min_json + 1)
+    }
+
     /// Its type in expressions.
     pub fn of_type(self: &Arc<Self>) -> Type {
         match &self.kind {

@@ -12,6 +12,7 @@ mod body;
 mod cbor;
 mod check;
 mod document;
+mod gated;
 mod openapi;
 mod patch;
 mod protobuf;
@@ -25,6 +26,7 @@ mod yaml;
 pub use body::{TypeMeta, mishandled, type_meta, undecodable, unreadable};
 pub use cbor::{CborError, cbor_frame, cbor_to_json, is_cbor, json_to_cbor, list_to_cbor};
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
+pub use gated::{Disabled, GATED, Gated};
 pub use openapi::{
     GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_protobuf, openapi_v3, openapi_v3_index,
 };
@@ -34,7 +36,9 @@ pub use protobuf::{
     protobuf_to_json,
 };
 pub use prune::{canonical, prune};
-pub use structural::{Additional, Instance, JsonPath, Published, Rule, StrictInstance, Structural};
+pub use structural::{
+    Additional, Instance, JsonPath, Published, Rule, Rules, StrictInstance, Structural, Verdict,
+};
 pub use syntax::SyntaxError;
 pub use table::{Field, Shape, ShapeRef, TypeRef, type_named, type_of, types};
 pub use yaml::{json_to_yaml, yaml_to_json};

@@ -19,9 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         "string,string->string",
         |args, _| match args {
             [Value::String(text), Value::String(pattern)] => {
-                let found = regex(pattern)?
-                    .find(text)
-                    .map(|found| found.as_str().to_owned());
+                let found = regex(pattern)?.find(text).map(|found| found.as_str().to_owned());
                 Ok(Value::text(found.unwrap_or_default()))
             }
             _ => Err(Stop::OVERLOAD),

@@ -4,10 +4,10 @@ use super::{Names, intern};
 use crate::{Cell, Row, ScalePaths, cells};
 use api::Object;
 use jiff::Timestamp;
-use schema::{Instance, JsonPath, Published, Structural};
+use schema::{Instance, JsonPath, Published, Rules, Structural};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::OnceLock};
 
 /// A custom resource as its definition has it now.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct CustomVersion {
     pub api_version: String,
     /// Its schema.
     pub schema: Option<Structural>,
+    /// The rules of its schema in CEL, compiled when the first object is written.
+    rules: OnceLock<Option<Rules>>,
     /// Fields that the schema does not name stay.
     pub preserve: bool,
     /// It has the subresource `status`.
@@ -312,6 +314,7 @@ fn version(
         name: view.name,
         api_version,
         schema,
+        rules: OnceLock::new(),
         preserve,
         status: view.subresources.status.is_some(),
         scale,
@@ -360,6 +363,12 @@ fn age() -> CustomColumn {
 }
 
 impl CustomVersion {
+    /// The rules of its schema in CEL.
+    pub fn rules(&self) -> Option<&Rules> {
+        let compile = || self.schema.as_ref().and_then(Rules::of);
+        self.rules.get_or_init(compile).as_ref()
+    }
+
     /// The cells of an object of this version: its name, and one a column.
     pub fn cells(&self, object: &Object, now: Timestamp) -> Vec<Cell> {
         let mut row = vec![cells::name(object)];

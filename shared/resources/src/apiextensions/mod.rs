@@ -129,11 +129,6 @@ impl Kind for CustomResourceDefinition {
         for schema in schemas {
             let formats = schema.unknown_formats().into_iter();
             warnings.extend(formats.map(|format| format!("unrecognized format {format:?}")));
-            if schema.has_rules() {
-                let words =
-                    "the rules of x-kubernetes-validations are kept, but this server does not enforce them";
-                warnings.push(words.to_owned());
-            }
             warnings.extend(schema.odd_sets().into_iter().map(|ty| {
                 format!(
                     "x-kubernetes-list-type: set for items of type {ty:?} is not supported by server-side apply or \

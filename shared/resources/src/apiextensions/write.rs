@@ -82,7 +82,9 @@ fn create(
         errors.extend(new.check(schema, None));
     }
     scale(new, version, false, errors);
-    Ok(finalizer_warnings(&meta, &[]))
+    let mut warnings = finalizer_warnings(&meta, &[]);
+    warnings.extend(rules(new, None, version, errors));
+    Ok(warnings)
 }
 
 fn update(
@@ -124,10 +126,24 @@ fn update(
         });
     }
     scale(new, version, status, errors);
-    Ok(finalizer_warnings(
-        &meta,
-        before.finalizers.as_deref().unwrap_or_default(),
-    ))
+    let mut warnings = finalizer_warnings(&meta, before.finalizers.as_deref().unwrap_or_default());
+    warnings.extend(rules(new, Some(old), version, errors));
+    Ok(warnings)
+}
+
+/// The rules in CEL. Answers what is wrong as it was before.
+fn rules(
+    new: &Instance,
+    old: Option<&Instance>,
+    version: &CustomVersion,
+    errors: &mut Vec<Error>,
+) -> Vec<String> {
+    let (Some(schema), Some(rules)) = (&version.schema, version.rules()) else {
+        return Vec::new();
+    };
+    let verdict = new.run(schema, rules, old, errors);
+    errors.extend(verdict.errors);
+    verdict.warnings
 }
 
 /// The rules for `metadata`. Of finalizers without a path upstream only warns here.

@@ -1,7 +1,9 @@
 //! A custom resource as a document.
 
 use super::{
-    Structural, defaults, lists, metadata,
+    Rules, Structural, Verdict, defaults,
+    expressions::Ratchet,
+    lists, metadata,
     prune::{Dropped, prune},
     validate,
     value::{at, normalize},
@@ -10,7 +12,7 @@ use crate::{
     document::{read, write},
     syntax::SyntaxError,
 };
-use api::field::{self, Error};
+use api::field::{self, Error, ErrorType};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -204,6 +206,30 @@ impl Instance {
             errors.extend(lists(value));
         }
         errors
+    }
+
+    /// Runs the rules in CEL of `schema`, compiled, unless the form of the object itself is wrong by `errors` already; `old`
+    /// is what it was before.
+    pub fn run(&self, schema: &Structural, rules: &Rules, old: Option<&Self>, errors: &[Error]) -> Verdict {
+        let blocking = |error: &Error| {
+            matches!(
+                error.kind,
+                ErrorType::NotSupported
+                    | ErrorType::Required
+                    | ErrorType::TooLong
+                    | ErrorType::TooMany
+                    | ErrorType::TypeInvalid
+            )
+        };
+        if errors.iter().any(blocking) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing \
+                       errors to complete validation";
+            return Verdict {
+                errors: vec![Error::invalid("<nil>", (), why)],
+                warnings: Vec::new(),
+            };
+        }
+        rules.run(schema, "", &self.0, old.map(|old| &old.0), Ratchet::On)
     }
 
     /// The value itself.

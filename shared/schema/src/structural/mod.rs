@@ -3,6 +3,7 @@
 
 mod columns;
 mod defaults;
+mod expressions;
 mod formats;
 mod instance;
 mod lists;
@@ -18,18 +19,19 @@ mod validate;
 mod value;
 
 pub use columns::JsonPath;
+pub use expressions::{Rules, Verdict};
 pub use instance::{Instance, StrictInstance};
 pub use published::Published;
 
 use parse::{additional, integer, items, nonempty, present};
 use pattern::Pattern;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A rule of `x-kubernetes-validations`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all(deserialize = "camelCase", serialize = "PascalCase"), default)]
 pub struct Rule {
     /// The expression.
     pub rule: String,
@@ -227,14 +229,5 @@ impl Structural {
     /// The rules in CEL.
     pub fn rules(&self) -> &[Rule] {
         &self.validations
-    }
-
-    /// Whether there is a rule in CEL anywhere in it.
-    pub fn has_rules(&self) -> bool {
-        !self.validations.is_empty()
-            || self.items().is_some_and(Self::has_rules)
-            || self.additional().is_some_and(Self::has_rules)
-            || self.properties.values().any(Self::has_rules)
-            || self.all_of.iter().any(Self::has_rules)
     }
 }

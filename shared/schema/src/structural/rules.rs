@@ -3,7 +3,7 @@
 mod structure;
 
 use super::prune::{Dropped, prune};
-use super::{Additional, Instance, Items, Structural, validate};
+use super::{Additional, Instance, Items, Structural, expressions, validate};
 use api::field::{self, Error};
 
 const META: [&str; 3] = ["metadata", "kind", "apiVersion"];
@@ -45,6 +45,9 @@ impl Structural {
             root: true,
         };
         node(self, path, place, &mut errors);
+        if errors.is_empty() {
+            errors = expressions::check(self, path);
+        }
         errors
     }
 
@@ -395,7 +398,7 @@ fn map_keys(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
     }
 }
 
-/// The form of the rules in CEL; what they say is not looked at here.
+/// The form of the rules in CEL.
 fn cel_rules(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
     const REASONS: [&str; 4] = [
         "FieldValueDuplicate",
@@ -414,13 +417,13 @@ fn cel_rules(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
             errors.push(Error::invalid(
                 at("message"),
                 &rule.message,
-                "must be non-empty if specified",
+                "message must be non-empty if specified",
             ));
         } else if lines(message) {
             errors.push(Error::invalid(
                 at("message"),
                 &rule.message,
-                "must not contain line breaks",
+                "message must not contain line breaks",
             ));
         } else if lines(text) && message.is_empty() {
             let why = "message must be specified if rule contains line breaks";
@@ -434,15 +437,19 @@ fn cel_rules(schema: &Structural, path: &str, errors: &mut Vec<Error>) {
             errors.push(Error::not_supported(at("reason"), &rule.reason, &REASONS));
         }
         if !rule.field_path.is_empty() && rule.field_path.trim().is_empty() {
-            let why = "must be non-empty if specified";
+            let why = "fieldPath must be non-empty if specified";
             errors.push(Error::invalid(at("fieldPath"), &rule.field_path, why));
         }
         if lines(&rule.field_path) {
             errors.push(Error::invalid(
                 at("fieldPath"),
                 &rule.field_path,
-                "must not contain line breaks",
+                "fieldPath must not contain line breaks",
             ));
+        }
+        if expressions::field_path(&rule.field_path, schema).is_none() {
+            let why = "fieldPath must be a valid path";
+            errors.push(Error::invalid(at("fieldPath"), &rule.field_path, why));
         }
     }
 }
