@@ -13,6 +13,7 @@ mod cbor;
 mod check;
 mod document;
 mod gated;
+mod gated;
 mod openapi;
 mod patch;
 mod protobuf;
@@ -26,6 +27,7 @@ mod yaml;
 pub use body::{TypeMeta, mishandled, type_meta, undecodable, unreadable};
 pub use cbor::{CborError, cbor_frame, cbor_to_json, is_cbor, json_to_cbor, list_to_cbor};
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
+pub use gated::{Disabled, GATED, Gated};
 pub use gated::{Disabled, GATED, Gated};
 pub use openapi::{
     GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_protobuf, openapi_v3, openapi_v3_index,
