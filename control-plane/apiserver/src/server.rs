@@ -184,6 +184,8 @@ impl Server {
             dial: config.dial.clone(),
             env: env.clone(),
             metrics: metrics.clone(),
+            own: admission::Loopback::default(),
+            configuration: Arc::new(config.admission.configuration.clone()),
         };
         let admission = Chain::new(&config.admission, security.admission.clone(), &parts);
         let handler = Handler {
@@ -216,6 +218,7 @@ impl Server {
             limits: config.limits,
             gates: config.gates,
         });
+        parts.own.connect(&server);
         definitions.follow(&server);
         server.register();
         server.attend();

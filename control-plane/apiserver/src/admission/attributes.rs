@@ -129,6 +129,18 @@ impl Attributes<'_> {
         request.group == group && request.resource == resource && request.subresource.is_empty()
     }
 
+    /// The object's name as far as there is one: what refusals call it by.
+    pub fn object_name(&self) -> &str {
+        let object = self.object.as_deref().or(self.old.as_deref());
+        let own = object.map(Object::name).filter(|name| !name.is_empty());
+        own.unwrap_or(if self.name.is_empty() { "Unknown" } else { self.name })
+    }
+
+    /// Refuses it, with the reason in words.
+    pub fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(&self.gvr(), self.object_name(), why)
+    }
+
     /// Warnings and annotations go here.
     pub fn notes(&self) -> &Notes {
         &self.call.notes

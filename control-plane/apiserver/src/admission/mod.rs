@@ -9,9 +9,14 @@
 //! [`Plugin::validates`]); if no plugin mutates a request, it is neither decoded nor written once more for admission.
 
 mod attributes;
+mod configuration;
+mod loopback;
 mod order;
+pub mod resource_quota;
 
 pub use attributes::{Attributes, Notes, Operation};
+pub use configuration::Configuration;
+pub use loopback::Loopback;
 pub use order::{ORDER, Presence, Row};
 
 use crate::{Reader, security::Authorizer};
@@ -115,6 +120,10 @@ pub struct Parts {
     pub env: Env,
     /// What is counted.
     pub metrics: Arc<crate::metrics::Metrics>,
+    /// The server itself.
+    pub own: Loopback,
+    /// What the plugins are told.
+    pub configuration: Arc<Configuration>,
 }
 
 /// Which plugins are on beside, or not among, those that are by default.
@@ -124,6 +133,8 @@ pub struct Settings {
     pub enable: Vec<String>,
     /// `--disable-admission-plugins`.
     pub disable: Vec<String>,
+    /// `--admission-control-config-file`.
+    pub configuration: Configuration,
 }
 
 impl Settings {

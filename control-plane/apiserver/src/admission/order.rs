@@ -1,6 +1,6 @@
 //! The plugins, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
-use super::{Guard, Parts};
+use super::{Guard, Parts, resource_quota::ResourceQuota};
 use crate::security::{Certificates, ClaimResize, NodeRestriction};
 
 /// A plugin.
@@ -85,6 +85,6 @@ pub static ORDER: &[Row] = &[
     on("MutatingAdmissionWebhook", Absent),
     on("ValidatingAdmissionPolicy", Absent),
     on("ValidatingAdmissionWebhook", Absent),
-    on("ResourceQuota", Absent),
+    on("ResourceQuota", Plugin(|parts| Guard::elsewhere(ResourceQuota::new(parts)))),
     off("AlwaysDeny", Absent),
 ];

@@ -1,0 +1,100 @@
+//! What `--admission-control-config-file` says (`apiserver.config.k8s.io/v1 AdmissionConfiguration`).
+
+use super::{ORDER, resource_quota};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+/// The configurations of those plugins that take one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// ResourceQuota.
+    pub resource_quota: resource_quota::Configuration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    api_version: String,
+    kind: String,
+    #[serde(default)]
+    plugins: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    configuration: Option<Box<RawValue>>,
+}
+
+/// Kind and version of a plugin's configuration.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Meta {
+    api_version: String,
+    kind: String,
+}
+
+impl Configuration {
+    /// Reads the text of the file. Files that it names are read by `read`.
+    pub fn parse(text: &str, read: impl Fn(&str) -> Result<String, String>) -> Result<Self, String> {
+        let json = json(text)?;
+        let file: File = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
+        let known = matches!(
+            file.api_version.as_str(),
+            "apiserver.config.k8s.io/v1" | "apiserver.k8s.io/v1alpha1"
+        );
+        if file.kind != "AdmissionConfiguration" || !known {
+            let (kind, version) = (&file.kind, &file.api_version);
+            return Err(format!("no kind {kind:?} is registered for version {version:?}"));
+        }
+        let mut all = Self::default();
+        for entry in file.plugins {
+            if !ORDER.iter().any(|row| row.name == entry.name) {
+                return Err(format!("unknown plugin: {:?}", entry.name));
+            }
+            let body = match entry.configuration.as_deref().map(RawValue::get) {
+                Some(inline) if inline != "null" => inline.as_bytes().to_vec(),
+                _ if entry.path.is_empty() => continue,
+                _ => json_of(&entry.path, &read)?,
+            };
+            all.set(&entry.name, &body)
+                .map_err(|why| format!("couldn't init admission plugin {:?}: {why}", entry.name))?;
+        }
+        Ok(all)
+    }
+
+    fn set(&mut self, plugin: &str, body: &[u8]) -> Result<(), String> {
+        match plugin {
+            "ResourceQuota" => {
+                let kinds = ["Configuration", "ResourceQuotaConfiguration"];
+                self.resource_quota = decode(body, &kinds)?;
+                self.resource_quota.check()
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn json_of(path: &str, read: impl Fn(&str) -> Result<String, String>) -> Result<Vec<u8>, String> {
+    json(&read(path).map_err(|why| format!("{path}: {why}"))?)
+}
+
+fn json(text: &str) -> Result<Vec<u8>, String> {
+    schema::yaml_to_json(text.as_bytes()).map_err(|e| e.to_string())
+}
+
+/// Decodes a configuration of one of `kinds`.
+fn decode<T: DeserializeOwned>(body: &[u8], kinds: &[&str]) -> Result<T, String> {
+    let meta: Meta = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    if !kinds.contains(&meta.kind.as_str()) {
+        let Meta { api_version, kind } = meta;
+        return Err(format!(
+            "no kind {kind:?} is registered for version {api_version:?}"
+        ));
+    }
+    serde_json::from_slice(body).map_err(|e| e.to_string())
+}
