@@ -21,14 +21,21 @@ pub(crate) fn prepare_create(
 ) -> Result<(), Status> {
     scope(meta, row, request)?;
     meta.name = Some(request.name.to_owned()).filter(|name| !name.is_empty());
+    wipe(meta);
     meta.uid = Some(request.uid.to_owned());
     meta.creation_timestamp = Some(Time(request.now));
+    Ok(())
+}
+
+/// Forgets what only the server says of a new object.
+pub(crate) fn wipe(meta: &mut ObjectMeta) {
+    meta.uid = None;
+    meta.creation_timestamp = None;
     meta.deletion_timestamp = None;
     meta.deletion_grace_period_seconds = None;
     meta.generation = None;
     meta.resource_version = None;
     meta.self_link = None;
-    Ok(())
 }
 
 /// Takes what the server owns from the old object.
@@ -67,7 +74,7 @@ pub(crate) fn prepare_update(
 }
 
 /// The namespace of the object is that of the URL.
-fn scope(meta: &mut ObjectMeta, row: &Row, request: &WriteRequest<'_>) -> Result<(), Status> {
+pub(crate) fn scope(meta: &mut ObjectMeta, row: &Row, request: &WriteRequest<'_>) -> Result<(), Status> {
     let given = meta.namespace.as_deref().unwrap_or_default();
     if row.namespaced && !given.is_empty() && given != request.namespace {
         return Err(Status::bad_request(format!(

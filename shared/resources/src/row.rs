@@ -175,6 +175,9 @@ pub struct WriteRequest<'a> {
     pub cluster: &'a dyn Cluster,
     /// The definition of a custom resource, and which of its versions the body and the old object are in.
     pub custom: Option<(&'a Custom, usize)>,
+    /// Only as far as others have a say: the body that is answered is the object with its defaults, and what the kind's
+    /// own admission adds, for those who may change it before it is prepared and validated. Of built-in kinds only.
+    pub for_admission: bool,
 }
 
 /// Who asks for a write, as far as an object may keep it.

@@ -101,6 +101,7 @@ fn run(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<String,
         },
         cluster,
         custom: None,
+        for_admission: false,
     };
     (row.write)(&request).map(|written| String::from_utf8(written.body.to_vec()).unwrap())
 }

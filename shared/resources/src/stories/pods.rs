@@ -294,6 +294,7 @@ fn what_is_hardly_meant_is_warned_of() {
         },
         cluster: &Small::usual(),
         custom: None,
+        for_admission: false,
     };
     let warnings = (row.write)(&request).unwrap().warnings;
     let expected = r#"spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply"#;
