@@ -133,13 +133,15 @@ impl SizeReader {
     /// The sizes that are whole now. What is no size is passed over.
     pub fn read(&mut self, bytes: &[u8]) -> Vec<(u16, u16)> {
         self.0.extend_from_slice(bytes);
+        let mut rest = self.0.as_slice();
         let mut sizes = Vec::new();
-        while let Some(end) = self.0.iter().position(|byte| *byte == b'}') {
-            let text: Vec<u8> = self.0.drain(..=end).collect();
-            sizes.extend(decode_size(&text));
+        while let Some(end) = rest.iter().position(|byte| *byte == b'}') {
+            let (text, after) = rest.split_at(end + 1);
+            sizes.extend(decode_size(text));
+            rest = after;
         }
         // No size is so long.
-        self.0.truncate(256);
+        self.0 = rest[..rest.len().min(256)].to_vec();
         sizes
     }
 }
@@ -213,5 +215,13 @@ mod tests {
         assert_eq!(reader.read(b"{\"Width\":80,\"Hei"), []);
         let rest = b"ght\":24}\n{\"Width\":1,\"Height\":2}\n{x}{";
         assert_eq!(reader.read(rest), [(80, 24), (1, 2)]);
+    }
+
+    #[test]
+    fn a_flood_of_sizes_is_read_in_one_pass() {
+        let mut reader = SizeReader::default();
+        assert_eq!(reader.read(&vec![b'}'; 4 << 20]), []);
+        assert_eq!(reader.read(&vec![b'{'; 4 << 20]), []);
+        assert_eq!(reader.0.len(), 256);
     }
 }

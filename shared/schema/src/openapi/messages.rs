@@ -127,7 +127,8 @@ static INFO: Message = message(
 
 static PATHS: Message = members(2, Shape::Message(&PATH), 1);
 
-static PATH: Message = message(
+/// A path with its operations.
+pub(super) static PATH: Message = message(
     &[
         ("get", 2, Shape::Message(&OPERATION)),
         ("put", 3, Shape::Message(&OPERATION)),
@@ -178,6 +179,12 @@ static PARAMETER: Shape = Shape::OneOf(&[Choice {
                 Choice {
                     takes: |value| value["in"] == "path",
                     number: 4,
+                    shape: Shape::Message(&PATH_PARAMETER),
+                },
+                Choice {
+                    takes: |value| value["in"] == "header",
+                    number: 1,
+                    // The messages of both have the same fields.
                     shape: Shape::Message(&PATH_PARAMETER),
                 },
             ]),
@@ -275,7 +282,8 @@ static TYPES: [Choice; 2] = [
     },
 ];
 
-static SCHEMA: Message = message(
+/// A schema.
+pub(super) static SCHEMA: Message = message(
     &[
         ("$ref", 1, Shape::Text),
         ("format", 2, Shape::Text),

@@ -1,6 +1,7 @@
 //! OpenAPI documents made from the table: v3 with one document a group and version, and v2 in one. Structure only; no prose.
 
 mod connect;
+mod merge;
 mod messages;
 mod operations;
 mod paths;
@@ -10,6 +11,8 @@ mod roots;
 mod schemas;
 #[cfg(test)]
 mod tests;
+
+pub use merge::openapi_v2_part;
 
 use std::collections::BTreeSet;
 
@@ -92,14 +95,34 @@ pub fn openapi_v3(release: &str, group: &GroupVersion<'_>) -> Vec<u8> {
     }))
 }
 
-/// The document at `/openapi/v2`, as JSON.
-pub fn openapi_v2(release: &str, groups: &[GroupVersion<'_>]) -> Vec<u8> {
-    write(&v2(release, groups))
+/// The document at `/openapi/v2`, as JSON, with the parts that [`openapi_v2_part`] found at other servers.
+pub fn openapi_v2<'a>(
+    release: &str,
+    groups: &[GroupVersion<'_>],
+    others: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<u8> {
+    write(&merged(release, groups, others))
 }
 
 /// The document at `/openapi/v2`, as protobuf: a `Document` of gnostic's `openapi.v2`.
-pub fn openapi_v2_protobuf(release: &str, groups: &[GroupVersion<'_>]) -> Vec<u8> {
-    protobuf::write(&v2(release, groups))
+pub fn openapi_v2_protobuf<'a>(
+    release: &str,
+    groups: &[GroupVersion<'_>],
+    others: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<u8> {
+    protobuf::write(&merged(release, groups, others))
+}
+
+fn merged<'a>(
+    release: &str,
+    groups: &[GroupVersion<'_>],
+    others: impl IntoIterator<Item = &'a [u8]>,
+) -> Value {
+    let mut document = v2(release, groups);
+    others
+        .into_iter()
+        .for_each(|part| merge::add(&mut document, part));
+    document
 }
 
 fn v2(release: &str, groups: &[GroupVersion<'_>]) -> Value {

@@ -71,6 +71,38 @@ fn put(bytes: &mut Vec<u8>, number: u32, shape: &Shape, value: &Value) {
     }
 }
 
+/// `value` without what the messages have no place for: what others wrote may have anything.
+pub(super) fn fitting(message: &'static Message, value: Value) -> Value {
+    fits(&Shape::Message(message), value).unwrap_or_else(|| Map::new().into())
+}
+
+fn fits(shape: &Shape, value: Value) -> Option<Value> {
+    match (shape, value) {
+        (Shape::Any, value) => Some(value),
+        (Shape::Text, value @ Value::String(_))
+        | (Shape::Flag, value @ Value::Bool(_))
+        | (Shape::Integer | Shape::Double, value @ Value::Number(_)) => Some(value),
+        (Shape::Message(message), Value::Object(members)) => {
+            let member = |(name, value): (String, Value)| {
+                let own = message.fields.iter().find(|(field, ..)| *field == name);
+                let shape = own.map(|(.., shape)| shape);
+                let shape = shape.or_else(|| message.others(&name).map(|(_, shape)| shape))?;
+                Some((name, fits(shape, value)?))
+            };
+            Some(Value::Object(members.into_iter().filter_map(member).collect()))
+        }
+        (Shape::Each(element), Value::Array(items)) => {
+            let items = items.into_iter();
+            Some(items.filter_map(|item| fits(element, item)).collect())
+        }
+        (Shape::OneOf(choices), value) => {
+            let choice = choices.iter().find(|choice| (choice.takes)(&value))?;
+            fits(&choice.shape, value)
+        }
+        _ => None,
+    }
+}
+
 fn put_number(bytes: &mut Vec<u8>, number: u32, value: u64) {
     varint(bytes, u64::from(number) << 3);
     varint(bytes, value);

@@ -50,7 +50,7 @@ fn document(dialect: Dialect) -> Value {
         resources: &resources,
     };
     let bytes = match dialect {
-        Dialect::V2 => openapi_v2("v1.0.0", &[group]),
+        Dialect::V2 => openapi_v2("v1.0.0", &[group], []),
         Dialect::V3 => openapi_v3("v1.0.0", &group),
     };
     serde_json::from_slice(&bytes).unwrap()
@@ -153,7 +153,7 @@ fn connections_are_text_with_their_options_as_parameters() {
         version: "v1",
         resources: &resources,
     };
-    let document: Value = serde_json::from_slice(&openapi_v2("v1.0.0", &[group])).unwrap();
+    let document: Value = serde_json::from_slice(&openapi_v2("v1.0.0", &[group], [])).unwrap();
     let at = |end: &str| &document["paths"][&format!("/api/v1/namespaces/{{namespace}}/pods/{{name}}{end}")];
     let exec = at("/exec");
     assert_eq!(

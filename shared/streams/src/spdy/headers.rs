@@ -4,6 +4,7 @@ use super::dictionary::DICTIONARY;
 use crate::Error;
 use bytes::{Buf, BufMut};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use std::collections::BTreeSet;
 
 /// Names in lower case, and values; a name with several values has them parted by NUL.
 pub type Headers = Vec<(String, String)>;
@@ -93,11 +94,11 @@ fn broken(why: impl std::fmt::Display) -> Error {
 
 fn parse(mut block: &[u8]) -> Result<Headers, Error> {
     let count = number(&mut block)?;
-    let mut headers = Headers::new();
+    let (mut headers, mut names) = (Headers::new(), BTreeSet::new());
     for _ in 0..count {
         let name = text(&mut block)?.to_ascii_lowercase();
         let value = text(&mut block)?;
-        if name.is_empty() || headers.iter().any(|(other, _)| *other == name) {
+        if name.is_empty() || !names.insert(name.clone()) {
             return Err(broken(format!("the name {name:?} is empty or comes twice")));
         }
         headers.push((name, value));
