@@ -13,7 +13,6 @@ mod cbor;
 mod check;
 mod document;
 mod gated;
-mod gated;
 mod openapi;
 mod patch;
 mod protobuf;
@@ -28,9 +27,9 @@ pub use body::{TypeMeta, mishandled, type_meta, undecodable, unreadable};
 pub use cbor::{CborError, cbor_frame, cbor_to_json, is_cbor, json_to_cbor, list_to_cbor};
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
 pub use gated::{Disabled, GATED, Gated};
-pub use gated::{Disabled, GATED, Gated};
 pub use openapi::{
-    GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_protobuf, openapi_v3, openapi_v3_index,
+    GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_part, openapi_v2_protobuf, openapi_v3,
+    openapi_v3_index,
 };
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use protobuf::{
