@@ -222,10 +222,35 @@ pub trait Cluster {
     fn disabled(&self) -> Option<&schema::Disabled> {
         None
     }
-    /// Takes a ClusterIP: the wished one, or any.
-    fn allocate_ip(&self, wished: Option<&str>) -> Result<String, field::Error>;
-    /// Takes a node port: the wished one, or any.
-    fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, field::Error>;
+    /// The families of addresses that Services can have, the usual one first.
+    fn families(&self) -> Vec<&'static str> {
+        vec!["IPv4"]
+    }
+    /// Takes a ClusterIP of a family: the wished one, or any; or says why not.
+    fn allocate_ip(&self, family: &str, wished: Option<&str>) -> Result<String, String>;
+    /// Takes a node port: the wished one, or any; or says why not.
+    fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, String>;
+}
+
+/// Why a kind cannot have what it would take.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// A field is wrong.
+    Field(field::Error),
+    /// There is nothing left to take.
+    Whole(Status),
+}
+
+impl From<field::Error> for Refused {
+    fn from(error: field::Error) -> Self {
+        Self::Field(error)
+    }
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self::Whole(status)
+    }
 }
 
 /// `/status`.

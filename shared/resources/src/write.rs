@@ -1,7 +1,7 @@
 //! `write::<K>`: the one path by which an object of a built-in kind comes to be stored. Pure: what it needs of time,
 //! randomness and the cluster is in the request.
 
-use crate::{Op, Row, WriteRequest, Written, encode, meta, names};
+use crate::{Op, Refused, Row, WriteRequest, Written, encode, meta, names};
 use api::{Status, field};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,11 +46,7 @@ pub(crate) trait Kind:
     /// Rules for a changed status.
     fn validate_status(&self, _old: &Self, _errors: &mut Vec<field::Error>) {}
     /// Takes addresses and ports, after validation.
-    fn allocate(
-        &mut self,
-        _old: Option<&Self>,
-        _request: &WriteRequest<'_>,
-    ) -> Result<(), Vec<field::Error>> {
+    fn allocate(&mut self, _old: Option<&Self>, _request: &WriteRequest<'_>) -> Result<(), Refused> {
         Ok(())
     }
     /// Whether the change is one that `metadata.generation` counts.
@@ -156,7 +152,7 @@ fn create<K: Kind>(
     new.admit(None, request)?;
     meta::validate(new.metadata(), K::ROW.namespaced, K::NAMES, errors);
     new.validate(errors);
-    allocate(new, None, request, errors);
+    allocate(new, None, request, errors)?;
     Ok(meant)
 }
 
@@ -203,7 +199,7 @@ fn update<K: Kind>(
         Op::Subresource(name) => new.validate_subresource(name, old, errors),
         Op::Create | Op::Update => new.validate_update(old, errors),
     }
-    allocate(new, Some(old), request, errors);
+    allocate(new, Some(old), request, errors)?;
     Ok(meant)
 }
 
@@ -217,13 +213,16 @@ fn allocate<K: Kind>(
     old: Option<&K>,
     request: &WriteRequest<'_>,
     errors: &mut Vec<field::Error>,
-) {
-    if errors.is_empty()
-        && !request.for_admission
-        && let Err(refused) = new.allocate(old, request)
-    {
-        errors.extend(refused);
+) -> Result<(), Status> {
+    if !errors.is_empty() {
+        return Ok(());
     }
+    match new.allocate(old, request) {
+        Err(Refused::Field(error)) => errors.push(error),
+        Err(Refused::Whole(status)) => return Err(status),
+        Ok(()) => {}
+    }
+    Ok(())
 }
 
 /// The write that marks an object as being deleted: the handler sets `deletionTimestamp`, the grace period and the

@@ -1,7 +1,7 @@
 //! What a kind may see of the cluster while it is written, and what it allocates.
 
 use super::Handler;
-use api::{Gvr, Object, field};
+use api::{Gvr, Object};
 use resources::Cluster;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,17 +70,18 @@ impl Cluster for View<'_> {
             .unwrap_or_default()
     }
 
-    fn allocate_ip(&self, wished: Option<&str>) -> Result<String, field::Error> {
-        let ip = self.handler.allocator.take_ip(wished, &self.handler.env.random)?;
+    fn allocate_ip(&self, family: &str, wished: Option<&str>) -> Result<String, String> {
+        let ip = self.handler.allocator.take_ip(wished, &self.handler.env.random).map_err(|e| e.detail)?;
+        let _ = family;
         self.took(Taken::Ip(ip.clone()));
         Ok(ip)
     }
 
-    fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, field::Error> {
+    fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, String> {
         let port = self
             .handler
             .allocator
-            .take_port(wished, &self.handler.env.random)?;
+            .take_port(wished, &self.handler.env.random).map_err(|e| e.detail)?;
         self.took(Taken::Port(port));
         Ok(port)
     }

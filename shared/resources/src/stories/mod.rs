@@ -13,7 +13,7 @@ mod tables;
 mod workloads;
 
 use crate::{Cluster, Op, Row, WriteRequest, by_kind, table};
-use api::{Gvr, Object, Status, field};
+use api::{Gvr, Object, Status};
 use jiff::Timestamp;
 use std::{cell::Cell, sync::Arc};
 
@@ -22,6 +22,7 @@ use std::{cell::Cell, sync::Arc};
 struct Small {
     objects: Vec<(&'static str, Arc<Object>)>,
     next: Cell<u8>,
+    dual: bool,
 }
 
 impl Small {
@@ -54,16 +55,24 @@ impl Cluster for Small {
         mine.map(|(_, object)| object.clone()).collect()
     }
 
-    fn allocate_ip(&self, wished: Option<&str>) -> Result<String, field::Error> {
-        if wished == Some("10.96.0.99") {
-            let why = "failed to allocate IP 10.96.0.99: provided IP is already allocated";
-            return Err(field::Error::invalid("spec.clusterIPs", [wished], why));
+    fn families(&self) -> Vec<&'static str> {
+        if self.dual {
+            vec!["IPv4", "IPv6"]
+        } else {
+            vec!["IPv4"]
         }
-        self.next.set(self.next.get() + 1);
-        Ok(wished.map_or_else(|| format!("10.96.0.{}", self.next.get()), str::to_owned))
     }
 
-    fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, field::Error> {
+    fn allocate_ip(&self, family: &str, wished: Option<&str>) -> Result<String, String> {
+        if wished == Some("10.96.0.99") {
+            return Err("provided IP is already allocated".to_owned());
+        }
+        self.next.set(self.next.get() + 1);
+        let range = if family == "IPv6" { "fd00::" } else { "10.96.0." };
+        Ok(wished.map_or_else(|| format!("{range}{}", self.next.get()), str::to_owned))
+    }
+
+    fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, String> {
         self.next.set(self.next.get() + 1);
         Ok(wished.unwrap_or(30000 + u16::from(self.next.get())))
     }

@@ -1,12 +1,14 @@
 //! Service.
 
+mod allocate;
+mod families;
 mod validation;
 
 use crate::{
-    Cell, Row, STATUS, Subresource, WriteRequest, cells, names,
+    Cell, Refused, Row, STATUS, Subresource, WriteRequest, cells, names,
     write::{Kind, write},
 };
-use api::{Object, field, field::Error};
+use api::{Object, Status, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{ClientIPConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig},
@@ -110,10 +112,19 @@ impl Kind for Service {
         validation::update(self, old, errors);
     }
 
-    fn allocate(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Vec<Error>> {
+    fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
         let old = old.and_then(|old| old.spec.as_ref());
         match &mut self.spec {
-            Some(spec) => allocate(spec, old, request).map_err(|error| vec![error]),
+            Some(spec) => families::fill(spec, old, request.cluster)
+                .map_err(|errors| Status::invalid("", "Service", request.name, errors)),
+            None => Ok(()),
+        }
+    }
+
+    fn allocate(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Refused> {
+        let old = old.and_then(|old| old.spec.as_ref());
+        match &mut self.spec {
+            Some(spec) => allocate::allocate(spec, old, request),
             None => Ok(()),
         }
     }
@@ -136,18 +147,13 @@ fn external(spec: &ServiceSpec) -> bool {
         || (kind(spec) == "ClusterIP" && spec.external_ips.as_ref().is_some_and(|ips| !ips.is_empty()))
 }
 
-/// `clusterIP` and `clusterIPs` say the same, and the families follow from the addresses.
+/// `clusterIP` and `clusterIPs` say the same.
 fn default_addresses(spec: &mut ServiceSpec) {
     let first = spec.cluster_ips.as_ref().and_then(|ips| ips.first().cloned());
     match (&spec.cluster_ip, first) {
         (None, Some(first)) => spec.cluster_ip = Some(first),
         (Some(ip), None) if !ip.is_empty() => spec.cluster_ips = Some(vec![ip.clone()]),
         _ => {}
-    }
-    or(&mut spec.ip_family_policy, "SingleStack");
-    if spec.ip_families.as_ref().is_none_or(Vec::is_empty) {
-        let v6 = spec.cluster_ip.as_deref().is_some_and(|ip| ip.contains(':'));
-        spec.ip_families = Some(vec![if v6 { "IPv6" } else { "IPv4" }.to_owned()]);
     }
 }
 
@@ -173,6 +179,12 @@ fn keep_allocated(new: &mut ServiceSpec, old: &ServiceSpec) {
     if kind(old) == "LoadBalancer" && kind(new) != "LoadBalancer" {
         (new.allocate_load_balancer_node_ports, new.health_check_node_port) = (None, None);
     }
+    if allocate::checks_health(new)
+        && allocate::checks_health(old)
+        && new.health_check_node_port.unwrap_or(0) == 0
+    {
+        new.health_check_node_port = old.health_check_node_port;
+    }
     keep_node_ports(new, old);
 }
 
@@ -197,49 +209,6 @@ fn keep_node_ports(new: &mut ServiceSpec, old: &ServiceSpec) {
             new.external_traffic_policy = None;
         }
     }
-}
-
-fn allocate(
-    spec: &mut ServiceSpec,
-    old: Option<&ServiceSpec>,
-    request: &WriteRequest<'_>,
-) -> Result<(), Error> {
-    if kind(spec) != "ExternalName" {
-        let held = old.and_then(|old| old.cluster_ip.as_deref()).unwrap_or_default();
-        match spec.cluster_ip.as_deref().unwrap_or_default() {
-            "None" => spec.cluster_ips = Some(vec!["None".to_owned()]),
-            wished if !wished.is_empty() && wished == held => {}
-            wished => {
-                let wished = Some(wished).filter(|ip| !ip.is_empty());
-                let ip = request.cluster.allocate_ip(wished)?;
-                spec.cluster_ips = Some(vec![ip.clone()]);
-                spec.cluster_ip = Some(ip);
-            }
-        }
-    }
-    let numbered = kind(spec) == "NodePort"
-        || (kind(spec) == "LoadBalancer" && spec.allocate_load_balancer_node_ports != Some(false));
-    if !numbered {
-        return Ok(());
-    }
-    let held: Vec<i32> = old
-        .iter()
-        .flat_map(|old| old.ports.iter().flatten())
-        .filter_map(|p| p.node_port)
-        .collect();
-    for (i, port) in spec.ports.iter_mut().flatten().enumerate() {
-        let wished = port.node_port.filter(|&port| port != 0);
-        if wished.is_some_and(|wished| held.contains(&wished)) {
-            continue;
-        }
-        let wished = wished.map(|port| u16::try_from(port).unwrap_or_default());
-        let node_port = request.cluster.allocate_node_port(wished).map_err(|mut error| {
-            error.field = field::child(&field::index("spec.ports", i), "nodePort");
-            error
-        })?;
-        port.node_port = Some(node_port.into());
-    }
-    Ok(())
 }
 
 #[derive(Default, Deserialize)]

@@ -1,6 +1,6 @@
 //! Rules for Services.
 
-use super::kind;
+use super::{families, kind};
 use crate::{meta, names};
 use api::{field, field::Error};
 use k8s_openapi::{
@@ -75,22 +75,7 @@ fn addresses(spec: &ServiceSpec, headless: bool, errors: &mut Vec<Error>) {
         }
         _ => {}
     }
-    if !ip.is_empty() && !headless {
-        meta::invalid(errors, "spec.clusterIPs[0]", ip, names::ip(ip));
-    }
-    let first = spec
-        .cluster_ips
-        .as_ref()
-        .and_then(|ips| ips.first())
-        .map(String::as_str)
-        .unwrap_or_default();
-    if !first.is_empty() && first != ip {
-        errors.push(Error::invalid(
-            "spec.clusterIPs",
-            &spec.cluster_ips,
-            "first value must match `clusterIP`",
-        ));
-    }
+    families::check(spec, errors);
     for (i, ip) in spec.external_ips.iter().flatten().enumerate() {
         meta::invalid(
             errors,
@@ -196,31 +181,12 @@ fn policies(spec: &ServiceSpec, errors: &mut Vec<Error>) {
             &policies,
         ));
     }
-    let families = spec.ip_families.as_deref().unwrap_or_default();
-    for (i, family) in families.iter().enumerate() {
-        if !["IPv4", "IPv6"].contains(&family.as_str()) {
-            let path = field::index("spec.ipFamilies", i);
-            errors.push(Error::not_supported(path, family, &["IPv4", "IPv6"]));
-        }
-    }
-    if let Some(policy) = &spec.ip_family_policy {
-        let supported = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-        if !supported.contains(&policy.as_str()) {
-            errors.push(Error::not_supported("spec.ipFamilyPolicy", policy, &supported));
-        }
-    }
 }
 
 /// Rules for a change: an address stays as long as the service has one.
 pub(super) fn update(new: &Service, old: &Service, errors: &mut Vec<Error>) {
-    if let (Some(new), Some(old)) = (&new.spec, &old.spec)
-        && kind(new) != "ExternalName"
-        && kind(old) != "ExternalName"
-        && old.cluster_ip.as_deref().is_some_and(|ip| !ip.is_empty())
-        && new.cluster_ip != old.cluster_ip
-    {
-        let why = "may not change once set";
-        errors.push(Error::invalid("spec.clusterIPs[0]", &new.cluster_ips, why));
+    if let (Some(new), Some(old)) = (&new.spec, &old.spec) {
+        families::check_change(new, old, errors);
     }
     service(new, errors);
 }
