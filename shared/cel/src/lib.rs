@@ -4,6 +4,7 @@
 //! input makes it panic, recurse without bound or run on after its budget is spent. It never does I/O.
 #![expect(clippy::disallowed_types, reason = "values come from JSON and become JSON")]
 
+pub mod admission;
 mod ast;
 mod authorizer;
 mod budget;

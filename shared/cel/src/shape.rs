@@ -100,6 +100,8 @@ pub(crate) enum Kind {
     Map(Arc<Shape>),
     /// Fields by their escaped names.
     Object(BTreeMap<String, FieldShape>),
+    /// Of this type, whatever is in it.
+    Of(Type),
 }
 
 /// A schema made ready for CEL. Cheap to share.
@@ -221,6 +223,43 @@ impl Shape {
         })
     }
 
+    /// Values of the type `ty`.
+    fn typed(ty: &Type) -> Arc<Self> {
+        let kind = match ty {
+            Type::Struct(shape) => return shape.clone(),
+            Type::Bool => Kind::Bool,
+            Type::Int => Kind::Int,
+            Type::String => Kind::String,
+            Type::Timestamp => Kind::Timestamp,
+            Type::List(item) => Kind::List(Self::typed(item), ListKind::Atomic),
+            Type::Map(pair) if pair.0 == Type::String => Kind::Map(Self::typed(&pair.1)),
+            other => Kind::Of(other.clone()),
+        };
+        Arc::new(Self {
+            name: ty.name().to_owned(),
+            kind,
+            max: LARGEST,
+            min_json: 1,
+        })
+    }
+
+    /// An object of the type `name` with fields of these types.
+    pub fn object_of<'n>(name: &str, fields: impl IntoIterator<Item = (&'n str, Type)>) -> Arc<Self> {
+        let fields = fields.into_iter().map(|(name, ty)| {
+            let field = FieldShape {
+                json: name.to_owned(),
+                shape: Self::typed(&ty),
+            };
+            (name.to_owned(), field)
+        });
+        Arc::new(Self {
+            name: name.to_owned(),
+            kind: Kind::Object(fields.collect()),
+            max: 0,
+            min_json: 2,
+        })
+    }
+
     /// How many such values a request has room for, with a comma between them.
     pub fn most_in_a_request(&self) -> u64 {
         MAX_REQUEST_BYTES / (self.min_json + 1)
@@ -240,6 +279,7 @@ impl Shape {
             Kind::List(item, _) => Type::list(item.of_type()),
             Kind::Map(value) => Type::map(Type::String, value.of_type()),
             Kind::Object(_) => Type::Struct(self.clone()),
+            Kind::Of(ty) => ty.clone(),
         }
     }
 
