@@ -81,6 +81,9 @@ pub struct UpArgs {
     /// The cluster's domain
     #[arg(long, default_value = "cluster.local")]
     pub cluster_domain: String,
+    /// Which values are encrypted in the store, and how: an `EncryptionConfiguration`, looked at once a minute
+    #[arg(long, value_name = "FILE")]
+    pub encryption_provider_config: Option<PathBuf>,
     /// Write Leases and Events to disk before they are acknowledged, as everything else
     #[arg(long)]
     pub durable_leases: bool,

@@ -71,10 +71,12 @@ pub async fn start(
     let front_proxy = FrontProxy::open(&pki, authority.certificate(), now)?;
     let tls = Arc::new(server_config(serving.clone(), &front_proxy.trust.authorities())?);
     let store = open_store(settings, store_env)?;
+    let sealing = settings.encryption_provider_config.as_deref();
+    let behind = crate::encryption::seal(store.clone(), sealing, true, env)?;
     let records = Ring::default();
     let way = dial.clone();
     let given = (authority.as_ref(), &front_proxy);
-    let server = start_server(settings, env, given, store.clone(), dial, records.clone()).await?;
+    let server = start_server(settings, env, given, behind, dial, records.clone()).await?;
     way.know(server.reader());
     server.bootstrap().await?;
     let plane = ControlPlane {
@@ -140,7 +142,7 @@ async fn start_server(
     settings: &Settings,
     env: &Env,
     (authority, front_proxy): (&Authority, &FrontProxy),
-    store: Arc<etcd::Engine>,
+    store: Arc<dyn etcd::Store>,
     dial: Arc<MemoryDial>,
     records: Ring,
 ) -> Result<Arc<Server>> {

@@ -10,6 +10,7 @@ mod cli;
 mod cluster;
 mod control_plane;
 mod dial;
+mod encryption;
 mod kubectl;
 mod node;
 mod parts;

@@ -49,6 +49,7 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
             api_ip: Ipv4Addr::UNSPECIFIED,
             dns_ip: Ipv4Addr::UNSPECIFIED,
             domain: String::new(),
+            encryption_provider_config: None,
             durable_leases: false,
         };
         runtime.block_on(containers(&settings))?;

@@ -43,6 +43,8 @@ pub struct Settings {
     pub dns_ip: Ipv4Addr,
     /// The cluster's domain.
     pub domain: String,
+    /// Which values are encrypted in the store, and how.
+    pub encryption_provider_config: Option<PathBuf>,
     /// All writes durable.
     pub durable_leases: bool,
 }
@@ -73,6 +75,7 @@ impl Settings {
             api_ip: nth(1),
             dns_ip: nth(10),
             domain: args.cluster_domain.clone(),
+            encryption_provider_config: args.encryption_provider_config.clone(),
             durable_leases: args.durable_leases,
         })
     }

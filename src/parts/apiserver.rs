@@ -1,4 +1,4 @@
-//! kube-apiserver alone, with the store in its process.
+//! kube-apiserver alone, with the store in its process or at etcd.
 
 use super::{
     dial,
@@ -7,7 +7,7 @@ use super::{
     },
     guards,
     part::{Choice, Part},
-    tls,
+    store, tls,
 };
 use anyhow::{Context, Result, anyhow, bail};
 use api::decision::Ring;
@@ -18,10 +18,12 @@ use apiserver::{
 use component::{
     Env, State,
     flags::Settings,
+    gates::Gates,
     pki::{client_certificate, client_config},
 };
 use std::{
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
 };
 use tokio::net::TcpListener;
@@ -53,6 +55,7 @@ pub const PART: Part = Part {
             &["true"],
             "tokens always end with their service account",
         ),
+        Choice::new("storage-backend", &["", "etcd3"], "there is no other"),
         Choice::new("tls-min-version", &["VersionTLS12"], "TLS 1.2 and 1.3 are spoken"),
     ],
     config: None,
@@ -78,6 +81,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let admission = admission::Settings {
         enable: settings.list("enable-admission-plugins"),
         disable: settings.list("disable-admission-plugins"),
+        configuration: admission_configuration(settings.text("admission-control-config-file"))?,
     };
     admission
         .check()
@@ -92,7 +96,13 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen at {address}"))?;
 
-    let store = open_store(&settings, &base)?;
+    let store = store::open(&settings, &env, &base).await?;
+    let (sealing, reload) = (
+        settings.text("encryption-provider-config"),
+        settings.bool("encryption-provider-config-automatic-reload"),
+    );
+    let sealing = (!sealing.is_empty()).then(|| Path::new(sealing));
+    let store = crate::encryption::seal(store, sealing, reload, &env)?;
     let (nodes, records) = (dial::Nodes::default(), Ring::default());
     let config = apiserver::Config {
         build: crate::build_info::info(),
@@ -169,6 +179,20 @@ fn limits(settings: &Settings) -> apiserver::Limits {
     }
 }
 
+/// What the admission plugins are told, if there is a file.
+fn admission_configuration(path: &str) -> Result<admission::Configuration> {
+    if path.is_empty() {
+        return Ok(admission::Configuration::default());
+    }
+    let beside = |name: &str| {
+        let parent = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new(""));
+        std::fs::read_to_string(parent.join(name)).map_err(|e| e.to_string())
+    };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    admission::Configuration::parse(&text, beside)
+        .map_err(|why| anyhow!("failed to read plugin config: {path}: {why}"))
+}
+
 fn signing(settings: &Settings, env: &Env, trust: Trust) -> Result<security::Settings> {
     let issuers = settings.list("service-account-issuer");
     let [issuer] = issuers.as_slice() else {
@@ -198,22 +222,4 @@ fn kubelet_tls(settings: &Settings) -> Result<Option<Arc<rustls::ClientConfig>>>
         (None, Some(_)) => bail!("--kubelet-certificate-authority is needed: kubelets are always verified"),
         (Some(ca), leaf) => Ok(Some(Arc::new(client_config(&ca, leaf.as_ref())?))),
     }
-}
-
-/// Opens the store. It is closed when `base` drains, after the server.
-fn open_store(settings: &Settings, base: &Env) -> Result<Arc<etcd::Engine>> {
-    let options = etcd::Options {
-        durable_leases: settings.bool("durable-leases"),
-        ..etcd::Options::default()
-    };
-    let inner = base.child();
-    let store = etcd::Engine::open(settings.text("store-dir"), options, inner.clone())?;
-    let (closing, tasks) = (store.clone(), base.tasks.clone());
-    base.tasks.spawn_draining("store", async move {
-        tasks.stopping().await;
-        closing.close().await;
-        inner.tasks.drain(std::time::Duration::from_secs(5)).await;
-    });
-    base.ready.set("store", State::Ready);
-    Ok(store)
 }

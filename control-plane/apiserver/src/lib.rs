@@ -12,6 +12,8 @@ mod bootstrap;
 mod cache;
 mod custom;
 mod delegated;
+pub mod encryption;
+mod fairness;
 #[cfg(test)]
 mod fixture;
 mod handler;

@@ -5,7 +5,6 @@ use component::flags::{
     Kind::{Bool, Duration, Int, List, Map, Text},
 };
 
-const ETCD: &str = "only the built-in store is there; say --store-dir";
 const AUDIT: &str = "there is no audit log yet";
 const OIDC: &str = "tokens of other issuers are not taken yet";
 const WEBHOOK: &str = "webhooks are not called yet";
@@ -247,10 +246,11 @@ pub const KUBE_APISERVER_SECURITY: &[Flag] = &[
         "",
         "admission plugins to have off although they are on by default",
     ),
-    Flag::refused(
+    Flag::new(
         "admission-control-config-file",
         Text,
-        "no admission plugin takes a configuration yet",
+        "",
+        "file with the configuration of admission plugins",
     ),
     Flag::new(
         "enable-bootstrap-token-auth",
@@ -356,54 +356,68 @@ pub const KUBE_APISERVER_STORE: &[Flag] = &[
         "false",
         "write Leases and Events to disk before they are acknowledged",
     ),
-    Flag::refused("etcd-servers", List, ETCD),
-    Flag::refused("etcd-servers-overrides", List, ETCD),
-    Flag::refused("etcd-prefix", Text, ETCD),
-    Flag::refused("etcd-cafile", Text, ETCD),
-    Flag::refused("etcd-certfile", Text, ETCD),
-    Flag::refused("etcd-keyfile", Text, ETCD),
-    Flag::ignored(
+    Flag::new(
+        "etcd-servers",
+        List,
+        "",
+        "etcd's members (scheme://host:port) to keep everything in, in the place of --store-dir",
+    ),
+    Flag::refused("etcd-servers-overrides", List, "all resources are in one store"),
+    Flag::new(
+        "etcd-prefix",
+        Text,
+        "/registry",
+        "what all keys in etcd start with",
+    ),
+    Flag::new("etcd-cafile", Text, "", "the CA of etcd's certificates, PEM"),
+    Flag::new("etcd-certfile", Text, "", "the certificate shown to etcd, PEM"),
+    Flag::new("etcd-keyfile", Text, "", "the key of --etcd-certfile, PEM"),
+    Flag::new(
         "etcd-compaction-interval",
         Duration,
-        "the built-in store reclaims by itself",
+        "5m0s",
+        "how long old revisions are kept; 0: for ever",
     ),
     Flag::ignored(
         "etcd-count-metric-poll-period",
         Duration,
-        "the built-in store counts by itself",
+        "what is stored is counted in the caches",
     ),
     Flag::ignored(
         "etcd-db-metric-poll-interval",
         Duration,
-        "the built-in store counts by itself",
+        "what is stored is counted in the caches",
     ),
     Flag::ignored(
         "etcd-healthcheck-timeout",
         Duration,
-        "the built-in store is in the process",
+        "etcd is given up after 10 s",
     ),
-    Flag::ignored(
-        "etcd-readycheck-timeout",
-        Duration,
-        "the built-in store is in the process",
-    ),
+    Flag::ignored("etcd-readycheck-timeout", Duration, "etcd is given up after 10 s"),
     Flag::ignored(
         "lease-reuse-duration-seconds",
         Int,
-        "leases of the store are not needed for events",
+        "a lease of the store is shared by a minute's events",
     ),
-    Flag::ignored(
+    Flag::new(
         "storage-initialization-timeout",
         Duration,
-        "the built-in store is in the process",
+        "1m0s",
+        "how long to wait for etcd at the start",
     ),
-    Flag::refused("storage-backend", Text, ETCD),
+    Flag::new("storage-backend", Text, "", "what keeps everything: etcd3"),
     Flag::refused("storage-media-type", Text, ALL_SERVED),
-    Flag::refused("encryption-provider-config", Text, "values are not encrypted yet"),
-    Flag::refused(
+    Flag::new(
+        "encryption-provider-config",
+        Text,
+        "",
+        "the file that says which values are encrypted in the store, and how",
+    ),
+    Flag::new(
         "encryption-provider-config-automatic-reload",
         Bool,
-        "values are not encrypted yet",
+        "false",
+        "look once a minute whether that file has changed",
     ),
     Flag::refused("enable-garbage-collector", Bool, "it is always on"),
     Flag::refused("watch-cache", Bool, "it is always on"),

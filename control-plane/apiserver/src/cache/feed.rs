@@ -144,6 +144,7 @@ impl Feed {
             revision,
             ..RangeRequest::default()
         };
+        let mut broken = BTreeMap::new();
         let mut objects = Objects::new();
         let found = store.range(request).await?;
         for kv in found.kvs {
@@ -154,10 +155,11 @@ impl Feed {
                 }
                 Err(error) => {
                     tracing::error!(resource = %cache.row.gvr(), key = suffix, %error, "unreadable object in the store");
+                    broken.insert(suffix, error.to_string());
                 }
             }
         }
-        cache.fill(objects, if revision == 0 { found.revision } else { revision });
+        cache.fill(objects, broken, if revision == 0 { found.revision } else { revision });
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! An object as the cache holds it: the stored form and, where they differ, its other served versions.
 
+use crate::encryption::SEALED;
 use api::{Object, ObjectError};
 use bytes::Bytes;
 use resources::{Custom, Row, Version};
@@ -29,6 +30,9 @@ fn plain(body: Bytes) -> Result<(Bytes, Option<Bytes>), ObjectError> {
         schema::protobuf_to_json(&body).map_err(|error| error.to_string())
     } else if schema::is_cbor(&body) {
         schema::cbor_to_json(&body).map_err(|error| error.to_string())
+    } else if body.starts_with(SEALED) {
+        // No key opened it on its way here.
+        Err("no matching prefix found".to_owned())
     } else {
         return Ok((body, None));
     };

@@ -6,6 +6,7 @@
 mod event;
 mod feed;
 mod held;
+mod mailbox;
 mod selection;
 #[cfg(test)]
 mod stories;
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 use resources::{Custom, Row};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     ops::Bound,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -72,6 +73,8 @@ struct State {
     /// Older changes are in it already.
     filled: u64,
     watchers: Watchers,
+    /// Stored values that cannot be read, by key, and why.
+    unreadable: BTreeMap<String, String>,
 }
 
 /// A change that came too early: key, stored value, revision.
@@ -221,10 +224,27 @@ impl Cache {
         self.read(|state| state.objects.len())
     }
 
-    /// Fills the cache with what the store held at `revision`.
-    pub(super) fn fill(&self, objects: Objects, revision: u64) {
+    /// 500 if the object with that key (none: any object) is stored in a form that cannot be read: it is there, so that
+    /// no answer may say that it is not.
+    pub fn readable(&self, suffix: Option<&str>) -> Result<(), Status> {
+        let found = self.read(|state| match suffix {
+            Some(suffix) => state.unreadable.get_key_value(suffix).map(unreadable),
+            None => state.unreadable.first_key_value().map(unreadable),
+        });
+        match found {
+            None => Ok(()),
+            Some((suffix, why)) => {
+                let key = format!("{}/{suffix}", self.row.prefix);
+                Err(Status::internal(format!("unable to transform key {key:?}: {why}")))
+            }
+        }
+    }
+
+    /// Fills the cache with what the store held at `revision`; `broken` are the values that cannot be read.
+    pub(super) fn fill(&self, objects: Objects, broken: BTreeMap<String, String>, revision: u64) {
         self.write(|state| {
             state.objects = objects;
+            state.unreadable = broken;
             (state.last, state.filled) = (revision, revision);
             // What lies between was not seen: watchers must list again.
             state.forget_all();
@@ -232,28 +252,32 @@ impl Cache {
                 if at <= revision {
                     continue;
                 }
-                if let Ok(new) = self.parse(self.custom().as_ref(), &suffix, body, at) {
-                    self.enter(state, &suffix, new, at);
+                match self.parse(self.custom().as_ref(), body, at) {
+                    Ok(new) => self.enter(state, &suffix, new, at),
+                    Err(why) => self.bar(state, &suffix, why),
                 }
             }
         });
     }
 
-    /// Reads the value of a change; what cannot be read is told.
+    /// Reads the value of a change.
     fn parse(
         &self,
         custom: Option<&Arc<Custom>>,
-        suffix: &str,
         body: Option<Bytes>,
         revision: u64,
-    ) -> Result<Option<Held>, ()> {
-        let held = body.map(|body| hold(self.row, custom, body, revision));
-        held.transpose().map_err(|error| {
-            tracing::error!(resource = %self.row.gvr(), key = suffix, %error, "unreadable object in the store");
-        })
+    ) -> Result<Option<Held>, ObjectError> {
+        body.map(|body| hold(self.row, custom, body, revision)).transpose()
+    }
+
+    /// A change that cannot be read: the object stays as it was for those who watch, and cannot be read.
+    fn bar(&self, state: &mut State, suffix: &str, why: ObjectError) {
+        tracing::error!(resource = %self.row.gvr(), key = suffix, error = %why, "unreadable object in the store");
+        state.unreadable.insert(suffix.to_owned(), why.to_string());
     }
 
     fn enter(&self, state: &mut State, suffix: &str, new: Option<Held>, revision: u64) {
+        state.unreadable.remove(suffix);
         let event = state.apply(suffix, new, revision);
         if let (Some(event), Some(hook)) = (&event, self.hook.get()) {
             hook(event);
@@ -266,9 +290,7 @@ impl Cache {
     /// Takes in a change: `body` is the stored value, or none for a deletion.
     pub(super) fn apply(&self, suffix: &str, body: Option<Bytes>, revision: u64) {
         let custom = self.custom();
-        let Ok(mut new) = self.parse(custom.as_ref(), suffix, body.clone(), revision) else {
-            return;
-        };
+        let mut new = self.parse(custom.as_ref(), body.clone(), revision);
         self.write(|state| {
             if revision <= state.filled {
                 return;
@@ -279,12 +301,12 @@ impl Cache {
             }
             let now = self.custom();
             if now.as_ref().map(Arc::as_ptr) != custom.as_ref().map(Arc::as_ptr) {
-                let Ok(again) = self.parse(now.as_ref(), suffix, body, revision) else {
-                    return;
-                };
-                new = again;
+                new = self.parse(now.as_ref(), body, revision);
             }
-            self.enter(state, suffix, new, revision);
+            match new {
+                Ok(new) => self.enter(state, suffix, new, revision),
+                Err(why) => self.bar(state, suffix, why),
+            }
         });
     }
 
@@ -297,7 +319,7 @@ impl Cache {
         after: Option<u64>,
     ) -> Result<Watcher, Status> {
         let seen = self.feed.revision();
-        let (start, ticket, receiver) = self.write(|state| {
+        let (start, ticket, mailbox) = self.write(|state| {
             let start = match after {
                 Some(after) if after < state.horizon => {
                     let message = format!("too old resource version: {after} ({})", state.horizon);
@@ -309,15 +331,15 @@ impl Cache {
                     revision: seen.max(state.last),
                 }),
             };
-            let (ticket, receiver) = state.watchers.register(self.row, &selection);
-            Ok((start, ticket, receiver))
+            let (ticket, mailbox) = state.watchers.register(self.row, &selection);
+            Ok((start, ticket, mailbox))
         })?;
         Ok(Watcher::new(
             self.clone(),
             selection,
             version,
             ticket,
-            receiver,
+            mailbox,
             start,
         ))
     }
@@ -340,6 +362,10 @@ impl Cache {
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
     }
+}
+
+fn unreadable((suffix, why): (&String, &String)) -> (String, String) {
+    (suffix.clone(), why.clone())
 }
 
 fn hold(

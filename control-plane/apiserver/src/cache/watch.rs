@@ -1,15 +1,11 @@
 //! Watchers: who is told of which event.
 
-use super::{Cache, Event, Kind, Selection, Snapshot};
+use super::{Cache, Event, Kind, Selection, Snapshot, mailbox::Mailbox};
 use resources::Row;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
-use tokio::sync::mpsc;
-
-/// Events that may wait for a slow watcher before it is cut.
-const BACKLOG: usize = 4096;
 
 /// Where a watcher is indexed, so that an event finds only those that may want it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,8 +23,8 @@ pub struct Ticket {
     number: u64,
 }
 
-/// A watcher's number and its channel.
-type Registered = (u64, mpsc::Sender<Arc<Event>>);
+/// A watcher's number and its mailbox.
+type Registered = (u64, Arc<Mailbox>);
 
 #[derive(Default)]
 pub(super) struct Watchers {
@@ -37,11 +33,7 @@ pub(super) struct Watchers {
 }
 
 impl Watchers {
-    pub(super) fn register(
-        &mut self,
-        row: &Row,
-        selection: &Selection,
-    ) -> (Ticket, mpsc::Receiver<Arc<Event>>) {
+    pub(super) fn register(&mut self, row: &Row, selection: &Selection) -> (Ticket, Arc<Mailbox>) {
         let place = if let Some(key) = selection.only(row) {
             Place::Object(key.into())
         } else if let Some(value) = selection.trigger(row) {
@@ -51,18 +43,18 @@ impl Watchers {
         } else {
             Place::All
         };
-        let (sender, receiver) = mpsc::channel(BACKLOG);
+        let mailbox = Arc::<Mailbox>::default();
         self.next += 1;
         self.places
             .entry(place.clone())
             .or_default()
-            .push((self.next, sender));
+            .push((self.next, mailbox.clone()));
         (
             Ticket {
                 place,
                 number: self.next,
             },
-            receiver,
+            mailbox,
         )
     }
 
@@ -77,7 +69,10 @@ impl Watchers {
 
     /// Ends all watches.
     pub(super) fn cut(&mut self) {
-        self.places.clear();
+        let cut = std::mem::take(&mut self.places);
+        for mailboxes in cut.values() {
+            mailboxes.iter().for_each(|(_, mailbox)| mailbox.close());
+        }
     }
 
     pub(super) fn publish(&mut self, row: &Row, event: &Arc<Event>) {
@@ -102,9 +97,9 @@ impl Watchers {
     }
 
     fn tell(&mut self, place: &Place, event: &Arc<Event>) {
-        // A watcher that does not keep up loses its sender: it gets what waits for it, then its stream ends.
+        // A watcher that does not keep up gets what waits for it, then its stream ends.
         if let Some(list) = self.places.get_mut(place) {
-            list.retain(|(_, sender)| sender.try_send(event.clone()).is_ok());
+            list.retain(|(_, mailbox)| mailbox.put(event));
         }
     }
 }
@@ -151,7 +146,8 @@ pub struct Watcher {
     /// The served version that is wanted.
     pub version: usize,
     ticket: Ticket,
-    receiver: mpsc::Receiver<Arc<Event>>,
+    mailbox: Arc<Mailbox>,
+    /// What was taken out of the mailbox, or what the watch started with.
     backlog: VecDeque<Arc<Event>>,
     /// The backlog is the state at the start, not events.
     initial: bool,
@@ -164,7 +160,7 @@ impl Watcher {
         selection: Selection,
         version: usize,
         ticket: Ticket,
-        receiver: mpsc::Receiver<Arc<Event>>,
+        mailbox: Arc<Mailbox>,
         start: Start,
     ) -> Self {
         let (backlog, initial, from) = match start {
@@ -176,7 +172,7 @@ impl Watcher {
             selection,
             version,
             ticket,
-            receiver,
+            mailbox,
             backlog,
             initial,
             from,
@@ -194,24 +190,18 @@ impl Watcher {
             if let Some(item) = self.waiting() {
                 return Some(item);
             }
-            let event = self.receiver.recv().await?;
-            if let Some(item) = self.wanted(event) {
-                return Some(item);
+            if !self.mailbox.take(&mut self.backlog).await {
+                return None;
             }
         }
     }
 
     /// The next item, if one is there now.
     pub fn try_next(&mut self) -> Option<Item> {
-        loop {
-            if let Some(item) = self.waiting() {
-                return Some(item);
-            }
-            let event = self.receiver.try_recv().ok()?;
-            if let Some(item) = self.wanted(event) {
-                return Some(item);
-            }
-        }
+        self.waiting().or_else(|| {
+            self.mailbox.take_now(&mut self.backlog);
+            self.waiting()
+        })
     }
 
     fn waiting(&mut self) -> Option<Item> {
@@ -247,7 +237,7 @@ impl Watcher {
 
     /// The revision up to which nothing more can come, if nothing waits now.
     pub fn bookmark(&mut self) -> Result<u64, Item> {
-        // Read first: all events up to this revision are in the channel by now.
+        // Read first: all events up to this revision are in the mailbox by now.
         let revision = self.cache.feed().revision().max(self.from);
         self.try_next().map_or(Ok(revision), Err)
     }

@@ -107,6 +107,7 @@ impl Handler {
         } else {
             self.continued(place, query).await?
         };
+        place.cache.readable(None)?;
         let page = page(place, query, &snapshot, &start);
         self.ensure(place, &page.items).await?;
         Ok(page)

@@ -55,6 +55,8 @@ pub struct Call {
     pub force: bool,
     /// What admission has to say beside yes and no.
     pub notes: Arc<Notes>,
+    /// It is part of a request that admission was asked about as a whole, such as an eviction.
+    pub admitted: bool,
 }
 
 /// What a write did.
@@ -123,6 +125,8 @@ impl Handler {
 
     /// The object of `place` as the cache has it.
     pub(crate) fn current(&self, place: &Place) -> Result<Held, Status> {
+        let suffix = Cache::suffix(place.row(), &place.namespace, &place.name);
+        place.cache.readable(Some(&suffix))?;
         let held = place.cache.get(&place.namespace, &place.name);
         held.ok_or_else(|| Status::not_found(&place.gvr(), &place.name))
     }

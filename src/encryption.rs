@@ -1,0 +1,21 @@
+//! Sealing what the API server stores, where a file says so.
+
+use anyhow::{Context, Result};
+use apiserver::encryption::{Keyring, ReadFile, Sealed};
+use component::Env;
+use etcd::Store;
+use std::{fs, path::Path, sync::Arc};
+
+/// The store behind an `EncryptionConfiguration`; the store itself if there is none.
+pub fn seal(store: Arc<dyn Store>, file: Option<&Path>, reload: bool, env: &Env) -> Result<Arc<dyn Store>> {
+    let Some(file) = file else { return Ok(store) };
+    let shown = file.display();
+    let text =
+        fs::read(file).with_context(|| format!("--encryption-provider-config: cannot read {shown}"))?;
+    let keyring = Keyring::parse(&text).with_context(|| format!("--encryption-provider-config {shown}"))?;
+    let sealed = Sealed::new(store, keyring, resources::table(), env.random.clone());
+    let file = file.to_owned();
+    let read: Option<ReadFile> = reload.then(|| Box::new(move || fs::read(&file)) as ReadFile);
+    sealed.clone().keep(read, env);
+    Ok(sealed)
+}
