@@ -7,6 +7,7 @@
 
 mod apt;
 mod bench;
+mod fuzz;
 mod images;
 mod schema;
 mod test;
@@ -44,6 +45,8 @@ enum Task {
     },
     /// Measure ours and a peer in turn, a line a case.
     Bench(bench::Options),
+    /// Give a decoder of `fuzz/targets` what libFuzzer makes up, for a while.
+    Fuzz(fuzz::Options),
     /// Make the table of field facts from a published OpenAPI v2 document.
     Schema(schema::Options),
     /// Check the rules of the code base that a machine can check.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Images { push, rebuild } => images::run(push.as_deref(), rebuild),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Schema(options) => schema::run(&options),
         Task::Tidy => tidy::run(),
         Task::Vm(options) => vm::run(&options),

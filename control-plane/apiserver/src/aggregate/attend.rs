@@ -129,7 +129,11 @@ impl Server {
         }
         self.write_condition(name, condition("True", "Passed", "all checks passed"))
             .await;
-        match self.discover(remote, &service.group, &service.version).await {
+        let before = self.aggregator.known().found.get(name).cloned();
+        match self
+            .discover(remote, &service.group, &service.version, before.as_deref())
+            .await
+        {
             Ok(found) => self.aggregator.found(name, found),
             Err(why) => {
                 tracing::info!(apiservice = name, why, "discovery");

@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,18 +24,32 @@ pub struct Found {
     pub resources: Box<RawValue>,
     /// The hash of its OpenAPI v3 document; none: there is none.
     pub openapi: Option<String>,
+    /// Its part of the OpenAPI v2 document; none: there is none.
+    pub openapi_v2: Option<Arc<OpenApiV2>>,
 }
 
 impl PartialEq for Found {
     fn eq(&self, other: &Self) -> bool {
-        self.openapi == other.openapi && self.resources.get() == other.resources.get()
+        self.openapi == other.openapi
+            && self.openapi_v2 == other.openapi_v2
+            && self.resources.get() == other.resources.get()
     }
+}
+
+/// What the OpenAPI v2 document of another server says of a version.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenApiV2 {
+    /// The `ETag` of the document.
+    tag: String,
+    /// JSON; empty: nothing.
+    pub text: Vec<u8>,
 }
 
 /// An answer: code, content type, body.
 struct Answer {
     code: u16,
     kind: String,
+    tag: String,
     text: Vec<u8>,
 }
 
@@ -46,8 +60,9 @@ impl Server {
         remote: &Remote,
         group: &str,
         version: &str,
+        before: Option<&Found>,
     ) -> Result<Found, String> {
-        let all = self.inquire(remote, true, "/apis", AGGREGATED).await?;
+        let all = self.inquire(remote, true, "/apis", AGGREGATED, "").await?;
         let listed = (all.code == 200 && all.kind.contains("as=APIGroupDiscoveryList"))
             .then(|| aggregated(&all.text, group, version))
             .flatten();
@@ -55,7 +70,7 @@ impl Server {
             Some(resources) => resources,
             None => {
                 let path = path(group, version);
-                let list = self.inquire(remote, true, &path, "application/json").await?;
+                let list = self.inquire(remote, true, &path, "application/json", "").await?;
                 if list.code != 200 {
                     return Err(format!("failed to download discovery for {path}: {}", list.code));
                 }
@@ -66,6 +81,14 @@ impl Server {
         Ok(Found {
             resources,
             openapi: self.openapi(remote, path(group, version).trim_matches('/')).await,
+            openapi_v2: self
+                .openapi_v2(
+                    remote,
+                    group,
+                    version,
+                    before.and_then(|before| before.openapi_v2.as_ref()),
+                )
+                .await,
         })
     }
 
@@ -82,7 +105,7 @@ impl Server {
             url: String,
         }
         let index = self
-            .inquire(remote, true, "/openapi/v3", "application/json")
+            .inquire(remote, true, "/openapi/v3", "application/json", "")
             .await
             .ok()?;
         let mut index: Index = serde_json::from_slice(&index.text).ok()?;
@@ -91,24 +114,49 @@ impl Server {
         Some(hash.split('&').next().unwrap_or_default().to_owned())
     }
 
+    /// Its part of the OpenAPI v2 document, which is only read again if it is another than `before`.
+    async fn openapi_v2(
+        &self,
+        remote: &Remote,
+        group: &str,
+        version: &str,
+        before: Option<&Arc<OpenApiV2>>,
+    ) -> Option<Arc<OpenApiV2>> {
+        let tag = before.map_or("", |before| &before.tag);
+        let answer = self
+            .inquire(remote, true, "/openapi/v2", "application/json", tag)
+            .await;
+        match answer {
+            Ok(answer) if answer.code == 200 => Some(Arc::new(OpenApiV2 {
+                text: schema::openapi_v2_part(&answer.text, group, version).unwrap_or_default(),
+                tag: answer.tag,
+            })),
+            // What does not answer now may be as it was.
+            Ok(Answer { code: 304, .. }) | Err(_) => before.cloned(),
+            Ok(_) => None,
+        }
+    }
+
     /// Whether it answers for `group` and `version`; if not, why, as upstream says it.
     pub(super) async fn probe(&self, remote: &Remote, group: &str, version: &str) -> Result<(), String> {
         let path = path(group, version);
         let url = format!("https://{}{path}", self.address(remote));
         let failed = |why: String| format!("failing or missing response from {url}: {why}");
-        match self.inquire(remote, false, &path, "application/json").await {
+        match self.inquire(remote, false, &path, "application/json", "").await {
             Ok(answer) if (200..300).contains(&answer.code) => Ok(()),
             Ok(answer) => Err(failed(format!("bad status from {url}: {}", answer.code))),
             Err(why) => Err(failed(format!("Get {url:?}: {why}"))),
         }
     }
 
+    /// Asks for `path`; `known` is the `ETag` of what need not be told again, or empty.
     async fn inquire(
         &self,
         remote: &Remote,
         verified: bool,
         path: &str,
         accept: &'static str,
+        known: &str,
     ) -> Result<Answer, String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let asked = async {
@@ -119,6 +167,9 @@ impl Server {
                 .map_err(|error| text(&error))?;
             let headers = request.headers_mut();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            if let (false, Ok(known)) = (known.is_empty(), HeaderValue::from_str(known)) {
+                headers.insert(header::IF_NONE_MATCH, known);
+            }
             proxy::identify(headers, &User::new("system:kube-aggregator", &["system:masters"]));
             let response = sender.send_request(request).await.map_err(|error| text(&error))?;
             let (parts, body) = response.into_parts();
@@ -126,13 +177,14 @@ impl Server {
                 .collect()
                 .await
                 .map_err(|error| text(&error))?;
-            let kind = parts.headers.get(header::CONTENT_TYPE);
+            let said = |name| {
+                let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
+                value.unwrap_or_default().to_owned()
+            };
             Ok(Answer {
                 code: parts.status.as_u16(),
-                kind: kind
-                    .and_then(|kind| kind.to_str().ok())
-                    .unwrap_or_default()
-                    .to_owned(),
+                kind: said(header::CONTENT_TYPE),
+                tag: said(header::ETAG),
                 text: body.to_bytes().to_vec(),
             })
         };

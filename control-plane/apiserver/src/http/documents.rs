@@ -147,13 +147,19 @@ impl Documents {
     /// `/openapi/v2`.
     pub fn openapi_v2(&self) -> &Document {
         self.v2
-            .get_or_init(|| self.of_all(|groups| schema::openapi_v2(RELEASE, groups)))
+            .get_or_init(|| self.of_all(|groups| schema::openapi_v2(RELEASE, groups, self.parts())))
     }
 
     /// `/openapi/v2` in the form that kubectl asks for.
     pub fn openapi_v2_protobuf(&self) -> &Document {
         self.v2_protobuf
-            .get_or_init(|| self.of_all(|groups| schema::openapi_v2_protobuf(RELEASE, groups)))
+            .get_or_init(|| self.of_all(|groups| schema::openapi_v2_protobuf(RELEASE, groups, self.parts())))
+    }
+
+    /// What other servers say of their versions in OpenAPI v2.
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let found = self.elsewhere.elsewhere().filter_map(|there| there.found);
+        found.filter_map(|found| Some(found.openapi_v2.as_ref()?.text.as_slice()))
     }
 
     fn of_all(&self, write: impl Fn(&[GroupVersion<'_>]) -> Vec<u8>) -> Document {

@@ -36,7 +36,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 
 const SERVICES: Gvr = Gvr::new("", "v1", "services");
@@ -96,6 +96,7 @@ impl Story {
         let (lines, received) = mpsc::channel(8);
         let other = Arc::new(Other {
             modern: AtomicBool::new(true),
+            known: watch::Sender::default(),
             lines: Mutex::new(Some(received)),
         });
         let purpose = Purpose::server("api", vec!["api.wardle.svc".to_owned()]);
@@ -421,6 +422,18 @@ async fn discovery_shows_what_other_servers_have() {
         .get("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC")
         .await;
     assert_eq!(document.code, 418, "the other server was asked");
+    // Nudged, it asks again, but not for what it knows.
+    let higher = Bytes::from(r#"{"spec":{"versionPriority":300}}"#);
+    let target = Target::object(&API_SERVICES, &Key::cluster(NAME));
+    let write = Write::Patch(Patch::Merge, higher);
+    story.client.write(target, write).await.unwrap();
+    let mut known = story.other.known.subscribe();
+    let known = tokio::time::timeout(PATIENCE, known.wait_for(|times| *times > 0)).await;
+    drop(known.expect("waited for a question with the ETag"));
+    let all = story.http.get("/openapi/v2").await.text;
+    assert!(
+        all.contains("listFlunder") && all.contains(r#""io.wardle.Flunder":{"description":"A flunder.""#)
+    );
 
     let key = Key::cluster(NAME);
     story

@@ -19,13 +19,18 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 /// Another API server: answers with what it was asked.
 #[derive(Default)]
 pub struct Other {
     /// Whether it knows aggregated discovery.
     pub modern: AtomicBool,
+    /// How often its OpenAPI v2 document was known already.
+    pub known: watch::Sender<usize>,
     /// Lines of its watch.
     pub lines: Mutex<Option<mpsc::Receiver<Bytes>>>,
 }
@@ -58,6 +63,7 @@ impl Other {
             "/openapi/v3" => Response::new(body(
                 r#"{"paths":{"apis/wardle.example.com/v1alpha1":{"serverRelativeURL":"/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"}}}"#,
             )),
+            "/openapi/v2" => self.openapi_v2(&request),
             "/apis" => status(404),
             _ if path.ends_with("/exec") => upgraded(request),
             _ if request.uri().query() == Some("watch=1") => {
@@ -70,6 +76,28 @@ impl Other {
             }
             _ => echo(shown, request).await,
         }
+    }
+}
+
+impl Other {
+    /// Its document, told once.
+    fn openapi_v2(&self, request: &Request<Incoming>) -> Response<Body> {
+        let tag = "\"2\"";
+        if request
+            .headers()
+            .get("if-none-match")
+            .is_some_and(|known| known == tag)
+        {
+            self.known.send_modify(|times| *times += 1);
+            return status(304);
+        }
+        let mut response = Response::new(body(
+            r##"{"swagger":"2.0","paths":{"/apis/wardle.example.com/v1alpha1/flunders":{"get":{"operationId":"listFlunder",
+            "responses":{"200":{"description":"OK","schema":{"$ref":"#/definitions/io.wardle.Flunder"}}}}}},
+            "definitions":{"io.wardle.Flunder":{"type":"object","description":"A flunder."}}}"##,
+        ));
+        response.headers_mut().insert("etag", tag.parse().unwrap());
+        response
     }
 }
 
