@@ -19,6 +19,7 @@ mod memo;
 mod namespace;
 mod node;
 mod publish;
+mod quota;
 mod replicaset;
 mod statefulset;
 #[cfg(test)]
@@ -107,7 +108,8 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     runtime.start(EphemeralVolumeController);
     let collections = gc::Collections::default();
     let served = gc::with_definitions(runtime.caches(), config.resources, env);
-    gc::start(client, runtime.caches(), &served, &collections, env);
+    let counting = quota::start(client, runtime.caches(), &collections, env);
+    gc::start(client, runtime.caches(), &served, &collections, counting, env);
     runtime.start(NamespaceController {
         served: served.borrow().clone(),
         collections: collections.clone(),

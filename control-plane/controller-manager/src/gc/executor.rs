@@ -4,6 +4,7 @@ use super::{
     Collections, Served,
     engine::{Effect, Engine, Event},
 };
+use crate::quota::Feeder;
 use api::{Gvr, Key, Owner, Status};
 use client::{Cache, Caches, Change, Client, DeleteOptions, Patch, Recorder, Severity};
 use component::Env;
@@ -12,14 +13,24 @@ use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Starts the garbage collector over all that is `served`; what it watches is kept in `collections`.
-pub fn start(client: &Client, caches: &Caches, served: &Served, collections: &Collections, env: &Env) {
+/// Starts the garbage collector over all that is `served`; what it watches is kept in `collections`, and `counting` is
+/// told of it.
+pub(crate) fn start(
+    client: &Client,
+    caches: &Caches,
+    served: &Served,
+    collections: &Collections,
+    counting: Feeder,
+    env: &Env,
+) {
     let (sender, events) = mpsc::unbounded_channel();
-    let told = sender.clone();
+    let (told, counter) = (sender.clone(), counting.clone());
     let opened = move |cache: Cache, env: &Env| {
         let (mut changes, sender, gvr) = (cache.subscribe(), sender.clone(), cache.gvr().clone());
+        let counter = counter.clone();
         env.tasks.spawn("gc-watch", async move {
             while let Some(change) = changes.recv().await {
+                counter.tell(&gvr, &change);
                 let event = match change {
                     Change::Applied { new, .. } => Event::Seen(gvr.clone(), new),
                     Change::Deleted { old } => Event::Gone(old),
@@ -34,10 +45,12 @@ pub fn start(client: &Client, caches: &Caches, served: &Served, collections: &Co
     let (opener, caches, within) = (client.clone(), caches.clone(), env.clone());
     let now = changing.borrow_and_update().clone();
     own.update(&now, &opener, &caches, &within, &opened);
+    counting.served(&own);
     env.tasks.spawn("gc-resources", async move {
         while changing.changed().await.is_ok() {
             let now = changing.borrow_and_update().clone();
             own.update(&now, &opener, &caches, &within, &opened);
+            counting.served(&own);
             if told.send(Event::Served).is_err() {
                 return;
             }

@@ -8,5 +8,5 @@ mod resources;
 
 pub use collections::Collections;
 pub(crate) use definitions::{DEFINITIONS, with_definitions};
-pub use executor::start;
+pub(crate) use executor::start;
 pub use resources::{Collectable, Resources, Served};
