@@ -96,6 +96,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen at {address}"))?;
 
+    let runtime = resources::Runtime::parse(&settings.list("runtime-config")).map_err(anyhow::Error::msg)?;
     let store = store::open(&settings, &env, &base).await?;
     let (sealing, reload) = (
         settings.text("encryption-provider-config"),
@@ -108,7 +109,8 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         build: crate::build_info::info(),
         limits: limits(&settings),
         gates: Gates::parse(&settings.map("feature-gates")).map_err(anyhow::Error::msg)?,
-        rows: resources::table().to_vec(),
+        rows: runtime.rows(),
+        surface: surface(&settings, &runtime)?,
         store,
         security: Box::new(move |reader| {
             Ok(guards::fit(
@@ -153,6 +155,21 @@ fn advertise(settings: &Settings, bind: IpAddr) -> Result<IpAddr> {
     }
 }
 
+/// What is set of what the server offers.
+fn surface(settings: &Settings, runtime: &resources::Runtime) -> Result<apiserver::Surface> {
+    let range = settings.text("service-node-port-range");
+    let ports = || {
+        let (first, last) = range.split_once('-')?;
+        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        (first > 0 && first <= last).then_some(first..=last)
+    };
+    Ok(apiserver::Surface {
+        virtual_resources: runtime.virtual_resources(),
+        node_ports: ports().with_context(|| format!("--service-node-port-range: {range:?} is no range of ports"))?,
+        event_ttl: settings.duration("event-ttl"),
+    })
+}
+
 /// Whose certificates are taken, and for what.
 fn trust(settings: &Settings) -> Result<Trust> {
     let ca = tls::optional_file(settings, "requestheader-client-ca-file")?;
@@ -176,6 +193,7 @@ fn limits(settings: &Settings) -> apiserver::Limits {
         request_timeout: settings.duration("request-timeout"),
         reads: count("max-requests-inflight"),
         writes: count("max-mutating-requests-inflight"),
+        ..apiserver::Limits::default()
     }
 }
 

@@ -14,6 +14,7 @@ mod part;
 mod process;
 mod proxy;
 mod scheduler;
+mod store;
 #[cfg(test)]
 mod stories;
 mod tls;

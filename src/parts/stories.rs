@@ -104,8 +104,8 @@ fn what_is_wrong_is_said() {
         ),
         (
             "kube-apiserver",
-            &["--etcd-servers=https://127.0.0.1:2379"],
-            "--etcd-servers is not supported: only the built-in store is there; say --store-dir",
+            &["--storage-backend=etcd2"],
+            "--storage-backend=etcd2 is not supported: there is no other",
         ),
         (
             "kube-proxy",

@@ -63,10 +63,11 @@ pub const KUBE_APISERVER: &[Flag] = &[
         Int,
         "it is deprecated; kubelets have no such port",
     ),
-    Flag::refused(
+    Flag::new(
         "service-node-port-range",
         Text,
-        "node ports are not allocated yet",
+        "30000-32767",
+        "the ports of nodes that Services take",
     ),
     Flag::refused(
         "kubernetes-service-node-port",
@@ -128,8 +129,13 @@ pub const KUBE_APISERVER: &[Flag] = &[
     ),
     Flag::ignored("enable-priority-and-fairness", Bool, BOUNDS),
     Flag::ignored("enable-logs-handler", Bool, "there is no /logs"),
-    Flag::ignored("event-ttl", Duration, "events live for an hour"),
-    Flag::refused("runtime-config", Map, ALL_SERVED),
+    Flag::new("event-ttl", Duration, "1h0m0s", "how long Events are kept"),
+    Flag::new(
+        "runtime-config",
+        List,
+        "",
+        "versions and resources to serve or not: api/beta=true, GROUP/VERSION=false, GROUP/VERSION/RESOURCE=true",
+    ),
     Flag::refused("runtime-config-emulation-forward-compatible", Bool, ALL_SERVED),
     Flag::refused("emulation-forward-compatible", Bool, ALL_SERVED),
     Flag::refused(
