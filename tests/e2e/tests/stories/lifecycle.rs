@@ -27,6 +27,7 @@ pub const STORIES: &[Story] = stories![
     it_needs_root,
     bad_settings_are_refused,
     files_are_private,
+    secrets_are_encrypted_on_disk,
     rm_leaves_nothing,
 ];
 
@@ -273,6 +274,53 @@ fn bad_settings_are_refused(c: &mut Cluster) -> Result<()> {
         &refused(c, &["up", "--data-dir", &data, "--registries", &broken])?,
         &["broken.yaml"],
     )?;
+    c.up().map(drop)
+}
+
+fn secrets_are_encrypted_on_disk(c: &mut Cluster) -> Result<()> {
+    same(c.stop()?, 0)?;
+    let file = c.lab.folder().join("encryption.yaml");
+    fs::write(
+        &file,
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  \
+         providers:\n  - secretbox: {keys: [{name: key1, secret: Ym94LWtleS1vZi10aGlydHktdHdvLWJ5dGVzLWxvbmc=}]}\n  \
+         - identity: {}\n",
+    )?;
+    let file = file.display().to_string();
+    process::output(&mut c.up_command(&["-d", "--encryption-provider-config", &file]))?;
+    c.kubectl("create secret generic hidden --from-literal=word=unheardof")?;
+    c.kubectl("create configmap shown --from-literal=word=readbyall")?;
+    same(c.value("secret hidden", ".data.word")?, "dW5oZWFyZG9m")?;
+    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
+    let found = |word: &str| -> Result<bool> {
+        let mut grep = c.lab.command("grep");
+        let store = c.lab.folder().join("data/store");
+        grep.args(["--recursive", "--quiet", "--text", word]).arg(store);
+        Ok(process::run(&mut grep, "")?.code == 0)
+    };
+    same(
+        (
+            found("readbyall")?,
+            found("dW5oZWFyZG9m")?,
+            found("k8s:enc:secretbox:v1:key1:")?,
+        ),
+        (true, false, true),
+    )?;
+    // Without the keys it is told that it is there and cannot be read.
+    c.up()?;
+    has(
+        &c.refused(&["get", "secret", "hidden"], "")?,
+        &[
+            "InternalError",
+            "unable to transform key",
+            "no matching prefix found",
+        ],
+    )?;
+    same(c.value("configmap shown", ".data.word")?, "readbyall")?;
+    c.stop()?;
+    process::output(&mut c.up_command(&["-d", "--encryption-provider-config", &file]))?;
+    c.kubectl("delete secret hidden")?;
+    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
     c.up().map(drop)
 }
 
