@@ -162,6 +162,7 @@ async fn start_server(
         build: crate::build_info::info(),
         limits: apiserver::Limits::default(),
         gates: component::gates::Gates::default(),
+        surface: apiserver::Surface::default(),
         oidc: Some(oidc),
         aggregate: apiserver::aggregate::Settings {
             certificate: Some(front_proxy.certificate.clone()),

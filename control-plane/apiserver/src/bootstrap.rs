@@ -40,6 +40,36 @@ struct Priority {
     description: &'static str,
 }
 
+#[derive(Serialize)]
+struct Range<'a> {
+    spec: RangeSpec<'a>,
+}
+
+#[derive(Serialize)]
+struct RangeSpec<'a> {
+    cidrs: &'a [String],
+}
+
+#[derive(Serialize)]
+struct RangeStatus {
+    status: Conditions,
+}
+
+#[derive(Serialize)]
+struct Conditions {
+    conditions: [Condition; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    r#type: &'static str,
+    status: &'static str,
+    reason: &'static str,
+    message: &'static str,
+    last_transition_time: String,
+}
+
 /// The annotation that says that the default storage class was written.
 const CLASS_WRITTEN: &str = "ferrokube.io/local-path-class-written";
 
@@ -59,7 +89,8 @@ impl Server {
     pub async fn bootstrap(self: &Arc<Self>) -> Result<(), Error> {
         let user = User::new("system:apiserver", &["system:masters"]);
         let client = Client::new(self.local(user), "kube-apiserver");
-        self.write_all(&client).await.map_err(Error::Bootstrap)
+        self.write_all(&client).await.map_err(Error::Bootstrap)?;
+        self.keep_fairness().await.map_err(Error::Bootstrap)
     }
 
     async fn write_all(&self, client: &Client) -> Result<(), Status> {
@@ -113,7 +144,63 @@ impl Server {
         if self.handler.cache("", "configmaps").is_some() {
             self.publish_trust(client).await?;
         }
+        if self.handler.cache("networking.k8s.io", "servicecidrs").is_some() {
+            self.default_range(client).await?;
+        }
+        self.handler.adopt_addresses().await?;
         self.publish(client, &self.own_service()).await
+    }
+
+    /// Writes the ServiceCIDR of the ranges that the server was started with, and that it is ready: controllers may come
+    /// later.
+    async fn default_range(&self, client: &Client) -> Result<(), Status> {
+        let (gvr, key) = (
+            Gvr::new("networking.k8s.io", "v1", "servicecidrs"),
+            Key::cluster("kubernetes"),
+        );
+        let cidrs: Vec<String> = self
+            .handler
+            .allocator
+            .usual()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let range = thing(
+            "networking.k8s.io/v1",
+            "ServiceCIDR",
+            "kubernetes",
+            Range {
+                spec: RangeSpec { cidrs: &cidrs },
+            },
+        );
+        match client.create(&gvr, "", &range).await {
+            Err(status) if status.is_already_exists() => {
+                // A second family may join the first.
+                if let Err(status) = client.patch(&gvr, &key, "", Patch::Merge, &range).await {
+                    tracing::warn!(%status, ?cidrs, "the ServiceCIDR kubernetes has other ranges");
+                }
+                return Ok(());
+            }
+            other => other.map(drop)?,
+        }
+        let ready = Condition {
+            r#type: "Ready",
+            status: "True",
+            reason: "",
+            message: "Kubernetes default Service CIDR is ready",
+            last_transition_time: self
+                .handler
+                .env
+                .clock
+                .wall()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
+        };
+        let status = RangeStatus {
+            status: Conditions { conditions: [ready] },
+        };
+        let told = client.patch(&gvr, &key, "status", Patch::Merge, &status).await;
+        told.map(drop)
     }
 
     /// Writes the storage class of directories on nodes, once: who deletes it is not given it again. That it was written
@@ -164,7 +251,7 @@ impl Server {
         OwnService {
             key: Key::new("default", "kubernetes"),
             labels: [("component", "apiserver"), ("provider", "kubernetes")].into(),
-            cluster_ip: self.handler.allocator.cidr().nth(1).into(),
+            cluster_ip: self.handler.allocator.usual()[0].nth(1),
             address,
             ports: vec![port],
         }

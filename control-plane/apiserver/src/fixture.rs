@@ -78,6 +78,7 @@ const SAME: Version = Version {
 };
 
 static WIDGETS: Row = Row {
+    on_demand: &[],
     group: "test.io",
     kind: "Widget",
     plural: "widgets",
@@ -134,6 +135,7 @@ static WIDGETS: Row = Row {
 };
 
 static NAMESPACES: Row = Row {
+    on_demand: &[],
     group: "",
     kind: "Namespace",
     plural: "namespaces",
@@ -302,6 +304,7 @@ pub fn config(store: Arc<dyn Store>, rows: Vec<&'static Row>, dial: Arc<dyn Dial
         build: crate::BuildInfo::default(),
         limits: crate::Limits::default(),
         gates: component::gates::Gates::default(),
+        surface: crate::Surface::default(),
     }
 }
 

@@ -30,4 +30,4 @@ mod subresources;
 
 pub use self::http::{BuildInfo, Limits};
 pub use publish::{OwnPort, OwnService};
-pub use server::{Config, Error, MakeSecurity, Reader, Records, Server};
+pub use server::{Config, Error, MakeSecurity, Reader, Records, Server, Surface};

@@ -107,7 +107,7 @@ impl Local {
         write: Write,
         options: WriteOptions,
     ) -> Result<Arc<Object>, Status> {
-        if let Some(of) = subresources::reviews::find(&target.gvr) {
+        if let Some(of) = self.server.handler.places.virtual_resource(&target.gvr) {
             return self.ask(of, &target, write, options).await;
         }
         let place = self.place(&target)?;

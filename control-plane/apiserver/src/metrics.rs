@@ -92,7 +92,7 @@ const ETCD: Description = Description::new(
 
 /// The numbers.
 pub struct Metrics {
-    registry: Registry,
+    pub(crate) registry: Registry,
     /// Requests that were answered.
     pub requests: Arc<Family<Counter>>,
     /// How long each took.

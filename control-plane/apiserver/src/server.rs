@@ -3,9 +3,10 @@
 use crate::{
     admission::{self, Chain},
     aggregate::{self, Aggregator},
-    allocate::{Allocator, Cidr},
+    allocate::{Allocator, Cidr, NODE_PORTS},
     cache::{Cache, Feed},
     custom::{Definitions, Ending, Webhooks},
+    fairness::{Fairness, clients::Clients, room::Room},
     handler::{Handler, Place, Places},
     http::{BuildInfo, Limits, Rooms},
     local::Local,
@@ -37,8 +38,10 @@ pub struct Config {
     pub dial: Arc<dyn Dial>,
     /// How to speak TLS to kubelets that are not reached inside this process; none: only those are.
     pub kubelet_tls: Option<Arc<rustls::ClientConfig>>,
-    /// Addresses of Services, such as `10.96.0.0/12`.
+    /// Addresses of Services, such as `10.96.0.0/12`; with a comma, one range a family, the usual one first.
     pub service_cidr: String,
+    /// What is served in which form; see [`Surface`].
+    pub surface: Surface,
     /// Where clients inside the cluster reach this server.
     pub advertise: (IpAddr, u16),
     /// Decision records; none: there are none to read.
@@ -57,6 +60,27 @@ pub struct Config {
     pub admission: admission::Settings,
 }
 
+/// What may be set of what the server offers.
+#[derive(Clone, Debug)]
+pub struct Surface {
+    /// Resources without storage that are served.
+    pub virtual_resources: Vec<&'static VirtualResource>,
+    /// Ports of nodes for Services.
+    pub node_ports: std::ops::RangeInclusive<u16>,
+    /// How long Events are kept.
+    pub event_ttl: std::time::Duration,
+}
+
+impl Default for Surface {
+    fn default() -> Self {
+        Self {
+            virtual_resources: resources::virtual_resources().iter().collect(),
+            node_ports: NODE_PORTS,
+            event_ttl: std::time::Duration::from_secs(3600),
+        }
+    }
+}
+
 /// The server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,8 +90,8 @@ pub enum Error {
     /// The guards cannot be made.
     #[error("security: {0}")]
     Security(String),
-    /// The range is no IPv4 network.
-    #[error("service CIDR {0:?} is not an IPv4 network")]
+    /// The ranges are not one network a family.
+    #[error("service CIDR {0:?} is not one network a family")]
     ServiceCidr(String),
     /// A listener or stream failed.
     #[error(transparent)]
@@ -93,6 +117,12 @@ pub struct Server {
     pub(crate) ending: Ending,
     /// Requests that may be answered at a time, those that go on not counted.
     pub(crate) rooms: Rooms,
+    /// Who is served first.
+    pub(crate) fairness: Arc<Fairness>,
+    /// Who costs how much.
+    pub(crate) clients: Arc<Clients>,
+    /// Memory for lists in the making.
+    pub(crate) lists: Room,
     pub(crate) limits: Limits,
     /// Which features are on.
     pub(crate) gates: Gates,
@@ -133,6 +163,19 @@ impl Reader {
             .collect()
     }
 
+    /// The resource whose objects are of `kind`, and which of its versions that is.
+    pub(crate) fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<(Arc<Cache>, usize)> {
+        let index = self.0.index();
+        index.caches.iter().find_map(|cache| {
+            let row = cache.row;
+            let of = |known: &resources::Version| {
+                known.name == version && known.group.unwrap_or(row.group) == group
+            };
+            let at = row.versions.iter().position(of).filter(|_| row.kind == kind)?;
+            Some((cache.clone(), at))
+        })
+    }
+
     /// The revision of the newest change of a collection; 0 when it is not served.
     pub fn changed(&self, resource: &Gvr) -> u64 {
         self.0
@@ -144,15 +187,15 @@ impl Reader {
 impl Server {
     /// Reads the store into the caches and is ready to serve.
     pub async fn start(config: Config, env: Env) -> Result<Arc<Self>, Error> {
-        let cidr = Cidr::parse(&config.service_cidr).ok_or(Error::ServiceCidr(config.service_cidr))?;
+        let ranges = ranges(&config.service_cidr).ok_or(Error::ServiceCidr(config.service_cidr))?;
         let feed = Arc::new(Feed::default());
         let caches = config
             .rows
             .iter()
             .map(|row| Arc::new(Cache::new(row, feed.clone())))
             .collect();
-        let places = Arc::new(Places::new(caches));
-        let allocator = Arc::new(Allocator::new(cidr));
+        let places = Arc::new(Places::new(caches, config.surface.virtual_resources));
+        let allocator = Arc::new(Allocator::new(ranges, config.surface.node_ports));
         if let Some(services) = places.cache("", "services") {
             let follower = allocator.clone();
             services.set_hook(Box::new(move |event| {
@@ -178,6 +221,7 @@ impl Server {
         }
         let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
         let metrics = Arc::<Metrics>::default();
+        config.gates.tell(&metrics.registry);
         let parts = admission::Parts {
             reader: Reader(places.clone()),
             authorizer: security.authz.clone(),
@@ -188,6 +232,10 @@ impl Server {
             configuration: Arc::new(config.admission.configuration.clone()),
         };
         let admission = Chain::new(&config.admission, security.admission.clone(), &parts);
+        let clients = Arc::new(Clients::new(env.clock.clone()));
+        let fairness = Fairness::new(&env, config.limits.reads + config.limits.writes, clients.clone());
+        fairness.start();
+        let lists = Room::new(config.limits.list_bytes, env.clock.clone());
         let handler = Handler {
             metrics: metrics.clone(),
             store: config.store,
@@ -196,6 +244,8 @@ impl Server {
             security,
             admission,
             allocator,
+            disabled: schema::Disabled::new(|gate| config.gates.enabled(gate)),
+            event_ttl: config.surface.event_ttl,
             webhooks: Webhooks {
                 dial: config.dial.clone(),
                 env: env.clone(),
@@ -215,6 +265,9 @@ impl Server {
             aggregator,
             ending: Ending::default(),
             rooms: Rooms::new(&config.limits, metrics),
+            fairness,
+            clients,
+            lists,
             limits: config.limits,
             gates: config.gates,
         });
@@ -223,6 +276,7 @@ impl Server {
         server.register();
         server.attend();
         server.keep_trust();
+        server.follow_fairness();
         Ok(server)
     }
 
@@ -290,6 +344,17 @@ impl Server {
     pub(crate) fn authorize(&self, attributes: &Attributes) -> Result<(), Status> {
         authorize(&self.handler.security, attributes)
     }
+}
+
+/// One range, or two of different families.
+fn ranges(text: &str) -> Option<Vec<Cidr>> {
+    let ranges: Vec<Cidr> = text.split(',').map(Cidr::parse).collect::<Option<_>>()?;
+    let good = match ranges.as_slice() {
+        [_] => true,
+        [first, second] => first.family() != second.family(),
+        _ => false,
+    };
+    good.then_some(ranges)
 }
 
 /// 403 unless the authorizer allows it.

@@ -130,6 +130,7 @@ impl Cluster {
             build: apiserver::BuildInfo::default(),
             limits: apiserver::Limits::default(),
             gates: component::gates::Gates::default(),
+            surface: apiserver::Surface::default(),
             records: Some(Arc::new(move || {
                 records.recent().iter().map(|r| (**r).clone()).collect()
             })),

@@ -8,15 +8,16 @@ use resources::Keeping;
 use std::{sync::Arc, time::Duration};
 
 /// What became of a write that the store answered.
-pub(super) enum Commit {
+pub(crate) enum Commit {
     /// Done at this revision.
     Done(u64),
     /// The object is at another revision by now; the cache has caught up with it.
     Lost,
+    /// Another server took what the write had picked: it is to be made again.
+    Again,
 }
 
-/// Events live an hour by a lease that is shared for a minute, as upstream.
-const EVENT_TTL: Duration = Duration::from_secs(3660);
+/// The lease that Events live by is shared for a minute, as upstream.
 const LEASE_SHARED: Duration = Duration::from_secs(60);
 
 /// How long a writer waits for the cache to show what it lost against.
@@ -24,7 +25,7 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 
 impl Handler {
     /// Writes `body`, or deletes, if the object is at revision `expect` (0: is not there).
-    pub(super) async fn commit(
+    pub(crate) async fn write(
         &self,
         place: &Place,
         name: &str,
@@ -121,7 +122,7 @@ impl Handler {
         }
         let lease = self
             .store
-            .grant(EVENT_TTL)
+            .grant(self.event_ttl + LEASE_SHARED)
             .await
             .map_err(|error| refusal(&error))?;
         *shared = Some((lease, now + LEASE_SHARED));

@@ -3,12 +3,14 @@
 use super::{
     Call, Did, Handler, Incoming, Outcome, Place, admit::Subject, commit::Commit, managed, view::View,
 };
-use crate::{admission::Operation, cache::Held};
+use crate::cache::Held;
 use api::{Object, Status, scan};
 use resources::{Op, WriteRequest, Written};
 
 /// How often a generated name is tried, as upstream.
 const NAME_TRIES: usize = 8;
+/// How often a write picks anew what another server took.
+const CLAIM_TRIES: usize = 64;
 /// A generated name is cut to 63 characters, five of which are random.
 const PREFIX_LENGTH: usize = 58;
 
@@ -24,6 +26,7 @@ impl Handler {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
+        let incoming = self.mutated(place, call, Op::Create, incoming, None).await?;
         let prefix = generate_name(&incoming.object);
         let mut tries = 0;
         loop {
@@ -59,31 +62,48 @@ impl Handler {
         incoming: &Incoming,
         name: &str,
     ) -> Result<Outcome, Status> {
+        for _ in 0..CLAIM_TRIES {
+            if let Some(outcome) = self.create_once(place, call, incoming, name).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(Status::modified(&place.gvr(), name))
+    }
+
+    /// One try; none when another server took what this one had picked for the object.
+    async fn create_once(
+        &self,
+        place: &Place,
+        call: &Call,
+        incoming: &Incoming,
+        name: &str,
+    ) -> Result<Option<Outcome>, Status> {
         let view = View::new(self);
         let written = self
             .prepare(place, call, &view, Op::Create, incoming, None, name)
             .await?;
         let object = Object::parse(written.body.clone(), 0, place.row().fields).map_err(Status::internal)?;
-        self.validate(place, call, Subject::new(Operation::Create, None, Some(object)))
-            .await?;
+        let subject = Subject::create(incoming.object.name(), object);
+        self.validate(place, call, subject).await?;
         if place.cache.get(&place.namespace, name).is_some() {
             return Err(Status::already_exists(&place.gvr(), name));
         }
         let warnings = [incoming.warnings.clone(), written.warnings].concat();
         let created = |object| {
-            Ok(Outcome {
+            Ok(Some(Outcome {
                 object,
                 did: Did::Created,
                 warnings,
-            })
+            }))
         };
         if call.dry_run {
             return created(self.shown(place, written.body, 0).await?);
         }
-        match self.commit(place, name, 0, Some(written.body.clone())).await? {
+        let (picked, body) = (view.picked(), Some(written.body.clone()));
+        match self.commit_with(&picked, place, name, 0, body).await? {
             Commit::Lost => Err(Status::already_exists(&place.gvr(), name)),
+            Commit::Again => Ok(None),
             Commit::Done(revision) => {
-                view.keep();
                 created(self.stored(place, name, written.body, revision).await?)
             }
         }
@@ -121,6 +141,7 @@ impl Handler {
             user: call.attributes.user.requester(),
             cluster: view,
             custom: custom.as_deref().map(|custom| (custom, place.version)),
+            for_admission: false,
         })?;
         let fields = managed::fields(place, call, incoming, old, self.env.clock.wall(), &written)?;
         let written = match &custom {

@@ -73,7 +73,7 @@ impl Handler {
             .commit(place, &place.name, revision, Some(body.clone()))
             .await?
         {
-            Commit::Lost => Ok(None),
+            Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => {
                 let object = self.stored(place, &place.name, body, revision).await?;
                 Ok(Some(Outcome {
@@ -117,7 +117,7 @@ impl Handler {
             .commit(place, &place.name, held.hub().resource_version(), None)
             .await?
         {
-            Commit::Lost => Ok(None),
+            Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => gone(std::sync::Arc::new(last.at(revision))),
         }
     }

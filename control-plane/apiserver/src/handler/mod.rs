@@ -19,9 +19,10 @@ mod update;
 mod view;
 mod watch;
 
+pub(crate) use commit::Commit;
 pub use decode::{Incoming, Stage, Validation};
 pub use list::{ListQuery, Match, Page};
-pub use managed::{MANAGER_LENGTH, check_manager, printable};
+pub use managed::{MANAGER_LENGTH, check_manager, merged, printable};
 pub use options::{delete_options, dry_run, propagation};
 pub use patch::apply as apply_patch;
 pub use place::{Index, Place, Places};
@@ -91,6 +92,10 @@ pub struct Handler {
     pub(crate) security: Security,
     pub(crate) admission: Chain,
     pub(crate) allocator: Arc<Allocator>,
+    /// The fields whose feature gates are off.
+    pub(crate) disabled: schema::Disabled,
+    /// How long Events are kept.
+    pub(crate) event_ttl: std::time::Duration,
     pub(crate) webhooks: Webhooks,
     pub(crate) env: Env,
     /// The lease that Events of the last minute live by, and until when it is used.

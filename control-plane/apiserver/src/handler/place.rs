@@ -2,7 +2,7 @@
 
 use crate::cache::{Cache, api_version};
 use api::{Gvr, Status};
-use resources::{Row, Version};
+use resources::{Row, Version, VirtualResource};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
@@ -75,6 +75,7 @@ impl Place {
 
 /// All resources that are served. Definitions add and take away some while the server runs.
 pub struct Places {
+    virtual_resources: Vec<&'static VirtualResource>,
     index: watch::Sender<Arc<Index>>,
     rows: watch::Sender<Vec<&'static Row>>,
 }
@@ -85,12 +86,14 @@ pub struct Index {
     pub number: u64,
     /// The caches: built-in ones in the table's order, then custom ones.
     pub caches: Vec<Arc<Cache>>,
+    /// Resources without storage.
+    pub virtual_resources: Vec<&'static VirtualResource>,
     served: HashMap<(&'static str, &'static str, &'static str), (usize, usize)>,
     resources: HashMap<(&'static str, &'static str), usize>,
 }
 
 impl Index {
-    fn new(caches: Vec<Arc<Cache>>, number: u64) -> Self {
+    fn new(caches: Vec<Arc<Cache>>, virtual_resources: Vec<&'static VirtualResource>, number: u64) -> Self {
         let (mut served, mut resources) = (HashMap::new(), HashMap::new());
         for (index, cache) in caches.iter().enumerate() {
             let row = cache.row;
@@ -104,6 +107,7 @@ impl Index {
         Self {
             number,
             caches,
+            virtual_resources,
             served,
             resources,
         }
@@ -115,12 +119,23 @@ fn rows(caches: &[Arc<Cache>]) -> Vec<&'static Row> {
 }
 
 impl Places {
-    /// Indexes `caches`.
-    pub fn new(caches: Vec<Arc<Cache>>) -> Self {
+    /// Indexes `caches`; resources without storage are listed beside them.
+    pub fn new(caches: Vec<Arc<Cache>>, virtual_resources: Vec<&'static VirtualResource>) -> Self {
+        let index = Index::new(caches.clone(), virtual_resources.clone(), 0);
         Self {
+            virtual_resources,
             rows: watch::Sender::new(rows(&caches)),
-            index: watch::Sender::new(Arc::new(Index::new(caches, 0))),
+            index: watch::Sender::new(Arc::new(index)),
         }
+    }
+
+    /// The resource without storage of this name.
+    pub fn virtual_resource(&self, gvr: &Gvr) -> Option<&'static VirtualResource> {
+        let same = |of: &&&'static VirtualResource| {
+            (of.group, of.version, of.plural)
+                == (gvr.group.as_ref(), gvr.version.as_ref(), gvr.resource.as_ref())
+        };
+        self.virtual_resources.iter().find(same).copied()
     }
 
     /// The resources as they are now.
@@ -140,7 +155,11 @@ impl Places {
             let mut caches = index.caches.clone();
             change(&mut caches);
             now = rows(&caches);
-            *index = Arc::new(Index::new(caches, index.number + 1));
+            *index = Arc::new(Index::new(
+                caches,
+                index.virtual_resources.clone(),
+                index.number + 1,
+            ));
         });
         self.rows.send_if_modified(|rows| {
             let changed = !rows

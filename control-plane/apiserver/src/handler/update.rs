@@ -3,7 +3,7 @@
 use super::{
     Call, Did, Handler, Incoming, Outcome, Place, Stage, admit::Subject, commit::Commit, view::View,
 };
-use crate::{admission::Operation, cache::Held};
+use crate::cache::Held;
 use api::{Object, Status, field};
 use resources::{Op, Written};
 
@@ -70,7 +70,7 @@ impl Handler {
         place: &Place,
         call: &Call,
         held: &Held,
-        incoming: Incoming,
+        mut incoming: Incoming,
     ) -> Result<Option<Outcome>, Status> {
         let (old, name) = (held.hub(), place.name.as_str());
         let view = View::new(self);
@@ -82,6 +82,7 @@ impl Handler {
             },
             _ => {
                 let op = op(place)?;
+                incoming = self.mutated(place, call, op, incoming, Some(held)).await?;
                 self.prepare(place, call, &view, op, &incoming, Some(held), name)
                     .await?
             }
@@ -90,12 +91,7 @@ impl Handler {
         let new =
             Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
         let gone = self.finished(place, &new);
-        self.validate(
-            place,
-            call,
-            Subject::new(Operation::Update, Some(old.clone()), Some(new)),
-        )
-        .await?;
+        self.validate(place, call, Subject::update(old.clone(), new)).await?;
         let warnings = [incoming.warnings, written.warnings].concat();
         if !gone && written.body == *held.stored() {
             let object = held.version(place.version).clone();
@@ -115,10 +111,9 @@ impl Handler {
             }));
         }
         let stored = (!gone).then(|| written.body.clone());
-        match self.commit(place, name, revision, stored).await? {
-            Commit::Lost => Ok(None),
+        match self.commit_with(&view.picked(), place, name, revision, stored).await? {
+            Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => {
-                view.keep();
                 let object = self.stored(place, name, written.body, revision).await?;
                 Ok(Some(Outcome {
                     object,

@@ -1,55 +1,42 @@
 //! What a kind may see of the cluster while it is written, and what it allocates.
 
 use super::Handler;
+use crate::allocate::Picked;
 use api::{Gvr, Object};
 use resources::Cluster;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What was allocated.
-enum Taken {
-    Ip(String),
-    Port(u16),
-}
-
-/// A view for one attempt of a write. What it allocated goes back when it is dropped without [`View::keep`].
+/// A view for one attempt of a write. What it picked is free again, unless a stored Service has it, when it is dropped.
 pub(super) struct View<'a> {
     handler: &'a Handler,
-    taken: Mutex<Vec<Taken>>,
+    picked: Mutex<Vec<Picked>>,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(handler: &'a Handler) -> Self {
         Self {
             handler,
-            taken: Mutex::default(),
+            picked: Mutex::default(),
         }
     }
 
-    fn took(&self, taken: Taken) {
-        self.taken
+    fn pick(&self, picked: Picked) {
+        self.picked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(taken);
+            .push(picked);
     }
 
-    /// The write is done: allocations stay until the object that has them goes.
-    pub(super) fn keep(self) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// What the write has picked, to be claimed before it is committed.
+    pub(super) fn picked(&self) -> Vec<Picked> {
+        self.picked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Drop for View<'_> {
     fn drop(&mut self) {
-        for taken in self
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
-            match taken {
-                Taken::Ip(ip) => self.handler.allocator.release_ip(&ip),
-                Taken::Port(port) => self.handler.allocator.release_port(port),
-            }
+        for picked in self.picked() {
+            self.handler.allocator.over(picked);
         }
     }
 }
@@ -70,19 +57,37 @@ impl Cluster for View<'_> {
             .unwrap_or_default()
     }
 
+    fn disabled(&self) -> Option<&schema::Disabled> {
+        Some(&self.handler.disabled)
+    }
+
+    fn families(&self) -> Vec<&'static str> {
+        let mut families: Vec<&'static str> = Vec::new();
+        let usual = self.handler.allocator.usual().to_vec();
+        for range in usual.into_iter().chain(self.handler.ranges()) {
+            if !families.contains(&range.family()) {
+                families.push(range.family());
+            }
+        }
+        families
+    }
+
     fn allocate_ip(&self, family: &str, wished: Option<&str>) -> Result<String, String> {
-        let ip = self.handler.allocator.take_ip(wished, &self.handler.env.random).map_err(|e| e.detail)?;
-        let _ = family;
-        self.took(Taken::Ip(ip.clone()));
-        Ok(ip)
+        let (handler, ranges) = (self.handler, self.handler.ranges());
+        let taken = |ip| handler.is_claimed(ip);
+        let ip = handler
+            .allocator
+            .pick_ip(&ranges, (family, wished), taken, &handler.env.random)?;
+        self.pick(Picked::Ip(ip));
+        Ok(ip.to_string())
     }
 
     fn allocate_node_port(&self, wished: Option<u16>) -> Result<u16, String> {
         let port = self
             .handler
             .allocator
-            .take_port(wished, &self.handler.env.random).map_err(|e| e.detail)?;
-        self.took(Taken::Port(port));
+            .pick_port(wished, &self.handler.env.random)?;
+        self.pick(Picked::Port(port));
         Ok(port)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     aggregate::{Found, Known},
-    cache::Cache,
+    handler::Index,
 };
 use resources::{Custom, Row, Subresource};
 use schema::ResourceInfo;
@@ -98,10 +98,10 @@ impl Served {
 
 /// All groups and versions, each group's preferred version first: built-in groups in the table's order, then custom
 /// ones by name.
-pub fn served(caches: &[Arc<Cache>]) -> Vec<Served> {
+pub fn served(index: &Index) -> Vec<Served> {
     let mut all: Vec<Served> = Vec::new();
     let mut customs: Vec<Arc<Custom>> = Vec::new();
-    for cache in caches {
+    for cache in &index.caches {
         if let Some(custom) = cache.custom() {
             customs.push(custom);
             continue;
@@ -112,7 +112,7 @@ pub fn served(caches: &[Arc<Cache>]) -> Vec<Served> {
             entry(&mut all, group, version.name).extend(listed(row, group, version.name, None));
         }
     }
-    for of in resources::virtual_resources() {
+    for of in &index.virtual_resources {
         entry(&mut all, of.group, of.version).push(Listed {
             name: of.plural.to_owned(),
             singular: of.singular,

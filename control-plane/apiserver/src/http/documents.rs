@@ -62,7 +62,7 @@ struct GroupDocument {
 impl Documents {
     /// Of `index`. What is as in `before` is not made again.
     pub fn new(index: &Index, elsewhere: &Arc<Known>, before: Option<&Self>) -> Self {
-        let served = discovery::served(&index.caches);
+        let served = discovery::served(index);
         let known: HashMap<&str, &GroupDocument> = before
             .iter()
             .flat_map(|before| &before.v3)

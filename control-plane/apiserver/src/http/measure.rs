@@ -1,11 +1,12 @@
 //! What is counted of each request, with the labels that upstream gives it.
 
 use super::{answer::Body, query::Query, route::Route};
-use crate::{Server, metrics::Metrics, subresources::reviews};
+use crate::{Server, metrics::Metrics};
+use bytes::Bytes;
 use component::Clock;
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -40,7 +41,7 @@ impl Asked {
         let place = places.find(&route.gvr, "", "", &route.subresource).ok();
         let known = match place {
             Some(place) => route.subresource.is_empty() || place.has(&route.subresource),
-            None => route.subresource.is_empty() && reviews::find(&route.gvr).is_some(),
+            None => route.subresource.is_empty() && places.virtual_resource(&route.gvr).is_some(),
         };
         known.then(|| Self {
             component: "apiserver",
@@ -137,16 +138,18 @@ impl Measured {
         }
     }
 
-    /// Ends, with the body if that goes on.
+    /// Ends, with the body if that goes on or comes in pieces.
     pub fn answered(mut self, response: Response<Body>) -> Response<Body> {
         self.code = response.status().as_u16();
-        self.size = response.body().size_hint().exact();
-        if !self.long {
+        let size = response.body().size_hint().exact();
+        self.size = size.or(Some(0));
+        if !self.long && size.is_some() {
             return response;
         }
         response.map(|body| {
-            let keep = move |frame| {
-                let _keep = &self;
+            let keep = move |frame: Frame<Bytes>| {
+                let more = frame.data_ref().map_or(0, Bytes::len);
+                self.size = self.size.map(|size| size + more as u64);
                 frame
             };
             body.map_frame(keep).boxed_unsync()

@@ -4,7 +4,7 @@ use super::{
     answer::{self, Body},
     body, decisions,
     flow::{self, Allowed},
-    kubelet,
+    kubelet, listing,
     negotiate::{self, Kind},
     proxy, query,
     shape::Shaper,
@@ -30,7 +30,7 @@ pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<
     if (route.gvr.group.as_ref(), route.gvr.resource.as_ref()) == (decisions::GROUP, decisions::PLURAL) {
         return flow::decisions(&allowed);
     }
-    if let Some(of) = subresources::reviews::find(&route.gvr) {
+    if let Some(of) = allowed.server.handler.places.virtual_resource(&route.gvr) {
         if route.verb != "create" || !route.name.is_empty() {
             return Err(Status::method_not_allowed());
         }
@@ -137,8 +137,7 @@ fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
             "update" => "UpdateOptions",
             _ => "PatchOptions",
         })?,
-        force: false,
-        notes: Arc::default(),
+        ..Call::default()
     })
 }
 
@@ -169,23 +168,26 @@ async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status
         .handler
         .list(place, &allowed.query.list(place)?)
         .await?;
-    Ok(listed(allowed, place, &page))
+    Ok(listed(allowed, place, page))
 }
 
 /// The answer to a list.
-fn listed(allowed: &Allowed, place: &Place, page: &Page) -> Response<Body> {
+fn listed(allowed: &Allowed, place: &Place, page: Page) -> Response<Body> {
     let (shaper, form) = (shaper(allowed, place, allowed.form.shape), allowed.form);
     if form.text == Text::Protobuf
-        && let Ok(body) = shaper.protobuf_list(page)
+        && let Ok(body) = shaper.protobuf_list(&page)
     {
         return answer::packed(200, body, negotiate::PROTOBUF, form);
     }
     if form.text == Text::Cbor
-        && let Ok(body) = shaper.cbor_list(page)
+        && let Ok(body) = shaper.cbor_list(&page)
     {
         return answer::packed(200, body, negotiate::CBOR, form);
     }
-    answer::json(200, shaper.list(page), form)
+    if listing::is_large(&shaper, &page, form) {
+        return listing::answer(shaper, page, form);
+    }
+    answer::json(200, shaper.list(&page), form)
 }
 
 async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
@@ -306,7 +308,7 @@ async fn delete_collection(
         .handler
         .delete_collection(place, &call, &query, &options)
         .await?;
-    Ok(listed(allowed, place, &page))
+    Ok(listed(allowed, place, page))
 }
 
 /// The answer to a write.

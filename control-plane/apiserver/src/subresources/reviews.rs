@@ -5,19 +5,11 @@ use crate::{
     handler::{Call, Did, Outcome},
     security::{Attributes, Decision, PathRule, ResourceRule, User, Verdict},
 };
-use api::{Gvr, Object, Status, field, scan};
+use api::{Object, Status, field, scan};
 use resources::VirtualResource;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
-
-/// The resource without storage that `gvr` names.
-pub fn find(gvr: &Gvr) -> Option<&'static VirtualResource> {
-    let same = |v: &&VirtualResource| {
-        (v.group, v.version, v.plural) == (gvr.group.as_ref(), gvr.version.as_ref(), gvr.resource.as_ref())
-    };
-    resources::virtual_resources().iter().find(same)
-}
 
 /// Answers a POST of the review `of`.
 pub fn create(

@@ -76,6 +76,8 @@ pub async fn guarded() -> Guarded {
         build: crate::BuildInfo::default(),
         limits: crate::Limits::default(),
         gates: component::gates::Gates::default(),
+        surface: crate::Surface::default(),
+        admission: crate::admission::Settings::default(),
     };
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();
