@@ -18,6 +18,10 @@ pub struct Limits {
     pub reads: usize,
     /// How many writes are answered at a time; 0: any number.
     pub writes: usize,
+    /// Whether requests are served by priority and fairness, and not as they come.
+    pub fairness: bool,
+    /// Bytes of lists that are in the making at a time; 0: any number.
+    pub list_bytes: usize,
 }
 
 impl Default for Limits {
@@ -27,6 +31,8 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(60),
             reads: 400,
             writes: 200,
+            fairness: true,
+            list_bytes: 512 << 20,
         }
     }
 }

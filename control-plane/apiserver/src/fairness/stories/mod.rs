@@ -1,0 +1,3 @@
+//! Stories of fairness.
+
+mod queues;
