@@ -7,7 +7,10 @@ use crate::{
 use api::{Gvk, Gvr, Object, Status};
 use bytes::Bytes;
 use client::DeleteOptions;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,45 @@ pub struct Attributes<'a> {
     pub old: Option<Arc<Object>>,
     /// The options of a delete; those of other writes are in the call.
     pub delete: Option<&'a DeleteOptions>,
+    /// What the mutating phase knows of its first round.
+    pub rounds: Rounds,
+}
+
+/// The mutating phase has a second round if a later plugin changed what an earlier one had seen.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    /// It is the second.
+    pub second: bool,
+    /// A second is wanted.
+    pub wanted: bool,
+    /// Of webhooks.
+    pub webhooks: Asked,
+    /// Of policies.
+    pub policies: Asked,
+}
+
+/// Whom a plugin has asked.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Those that may be asked again, asked since the last change.
+    pub before: BTreeSet<String>,
+    /// Those to be asked again, since the object was changed after them.
+    pub again: BTreeSet<String>,
+    /// The object as the plugin left it.
+    pub left: Option<Arc<Object>>,
+}
+
+impl Asked {
+    /// The object has changed: who saw it before is asked again.
+    pub fn changed(&mut self) {
+        self.again.append(&mut self.before);
+    }
+
+    /// Whether others have changed the object since the plugin left it.
+    pub fn outdated(&self, now: Option<&Arc<Object>>) -> bool {
+        let body = |object: &Arc<Object>| object.body().clone();
+        self.left.as_ref().map(body) != now.map(body)
+    }
 }
 
 impl Attributes<'_> {
@@ -150,8 +192,8 @@ impl Attributes<'_> {
     pub fn set_object(&mut self, body: Bytes) -> Result<(), Status> {
         let fields = self.place.map_or(&[][..], |place| place.row().fields);
         let version = self.object.as_ref().map_or(0, |object| object.resource_version());
-        let object = Object::parse(body, version, fields).map_err(Status::internal)?;
-        self.object = Some(Arc::new(object));
+        let object = Object::parse_any(body, fields).map_err(Status::internal)?;
+        self.object = Some(Arc::new(object.at(version)));
         Ok(())
     }
 }

@@ -9,12 +9,14 @@
 //! [`Plugin::validates`]); if no plugin mutates a request, it is neither decoded nor written once more for admission.
 
 mod attributes;
+mod matching;
 mod configuration;
 mod loopback;
 mod order;
+mod policy;
 pub mod resource_quota;
 
-pub use attributes::{Attributes, Notes, Operation};
+pub use attributes::{Asked, Attributes, Notes, Operation, Rounds};
 pub use configuration::Configuration;
 pub use loopback::Loopback;
 pub use order::{ORDER, Presence, Row};
@@ -184,8 +186,17 @@ impl Chain {
         self.0.iter().any(|guard| guard.mutates(attributes))
     }
 
-    /// The mutating phase.
+    /// The mutating phase, with its second round if one is wanted.
     pub async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
+        self.round(attributes).await?;
+        if attributes.rounds.wanted {
+            attributes.rounds.second = true;
+            self.round(attributes).await?;
+        }
+        Ok(())
+    }
+
+    async fn round(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         for guard in &self.0 {
             if guard.mutates(attributes) {
                 match guard {

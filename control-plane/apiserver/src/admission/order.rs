@@ -1,6 +1,6 @@
 //! The plugins, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
-use super::{Guard, Parts, resource_quota::ResourceQuota};
+use super::{Guard, Parts, policy, resource_quota::ResourceQuota};
 use crate::security::{Certificates, ClaimResize, NodeRestriction};
 
 /// A plugin.
@@ -81,9 +81,21 @@ pub static ORDER: &[Row] = &[
     on("DefaultIngressClass", Inherent),
     off("DenyServiceExternalIPs", Absent),
     on("PodTopologyLabels", Absent),
-    on("MutatingAdmissionPolicy", Absent),
+    on(
+        "MutatingAdmissionPolicy",
+        Plugin(|parts| {
+            let (reader, authorizer) = (parts.reader.clone(), parts.authorizer.clone());
+            Guard::here(policy::Mutating::new(reader, authorizer, parts.env.clock.clone()))
+        }),
+    ),
     on("MutatingAdmissionWebhook", Absent),
-    on("ValidatingAdmissionPolicy", Absent),
+    on(
+        "ValidatingAdmissionPolicy",
+        Plugin(|parts| {
+            let (reader, authorizer) = (parts.reader.clone(), parts.authorizer.clone());
+            Guard::here(policy::Validating::new(reader, authorizer))
+        }),
+    ),
     on("ValidatingAdmissionWebhook", Absent),
     on("ResourceQuota", Plugin(|parts| Guard::elsewhere(ResourceQuota::new(parts)))),
     off("AlwaysDeny", Absent),
