@@ -99,13 +99,18 @@ pub fn packed(status: u16, text: Vec<u8>, kind: &'static str, form: Form) -> Res
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let text = match (form.gzip && text.len() >= LARGE).then(|| gzip(&text)).flatten() {
         Some(packed) => {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            mark_gzip(headers);
             packed
         }
         None => text,
     };
     *response.body_mut() = full(text);
     response
+}
+
+/// Says that the body is compressed.
+pub fn mark_gzip(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
 }
 
 fn gzip(text: &[u8]) -> Option<Vec<u8>> {

@@ -9,6 +9,7 @@ mod flow;
 mod health;
 mod impersonate;
 mod kubelet;
+mod listing;
 mod measure;
 mod negotiate;
 mod objects;

@@ -58,7 +58,7 @@ impl Shaper {
     }
 
     /// An object or its metadata, as JSON.
-    fn object(&self, held: &Held, out: &mut Vec<u8>) {
+    pub fn object(&self, held: &Held, out: &mut Vec<u8>) {
         let object = held.version(self.version);
         match self.shape {
             Shape::Partial => partial(object, out),
@@ -74,15 +74,12 @@ impl Shaper {
             .map(|held| held.version(self.version).body().len() + 64)
             .sum();
         let mut out = Vec::with_capacity(size + 256);
-        let meta = list_meta(page);
         if let Shape::Table(include) = self.shape {
             let items: Vec<&Held> = page.items.iter().collect();
-            self.table(&items, include, &meta, &mut out);
+            self.table(&items, include, &list_meta(page), &mut out);
             return out;
         }
-        let (kind, version) = self.list_type();
-        let head = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{meta},"items":["#);
-        out.extend_from_slice(head.as_bytes());
+        self.list_head(page, &mut out);
         for (index, held) in page.items.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
@@ -91,6 +88,13 @@ impl Shaper {
         }
         out.extend_from_slice(b"]}");
         out
+    }
+
+    /// What comes before the objects of a list.
+    pub fn list_head(&self, page: &Page, out: &mut Vec<u8>) {
+        let ((kind, version), meta) = (self.list_type(), list_meta(page));
+        let head = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{meta},"items":["#);
+        out.extend_from_slice(head.as_bytes());
     }
 
     /// A list of objects or metadata, as protobuf.

@@ -7,7 +7,8 @@ use crate::{
     local::BOOKMARKS,
 };
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, stream};
+use component::metrics::Counter;
+use futures::{Stream, future::BoxFuture, stream};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -22,6 +23,12 @@ struct State {
     initial: bool,
     end: Instant,
     told: u64,
+    /// Until a bookmark may be due, or the end. It and the next are kept, for to wait anew after each event costs more
+    /// than the event.
+    pause: BoxFuture<'static, ()>,
+    /// Until the server stops.
+    stopping: BoxFuture<'static, ()>,
+    sent: Arc<Counter>,
 }
 
 /// What a watcher is told, and for how long.
@@ -41,18 +48,25 @@ pub fn frames(
     shaper: Shaper,
     options: &Options,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<> {
-    let end = server.handler.env.clock.now() + options.timeout;
-    let Options {
-        bookmarks, initial, ..
-    } = *options;
+    let env = &server.handler.env;
+    let end = env.clock.now() + options.timeout;
+    let tasks = env.tasks.clone();
+    let labels = [
+        shaper.row.group,
+        shaper.row.plural,
+        shaper.row.versions[shaper.version].name,
+    ];
     let state = State {
+        bookmarks: options.bookmarks,
+        initial: options.initial,
+        end,
+        told: 0,
+        pause: pause(&server, end),
+        stopping: Box::pin(async move { tasks.stopping().await }),
+        sent: server.handler.metrics.watch_events.of(&labels).clone(),
         server,
         watcher,
         shaper,
-        bookmarks,
-        initial,
-        end,
-        told: 0,
     };
     stream::unfold(state, |mut state| async move {
         let batch = state.next().await?;
@@ -60,46 +74,52 @@ pub fn frames(
     })
 }
 
+/// Until a bookmark may be due, at most until `end`.
+fn pause(server: &Server, end: Instant) -> BoxFuture<'static, ()> {
+    let clock = server.handler.env.clock.clone();
+    let until = end.min(clock.now() + BOOKMARKS);
+    Box::pin(async move { clock.sleep_until(until).await })
+}
+
 impl State {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let item = self.wait().await?;
-            let (mut batch, mut events) = (BytesMut::new(), u64::from(matches!(item, Item::Event(..))));
-            self.show(item, &mut batch).await?;
-            while batch.len() < BATCH
+            let mut events = u64::from(matches!(item, Item::Event(..)));
+            let first = self.show(item).await?;
+            let mut batch = BytesMut::new();
+            while first.len() + batch.len() < BATCH
                 && let Some(item) = self.watcher.try_next()
             {
                 events += u64::from(matches!(item, Item::Event(..)));
-                self.show(item, &mut batch).await?;
+                let frame = self.show(item).await?;
+                if batch.is_empty() {
+                    batch.extend_from_slice(&first);
+                }
+                batch.extend_from_slice(&frame);
             }
-            self.count(events);
-            if !batch.is_empty() {
-                return Some(batch.freeze());
+            self.sent.add(events);
+            // A frame that is alone is the one that all watchers share.
+            let out = if batch.is_empty() { first } else { batch.freeze() };
+            if !out.is_empty() {
+                return Some(out);
             }
         }
     }
 
-    fn count(&self, events: u64) {
-        let row = self.shaper.row;
-        let labels = [row.group, row.plural, row.versions[self.shaper.version].name];
-        self.server.handler.metrics.watch_events.of(&labels).add(events);
-    }
-
-    /// The next item; a bookmark when nothing came for a while.
+    /// The next item; a bookmark once in a while.
     async fn wait(&mut self) -> Option<Item> {
         loop {
-            let clock = self.server.handler.env.clock.clone();
-            let tasks = self.server.handler.env.tasks.clone();
-            let bookmark = clock.now() + BOOKMARKS;
             tokio::select! {
                 biased;
                 item = self.watcher.next() => return item,
-                () = tasks.stopping() => return None,
-                () = clock.sleep_until(self.end.min(bookmark)) => {}
+                () = &mut self.stopping => return None,
+                () = &mut self.pause => {}
             }
-            if clock.now() >= self.end {
+            if self.server.handler.env.clock.now() >= self.end {
                 return None;
             }
+            self.pause = pause(&self.server, self.end);
             if self.bookmarks {
                 match self.watcher.bookmark() {
                     Err(item) => return Some(item),
@@ -110,34 +130,31 @@ impl State {
         }
     }
 
-    /// Puts an item into the batch, in the version that is watched.
-    async fn show(&mut self, item: Item, batch: &mut BytesMut) -> Option<()> {
+    /// The frame of an item, in the version that is watched; empty for what this watcher does not want to know.
+    async fn show(&mut self, item: Item) -> Option<Bytes> {
         let handler = &self.server.handler;
         if !handler.ensure_item(&self.watcher, &item).await {
             return None;
         }
-        self.put(item, batch);
-        Some(())
+        Some(self.frame(item))
     }
 
-    fn put(&mut self, item: Item, batch: &mut BytesMut) {
+    fn frame(&mut self, item: Item) -> Bytes {
         match item {
             Item::Event(kind, event) => {
                 self.told = self.told.max(event.revision);
                 let shaper = &self.shaper;
                 let form = (shaper.shape, shaper.text);
-                let frame = event.frame(kind, shaper.version, form, |held| shaper.frame(kind, held));
-                batch.extend_from_slice(&frame);
+                event.frame(kind, shaper.version, form, |held| shaper.frame(kind, held))
             }
-            Item::InitialEnd(revision) => {
-                if self.initial && self.bookmarks {
-                    self.told = revision;
-                    batch.extend_from_slice(&self.shaper.bookmark(revision, true));
-                }
+            Item::InitialEnd(revision) if self.initial && self.bookmarks => {
+                self.told = revision;
+                self.shaper.bookmark(revision, true)
             }
+            Item::InitialEnd(_) => Bytes::new(),
             Item::Bookmark(revision) => {
                 self.told = revision;
-                batch.extend_from_slice(&self.shaper.bookmark(revision, false));
+                self.shaper.bookmark(revision, false)
             }
         }
     }

@@ -1,14 +1,17 @@
 //! The numbers of one name, by their labels.
 
 use super::{Description, Number};
-use std::{fmt::Write, sync::OnceLock};
+use std::{
+    fmt::Write,
+    sync::{Arc, OnceLock},
+};
 
 /// Where series begin: one chain a remainder of their hash.
 const CHAINS: usize = 256;
 
 struct Series<N> {
     labels: Box<[Box<str>]>,
-    number: N,
+    number: Arc<N>,
     next: Link<N>,
 }
 
@@ -30,7 +33,7 @@ impl<N: Number> Family<N> {
     }
 
     /// The number with these values of the labels.
-    pub fn of(&self, labels: &[&str]) -> &N {
+    pub fn of(&self, labels: &[&str]) -> &Arc<N> {
         let mut link = &self.chains[hash(labels) % CHAINS];
         loop {
             let series = link.get_or_init(|| self.series(labels));
@@ -44,7 +47,7 @@ impl<N: Number> Family<N> {
     fn series(&self, labels: &[&str]) -> Box<Series<N>> {
         Box::new(Series {
             labels: labels.iter().map(|label| Box::from(*label)).collect(),
-            number: N::new(&self.description),
+            number: Arc::new(N::new(&self.description)),
             next: OnceLock::new(),
         })
     }
