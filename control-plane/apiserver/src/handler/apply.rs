@@ -6,6 +6,7 @@ mod stories;
 use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, Validation, managed};
 use crate::{cache::Held, server::authorize, splice};
 use api::{Object, Status};
+use resources::Op;
 use schema::apply::{ApplyError, Writer};
 
 /// How often an object that comes and goes meanwhile is looked for again.
@@ -85,6 +86,7 @@ impl Handler {
         authorize(&self.security, &call.attributes)?;
         self.check_creation(place)?;
         incoming.object = incoming.object.at(0);
+        let incoming = self.mutated(place, &call, Op::Create, incoming, None).await?;
         let outcome = self.create_as(place, &call, &incoming, &place.name).await?;
         Ok(Outcome {
             did: Did::Created,
