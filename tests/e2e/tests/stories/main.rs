@@ -7,6 +7,7 @@
 mod api;
 mod apply;
 mod bad_input;
+mod clients;
 mod configuration;
 mod containers;
 mod custom;
@@ -87,6 +88,7 @@ const GROUPS: &[Group] = &[
             apply::STORIES,
             custom::STORIES,
             bad_input::STORIES,
+            clients::STORIES,
         ],
         at_once: 1,
     },
