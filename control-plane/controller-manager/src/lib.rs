@@ -21,6 +21,7 @@ mod node;
 mod publish;
 mod quota;
 mod replicaset;
+mod service_cidr;
 mod statefulset;
 #[cfg(test)]
 mod stories;
@@ -41,6 +42,7 @@ pub use namespace::NamespaceController;
 pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
 pub use publish::{RootCaController, ServiceAccountController};
 pub use replicaset::{ReplicaSetController, ReplicationController};
+pub use service_cidr::{AddressController, ServiceCidrController};
 pub use statefulset::StatefulSetController;
 
 use api::decision::Ring;
@@ -106,6 +108,8 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     volumes::start(&runtime);
     certificates::start(client, runtime.caches(), config.signer, env);
     runtime.start(EphemeralVolumeController);
+    runtime.start(ServiceCidrController);
+    runtime.start(AddressController);
     let collections = gc::Collections::default();
     let served = gc::with_definitions(runtime.caches(), config.resources, env);
     let counting = quota::start(client, runtime.caches(), &collections, env);

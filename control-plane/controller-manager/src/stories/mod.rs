@@ -8,6 +8,7 @@ mod ephemeral_volumes;
 mod jobs;
 mod nodes;
 mod replica_sets;
+mod service_cidrs;
 mod stateful_sets;
 
 use api::{Gvr, Key, Object, Status};
@@ -26,7 +27,8 @@ struct Still(Vec<Arc<Object>>);
 
 /// The resource of a kind that the stories use.
 fn plural(kind: &str) -> String {
-    format!("{}s", kind.to_lowercase())
+    let plural = if kind.ends_with('s') { "es" } else { "s" };
+    format!("{}{plural}", kind.to_lowercase())
 }
 
 impl Transport for Still {
