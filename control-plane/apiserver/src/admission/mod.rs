@@ -10,18 +10,22 @@
 
 mod attributes;
 mod matching;
+mod change;
 mod configuration;
+mod forms;
+mod limit_ranger;
 mod loopback;
 mod order;
 mod policy;
 pub mod resource_quota;
+pub mod webhook;
 
 pub use attributes::{Asked, Attributes, Notes, Operation, Rounds};
 pub use configuration::Configuration;
 pub use loopback::Loopback;
 pub use order::{ORDER, Presence, Row};
 
-use crate::{Reader, security::Authorizer};
+use crate::{Reader, custom::Webhooks, security::Authorizer};
 use api::Status;
 use client::Dial;
 use component::Env;
@@ -122,6 +126,8 @@ pub struct Parts {
     pub env: Env,
     /// What is counted.
     pub metrics: Arc<crate::metrics::Metrics>,
+    /// What converts custom resources.
+    pub conversions: Arc<Webhooks>,
     /// The server itself.
     pub own: Loopback,
     /// What the plugins are told.

@@ -1,6 +1,6 @@
 //! The plugins, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
-use super::{Guard, Parts, policy, resource_quota::ResourceQuota};
+use super::{Guard, Parts, policy, limit_ranger::LimitRanger, resource_quota::ResourceQuota, webhook::AdmissionWebhooks};
 use crate::security::{Certificates, ClaimResize, NodeRestriction};
 
 /// A plugin.
@@ -49,7 +49,7 @@ pub static ORDER: &[Row] = &[
     on("NamespaceLifecycle", Inherent),
     off("NamespaceExists", Inherent),
     off("LimitPodHardAntiAffinityTopology", Absent),
-    on("LimitRanger", Absent),
+    on("LimitRanger", Plugin(|parts| Guard::here(LimitRanger::new(parts)))),
     on("ServiceAccount", Inherent),
     on("NodeRestriction", Plugin(|_| Guard::here(NodeRestriction))),
     on("TaintNodesByCondition", Inherent),
@@ -88,7 +88,10 @@ pub static ORDER: &[Row] = &[
             Guard::here(policy::Mutating::new(reader, authorizer, parts.env.clock.clone()))
         }),
     ),
-    on("MutatingAdmissionWebhook", Absent),
+    on(
+        "MutatingAdmissionWebhook",
+        Plugin(|parts| Guard::elsewhere(AdmissionWebhooks::mutating(parts))),
+    ),
     on(
         "ValidatingAdmissionPolicy",
         Plugin(|parts| {
@@ -96,7 +99,10 @@ pub static ORDER: &[Row] = &[
             Guard::here(policy::Validating::new(reader, authorizer))
         }),
     ),
-    on("ValidatingAdmissionWebhook", Absent),
+    on(
+        "ValidatingAdmissionWebhook",
+        Plugin(|parts| Guard::elsewhere(AdmissionWebhooks::validating(parts))),
+    ),
     on("ResourceQuota", Plugin(|parts| Guard::elsewhere(ResourceQuota::new(parts)))),
     off("AlwaysDeny", Absent),
 ];

@@ -6,6 +6,8 @@
 
 mod check;
 #[cfg(test)]
+pub(crate) mod story;
+#[cfg(test)]
 mod tests;
 
 pub use check::Limited;
