@@ -1,7 +1,7 @@
 //! The snapshot: nodes with what runs on them, kept current by events and by what was just assigned.
 
 use crate::{
-    views::{NodeView, Pod, amount},
+    views::{NodeView, Pod},
     volumes::Volumes,
 };
 use api::Object;
@@ -91,7 +91,7 @@ impl Snapshot {
             .status
             .allocatable
             .iter()
-            .map(|(r, q)| (r.clone(), amount(r, *q)))
+            .map(|(r, q)| (r.clone(), api::requests::amount(r, *q)))
             .collect();
         node.view = view;
         node.object = Some(object);

@@ -1,6 +1,9 @@
 //! Views: what the scheduler reads of pods and nodes.
 
-use api::{Gvr, MatchSelector, NodeSelector, NodeSelectorTerm, Object, Quantity, Taint, Toleration};
+use api::{
+    Gvr, MatchSelector, NodeSelector, NodeSelectorTerm, Object, Quantity, Taint, Toleration,
+    requests::{Amounts, Asking},
+};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,6 +29,7 @@ pub(crate) struct PodSpec {
     pub topology_spread_constraints: Vec<SpreadConstraint>,
     pub containers: Vec<Container>,
     pub init_containers: Vec<Container>,
+    pub resources: Requirements,
     pub overhead: BTreeMap<String, Quantity>,
     pub host_network: bool,
     pub scheduling_gates: Vec<serde::de::IgnoredAny>,
@@ -201,51 +205,18 @@ impl Pod {
     }
 }
 
-/// A quantity in the unit in which the scheduler counts `resource`.
-pub(crate) fn amount(resource: &str, quantity: Quantity) -> i64 {
-    if resource == "cpu" {
-        quantity.millis()
-    } else {
-        quantity.value()
-    }
-}
-
-/// Containers together, or the largest moment of the init containers if that is more (sidecars stay on); plus overhead.
-fn requests(spec: &PodSpec) -> BTreeMap<String, i64> {
-    let mut total: BTreeMap<String, i64> = BTreeMap::new();
-    let mut peak: BTreeMap<String, i64> = BTreeMap::new();
-    let mut sidecars: BTreeMap<String, i64> = BTreeMap::new();
-    let each = |c: &Container| -> Vec<(String, i64)> {
-        c.resources
-            .requests
+/// What the pod asks of a node.
+fn requests(spec: &PodSpec) -> Amounts {
+    let stays = |container: &Container| container.restart_policy.as_deref() == Some("Always");
+    let asking = Asking {
+        containers: spec.containers.iter().map(|c| &c.resources.requests).collect(),
+        init_containers: (spec
+            .init_containers
             .iter()
-            .map(|(r, q)| (r.clone(), amount(r, *q)))
-            .collect()
+            .map(|c| (&c.resources.requests, stays(c))))
+        .collect(),
+        whole: Some(&spec.resources.requests),
+        overhead: &spec.overhead,
     };
-    for container in &spec.containers {
-        each(container)
-            .into_iter()
-            .for_each(|(r, n)| *total.entry(r).or_default() += n);
-    }
-    for container in &spec.init_containers {
-        let sidecar = container.restart_policy.as_deref() == Some("Always");
-        for (resource, n) in each(container) {
-            let running = sidecars.entry(resource.clone()).or_default();
-            let moment = *running + n;
-            if sidecar {
-                *running = moment;
-                *total.entry(resource.clone()).or_default() += n;
-            }
-            let highest = peak.entry(resource).or_default();
-            *highest = (*highest).max(moment);
-        }
-    }
-    for (resource, n) in peak {
-        let sum = total.entry(resource).or_default();
-        *sum = (*sum).max(n);
-    }
-    for (resource, quantity) in &spec.overhead {
-        *total.entry(resource.clone()).or_default() += amount(resource, *quantity);
-    }
-    total
+    asking.amounts()
 }

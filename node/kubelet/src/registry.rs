@@ -1,6 +1,10 @@
 //! Which pods there are here, and how to reach their workers.
 
-use crate::view::{Pod, Port};
+use crate::{
+    pod::{Rejection, lacking, requests},
+    view::{Pod, Port},
+};
+use api::requests::Amounts;
 use runtime::{RuntimeEvent, SandboxId};
 use std::{
     collections::BTreeMap,
@@ -69,8 +73,8 @@ const OWN_CONDITIONS: [&str; 7] = [
 pub struct Registry {
     workers: Mutex<BTreeMap<String, Handle>>,
     sandboxes: Mutex<BTreeMap<SandboxId, String>>,
-    /// Host ports, by the UID of the pod that has them.
-    ports: Mutex<BTreeMap<String, Vec<Port>>>,
+    /// What pods need of the node, by their UIDs.
+    claims: Mutex<BTreeMap<String, Claim>>,
     /// A pod was forgotten.
     pub forgotten: Notify,
 }
@@ -90,36 +94,81 @@ fn collide(a: &Port, b: &Port) -> bool {
         && (a.host_ip == b.host_ip || everywhere(a) || everywhere(b))
 }
 
-impl Registry {
-    /// Takes the host ports of a pod; false: another pod has one of them. A pod that `runs` has its own already.
-    pub fn take_ports(&self, pod: &Pod, runs: bool) -> bool {
-        let containers = pod.spec.containers.iter();
-        let side_cars = pod
-            .spec
-            .init_containers
-            .iter()
-            .filter(|c| c.restart_policy == "Always");
-        let ports = containers.chain(side_cars).flat_map(|container| &container.ports);
-        let wanted: Vec<Port> = ports.filter(|port| port.host_port != 0).cloned().collect();
-        if wanted.is_empty() {
-            return true;
+/// What a pod needs of its node.
+#[derive(Debug)]
+struct Claim {
+    host_ports: Vec<Port>,
+    requests: Amounts,
+}
+
+fn sum<'a>(claims: impl Iterator<Item = &'a Claim>) -> Amounts {
+    let mut sum = Amounts::new();
+    for (name, amount) in claims.flat_map(|claim| &claim.requests) {
+        *sum.entry(name.clone()).or_default() += amount;
+    }
+    sum
+}
+
+impl Claim {
+    fn of(pod: &Pod) -> Self {
+        let side_cars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
+        let containers = pod.spec.containers.iter().chain(side_cars);
+        let ports = containers.flat_map(|container| &container.ports);
+        Self {
+            host_ports: ports.filter(|port| port.host_port != 0).cloned().collect(),
+            requests: requests(pod),
         }
-        let uid = &pod.metadata.uid;
-        let mut all = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut others = all
-            .iter()
-            .filter(|(other, _)| *other != uid)
-            .flat_map(|(_, ports)| ports);
-        let free = !others.any(|taken| wanted.iter().any(|port| collide(port, taken)));
-        if free || runs {
-            all.insert(uid.clone(), wanted);
-        }
-        free || runs
     }
 
-    /// Gives the host ports of a pod back.
-    pub fn give_ports(&self, uid: &str) {
-        self.ports
+    /// Whether it is free beside the others' claims.
+    fn beside<'a>(
+        &self,
+        others: impl Iterator<Item = &'a Self> + Clone,
+        capacity: &Amounts,
+    ) -> Result<(), Rejection> {
+        if let Some((resource, message)) = lacking(&self.requests, &sum(others.clone()), capacity) {
+            return Err((format!("OutOf{resource}"), message));
+        }
+        let mut taken = others.flat_map(|claim| &claim.host_ports);
+        if taken.any(|taken| self.host_ports.iter().any(|port| collide(port, taken))) {
+            let why =
+                "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+            return Err(("NodePorts".to_owned(), why.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// Claims what a pod needs of the node: host ports, and its requests out of `capacity`. A pod that `runs` has them
+    /// already.
+    pub fn claim(&self, pod: &Pod, capacity: &Amounts, runs: bool) -> Result<(), Rejection> {
+        let wanted = Claim::of(pod);
+        let uid = &pod.metadata.uid;
+        let mut all = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if !runs {
+            let others = all
+                .iter()
+                .filter(|(other, _)| *other != uid)
+                .map(|(_, claim)| claim);
+            wanted.beside(others, capacity)?;
+        }
+        all.insert(uid.clone(), wanted);
+        Ok(())
+    }
+
+    /// What all pods but this one ask for.
+    pub fn asked_by_others(&self, uid: &str) -> Amounts {
+        let all = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        sum(all
+            .iter()
+            .filter(|(other, _)| *other != uid)
+            .map(|(_, claim)| claim))
+    }
+
+    /// Gives back what a pod claimed.
+    pub fn give_back(&self, uid: &str) {
+        self.claims
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
@@ -225,7 +274,7 @@ impl Registry {
     pub fn forget(&self, uid: &str) {
         self.workers(|workers| workers.remove(uid));
         self.sandboxes(|sandboxes| sandboxes.retain(|_, owner| owner != uid));
-        self.give_ports(uid);
+        self.give_back(uid);
         self.forgotten.notify_one();
     }
 

@@ -8,6 +8,7 @@ mod node_selector;
 mod object;
 mod quantity;
 pub mod quota;
+pub mod requests;
 pub mod scan;
 pub mod schedule;
 mod selector;

@@ -29,7 +29,7 @@ const OF_IPC: [&str; 5] = [
 const OF_NET: &str = "net.";
 
 /// Why a pod is rejected: reason and message.
-pub type Rejection = (&'static str, String);
+pub type Rejection = (String, String);
 
 /// What the node is, as far as pods may ask for it.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +60,11 @@ pub fn admit(pod: &Pod, offer: Offer<'_>) -> Result<(), Rejection> {
     let spec = &pod.spec;
     if !matches!(spec.os.name.as_str(), "" | "linux") {
         let text = "Failed to admit pod as the OS field doesn't match node OS";
-        return Err(("PodOSNotSupported", text.to_owned()));
+        return Err(("PodOSNotSupported".to_owned(), text.to_owned()));
     }
     for sysctl in &spec.security_context.sysctls {
         let name = dotted(&sysctl.name);
-        let forbidden = |why: String| ("SysctlForbidden", format!("forbidden sysctl: {why}"));
+        let forbidden = |why: String| ("SysctlForbidden".to_owned(), format!("forbidden sysctl: {why}"));
         if !allowed(&name, offer.unsafe_sysctls) {
             return Err(forbidden(format!("{name:?} not allowlisted")));
         }
@@ -85,7 +85,7 @@ pub fn admit(pod: &Pod, offer: Offer<'_>) -> Result<(), Rejection> {
         } else {
             "AppArmor is not enabled on the host"
         };
-        return Err(("AppArmor", format!("Cannot enforce AppArmor: {why}")));
+        return Err(("AppArmor".to_owned(), format!("Cannot enforce AppArmor: {why}")));
     }
     Ok(())
 }

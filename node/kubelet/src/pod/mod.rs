@@ -23,7 +23,7 @@ pub use env::environment;
 pub use fields::{PodFacts, field_value, resource_value};
 pub use image::{PullPolicy, default_tag, pull_policy, registry_auth, valid_reference};
 pub use objects::{Objects, Reference, references};
-pub use resize::{fits, is_actuated, limits_of, resize};
+pub use resize::{fits, is_actuated, lacking, limits_of, requests, resize};
 pub use resources::{Qos, cgroup_parent, memory_limit, qos};
 pub use sandbox::{Sandbox, host_name, log_directory, sandbox_config, uid_of_log_directory};
 pub use security::{image_user_allowed, security};

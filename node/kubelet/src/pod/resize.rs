@@ -5,6 +5,7 @@ use crate::{
     actions::Failure,
     view::{Container, Pod},
 };
+use api::requests::{Amounts, Asking};
 use runtime::{ContainerStatus, Resources};
 
 /// The limits that a container is to have, and its pod as a whole.
@@ -30,60 +31,51 @@ pub fn resize(pod: &Pod, container: &Container, running: &ContainerStatus) -> Op
     (cpu || memory).then(|| (cpu && restart("cpu")) || (memory && restart("memory")))
 }
 
-/// What a pod asks for: thousandths of a CPU, and bytes.
-fn requests(pod: &Pod) -> [i64; 2] {
-    ["cpu", "memory"].map(|name| {
-        let of = |container: &Container| {
-            let resources = &container.resources;
-            let request = resources
-                .requests
-                .get(name)
-                .or_else(|| resources.limits.get(name));
-            request.map_or(
-                0,
-                if name == "cpu" {
-                    api::Quantity::millis
-                } else {
-                    api::Quantity::value
-                },
-            )
+/// Whether other resources fit into what the node has beside what the other pods ask for.
+pub fn fits(wanted: &Amounts, used: &Amounts, node: &Amounts) -> Result<(), Failure> {
+    for (name, wanted) in wanted.iter().rev() {
+        let Some(capacity) = node.get(name).filter(|capacity| wanted > *capacity) else {
+            continue;
         };
-        let sidecars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
-        pod.spec.containers.iter().chain(sidecars).map(of).sum()
+        let message =
+            format!("Node didn't have enough capacity: {name}, requested: {wanted}, capacity: {capacity}");
+        return Err(Failure {
+            reason: "Infeasible".to_owned(),
+            message,
+        });
+    }
+    match lacking(wanted, used, node) {
+        None => Ok(()),
+        Some((_, message)) => Err(Failure {
+            reason: "Deferred".to_owned(),
+            message,
+        }),
+    }
+}
+
+/// The resource that the node has not enough of, and what it says then.
+pub fn lacking(wanted: &Amounts, used: &Amounts, node: &Amounts) -> Option<(String, String)> {
+    wanted.iter().filter(|(_, wanted)| **wanted > 0).find_map(|(name, wanted)| {
+        let (capacity, used) = (node.get(name)?, used.get(name).copied().unwrap_or_default());
+        let text = format!(
+            "Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
+        );
+        (used + wanted > *capacity).then(|| (name.clone(), text))
     })
 }
 
-/// Whether a pod fits into what the node has, thousandths of a CPU and bytes, beside the pods there.
-pub fn fits<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, node: [i64; 2]) -> Result<(), Failure> {
-    let (wanted, names) = (requests(pod), ["cpu", "memory"]);
-    let mut used = [0; 2];
-    for other in others {
-        let of = requests(other);
-        used = [used[0] + of[0], used[1] + of[1]];
-    }
-    for at in [1, 0] {
-        let (name, wanted, capacity) = (names[at], wanted[at], node[at]);
-        if wanted > capacity {
-            let message = format!(
-                "Node didn't have enough capacity: {name}, requested: {wanted}, capacity: {capacity}"
-            );
-            return Err(Failure {
-                reason: "Infeasible".to_owned(),
-                message,
-            });
-        }
-    }
-    for at in [0, 1] {
-        let (name, wanted, capacity, used) = (names[at], wanted[at], node[at], used[at]);
-        if used + wanted > capacity {
-            let message = format!(
-                "Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
-            );
-            return Err(Failure {
-                reason: "Deferred".to_owned(),
-                message,
-            });
-        }
-    }
-    Ok(())
+/// What a pod asks for.
+pub fn requests(pod: &Pod) -> Amounts {
+    let spec = &pod.spec;
+    let asking = Asking {
+        containers: spec.containers.iter().map(|c| &c.resources.requests).collect(),
+        init_containers: (spec.init_containers.iter())
+            .map(|c| (&c.resources.requests, c.is_sidecar()))
+            .collect(),
+        whole: Some(&spec.resources.requests),
+        overhead: &spec.overhead,
+    };
+    let mut amounts = asking.amounts();
+    amounts.insert("pods".to_owned(), 1);
+    amounts
 }

@@ -52,9 +52,13 @@ pub fn container_id(runtime: &str, id: &ContainerId) -> String {
 pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
     let pod = input.pod;
     let initialized = initialized(input);
+    let rejected = input.memory.failure.is_some()
+        && input.observed.containers.is_empty()
+        && input.previous.container_statuses.is_empty();
     let of = |containers: &[Container], init: bool| {
+        // Of what the node did not take there is nothing to tell.
+        let containers = containers.iter().filter(|_| !rejected);
         containers
-            .iter()
             .map(|c| container_status(input, c, init, initialized))
             .collect()
     };

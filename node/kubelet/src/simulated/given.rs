@@ -245,6 +245,40 @@ async fn what_the_node_does_not_take_is_rejected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_takes_no_more_than_it_has() {
+    let node = Node::start();
+    let asks = |cpu: &str| {
+        format!("{{containers: [{{name: web, image: 'i:1', resources: {{requests: {{cpu: '{cpu}'}}}}}}]}}")
+    };
+    let known = |n: &Value| n["status"]["allocatable"]["cpu"].is_string();
+    let object = node.api.wait("the node", "nodes", "node-1", known).await;
+    let cpus: i64 = object["status"]["allocatable"]["cpu"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    node.pod("first", &asks("100m"));
+    node.phase("first", "Running").await;
+    node.pod("second", &asks(&cpus.to_string()));
+    let pod = node.phase("second", "Failed").await;
+    assert_eq!(pod["status"]["reason"], "OutOfcpu");
+    let wanted = cpus * 1000;
+    let text =
+        format!("Node didn't have enough resource: cpu, requested: {wanted}, used: 100, capacity: {wanted}");
+    assert_eq!(pod["status"]["message"], format!("Pod was rejected: {text}"));
+    assert!(
+        pod["status"]["containerStatuses"]
+            .as_array()
+            .is_none_or(Vec::is_empty),
+        "{pod}"
+    );
+    node.api.event("OutOfcpu", &text).await;
+    // What was refused asks for nothing.
+    node.pod("third", &asks(&format!("{}m", wanted - 100)));
+    node.phase("third", "Running").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_port_is_had_by_one_pod() {
     let node = Node::start();
     let spec = "{containers: [{name: web, image: 'i:1', ports: [{containerPort: 80, hostPort: 8080}]}]}";

@@ -22,7 +22,7 @@ use crate::{
     view::{Pod, PodStatus, Waiting},
     volumes::{self, Mounted, Volumes},
 };
-use api::Key;
+use api::{Key, requests::Amounts};
 use client::{Cache, Client, Recorder, Severity};
 use component::{Env, Tasks};
 use jiff::{SignedDuration, Timestamp};
@@ -57,6 +57,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What pods may ask for together.
+    pub fn capacity(&self) -> Amounts {
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let capacity = [
+            ("cpu", i64::try_from(self.facts.cpus).unwrap_or(1) * 1000),
+            ("memory", whole(self.facts.memory)),
+            ("ephemeral-storage", whole(self.facts.disk)),
+            ("pods", i64::from(self.config.max_pods)),
+        ];
+        capacity.map(|(name, amount)| (name.to_owned(), amount)).into()
+    }
+
     pub fn pod_facts(&self, observed: &Observed, pod: &Pod) -> PodFacts {
         let sandbox = observed.sandbox().map(|s| s.ips.clone()).unwrap_or_default();
         PodFacts {
@@ -370,12 +382,8 @@ impl Worker {
         if !changed {
             return;
         }
-        let all = self.shared.registry.pods();
-        let others = all.iter().map(|input| &*input.pod);
-        let others = others.filter(|p| p.metadata.uid != self.uid && !p.status.is_over());
-        let facts = self.shared.pod_facts(observed, pod);
-        let node = [facts.allocatable_cpu, facts.allocatable_memory];
-        self.memory.unfit = pod::fits(pod, others, node).err();
+        let others = self.shared.registry.asked_by_others(&self.uid);
+        self.memory.unfit = pod::fits(&pod::requests(pod), &others, &self.shared.capacity()).err();
     }
 
     /// Crash back-offs become waiting states; what is not to start waits for nothing.
@@ -437,7 +445,7 @@ impl Worker {
         });
         if status.is_over() {
             // The scheduler counts it no more once that is told.
-            self.shared.registry.give_ports(&self.uid);
+            self.shared.registry.give_back(&self.uid);
         }
         let version = self.input.borrow().version;
         self.writer.insist(&status, &pod.status, version);

@@ -21,10 +21,10 @@ impl Worker {
     pub(super) fn admit(&mut self, pod: &Pod, observed: &Observed) {
         let over = self.memory.failure.is_some() || self.memory.finished || self.memory.gone;
         if over {
-            return self.shared.registry.give_ports(&self.uid);
+            return self.shared.registry.give_back(&self.uid);
         }
         let runs = !observed.sandboxes.is_empty();
-        let ports = self.shared.registry.take_ports(pod, runs);
+        let claimed = self.shared.registry.claim(pod, &self.shared.capacity(), runs);
         if runs {
             return;
         }
@@ -38,20 +38,16 @@ impl Worker {
             unsafe_sysctls: &self.shared.config.allowed_unsafe_sysctls,
             app_armor,
         };
-        let taken = || {
-            let why =
-                "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
-            ("NodePorts", why.to_owned())
-        };
-        let verdict = pod::admit(pod, offer).and_then(|()| if ports { Ok(()) } else { Err(taken()) });
+        let verdict = pod::admit(pod, offer).and(claimed);
         if let Err((reason, message)) = verdict {
-            self.memory.failure = Some(Failure {
-                reason: reason.to_owned(),
-                message: format!("Pod was rejected: {message}"),
-            });
+            self.shared.registry.give_back(&self.uid);
             self.shared
                 .recorder
-                .record(about::pod(pod), Severity::Warning, reason, message);
+                .record(about::pod(pod), Severity::Warning, &reason, &message);
+            self.memory.failure = Some(Failure {
+                reason,
+                message: format!("Pod was rejected: {message}"),
+            });
         }
     }
 

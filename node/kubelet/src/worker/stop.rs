@@ -170,7 +170,7 @@ impl Worker {
         }
         self.writer.flushed().await;
         // Who waits for its ports may come as soon as the object is gone.
-        self.shared.registry.give_ports(&self.uid);
+        self.shared.registry.give_back(&self.uid);
         let options = DeleteOptions {
             uid: Some(self.uid.clone()),
             grace_period_seconds: Some(0),
