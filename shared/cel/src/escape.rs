@@ -11,7 +11,8 @@ const WORDS: [(&str, &str); 4] = [
     ("/", "__slash__"),
 ];
 
-fn is_word(name: &str) -> bool {
+/// Whether `name` is a word of the language, which no identifier may be.
+pub(crate) fn is_word(name: &str) -> bool {
     LITERALS.contains(&name) || RESERVED.contains(&name)
 }
 

@@ -238,7 +238,10 @@ impl<'a> Evaluator<'_, '_, 'a> {
         Ok(Value::List(List::Shared(values.into())))
     }
 
-    #[expect(clippy::mutable_key_type, reason = "keys compare by their text, not by what reads it")]
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "keys compare by their text, not by what reads it"
+    )]
     fn map(&mut self, entries: &[Entry]) -> Out<'a> {
         let free = entries.iter().all(|entry| {
             !entry.optional && is_constant(self.checked, entry.key) && is_constant(self.checked, entry.value)
@@ -420,7 +423,10 @@ impl<'a> Evaluator<'_, '_, 'a> {
     }
 }
 
-#[expect(clippy::mutable_key_type, reason = "keys compare by their text, not by what reads it")]
+#[expect(
+    clippy::mutable_key_type,
+    reason = "keys compare by their text, not by what reads it"
+)]
 fn insert<'a>(
     entries: &mut BTreeMap<Key<'a>, Value<'a>>,
     key: Key<'a>,

@@ -38,7 +38,7 @@ pub use protobuf::{
 };
 pub use prune::{canonical, prune};
 pub use structural::{
-    Additional, Instance, JsonPath, Published, Rule, Rules, StrictInstance, Structural, Verdict,
+    Additional, Instance, JsonPath, Published, Rule, Rules, StrictInstance, Structural, Verdict, cel_shape,
 };
 pub use syntax::SyntaxError;
 pub use table::{Field, Shape, ShapeRef, TypeRef, type_named, type_of, types};

@@ -19,7 +19,7 @@ mod validate;
 mod value;
 
 pub use columns::JsonPath;
-pub use expressions::{Rules, Verdict};
+pub use expressions::{Rules, Verdict, cel_shape};
 pub use instance::{Instance, StrictInstance};
 pub use published::Published;
 

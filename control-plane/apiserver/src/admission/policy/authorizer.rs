@@ -8,7 +8,7 @@ use cel::{Check, Decision};
 use std::sync::Arc;
 
 /// Asks in the name of the user of a request.
-pub(super) struct Asker<'a> {
+pub(in crate::admission) struct Asker<'a> {
     authorizer: &'a dyn Authorizer,
     user: &'a Arc<User>,
 }

@@ -1,10 +1,10 @@
 //! A policy, ready to be asked.
 
-use super::view::{self, ParamKind, PolicySpec};
+use super::view::{ParamKind, PolicySpec};
 use crate::admission::matching::Matching;
 use cel::{
-    Bindings, Budget, EvalError, Issue, Program, Type, Value,
-    admission::{Extras, environment, with_variables},
+    Bindings, Budget, EvalError, Program, Value,
+    admission::{Compiler, Extras, Wanted},
 };
 
 /// An expression, or why it is none.
@@ -46,127 +46,68 @@ pub(super) struct Mutation {
     pub patch: Expression,
 }
 
-/// What an expression must give.
-#[derive(Clone, Copy)]
-enum Wanted {
-    Any,
-    Bool,
-    Text,
-    TextOrNull,
-    Object,
-    Patch,
-}
-
-impl Wanted {
-    /// Why `ty` is not wanted.
-    fn refuse(self, ty: &Type) -> Option<String> {
-        let only = |wanted: &str| {
-            let found = ty.to_string();
-            (found != wanted).then(|| format!("must evaluate to {wanted} but got {found}"))
-        };
-        match self {
-            Self::Any => None,
-            Self::Bool => only("bool"),
-            Self::Text => only("string"),
-            Self::Object => only("Object"),
-            Self::Patch => only("list(JSONPatch)"),
-            Self::TextOrNull if matches!(ty, Type::String | Type::Null) => None,
-            Self::TextOrNull => Some(format!("must evaluate to one of [string null_type] but got {ty}")),
-        }
-    }
-}
-
-/// Compiles the expressions of one policy.
-struct Compiler {
-    extras: Extras,
-    variables: Vec<(String, Type)>,
-}
-
-impl Compiler {
-    fn compile(&self, source: &str, wanted: Wanted, authorizer: bool) -> Expression {
-        let extras = Extras {
-            authorizer,
-            ..self.extras
-        };
-        let environment = with_variables(environment(extras), &self.variables);
-        let program = Program::compile(source, &environment)
-            .map_err(|issues| format!("compilation failed: {}", Issue::join(&issues)));
-        let program = program.and_then(|program| match wanted.refuse(program.result_type()) {
-            Some(why) => Err(why),
-            None => Ok(program),
-        });
-        Expression {
-            source: source.to_owned(),
-            program,
-        }
-    }
-
-    fn variable(&mut self, of: &view::Condition) -> (String, Expression) {
-        let made = self.compile(&of.expression, Wanted::Any, true);
-        let ty = made
-            .program
-            .as_ref()
-            .map_or(Type::Dyn, |program| program.result_type().clone());
-        self.variables.push((of.name.clone(), ty));
-        (of.name.clone(), made)
-    }
-}
-
 impl Policy {
     /// Compiles a policy. What does not compile is told when it is asked.
     ///
     /// # Errors
     /// A selector that is none.
     pub fn compile(name: &str, spec: PolicySpec) -> Result<Self, String> {
-        let mut compiler = Compiler {
-            extras: Extras {
-                params: spec.param_kind.is_some(),
-                authorizer: true,
-                mutation: !spec.mutations.is_empty(),
-            },
-            variables: Vec::new(),
+        let mut compiler = Compiler::new(Extras {
+            params: spec.param_kind.is_some(),
+            authorizer: true,
+            mutation: !spec.mutations.is_empty(),
+        });
+        let variables = spec.variables.into_iter().map(|of| {
+            let program = compiler.variable(&of.name, &of.expression);
+            (of.name, Expression::new(of.expression, program))
+        });
+        let variables = variables.collect();
+        let made = |source: String, wanted| {
+            let program = compiler.compile(&source, wanted);
+            Expression::new(source, program)
         };
-        let variables: Vec<_> = spec.variables.iter().map(|of| compiler.variable(of)).collect();
-        let plain = |source: &str, wanted| compiler.compile(source, wanted, true);
-        let conditions = spec.match_conditions.iter();
-        let annotations = spec.audit_annotations.iter();
+        let said = |source: String| {
+            let program = compiler.message(&source);
+            Expression::new(source, program)
+        };
+        let conditions = spec.match_conditions.into_iter();
+        let annotations = spec.audit_annotations.into_iter();
         Ok(Self {
             name: name.to_owned(),
             fail: spec.failure_policy != "Ignore",
-            conditions: conditions.map(|of| plain(&of.expression, Wanted::Bool)).collect(),
+            conditions: conditions.map(|of| made(of.expression, Wanted::Bool)).collect(),
             validations: spec
                 .validations
                 .into_iter()
                 .map(|of| Validation {
-                    rule: plain(&of.expression, Wanted::Bool),
-                    says: (!of.message_expression.trim().is_empty())
-                        .then(|| compiler.compile(&of.message_expression, Wanted::Text, false)),
+                    rule: made(of.expression, Wanted::Bool),
+                    says: (!of.message_expression.trim().is_empty()).then(|| said(of.message_expression)),
                     message: of.message.trim().to_owned(),
                     reason: of.reason,
                 })
                 .collect(),
             annotations: annotations
-                .map(|of| (of.key.clone(), plain(&of.value_expression, Wanted::TextOrNull)))
+                .map(|of| (of.key, made(of.value_expression, Wanted::TextOrNull)))
                 .collect(),
-            mutations: spec.mutations.iter().map(|of| mutation(of, &compiler)).collect(),
+            mutations: spec
+                .mutations
+                .into_iter()
+                .map(|of| match of.patch_type.as_str() {
+                    "JSONPatch" => Mutation {
+                        apply: false,
+                        patch: made(of.json_patch.expression, Wanted::Patch),
+                    },
+                    _ => Mutation {
+                        apply: true,
+                        patch: made(of.apply_configuration.expression, Wanted::Object),
+                    },
+                })
+                .collect(),
             again: spec.reinvocation_policy == "IfNeeded",
             params: spec.param_kind,
             matching: Matching::new(spec.match_constraints)?,
             variables,
         })
-    }
-}
-
-fn mutation(of: &view::Mutation, compiler: &Compiler) -> Mutation {
-    let apply = of.patch_type != "JSONPatch";
-    let (source, wanted) = if apply {
-        (&of.apply_configuration.expression, Wanted::Object)
-    } else {
-        (&of.json_patch.expression, Wanted::Patch)
-    };
-    Mutation {
-        apply,
-        patch: compiler.compile(source, wanted, true),
     }
 }
 
@@ -192,6 +133,10 @@ impl Failure {
 }
 
 impl Expression {
+    fn new(source: String, program: Result<Program, String>) -> Self {
+        Self { source, program }
+    }
+
     pub fn evaluate<'a>(
         &'a self,
         bindings: &Bindings<'a>,

@@ -5,12 +5,14 @@
 //! binding and each of its parameters.
 #![expect(clippy::disallowed_types, reason = "expressions read JSON values")]
 
-mod authorizer;
+pub(super) mod authorizer;
 mod compiled;
 mod inputs;
 mod mutating;
 mod params;
 mod source;
+#[cfg(test)]
+mod stories;
 mod validating;
 mod variables;
 mod view;

@@ -5,6 +5,7 @@ mod field_path;
 mod run;
 #[cfg(test)]
 mod stories;
+mod typed;
 
 use super::{Rule, Structural};
 use cel::{Environment, Issue, Program, Schema, Shape, Type};
@@ -14,6 +15,7 @@ pub(super) use definition::check;
 pub(super) use field_path::normalized as field_path;
 pub(super) use run::Ratchet;
 pub use run::Verdict;
+pub use typed::cel_shape;
 
 /// How errors call the type of `self`.
 const SELF_TYPE: &str = "selfType";
