@@ -5,6 +5,7 @@ mod config;
 mod controllers;
 pub mod dial;
 mod dns;
+mod etcd;
 mod flags;
 mod guards;
 mod health;
@@ -33,13 +34,11 @@ const PARTS: &[Part] = &[
     kubelet::PART,
     proxy::PART,
     dns::PART,
+    etcd::PART,
 ];
 
 /// Runs the part `name` until it is told to stop.
 pub fn run(name: &str, args: &[String]) -> Result<()> {
-    if name == "etcd" {
-        bail!("the store does not run alone yet; kube-apiserver keeps it in its process, see --store-dir");
-    }
     let Some(part) = PARTS.iter().find(|part| part.name == name) else {
         let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
         bail!(

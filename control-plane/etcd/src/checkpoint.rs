@@ -1,7 +1,7 @@
 //! The checkpoint: a dump of the index, so that opening reads only the log after it.
 //!
 //! It is written while writers go on. So it may miss what was freed meanwhile, and it leaves out what is newer than its
-//! start; the log from its start on says both again. Format version 1, numbers little-endian:
+//! start; the log from its start on says both again. Format version 2 (1 had no counts), numbers little-endian:
 //!
 //! ```text
 //! "FKCHECK\0", format u32, salt u32
@@ -11,7 +11,7 @@
 //! count u32, then (id i64, ttl u64)              leases
 //! count u32, then (id u32)                       segments in use
 //! key length u32, versions u32, key,             for each key; a key length of 2^32-1 ends them
-//!   (revision, create, lease u64; segment, offset, length u32) each
+//!   (revision, create, count, lease u64; segment, offset, length u32) each
 //! checksum u32 of all before
 //! ```
 
@@ -19,7 +19,7 @@ use crate::{
     Revision,
     engine::Core,
     files::{File, Files},
-    record::{FORMAT, u32_at, u64_at},
+    record::{u32_at, u64_at},
     recovery::OpenError,
     state::{Location, State, Version},
 };
@@ -33,6 +33,8 @@ use std::{
 /// Its file.
 pub(crate) const NAME: &str = "checkpoint";
 const NEW: &str = "checkpoint.new";
+/// The format that is written, and the newest that can be read.
+const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"FKCHECK\0";
 const END: u32 = u32::MAX;
 /// Keys that are copied while the lock is held.
@@ -170,12 +172,13 @@ fn dump_key(out: &mut Output, key: &Bytes, versions: &[Version], upto: Revision)
     for Version {
         revision,
         create,
+        count,
         lease,
         at,
         ..
     } in &versions[..count]
     {
-        for number in [*revision, *create, *lease as u64] {
+        for number in [*revision, *create, *count, *lease as u64] {
             out.u64(number);
         }
         for number in [at.segment, at.offset, at.length] {
@@ -243,14 +246,14 @@ pub(crate) fn read(files: &dyn Files) -> Result<Option<Checkpoint>, OpenError> {
             found: format,
             known: FORMAT,
         }),
-        Some(_) => parse(&mut input)
+        Some(format) => parse(&mut input, format)
             .map(Some)
             .ok_or_else(|| corrupt("it ends too early")),
         None => Err(corrupt("it ends too early")),
     }
 }
 
-fn parse(input: &mut Input<'_>) -> Option<Checkpoint> {
+fn parse(input: &mut Input<'_>, format: u32) -> Option<Checkpoint> {
     let salt = input.u32()?;
     let (segment, offset, next_index) = (input.u32()?, input.u64()?, input.u64()?);
     let (revision, compacted, reserved) = (input.u64()?, input.u64()?, input.u64()?);
@@ -271,7 +274,12 @@ fn parse(input: &mut Input<'_>) -> Option<Checkpoint> {
         }
         let count = input.u32()?;
         let key = Bytes::copy_from_slice(input.take(key_length as usize)?);
-        let versions = (0..count).map(|_| version(input)).collect::<Option<Vec<_>>>()?;
+        let mut versions = (0..count)
+            .map(|_| version(input, format))
+            .collect::<Option<Vec<_>>>()?;
+        if format == 1 {
+            count_anew(&mut versions);
+        }
         state.restore(key, versions);
     }
     state.restored();
@@ -293,8 +301,22 @@ fn parse(input: &mut Input<'_>) -> Option<Checkpoint> {
     })
 }
 
-fn version(input: &mut Input<'_>) -> Option<Version> {
-    let (revision, create, lease) = (input.u64()?, input.u64()?, input.u64()? as i64);
+/// Counts of what a format without counts holds; what was forgotten is not counted.
+fn count_anew(versions: &mut [Version]) {
+    let mut count = 0;
+    for version in versions {
+        count = match version.is_removal() {
+            true => 0,
+            false => count + 1,
+        };
+        version.count = count;
+    }
+}
+
+fn version(input: &mut Input<'_>, format: u32) -> Option<Version> {
+    let (revision, create) = (input.u64()?, input.u64()?);
+    let count = if format == 1 { 0 } else { input.u64()? };
+    let lease = input.u64()? as i64;
     let at = Location {
         segment: input.u32()?,
         offset: input.u32()?,
@@ -303,6 +325,7 @@ fn version(input: &mut Input<'_>) -> Option<Version> {
     Some(Version {
         revision,
         create,
+        count,
         lease,
         at,
         value: None,

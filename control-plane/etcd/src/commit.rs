@@ -7,6 +7,7 @@ use crate::{
     record::Record,
     segment::{Role, Segment, Tail},
     state::{Command, Entry, Location, Output, apply},
+    txn::TxnReply,
 };
 use std::{
     io,
@@ -49,6 +50,9 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     Done(Revision),
     Mismatch(Option<KeyValue>, Revision),
+    Txn(TxnReply),
+    /// The transaction needs these values; it was not done.
+    Wanting(Vec<KeyValue>),
 }
 
 type Reply = oneshot::Sender<Result<Answer, Error>>;
@@ -417,6 +421,10 @@ impl Request {
                     },
                 ..
             } => Record::length(key, value),
+            Request::Apply {
+                command: Command::Txn(txn, _),
+                ..
+            } => txn.size(),
             _ => 0,
         }
     }

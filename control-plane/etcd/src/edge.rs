@@ -18,6 +18,8 @@ pub struct KeyValue {
     pub mod_revision: Revision,
     /// The revision that created the key.
     pub create_revision: Revision,
+    /// How often the key was written since it was created.
+    pub version: u64,
     /// The lease the key lives by; 0 for none.
     pub lease: i64,
 }
@@ -35,10 +37,12 @@ pub struct RangeRequest {
     pub revision: Revision,
     /// Leave values out.
     pub keys_only: bool,
+    /// Only count.
+    pub count_only: bool,
 }
 
 /// An answer to a [`RangeRequest`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RangeResponse {
     /// In key order.
     pub kvs: Vec<KeyValue>,
@@ -167,6 +171,15 @@ pub enum Error {
     /// The lease is not there.
     #[error("requested lease not found")]
     LeaseNotFound,
+    /// The lease is there already.
+    #[error("lease already exists")]
+    LeaseExists,
+    /// A key whose value or lease is to stay is not there.
+    #[error("key not found")]
+    KeyNotFound,
+    /// A transaction would change a key twice.
+    #[error("duplicate key given in txn request")]
+    DuplicateKey,
     /// The value is larger than the store takes.
     #[error("request is too large ({0} bytes)")]
     TooLarge(usize),

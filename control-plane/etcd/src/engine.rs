@@ -11,6 +11,7 @@ use crate::{
     recovery::{self, OpenError},
     segment::{Found, Segment},
     state::{Command, State},
+    txn::{Known, Txn, TxnReply},
     watch,
 };
 use bytes::Bytes;
@@ -48,6 +49,8 @@ pub struct Options {
     pub durable_leases: bool,
     /// How long a volatile write stays out of the log at most.
     pub flush_after: Duration,
+    /// The revision of an empty store; etcd's is 1.
+    pub first_revision: Revision,
 }
 
 impl Default for Options {
@@ -58,6 +61,7 @@ impl Default for Options {
             max_value_bytes: 3 << 19,
             durable_leases: false,
             flush_after: Duration::from_secs(60),
+            first_revision: 0,
         }
     }
 }
@@ -182,23 +186,11 @@ impl Core {
             revision if revision > shared.visible => return Err(Error::Future(revision)),
             revision => shared.state.readable(revision).map(|()| revision)?,
         };
-        let limit = if request.limit == 0 {
-            usize::MAX
-        } else {
-            request.limit
-        };
-        let mut found = Vec::new();
-        let mut count = 0;
-        for (key, version) in shared.state.range(&request.start, &request.end, revision) {
-            count += 1;
-            if found.len() < limit {
-                let mut version = version.clone();
-                if request.keys_only {
-                    version.value = Some(Bytes::new());
-                }
-                found.push(shared.find(key, version));
-            }
-        }
+        let (count, found) = shared.state.look(request, revision);
+        let found = found
+            .into_iter()
+            .map(|(key, version)| shared.find(&key, version))
+            .collect();
         Ok((
             RangeResponse {
                 kvs: Vec::new(),
@@ -217,6 +209,17 @@ pub(crate) async fn load(core: &Core, found: Vec<Found>) -> Result<Vec<crate::Ke
     } else {
         found.into_iter().map(Found::load).collect()
     }
+}
+
+/// A lease as it is.
+#[derive(Clone, Debug)]
+pub struct LeaseState {
+    /// What it was granted for.
+    pub ttl: Duration,
+    /// How long it lives yet.
+    pub left: Duration,
+    /// The keys that live by it.
+    pub keys: Vec<Bytes>,
 }
 
 /// A store in this process. Dropping it stops it; [`Engine::close`] also waits for that.
@@ -244,7 +247,9 @@ impl Engine {
     /// Opens the store in a directory of any kind.
     pub fn open_in(files: Arc<dyn Files>, mut options: Options, env: Env) -> Result<Arc<Self>, OpenError> {
         options.segment_bytes = options.segment_bytes.clamp(4096, 1 << 30);
-        let recovered = recovery::open(files.as_ref(), &env)?;
+        let mut recovered = recovery::open(files.as_ref(), &env)?;
+        recovered.state.start_at(options.first_revision);
+        recovered.logged = recovered.logged.max(options.first_revision);
         let (queue, requests) = mpsc::channel(QUEUE);
         let revision = recovered.state.revision();
         let now = env.clock.now();
@@ -293,6 +298,85 @@ impl Engine {
     pub async fn close(&self) {
         self.core.stop();
         let _ = self.core.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// The newest revision that readers see.
+    pub fn visible(&self) -> Revision {
+        self.core.read().visible
+    }
+
+    /// Whether it has ended.
+    pub fn is_closed(&self) -> bool {
+        self.core.tip.borrow().closed
+    }
+
+    /// Looks for space to give back now.
+    pub fn tidy(&self) {
+        self.core.upkeep.notify_one();
+    }
+
+    /// Does a transaction.
+    pub async fn transact(&self, txn: Txn) -> Result<TxnReply, Error> {
+        txn.check()?;
+        if txn.largest() > self.core.options.max_value_bytes {
+            return Err(Error::TooLarge(txn.largest()));
+        }
+        let mut known = Known::new();
+        loop {
+            let command = Command::Txn(txn.clone(), known.clone());
+            match self.core.submit(command, true).await? {
+                Answer::Txn(reply) => return Ok(reply),
+                Answer::Wanting(values) => {
+                    let values = values.into_iter();
+                    known.extend(values.map(|kv| (kv.key, (kv.mod_revision, kv.value))));
+                }
+                answer => return Err(unexpected(&answer)),
+            }
+        }
+    }
+
+    /// Makes the lease `id` of `ttl`; 0: one of a new number.
+    pub async fn grant_as(&self, id: i64, ttl: Duration) -> Result<i64, Error> {
+        let id = match id {
+            0 => i64::try_from(self.core.env.random.below(i64::MAX as u64)).unwrap_or(0) + 1,
+            id => id,
+        };
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        match self.core.submit(Command::Grant { id, ttl }, true).await? {
+            Answer::Done(_) => Ok(id),
+            answer => Err(unexpected(&answer)),
+        }
+    }
+
+    /// A lease as it is; `None`: it is not there.
+    pub fn lease(&self, id: i64) -> Option<LeaseState> {
+        let (ttl, keys) = self.core.read().state.lease(id)?;
+        let left = hold(&self.core.leases).left(id, self.core.env.clock.now());
+        Some(LeaseState {
+            ttl: Duration::from_millis(ttl),
+            left: left?,
+            keys,
+        })
+    }
+
+    /// The leases.
+    pub fn leases(&self) -> Vec<i64> {
+        self.core.read().state.leases().map(|(id, _)| id).collect()
+    }
+
+    /// The oldest revision that can be read.
+    pub fn compacted(&self) -> Revision {
+        self.core.read().compacted
+    }
+
+    /// Bytes of the files.
+    pub fn file_bytes(&self) -> u64 {
+        self.core
+            .read()
+            .segments
+            .values()
+            .map(|segment| segment.length())
+            .sum()
     }
 
     /// Bytes of records that some retained revision needs; what the store has beyond this on disk is reclaimed in time.
@@ -416,6 +500,7 @@ impl Store for Engine {
             {
                 Answer::Done(revision) => Ok(TxnOutcome::Done(revision)),
                 Answer::Mismatch(kv, revision) => Ok(TxnOutcome::Mismatch(kv, revision)),
+                answer => Err(unexpected(&answer)),
             }
         }
         .boxed()
@@ -436,15 +521,7 @@ impl Store for Engine {
     }
 
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<i64, Error>> {
-        async move {
-            let id = i64::try_from(self.core.env.random.below(i64::MAX as u64)).unwrap_or(0) + 1;
-            let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-            match self.core.submit(Command::Grant { id, ttl }, true).await? {
-                Answer::Done(_) => Ok(id),
-                answer => Err(unexpected(&answer)),
-            }
-        }
-        .boxed()
+        self.grant_as(0, ttl).boxed()
     }
 
     fn keep_alive(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>> {

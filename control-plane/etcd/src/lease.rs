@@ -40,6 +40,12 @@ impl Deadlines {
         }
     }
 
+    /// How long a lease lives yet.
+    pub fn left(&self, lease: i64, now: Instant) -> Option<Duration> {
+        let (_, deadline) = self.by_lease.get(&lease)?;
+        Some(deadline.saturating_duration_since(now))
+    }
+
     /// The leases whose time is over.
     pub fn ended(&self, now: Instant) -> Vec<i64> {
         self.by_time

@@ -21,7 +21,9 @@ pub mod record;
 mod recovery;
 pub mod remote;
 mod segment;
+pub mod server;
 pub mod state;
+pub mod txn;
 mod watch;
 
 pub use compactor::Compactor;

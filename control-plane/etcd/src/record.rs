@@ -15,7 +15,8 @@
 //!         9  1  1 when the entry goes on with the next record, else 0
 //!        10  2  0x5246
 //!        12  4  length of the key
-//!        16  8  term
+//!        16  3  term
+//!        19  5  version of the key, in a put; 0 if an older release wrote it, which did not count
 //!        24  8  index; the records of one entry have the same
 //!        32  8  index up to which the log was durable when this record was written
 //!        40  8  revision
@@ -37,6 +38,9 @@ pub const RECORD_HEADER: usize = 64;
 
 const MAGIC: &[u8; 8] = b"FKSTORE\0";
 const MARK: u16 = 0x5246;
+/// Bits of the term; a version has the others of its eight bytes.
+const TERM_BITS: u32 = 24;
+const MAX_VERSION: u64 = (1 << (64 - TERM_BITS)) - 1;
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +83,10 @@ pub struct Record<'a> {
     pub kind: Kind,
     /// Whether the entry goes on with the next record.
     pub more: bool,
-    /// The term of the entry.
+    /// The term of the entry, less than 2^24.
     pub term: u64,
+    /// How often the key was written since it was created, less than 2^40; 0: not known.
+    pub version: u64,
     /// The index of the entry.
     pub index: u64,
     /// The log was durable up to this index when the record was written.
@@ -135,7 +141,7 @@ impl<'a> Record<'a> {
         out.extend_from_slice(&MARK.to_le_bytes());
         out.extend_from_slice(&(self.key.len() as u32).to_le_bytes());
         for number in [
-            self.term,
+            self.term | self.version.min(MAX_VERSION) << TERM_BITS,
             self.index,
             self.durable,
             self.revision,
@@ -169,7 +175,8 @@ impl<'a> Record<'a> {
         let record = Record {
             kind,
             more: header[9] == 1,
-            term: u64_at(header, 16),
+            term: u64_at(header, 16) & ((1 << TERM_BITS) - 1),
+            version: u64_at(header, 16) >> TERM_BITS,
             index: u64_at(header, 24),
             durable: u64_at(header, 32),
             revision: u64_at(header, 40),
@@ -259,6 +266,7 @@ mod tests {
             kind: Kind::Put,
             more: false,
             term: 1,
+            version: 4,
             index: 2,
             durable: 1,
             revision: 7,

@@ -373,6 +373,7 @@ impl<'a> Recovery<'a> {
             kind: Kind::Lost,
             more: false,
             term: 1,
+            version: 0,
             index: self.next_index,
             durable: self.next_index - 1,
             revision: to,

@@ -161,6 +161,7 @@ impl Found {
         let Version {
             revision,
             create,
+            count,
             lease,
             at,
             value,
@@ -175,6 +176,7 @@ impl Found {
             value,
             mod_revision: revision,
             create_revision: create,
+            version: count,
             lease,
         })
     }

@@ -3,11 +3,15 @@
 //! The same entries in the same order make the same state on every member. A value is not here but in the log, where
 //! its [`Location`] says; it is also kept in memory while it is fresh, or while an observer shares it.
 
-use crate::{Op, Revision};
+use crate::{
+    Op, Revision,
+    txn::{Known, Txn},
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry as Slot};
 
 mod replay;
+mod transact;
 mod view;
 
 pub use view::Refusal;
@@ -52,6 +56,8 @@ pub enum Command {
         /// The write.
         op: Op,
     },
+    /// Do a transaction, with values that it needs.
+    Txn(Txn, Known),
     /// Grant a lease.
     Grant {
         /// Its number.
@@ -90,6 +96,19 @@ pub enum Output {
         /// The lease that ended, if this was its end.
         lease: Option<(i64, u64)>,
     },
+    /// A transaction was done.
+    Txn {
+        /// What it changed, all at `revision`.
+        wrote: Vec<Wrote>,
+        /// Whether its comparisons held.
+        succeeded: bool,
+        /// What became of its operations.
+        results: Vec<Did>,
+        /// The revision after it.
+        revision: Revision,
+    },
+    /// The values of these keys must be known before it can be done; nothing changed.
+    Wanting(Vec<(Bytes, Version)>),
     /// The condition did not hold; the key as it is.
     Mismatch(Bytes, Option<Version>),
     /// The lease is there.
@@ -102,6 +121,30 @@ pub enum Output {
     Refused(Refusal),
 }
 
+/// A change that a transaction made.
+#[derive(Clone, Debug)]
+pub struct Wrote {
+    /// The key.
+    pub key: Bytes,
+    /// Its value and version; `None`: it was removed.
+    pub put: Option<(Bytes, Version)>,
+    /// The version before, if the key was there.
+    pub prev: Option<Version>,
+}
+
+/// What an operation of a transaction did.
+#[derive(Clone, Debug)]
+pub enum Did {
+    /// It read: how many keys there are, and those that were found.
+    Range(u64, Vec<(Bytes, Version)>),
+    /// It wrote; the key before, if that was asked and it was there.
+    Put(Option<(Bytes, Version)>),
+    /// It removed so many keys; what they were, if that was asked.
+    Deleted(u64, Vec<(Bytes, Version)>),
+    /// It was a transaction: whether its comparisons held, and what it did.
+    Txn(bool, Vec<Did>),
+}
+
 /// A version of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -109,6 +152,8 @@ pub struct Version {
     pub revision: Revision,
     /// The revision that created the key.
     pub create: Revision,
+    /// How often the key was written since then.
+    pub count: u64,
     /// The lease the key lives by; 0 for none.
     pub lease: i64,
     /// Where its record is; nowhere if this version is a removal.
@@ -164,6 +209,8 @@ pub struct State {
 pub fn apply(state: &mut State, entry: Entry) -> Output {
     match entry.command {
         Command::Write { key, expect, op } => state.write(key, expect, op, entry.at),
+        Command::Txn(txn, known) => state.transact(&txn, &known, entry.at),
+        Command::Grant { id, .. } if state.leases.contains_key(&id) => Output::Refused(Refusal::LeaseExists),
         Command::Grant { id, ttl } => {
             state.leases.entry(id).or_default().ttl = ttl;
             Output::Granted(id, ttl)
@@ -194,10 +241,12 @@ impl State {
             }
             Op::Put { value, lease } => {
                 let create = live.map_or(revision, |version| version.create);
+                let count = live.map_or(1, |version| version.count + 1);
                 let kept = self.keep_values.then(|| value.clone());
                 let version = Version {
                     revision,
                     create,
+                    count,
                     lease,
                     at,
                     value: kept,
@@ -343,12 +392,18 @@ impl State {
                 }
                 self.revision -= u64::from(!keys.is_empty());
             }
+            Output::Txn { wrote, .. } => {
+                for wrote in wrote.iter().rev() {
+                    self.pop(&wrote.key);
+                }
+                self.revision -= u64::from(!wrote.is_empty());
+            }
             Output::Granted(id, _) => {
                 self.leases.remove(id);
             }
             Output::Compacted(_, before) => self.compacted = *before,
             Output::Reserved(_, before) => self.reserved = *before,
-            Output::Mismatch(..) | Output::Refused(_) => {}
+            Output::Mismatch(..) | Output::Wanting(_) | Output::Refused(_) => {}
         }
     }
 
@@ -440,6 +495,7 @@ fn removal(revision: Revision) -> Version {
     Version {
         revision,
         create: 0,
+        count: 0,
         lease: 0,
         at: Location::default(),
         value: None,

@@ -1,6 +1,7 @@
 //! The flags of each part: all of upstream's, and what becomes of each here.
 
 mod dns;
+mod etcd;
 mod groups;
 mod kube_apiserver;
 mod kube_controller_manager;
@@ -10,6 +11,7 @@ mod kubelet;
 mod kubelet_file;
 
 pub use dns::DNS;
+pub use etcd::ETCD;
 pub use groups::{CLIENT, DELEGATED, ELECTION, PROCESS, SERVING};
 pub use kube_apiserver::{
     KUBE_APISERVER, KUBE_APISERVER_AUDIT, KUBE_APISERVER_SECURITY, KUBE_APISERVER_STORE,

@@ -3,7 +3,7 @@
 use super::TERM;
 use crate::{
     record::{Kind, Record},
-    state::Output,
+    state::{Output, Wrote},
 };
 
 impl Output {
@@ -12,18 +12,20 @@ impl Output {
         match self {
             Output::Put { .. } | Output::Granted(..) | Output::Compacted(..) | Output::Reserved(..) => true,
             Output::Removed { keys, lease, .. } => !keys.is_empty() || lease.is_some(),
-            Output::Mismatch(..) | Output::Refused(_) => false,
+            Output::Txn { wrote, .. } => !wrote.is_empty(),
+            Output::Mismatch(..) | Output::Wanting(_) | Output::Refused(_) => false,
         }
     }
 
     /// Appends the records of this output.
     pub(super) fn encode(&self, index: u64, durable: u64, salt: u32, out: &mut Vec<u8>) {
-        let mut say = |kind, more, revision, detail, lease, key: &[u8], value: &[u8]| {
+        let mut say = |kind, more, revision, (detail, version), lease, key: &[u8], value: &[u8]| {
             let term = TERM;
             Record {
                 kind,
                 more,
                 term,
+                version,
                 index,
                 durable,
                 revision,
@@ -42,7 +44,7 @@ impl Output {
                     Kind::Put,
                     false,
                     version.revision,
-                    version.create,
+                    (version.create, version.count),
                     version.lease,
                     key,
                     value,
@@ -55,16 +57,28 @@ impl Output {
             } => {
                 for (at, (key, _)) in keys.iter().enumerate() {
                     let more = lease.is_some() || at + 1 < keys.len();
-                    say(Kind::Delete, more, *revision, 0, 0, key, &[]);
+                    say(Kind::Delete, more, *revision, (0, 0), 0, key, &[]);
                 }
                 if let Some((lease, _)) = *lease {
-                    say(Kind::Revoke, false, *revision, 0, lease, &[], &[]);
+                    say(Kind::Revoke, false, *revision, (0, 0), lease, &[], &[]);
                 }
             }
-            Output::Granted(lease, ttl) => say(Kind::Grant, false, 0, *ttl, *lease, &[], &[]),
-            Output::Compacted(revision, _) => say(Kind::Compact, false, *revision, 0, 0, &[], &[]),
-            Output::Reserved(until, _) => say(Kind::Reserve, false, *until, 0, 0, &[], &[]),
-            Output::Mismatch(..) | Output::Refused(_) => {}
+            Output::Txn { wrote, revision, .. } => {
+                for (at, Wrote { key, put, .. }) in wrote.iter().enumerate() {
+                    let more = at + 1 < wrote.len();
+                    match put {
+                        Some((value, v)) => {
+                            let facts = (v.create, v.count);
+                            say(Kind::Put, more, *revision, facts, v.lease, key, value);
+                        }
+                        None => say(Kind::Delete, more, *revision, (0, 0), 0, key, &[]),
+                    }
+                }
+            }
+            Output::Granted(lease, ttl) => say(Kind::Grant, false, 0, (*ttl, 0), *lease, &[], &[]),
+            Output::Compacted(revision, _) => say(Kind::Compact, false, *revision, (0, 0), 0, &[], &[]),
+            Output::Reserved(until, _) => say(Kind::Reserve, false, *until, (0, 0), 0, &[], &[]),
+            Output::Mismatch(..) | Output::Wanting(_) | Output::Refused(_) => {}
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{Answer, Applied, Writer};
 use crate::{
-    Error, Event, KeyValue,
+    Error, Event, KeyValue, RangeResponse,
     engine::{Core, hold},
     segment::Found,
-    state::{Output, Version},
+    state::{Did, Output, Version, Wrote},
+    txn::{TxnReply, TxnResult},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -63,6 +64,20 @@ fn outcome(core: &Core, output: Output, revision: u64) -> Result<Answer, Error> 
         Output::Put { version, .. } => Ok(Answer::Done(version.revision)),
         Output::Removed { revision, .. } => Ok(Answer::Done(revision)),
         Output::Granted(..) | Output::Compacted(..) | Output::Reserved(..) => Ok(Answer::Done(revision)),
+        Output::Txn {
+            succeeded,
+            results,
+            revision,
+            ..
+        } => Ok(Answer::Txn(TxnReply {
+            revision,
+            succeeded,
+            results: results
+                .into_iter()
+                .map(|did| result(core, did, revision))
+                .collect::<Result<_, _>>()?,
+        })),
+        Output::Wanting(keys) => load(core, keys).map(Answer::Wanting),
         Output::Mismatch(_, None) => Ok(Answer::Mismatch(None, revision)),
         Output::Mismatch(key, Some(version)) => Ok(Answer::Mismatch(
             Some(find(core, &key, version).load()?),
@@ -70,6 +85,30 @@ fn outcome(core: &Core, output: Output, revision: u64) -> Result<Answer, Error> 
         )),
         Output::Refused(refusal) => Err(refusal.into()),
     }
+}
+
+/// What an operation of a transaction did, with values.
+fn result(core: &Core, did: Did, revision: u64) -> Result<TxnResult, Error> {
+    Ok(match did {
+        Did::Range(count, found) => TxnResult::Range(RangeResponse {
+            kvs: load(core, found)?,
+            count,
+            revision,
+        }),
+        Did::Put(prev) => TxnResult::Put(load(core, prev.into_iter().collect())?.pop()),
+        Did::Deleted(count, prev) => TxnResult::Deleted(count, load(core, prev)?),
+        Did::Txn(succeeded, results) => {
+            let results = results.into_iter().map(|did| result(core, did, revision));
+            TxnResult::Txn(succeeded, results.collect::<Result<_, _>>()?)
+        }
+    })
+}
+
+fn load(core: &Core, found: Vec<(Bytes, Version)>) -> Result<Vec<KeyValue>, Error> {
+    let found = found.into_iter();
+    found
+        .map(|(key, version)| find(core, &key, version).load())
+        .collect()
 }
 
 fn find(core: &Core, key: &Bytes, version: Version) -> Found {
@@ -93,6 +132,22 @@ fn previous(core: &Core, key: &Bytes, version: &Version) -> Option<KeyValue> {
     }
 }
 
+fn event(wrote: &Wrote, revision: u64, prev: Option<KeyValue>) -> Event {
+    let key = wrote.key.clone();
+    let Some((value, version)) = &wrote.put else {
+        return Event::Delete { key, revision, prev };
+    };
+    let kv = KeyValue {
+        key,
+        value: value.clone(),
+        mod_revision: version.revision,
+        create_revision: version.create,
+        version: version.count,
+        lease: version.lease,
+    };
+    Event::Put { kv, prev }
+}
+
 fn events(core: &Core, output: &Output) -> Vec<Event> {
     match output {
         Output::Put {
@@ -106,12 +161,23 @@ fn events(core: &Core, output: &Output) -> Vec<Event> {
                 value: value.clone(),
                 mod_revision: version.revision,
                 create_revision: version.create,
+                version: version.count,
                 lease: version.lease,
             };
             vec![Event::Put {
                 kv,
                 prev: prev.as_ref().and_then(|prev| previous(core, key, prev)),
             }]
+        }
+        Output::Txn { wrote, revision, .. } => {
+            let events = wrote.iter().map(|wrote| {
+                let prev = wrote
+                    .prev
+                    .as_ref()
+                    .and_then(|prev| previous(core, &wrote.key, prev));
+                event(wrote, *revision, prev)
+            });
+            events.collect()
         }
         Output::Removed { keys, revision, .. } => {
             let events = keys.iter().map(|(key, prev)| Event::Delete {

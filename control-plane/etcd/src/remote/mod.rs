@@ -172,6 +172,7 @@ impl Inner {
             value: kv.value,
             mod_revision: kv.mod_revision as Revision,
             create_revision: kv.create_revision as Revision,
+            version: kv.version as u64,
             lease: kv.lease,
         }
     }
@@ -183,6 +184,7 @@ impl Inner {
             limit: if request.limit == 0 { PAGE } else { request.limit } as i64,
             revision: request.revision as i64,
             keys_only: request.keys_only,
+            count_only: request.count_only,
             ..pb::RangeRequest::default()
         };
         let mut response = RangeResponse::default();

@@ -10,9 +10,15 @@ impl State {
         match record.kind {
             record::Kind::Put => {
                 let (revision, create, lease) = (record.revision, record.detail, record.lease);
+                let count = match record.version {
+                    // Older releases did not say.
+                    0 => self.newest(record.key).map_or(1, |newest| newest.count + 1),
+                    count => count,
+                };
                 let version = Version {
                     revision,
                     create,
+                    count,
                     lease,
                     at,
                     value: None,

@@ -1,7 +1,7 @@
 //! What can be read of a state, now and as of any retained revision.
 
 use super::{Change, State, Version};
-use crate::{Error, Revision};
+use crate::{Error, RangeRequest, Revision};
 use bytes::Bytes;
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -10,6 +10,10 @@ use std::{collections::BTreeMap, ops::Bound};
 pub enum Refusal {
     /// There is no such lease.
     LeaseNotFound,
+    /// There is such a lease already.
+    LeaseExists,
+    /// A key whose value or lease is to stay is not there.
+    KeyNotFound,
     /// The revision is forgotten already; the oldest one that is not.
     Compacted(Revision),
     /// The revision is not there yet.
@@ -20,6 +24,8 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::LeaseNotFound => Error::LeaseNotFound,
+            Refusal::LeaseExists => Error::LeaseExists,
+            Refusal::KeyNotFound => Error::KeyNotFound,
             Refusal::Compacted(oldest) => Error::Compacted(oldest),
             Refusal::Future(revision) => Error::Future(revision),
         }
@@ -49,6 +55,11 @@ impl State {
     /// Revisions up to this may be used before they are logged.
     pub fn reserved(&self) -> Revision {
         self.reserved
+    }
+
+    /// Revisions of an empty store go on after this one.
+    pub(crate) fn start_at(&mut self, first: Revision) {
+        self.revision = self.revision.max(first);
     }
 
     pub(crate) fn set_keep_values(&mut self) {
@@ -124,6 +135,32 @@ impl State {
                     .find(|version| version.revision <= revision)?;
                 (!version.is_removal()).then_some((key, version))
             })
+    }
+
+    /// How many keys of a range there are as of `revision`, and the first of them, up to the limit.
+    pub(crate) fn look(&self, request: &RangeRequest, revision: Revision) -> (u64, Vec<(Bytes, Version)>) {
+        let limit = match request.limit {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        let (mut count, mut found) = (0, Vec::new());
+        for (key, version) in self.range(&request.start, &request.end, revision) {
+            count += 1;
+            if found.len() < limit && !request.count_only {
+                let mut version = version.clone();
+                if request.keys_only {
+                    version.value = Some(Bytes::new());
+                }
+                found.push((key.clone(), version));
+            }
+        }
+        (count, found)
+    }
+
+    /// The keys that live by a lease, and its TTL in milliseconds.
+    pub(crate) fn lease(&self, id: i64) -> Option<(u64, Vec<Bytes>)> {
+        let lease = self.leases.get(&id)?;
+        Some((lease.ttl, lease.keys.iter().cloned().collect()))
     }
 
     /// The retained changes after `after`, by revision.

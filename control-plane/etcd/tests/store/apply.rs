@@ -77,6 +77,7 @@ fn describe(output: &Output) -> String {
         Output::Compacted(revision, before) => format!("compacted {before} to {revision}"),
         Output::Reserved(until, before) => format!("reserved {before} to {until}"),
         Output::Refused(why) => format!("refused {why:?}"),
+        Output::Txn { .. } | Output::Wanting(_) => panic!("no story has a transaction"),
     }
 }
 

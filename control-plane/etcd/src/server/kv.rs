@@ -1,0 +1,115 @@
+//! The KV service.
+
+use super::{
+    Member, convert,
+    failure::{Refusal, status},
+};
+use crate::{
+    Revision, Store,
+    txn::{Txn, TxnOp, TxnReply, TxnResult},
+};
+use etcd_proto::etcdserverpb::{self as pb, kv_server::Kv};
+use prost::Message;
+use tonic::{Request, Response, Status, async_trait};
+
+impl Member {
+    /// Refuses a request that is too large.
+    fn fits(&self, request: &impl Message) -> Result<(), Refusal> {
+        if request.encoded_len() > self.settings().max_request_bytes {
+            Err(Refusal::TooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) async fn transact(&self, txn: Txn) -> Result<TxnReply, Status> {
+        self.engine().transact(txn).await.map_err(status)
+    }
+}
+
+/// Whether a transaction may make the store larger.
+fn grows(txn: &Txn) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match op {
+        TxnOp::Put { .. } => true,
+        TxnOp::Txn(inner) => grows(inner),
+        TxnOp::Range(_) | TxnOp::Delete { .. } => false,
+    })
+}
+
+#[async_trait]
+impl Kv for Member {
+    async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
+        let request = request.into_inner();
+        self.0.counters.ranges.add();
+        let found = self
+            .engine()
+            .range(convert::range(&request)?)
+            .await
+            .map_err(status)?;
+        let revision = match request.revision {
+            0 => found.revision,
+            // The head of an answer about the past is of now.
+            _ => self.engine().visible(),
+        };
+        Ok(Response::new(self.range_response(&request, found, revision)))
+    }
+
+    async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
+        let request = request.into_inner();
+        self.fits(&request)?;
+        let op = convert::put(request)?;
+        self.room()?;
+        self.0.counters.puts.add();
+        let done = self.transact(Txn::of(op)).await?;
+        let prev = match done.results.into_iter().next() {
+            Some(TxnResult::Put(prev)) => prev,
+            _ => None,
+        };
+        Ok(Response::new(pb::PutResponse {
+            header: self.header(done.revision),
+            prev_kv: prev.map(convert::key_value),
+        }))
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<pb::DeleteRangeRequest>,
+    ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
+        let op = convert::delete(request.into_inner())?;
+        self.0.counters.deletes.add();
+        let done = self.transact(Txn::of(op)).await?;
+        let (deleted, prev) = match done.results.into_iter().next() {
+            Some(TxnResult::Deleted(deleted, prev)) => (deleted, prev),
+            _ => (0, Vec::new()),
+        };
+        Ok(Response::new(pb::DeleteRangeResponse {
+            header: self.header(done.revision),
+            deleted: deleted as i64,
+            prev_kvs: prev.into_iter().map(convert::key_value).collect(),
+        }))
+    }
+
+    async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
+        let request = request.into_inner();
+        self.fits(&request)?;
+        let txn = convert::txn(&request, self.settings().max_txn_ops)?;
+        if grows(&txn) {
+            self.room()?;
+        }
+        self.0.counters.txns.add();
+        let done = self.transact(txn).await?;
+        let response = self.txn_response(&request, done.succeeded, done.results, done.revision);
+        Ok(Response::new(response))
+    }
+
+    async fn compact(
+        &self,
+        request: Request<pb::CompactionRequest>,
+    ) -> Result<Response<pb::CompactionResponse>, Status> {
+        let revision = Revision::try_from(request.into_inner().revision).unwrap_or(0);
+        self.engine().compact(revision).await.map_err(status)?;
+        Ok(Response::new(pb::CompactionResponse {
+            header: self.header_now(),
+        }))
+    }
+}

@@ -1,0 +1,120 @@
+//! The Lease service.
+
+use super::{
+    Member,
+    failure::{Refusal, status},
+};
+use crate::{Error, Store};
+use etcd_proto::etcdserverpb::{self as pb, lease_server::Lease};
+use futures::{StreamExt, stream, stream::BoxStream};
+use std::time::Duration;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+/// The longest that a lease may live, in seconds.
+const LONGEST: i64 = 9_000_000_000;
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Lease for Member {
+    async fn lease_grant(
+        &self,
+        request: Request<pb::LeaseGrantRequest>,
+    ) -> Result<Response<pb::LeaseGrantResponse>, Status> {
+        let pb::LeaseGrantRequest { ttl, id } = request.into_inner();
+        if ttl > LONGEST {
+            return Err(Refusal::LeaseTtlTooLarge.into());
+        }
+        let ttl = ttl.max(1);
+        let granted = self
+            .engine()
+            .grant_as(id, Duration::from_secs(ttl.unsigned_abs()))
+            .await
+            .map_err(status)?;
+        Ok(Response::new(pb::LeaseGrantResponse {
+            header: self.header_now(),
+            id: granted,
+            ttl,
+            error: String::new(),
+        }))
+    }
+
+    async fn lease_revoke(
+        &self,
+        request: Request<pb::LeaseRevokeRequest>,
+    ) -> Result<Response<pb::LeaseRevokeResponse>, Status> {
+        self.engine()
+            .revoke(request.into_inner().id)
+            .await
+            .map_err(status)?;
+        Ok(Response::new(pb::LeaseRevokeResponse {
+            header: self.header_now(),
+        }))
+    }
+
+    type LeaseKeepAliveStream = BoxStream<'static, Result<pb::LeaseKeepAliveResponse, Status>>;
+
+    async fn lease_keep_alive(
+        &self,
+        request: Request<Streaming<pb::LeaseKeepAliveRequest>>,
+    ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        let state = (self.clone(), request.into_inner());
+        let answers = stream::unfold(state, |(member, mut requests)| async move {
+            let answer = match requests.message().await {
+                Ok(Some(request)) => member.keep(request.id).await,
+                // The client has gone, or has said all.
+                Ok(None) | Err(_) => return None,
+            };
+            Some((answer, (member, requests)))
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        request: Request<pb::LeaseTimeToLiveRequest>,
+    ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
+        let pb::LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        let lease = self.engine().lease(id);
+        let mut response = pb::LeaseTimeToLiveResponse {
+            header: self.header_now(),
+            id,
+            ttl: -1,
+            ..pb::LeaseTimeToLiveResponse::default()
+        };
+        if let Some(lease) = lease {
+            response.ttl = seconds(lease.left);
+            response.granted_ttl = seconds(lease.ttl);
+            response.keys = if keys { lease.keys } else { Vec::new() };
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn lease_leases(
+        &self,
+        _: Request<pb::LeaseLeasesRequest>,
+    ) -> Result<Response<pb::LeaseLeasesResponse>, Status> {
+        let leases = self.engine().leases().into_iter();
+        Ok(Response::new(pb::LeaseLeasesResponse {
+            header: self.header_now(),
+            leases: leases.map(|id| pb::LeaseStatus { id }).collect(),
+        }))
+    }
+}
+
+impl Member {
+    async fn keep(&self, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
+        let ttl = match self.engine().keep_alive(id).await {
+            Ok(()) => self.engine().lease(id).map_or(0, |lease| seconds(lease.ttl)),
+            Err(Error::LeaseNotFound) => 0,
+            Err(error) => return Err(status(error)),
+        };
+        Ok(pb::LeaseKeepAliveResponse {
+            header: self.header_now(),
+            id,
+            ttl,
+        })
+    }
+}
