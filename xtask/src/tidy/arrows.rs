@@ -16,7 +16,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("shared/api", &[]),
     ("shared/cel", &["api"]),
     ("shared/schema", &["api", "cel"]),
-    ("shared/resources", &["api", "schema"]),
+    ("shared/resources", &["api", "cel", "schema"]),
     ("shared/component", &[]),
     ("shared/client", &["api", "component"]),
     ("shared/reconcile", &["api", "client", "component"]),

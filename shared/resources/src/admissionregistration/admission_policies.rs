@@ -1,6 +1,6 @@
 //! ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings.
 
-use super::matching;
+use super::{expressions::Judge, matching};
 use crate::{
     Cell, Column, Row, STATUS, Version, WriteRequest, cells, encode, rules,
     write::{Kind, write},
@@ -9,7 +9,7 @@ use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
-    ValidatingAdmissionPolicyBinding,
+    ValidatingAdmissionPolicyBinding, Variable,
 };
 use serde::{Deserialize, de::IgnoredAny};
 use std::collections::BTreeSet;
@@ -20,6 +20,7 @@ pub(crate) static VALIDATING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/validatingadmissionpolicies",
+    unconditional: false,
     subresources: &[STATUS],
     columns: &[
         cells::NAME,
@@ -41,6 +42,7 @@ pub(crate) static MUTATING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/mutatingadmissionpolicies",
+    unconditional: false,
     on_demand: &[Version::same("v1beta1"), Version::same("v1alpha1")],
     columns: &[
         cells::NAME,
@@ -62,6 +64,7 @@ pub(crate) static VALIDATING_BINDING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/validatingadmissionpolicybindings",
+    unconditional: false,
     columns: BINDING,
     cells: binding_cells,
     ..Row::usual(
@@ -77,6 +80,7 @@ pub(crate) static MUTATING_BINDING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/mutatingadmissionpolicybindings",
+    unconditional: false,
     on_demand: &[Version::same("v1beta1"), Version::same("v1alpha1")],
     columns: BINDING,
     cells: binding_cells,
@@ -124,12 +128,26 @@ impl Kind for ValidatingAdmissionPolicy {
         let Some(spec) = &self.spec else { return };
         let conditions = spec.match_conditions.as_deref().unwrap_or_default();
         let failure = spec.failure_policy.as_deref();
-        matching::policy(spec.match_constraints.as_ref(), failure, conditions, errors);
+        let params = spec.param_kind.is_some();
+        matching::policy(
+            spec.match_constraints.as_ref(),
+            failure,
+            conditions,
+            params,
+            errors,
+        );
         let rules = spec.validations.as_deref().unwrap_or_default();
         if rules.is_empty() && spec.audit_annotations.as_ref().is_none_or(Vec::is_empty) {
             let why = "validations or auditAnnotations must contain at least one item";
             errors.push(Error::required("spec.validations", why));
             errors.push(Error::required("spec.auditAnnotations", why));
+        }
+        let mut judge = Judge::new(params, false, errors);
+        judge.variables(spec.variables.as_deref().unwrap_or_default());
+        let annotations = spec.audit_annotations.as_deref().unwrap_or_default();
+        judge.annotations(self.metadata.name.as_deref().unwrap_or_default(), annotations);
+        for (i, rule) in rules.iter().enumerate() {
+            judge.validation(rule, &field::index("spec.validations", i));
         }
         for (i, rule) in rules.iter().enumerate() {
             let path = field::index("spec.validations", i);
@@ -170,13 +188,30 @@ impl Kind for MutatingAdmissionPolicy {
         let Some(spec) = &self.spec else { return };
         let conditions = spec.match_conditions.as_deref().unwrap_or_default();
         let failure = spec.failure_policy.as_deref();
-        matching::policy(spec.match_constraints.as_ref(), failure, conditions, errors);
+        let params = spec.param_kind.is_some();
+        matching::policy(
+            spec.match_constraints.as_ref(),
+            failure,
+            conditions,
+            params,
+            errors,
+        );
         let policy = spec.reinvocation_policy.as_deref();
         rules::one_of(policy, &["IfNeeded", "Never"], "spec.reinvocationPolicy", errors);
         let mutations = spec.mutations.as_deref().unwrap_or_default();
         if mutations.is_empty() {
             let why = "mutations must contain at least one item";
             errors.push(Error::required("spec.mutations", why));
+        }
+        let mut judge = Judge::new(params, true, errors);
+        // Variables of both sorts of policies are the same.
+        let variables = spec.variables.iter().flatten().map(|of| Variable {
+            name: of.name.clone(),
+            expression: of.expression.clone(),
+        });
+        judge.variables(&variables.collect::<Vec<_>>());
+        for (i, mutation) in mutations.iter().enumerate() {
+            judge.mutation(mutation, &field::index("spec.mutations", i));
         }
         for (i, mutation) in mutations.iter().enumerate() {
             let path = field::index("spec.mutations", i);

@@ -1,5 +1,6 @@
 //! Which requests webhooks and policies are asked about.
 
+use super::expressions;
 use crate::{meta, names, rules, selector};
 use api::{field, field::Error};
 use k8s_openapi::{
@@ -127,8 +128,8 @@ impl Lists<'_> {
     }
 }
 
-/// Rules for the conditions of a webhook or policy; the expressions are compiled elsewhere.
-pub(super) fn conditions(list: &[MatchCondition], path: &str, errors: &mut Vec<Error>) {
+/// Rules for the conditions of a webhook or policy; `params`: they may name the parameters.
+pub(super) fn conditions(list: &[MatchCondition], params: bool, path: &str, errors: &mut Vec<Error>) {
     rules::at_most(path, list.len(), 64, errors);
     let mut seen = BTreeSet::new();
     for (i, condition) in list.iter().enumerate() {
@@ -138,6 +139,10 @@ pub(super) fn conditions(list: &[MatchCondition], path: &str, errors: &mut Vec<E
             condition.expression.trim(),
             errors,
         );
+        if !condition.expression.trim().is_empty() {
+            let path = field::child(&path, "expression");
+            expressions::condition(&condition.expression, params, path, errors);
+        }
         let name = field::child(&path, "name");
         rules::required(&name, &condition.name, errors);
         if !condition.name.is_empty() {
@@ -231,6 +236,7 @@ pub(super) fn policy(
     matching: Option<&MatchResources>,
     failure: Option<&str>,
     match_conditions: &[MatchCondition],
+    params: bool,
     errors: &mut Vec<Error>,
 ) {
     rules::one_of(failure, &["Fail", "Ignore"], "spec.failurePolicy", errors);
@@ -243,5 +249,5 @@ pub(super) fn policy(
             constraints(matching, "spec.matchConstraints", errors);
         }
     }
-    conditions(match_conditions, "spec.matchConditions", errors);
+    conditions(match_conditions, params, "spec.matchConditions", errors);
 }

@@ -21,6 +21,7 @@ pub(crate) static MUTATING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/mutatingwebhookconfigurations",
+    unconditional: false,
     columns: COLUMNS,
     cells: row_cells,
     ..Row::usual(
@@ -36,6 +37,7 @@ pub(crate) static VALIDATING: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/validatingwebhookconfigurations",
+    unconditional: false,
     columns: COLUMNS,
     cells: row_cells,
     ..Row::usual(
@@ -231,7 +233,7 @@ impl Hook<'_> {
                 selector::validate(wanted, &at(name), errors);
             }
         }
-        matching::conditions(self.conditions, &at("matchConditions"), errors);
+        matching::conditions(self.conditions, false, &at("matchConditions"), errors);
         self.client(&at("clientConfig"), errors);
         self.versions(&at("admissionReviewVersions"), errors);
     }
