@@ -6,8 +6,12 @@ use crate::{
     security::{Attributes, User},
 };
 use api::{FieldSelector, Status, decision::Record};
+use schema::Published;
 use serde::Serialize;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 /// Group of the records.
 pub const GROUP: &str = "insight.ferrokube.io";
@@ -15,6 +19,39 @@ pub const GROUP: &str = "insight.ferrokube.io";
 pub const VERSION: &str = "v1alpha1";
 /// The resource.
 pub const PLURAL: &str = "decisions";
+
+/// What a record has.
+const SCHEMA: &str = r#"{
+  "type": "object",
+  "description": "Why a part of the system did something to an object, or did not.",
+  "required": ["at", "actor", "resource", "namespace", "name", "resourceVersion", "verdict", "reasons"],
+  "properties": {
+    "at": {"type": "string", "format": "date-time", "description": "When it was decided."},
+    "actor": {"type": "string", "description": "Who decided: a controller, the scheduler, a kubelet."},
+    "resource": {"type": "string", "description": "The resource of the object, such as pods or deployments.apps."},
+    "namespace": {"type": "string", "description": "Namespace of the object; empty for what is in none."},
+    "name": {"type": "string", "description": "Name of the object."},
+    "resourceVersion": {"type": "integer", "format": "int64", "description": "The version of the object that was looked at."},
+    "verdict": {"type": "string", "enum": ["done", "blocked", "deferred", "failed"], "description": "What was decided."},
+    "reasons": {"type": "array", "description": "Why.", "items": {
+      "type": "object",
+      "required": ["code"],
+      "properties": {
+        "code": {"type": "string", "description": "A stable name, such as InsufficientResource."},
+        "params": {"type": "array", "description": "Facts: a name and a value each.",
+          "items": {"type": "array", "items": {"type": "string"}}},
+        "cause": {"type": "string", "description": "What it came from."}
+      }
+    }},
+    "unblock": {"type": "string", "description": "What would let it go on."}
+  }
+}"#;
+
+/// The kind, as documents show it.
+pub fn published() -> &'static Published {
+    static PUBLISHED: OnceLock<Published> = OnceLock::new();
+    PUBLISHED.get_or_init(|| Published::new("DecisionList", Some(SCHEMA.as_bytes()), false, Vec::new()))
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,5 +1,6 @@
 //! Discovery: which groups, versions and resources there are, in upstream's two forms.
 
+use super::decisions;
 use crate::{
     aggregate::{Found, Known},
     handler::Index,
@@ -69,7 +70,8 @@ impl Listed {
             custom: self
                 .custom
                 .as_ref()
-                .map(|(custom, version)| &custom.versions[*version].published),
+                .map(|(custom, version)| &custom.versions[*version].published)
+                .or_else(|| (group == decisions::GROUP).then(decisions::published)),
         }
     }
 }
@@ -124,9 +126,9 @@ pub fn served(index: &Index) -> Vec<Served> {
             custom: None,
         });
     }
-    let (group, version) = (super::decisions::GROUP, super::decisions::VERSION);
+    let (group, version) = (decisions::GROUP, decisions::VERSION);
     entry(&mut all, group, version).push(Listed {
-        name: super::decisions::PLURAL.to_owned(),
+        name: decisions::PLURAL.to_owned(),
         singular: "decision",
         namespaced: true,
         kind: (group, version, "Decision"),

@@ -2,7 +2,9 @@
 
 mod apply;
 mod cbor;
+mod connections;
 mod operations;
+mod overload;
 mod protobuf;
 
 use crate::{Server, fixture};
@@ -123,6 +125,26 @@ async fn openapi_v2(http: &mut Http) {
     assert_ne!(tag, json.headers["etag"]);
     let again = [accept, ("if-none-match", tag)];
     assert_eq!(http.ask("GET", "/openapi/v2", &again, "").await.code, 304);
+}
+
+/// A document has its hash in its address: there it never changes, and from another address it is told.
+async fn openapi_v3(http: &mut Http, index: &str) {
+    let plain = http.get("/openapi/v3/apis/test.io/v1").await;
+    assert_eq!(plain.code, 200);
+    assert_eq!(plain.headers["cache-control"], "no-cache, private");
+    let (_, url) = index.split_once(r#""apis/test.io/v1":{"serverRelativeURL":""#).unwrap();
+    let (url, _) = url.split_once('"').unwrap();
+    let hashed = http.get(url).await;
+    assert_eq!(hashed.text, plain.text);
+    assert_eq!(hashed.headers["cache-control"], "public, immutable");
+    assert_eq!(hashed.headers["expires"], "Wed, 01 Jan 2031 00:00:00 GMT");
+    let tag = hashed.headers["etag"].to_str().unwrap();
+    for known in [format!("\"x\", W/{tag}"), "*".to_owned()] {
+        let again = http.ask("GET", url, &[("if-none-match", &known)], "").await;
+        assert_eq!((again.code, again.text.as_str()), (304, ""));
+    }
+    let old = http.get("/openapi/v3/apis/test.io/v1?hash=0A").await;
+    assert_eq!((old.code, old.headers["location"].to_str().unwrap()), (301, url));
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,8 +355,8 @@ async fn discovery_and_documents() {
         "{}",
         index.text
     );
-    assert_eq!(http.get("/openapi/v3/apis/test.io/v1").await.code, 200);
     openapi_v2(&mut http).await;
+    openapi_v3(&mut http, &index.text).await;
     let version = http.get("/version").await;
     assert!(version.text.contains(r#""gitVersion":"v1.37.0+ferrokube.0.1.0""#));
     let none = r#""gitCommit":"0000000000000000000000000000000000000000","gitTreeState":"archive""#;
