@@ -1,5 +1,7 @@
 //! Lists of 10,000 pods in every form.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
 
@@ -9,8 +11,9 @@ use crate::bench::load::{self, Load};
 use crate::bench::median;
 
 const ROUNDS: usize = 3;
-/// Lists of one round.
-const LISTS: usize = 6;
+/// How long a round lists, and the fewest lists of one.
+const ROUND: Duration = Duration::from_secs(1);
+const LISTS: usize = 4;
 
 const JSON: &str = "Accept: application/json\r\n";
 
@@ -95,15 +98,24 @@ pub fn fill(load: &mut Load, numbers: std::ops::Range<usize>) -> Result<()> {
 fn lists(side: &mut Side<'_>, form: &Form) -> Result<Sample> {
     let mut load = side.load(1)?;
     let request = load::get(&format!("{PODS_PATH}{}", form.query), form.headers);
-    load.drive(200, repeated(&request, 1))?;
-    let (mut driven, cost) = cost(side, || load.drive(200, repeated(&request, LISTS)))?;
-    let bytes = driven.bytes / LISTS as u64;
-    ensure!(bytes >= form.least as u64, "a list of only {bytes} bytes");
+    load.drive(200, repeated(&request, 1, Duration::ZERO))?;
+    let (mut driven, cost) = cost(side, || load.drive(200, repeated(&request, LISTS, ROUND)))?;
+    let lists = driven.latencies.len() as f64;
+    let bytes = driven.bytes as f64 / lists;
+    ensure!(bytes >= form.least as f64, "a list of only {bytes} bytes");
     let latency = median(&mut driven.latencies).unwrap_or_default();
-    Ok(vec![latency, cost.server / LISTS as f64])
+    println!(
+        "  {lists} lists of {bytes:.0} bytes, the load took {:.1} ms each",
+        cost.load / lists * 1e3
+    );
+    Ok(vec![latency, cost.server / lists])
 }
 
-fn repeated(request: &[u8], times: usize) -> impl FnMut() -> Option<Vec<u8>> {
-    let mut requests = std::iter::repeat_n(request.to_vec(), times);
-    move || requests.next()
+/// The same request, at least so many times and so long.
+fn repeated(request: &[u8], least: usize, time: Duration) -> impl FnMut() -> Option<Vec<u8>> {
+    let (begun, mut asked) = (Instant::now(), 0);
+    move || {
+        asked += 1;
+        (asked <= least || begun.elapsed() < time).then(|| request.to_vec())
+    }
 }

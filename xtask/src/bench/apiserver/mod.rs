@@ -82,18 +82,22 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Folder> {
-        let folder = artifacts::target()
-            .join("bench")
-            .join(std::process::id().to_string());
-        fs::create_dir_all(&folder)?;
-        Ok(Folder(folder))
+        let folder = Folder(artifacts::target().join("bench"));
+        // One that was killed may have left its own.
+        folder.remove();
+        fs::create_dir_all(&folder.0)?;
+        Ok(folder)
+    }
+
+    fn remove(&self) {
+        // What is left after a failure is below the target folder.
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left after a failure is below the target folder.
-        let _ = fs::remove_dir_all(&self.0);
+        self.remove();
     }
 }
 

@@ -35,7 +35,6 @@ impl Papers {
     pub fn new(folder: PathBuf) -> Result<Papers> {
         let now = Clock::system().wall();
         let authority = Authority::open(&folder, now)?;
-        authority.signing_key("sa")?;
         let names = ["127.0.0.1", "10.96.0.1", "localhost", "kubernetes.default.svc"];
         let names = names.map(str::to_owned).to_vec();
         authority.leaf("server", &Purpose::server("kube-apiserver", names), now)?;
@@ -122,7 +121,7 @@ impl<'a> Side<'a> {
                 let mut flags = self.flags();
                 flags.extend([
                     "--etcd-servers=http://127.0.0.1:22379".to_owned(),
-                    format!("--service-account-key-file={}", self.papers.path("sa.key")),
+                    format!("--service-account-key-file={}", self.papers.path("server.crt")),
                     "--endpoint-reconciler-type=none".to_owned(),
                     "--enable-admission-plugins=NodeRestriction".to_owned(),
                 ]);
@@ -144,7 +143,7 @@ impl<'a> Side<'a> {
             file("client-ca-file", "ca.crt"),
             file("tls-cert-file", "server.crt"),
             file("tls-private-key-file", "server.key"),
-            file("service-account-signing-key-file", "sa.key"),
+            file("service-account-signing-key-file", "server.key"),
             format!("--secure-port={}", self.port()),
         ];
         let same = [
