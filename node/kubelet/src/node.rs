@@ -464,7 +464,7 @@ impl NodeKeeper {
         let clock = &self.env.clock;
         let (mut due, mut written) = (clock.now() + REPORT, false);
         let mut pressure = self.pressure.clone();
-        let mut images = None;
+        let (mut images, mut told) = (None, BTreeMap::new());
         // What a create carried in its status may have been dropped: the first write follows at once.
         loop {
             let changed = self.update_conditions(&mut conditions, &self.problem().await);
@@ -474,9 +474,7 @@ impl NodeKeeper {
             if changed || !written || self.is_given_up(&cache) || clock.now() >= due {
                 written = match self.write(&conditions, images.as_deref()).await {
                     Ok(()) => {
-                        if changed {
-                            self.tell(&conditions);
-                        }
+                        self.tell(&conditions, &mut told);
                         true
                     }
                     Err(status) => {
@@ -514,18 +512,27 @@ impl NodeKeeper {
         told.is_some_and(|told| told.status.conditions.iter().any(lost))
     }
 
-    fn tell(&self, conditions: &[Heartbeat]) {
-        let ready = conditions
-            .iter()
-            .any(|c| c.condition.kind == "Ready" && c.condition.status == "True");
+    /// An event for each condition that is not as it was `told`.
+    fn tell(&self, conditions: &[Heartbeat], told: &mut BTreeMap<String, String>) {
         let name = &self.config.node_name;
-        let (reason, message) = if ready {
-            ("NodeReady", format!("Node {name} status is now: NodeReady"))
-        } else {
-            ("NodeNotReady", format!("Node {name} status is now: NodeNotReady"))
-        };
-        self.recorder
-            .record(self.about(), Severity::Normal, reason, message);
+        for Condition { kind, status, .. } in conditions.iter().map(|c| &c.condition) {
+            if told.insert(kind.clone(), status.clone()).as_ref() == Some(status) {
+                continue;
+            }
+            let reason = match (kind.as_str(), status == "True") {
+                ("MemoryPressure", false) => "NodeHasSufficientMemory",
+                ("MemoryPressure", true) => "NodeHasInsufficientMemory",
+                ("DiskPressure", false) => "NodeHasNoDiskPressure",
+                ("DiskPressure", true) => "NodeHasDiskPressure",
+                ("PIDPressure", false) => "NodeHasSufficientPID",
+                ("PIDPressure", true) => "NodeHasInsufficientPID",
+                (_, true) => "NodeReady",
+                (_, false) => "NodeNotReady",
+            };
+            let message = format!("Node {name} status is now: {reason}");
+            self.recorder
+                .record(self.about(), Severity::Normal, reason, message);
+        }
     }
 
     fn lease_spec(&self) -> LeaseSpec<'_> {

@@ -425,6 +425,16 @@ async fn the_node_registers_and_keeps_its_lease() {
     assert_eq!(object["status"]["allocatable"]["pods"], "110");
     assert_eq!(condition(&object, "Ready")["reason"], "KubeletReady");
     assert_eq!(object["spec"]["taints"][0]["key"], "node.kubernetes.io/not-ready");
+    for told in [
+        "NodeHasSufficientMemory",
+        "NodeHasNoDiskPressure",
+        "NodeHasSufficientPID",
+        "NodeReady",
+    ] {
+        node.api
+            .event(told, &format!("Node node-1 status is now: {told}"))
+            .await;
+    }
     node.env.clock.sleep(Duration::from_secs(1)).await;
     let lease = node.api.get_value("leases", "kube-node-lease", "node-1").unwrap();
     assert_eq!(lease["metadata"]["ownerReferences"][0]["kind"], "Node");
@@ -432,6 +442,9 @@ async fn the_node_registers_and_keeps_its_lease() {
         .break_runtime(Some("container runtime network not ready"));
     let unready = |n: &Value| condition(n, "Ready")["status"] == "False";
     let object = node.api.wait("not ready", "nodes", "node-1", unready).await;
+    node.api
+        .event("NodeNotReady", "Node node-1 status is now: NodeNotReady")
+        .await;
     assert_eq!(
         condition(&object, "Ready")["message"],
         "container runtime network not ready"
