@@ -79,6 +79,8 @@ const SAME: Version = Version {
 
 static WIDGETS: Row = Row {
     on_demand: &[],
+    create_on_update: false,
+    unconditional: true,
     group: "test.io",
     kind: "Widget",
     plural: "widgets",
@@ -136,6 +138,8 @@ static WIDGETS: Row = Row {
 
 static NAMESPACES: Row = Row {
     on_demand: &[],
+    create_on_update: false,
+    unconditional: true,
     group: "",
     kind: "Namespace",
     plural: "namespaces",
@@ -311,6 +315,11 @@ pub fn config(store: Arc<dyn Store>, rows: Vec<&'static Row>, dial: Arc<dyn Dial
 /// A client of `server` that may do all.
 pub fn client(server: &Arc<Server>) -> Client {
     Client::new(server.local(User::new("admin", &[])), "test")
+}
+
+/// The small table.
+pub fn small_table() -> Vec<&'static Row> {
+    vec![&WIDGETS, &NAMESPACES]
 }
 
 /// There are no nodes.

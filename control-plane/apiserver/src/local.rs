@@ -3,8 +3,9 @@
 use crate::{
     Server,
     cache::{Item, Kind, Selection, Watcher},
+    fairness::{Listing, Seat},
     handler::{Call, ListQuery, Place, Validation, WatchQuery},
-    security::User,
+    security::{Attributes, User},
     subresources,
 };
 use api::{FieldSelector, Object, Status};
@@ -37,18 +38,29 @@ impl Local {
         places.find(&target.gvr, &target.namespace, &target.name, target.subresource)
     }
 
-    fn allow(&self, verb: &str, place: &Place) -> Result<Call, Status> {
-        let attributes = Server::attributes(&self.user, verb, place);
-        self.server.authorize(&attributes)?;
-        Ok(Call {
+    /// Waits for a seat, and asks whether it is allowed.
+    async fn allow(&self, asked: Attributes, list: Option<Listing>) -> Result<(Option<Seat>, Attributes), Status> {
+        let asked = Arc::new(asked);
+        let patience = self.server.limits.request_timeout;
+        let seat = self.server.seat(&asked, list, patience).await;
+        self.server.clients.answered(&self.user.name, seat.is_err());
+        let seat = seat.map_err(|refused| refused.status())?;
+        self.server.authorize(&asked)?;
+        Ok((seat, Arc::unwrap_or_clone(asked)))
+    }
+
+    async fn call(&self, verb: &str, place: &Place) -> Result<(Option<Seat>, Call), Status> {
+        let (seat, attributes) = self.allow(Server::attributes(&self.user, verb, place), None).await?;
+        let call = Call {
             attributes,
             validation: Validation::Ignore,
             ..Call::default()
-        })
+        };
+        Ok((seat, call))
     }
 
-    /// The same for a collection. A selection of one name asks for that object, as over HTTP.
-    fn allow_selection(&self, verb: &str, place: &Place, fields: &str) -> Result<(), Status> {
+    /// What is asked with `verb` of a collection. A selection of one name asks for that object, as over HTTP.
+    fn collection(&self, verb: &str, place: &Place, fields: &str) -> Attributes {
         let mut attributes = Server::attributes(&self.user, verb, place);
         let selector = FieldSelector::parse(fields).unwrap_or_default();
         if let Some(name) = selector
@@ -57,18 +69,24 @@ impl Local {
         {
             attributes.name = name.to_owned();
         }
-        self.server.authorize(&attributes)
+        attributes
     }
 
     async fn read(&self, target: Target) -> Result<Arc<Object>, Status> {
         let place = self.place(&target)?;
-        self.allow("get", &place)?;
+        let _seat = self.allow(Server::attributes(&self.user, "get", &place), None).await?;
         subresources::get(&self.server, &place).await
     }
 
     async fn read_list(&self, target: Target, params: ListParams) -> Result<List, Status> {
         let place = self.place(&target)?;
-        self.allow_selection("list", &place, &params.field_selector)?;
+        let asked = self.collection("list", &place, &params.field_selector);
+        let list = Listing {
+            limit: u64::try_from(params.limit).unwrap_or(u64::MAX),
+            single: !asked.name.is_empty(),
+            selects: !params.label_selector.is_empty() || !params.field_selector.is_empty(),
+        };
+        let _seat = self.allow(asked, Some(list)).await?;
         let query = query(&place, params)?;
         let page = self.server.handler.list(&place, &query).await?;
         let items = page
@@ -85,7 +103,13 @@ impl Local {
 
     async fn read_watch(&self, target: Target, params: WatchParams) -> Result<WatchStream, Status> {
         let place = self.place(&target)?;
-        self.allow_selection("watch", &place, &params.field_selector)?;
+        let asked = self.collection("watch", &place, &params.field_selector);
+        let list = Listing {
+            single: !asked.name.is_empty(),
+            ..Listing::default()
+        };
+        let (_seat, asked) = self.allow(asked, (params.resource_version == 0).then_some(list)).await?;
+        let watching = self.server.fairness.watches.begin(&asked, &params.field_selector);
         let selection = Selection::parse(
             place.row(),
             &place.namespace,
@@ -98,7 +122,12 @@ impl Local {
             send_initial: false,
         };
         let watcher = self.server.handler.watch(&place, query).await?;
-        Ok(events(watcher, params.bookmarks, self.server.clone()))
+        let events = events(watcher, params.bookmarks, self.server.clone());
+        let keep = move |event| {
+            let _keep = &watching;
+            event
+        };
+        Ok(events.map(keep).boxed())
     }
 
     async fn change(
@@ -111,7 +140,7 @@ impl Local {
             return self.ask(of, &target, write, options).await;
         }
         let place = self.place(&target)?;
-        let mut call = self.allow(verb(&write, &place), &place)?;
+        let (_seat, mut call) = self.call(verb(&write, &place), &place).await?;
         call.dry_run = options.dry_run;
         (call.field_manager, call.force) = (options.field_manager, options.force);
         if let (Write::Delete(delete), true) = (&write, place.name.is_empty()) {
@@ -140,7 +169,7 @@ impl Local {
             return Err(Status::method_not_allowed());
         };
         let attributes = Server::virtual_attributes(&self.user, of, &target.namespace);
-        self.server.authorize(&attributes)?;
+        let (_seat, attributes) = self.allow(attributes, None).await?;
         let call = Call {
             attributes,
             dry_run: options.dry_run,

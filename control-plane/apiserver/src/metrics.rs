@@ -1,6 +1,6 @@
 //! What the server counts, under upstream's names.
 
-use crate::{Server, handler::Places};
+use crate::{Server, admission::webhook::metrics::WebhookMetrics, handler::Places};
 use component::metrics::{Counter, Description, Family, Gauge, Histogram, Registry};
 use std::{fmt::Write, sync::Arc};
 
@@ -109,6 +109,8 @@ pub struct Metrics {
     pub dropped: Arc<Family<Counter>>,
     /// Events that were sent to watchers.
     pub watch_events: Arc<Family<Counter>>,
+    /// What is counted of webhooks of admission.
+    pub webhooks: WebhookMetrics,
     /// How long the store took to write.
     pub etcd: Arc<Family<Histogram>>,
 }
@@ -126,6 +128,7 @@ impl Default for Metrics {
             dropped: registry.family(DROPPED),
             watch_events: registry.family(WATCH_EVENTS),
             etcd: registry.family(ETCD),
+            webhooks: WebhookMetrics::new(&registry),
             registry,
         }
     }
@@ -136,6 +139,9 @@ pub fn told(server: &Server) -> String {
     let mut out = String::new();
     server.handler.metrics.registry.write(&mut out);
     objects(&server.handler.places, &mut out);
+    if server.limits.fairness {
+        crate::fairness::told(&server.fairness, &mut out);
+    }
     // Writing to a string does not fail.
     let _ = write!(
         out,

@@ -8,14 +8,14 @@ use crate::{
     custom::{Definitions, Ending, Webhooks},
     fairness::{Fairness, clients::Clients, room::Room},
     handler::{Handler, Place, Places},
-    http::{BuildInfo, Limits, Rooms},
+    http::{BuildInfo, Life, Limits, Rooms},
     local::Local,
     metrics::Metrics,
     security::{Attributes, Security, User, Verdict, oidc},
 };
 use api::{Gvr, Object, Status, decision::Record};
 use client::{Dial, Transport};
-use component::{Env, gates::Gates};
+use component::{Env, Tasks, gates::Gates};
 use etcd::Store;
 use resources::{Row, VirtualResource};
 use std::{net::IpAddr, sync::Arc};
@@ -123,6 +123,8 @@ pub struct Server {
     pub(crate) clients: Arc<Clients>,
     /// Memory for lists in the making.
     pub(crate) lists: Room,
+    /// How far it is on its way to its end.
+    pub(crate) life: Arc<Life>,
     pub(crate) limits: Limits,
     /// Which features are on.
     pub(crate) gates: Gates,
@@ -186,7 +188,14 @@ impl Reader {
 
 impl Server {
     /// Reads the store into the caches and is ready to serve.
-    pub async fn start(config: Config, env: Env) -> Result<Arc<Self>, Error> {
+    pub async fn start(config: Config, outside: Env) -> Result<Arc<Self>, Error> {
+        // What the server does goes on until its requests are answered.
+        let env = Env {
+            tasks: Tasks::new(),
+            ..outside.clone()
+        };
+        let life = Life::new(outside.tasks, config.limits.shutdown_retry_after);
+        life.follow(&config.limits, env.tasks.clone(), env.clock.clone());
         let ranges = ranges(&config.service_cidr).ok_or(Error::ServiceCidr(config.service_cidr))?;
         let feed = Arc::new(Feed::default());
         let caches = config
@@ -222,7 +231,9 @@ impl Server {
         let security = (config.security)(Reader(places.clone())).map_err(Error::Security)?;
         let metrics = Arc::<Metrics>::default();
         config.gates.tell(&metrics.registry);
+        let conversions = Arc::new(Webhooks::new(config.dial.clone(), env.clone()));
         let parts = admission::Parts {
+            conversions: conversions.clone(),
             reader: Reader(places.clone()),
             authorizer: security.authz.clone(),
             dial: config.dial.clone(),
@@ -246,10 +257,7 @@ impl Server {
             allocator,
             disabled: schema::Disabled::new(|gate| config.gates.enabled(gate)),
             event_ttl: config.surface.event_ttl,
-            webhooks: Webhooks {
-                dial: config.dial.clone(),
-                env: env.clone(),
-            },
+            webhooks: conversions,
             env,
             lease: tokio::sync::Mutex::default(),
         };
@@ -268,6 +276,7 @@ impl Server {
             fairness,
             clients,
             lists,
+            life,
             limits: config.limits,
             gates: config.gates,
         });

@@ -43,6 +43,7 @@ use self::{
     work::Work,
 };
 use crate::security::Attributes;
+use api::Status;
 use component::Env;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::{
@@ -93,6 +94,14 @@ pub struct Refused {
     pub flow: Flow,
     /// Seconds after which to try again.
     pub retry_after: u64,
+}
+
+impl Refused {
+    /// As clients in this process are told.
+    pub fn status(&self) -> Status {
+        let retry_after = u32::try_from(self.retry_after).unwrap_or(u32::MAX);
+        Status::too_many_requests("Too many requests, please try again later.", retry_after)
+    }
 }
 
 /// A schema with its level.

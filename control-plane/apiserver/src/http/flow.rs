@@ -5,7 +5,7 @@ use super::{
     decisions, discovery, documents, health, impersonate,
     measure::Measured,
     negotiate::{self, Form, Kind, Offer},
-    objects,
+    objects, openapi, patience,
     query::Query,
     room,
     route::Route,
@@ -20,7 +20,11 @@ use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// A request whose user may ask what it asks.
 pub struct Allowed {
@@ -62,8 +66,8 @@ pub async fn answer(
     let head = request.method() == Method::HEAD;
     let clock = server.handler.env.clock.clone();
     let long = route.is_long();
-    let patience = server.limits.request_timeout;
-    let patience = query.timeout().map_or(patience, |wished| wished.min(patience));
+    let patience = patience::of(&route, &query, server.limits.request_timeout);
+    let _under_way = (!long).then(|| server.life.begin());
     let measured = Measured::start(&server, &route, &query, &request);
     // What cannot be negotiated is only an error for answers that are.
     let offer = Offer {
@@ -76,7 +80,12 @@ pub async fn answer(
     };
     let wished = negotiate::form(request.headers(), &query, offer);
     let form = wished.clone().unwrap_or_default();
-    let work = handle(server, peer, route, query, wished, request);
+    let patience = match patience {
+        Ok(patience) => patience,
+        Err(status) => return measured.answered(answer::status(&status, form), None),
+    };
+    let user = OnceLock::new();
+    let work = handle(&user, (server, patience), peer, route, query, wished, request);
     let work = AssertUnwindSafe(work).catch_unwind();
     let done = if long {
         Some(work.await)
@@ -98,11 +107,13 @@ pub async fn answer(
     if head {
         *response.body_mut() = answer::full("");
     }
-    measured.answered(response)
+    measured.answered(response, user.get())
 }
 
+/// Finds out who asks, which `asker` is told, waits for a seat, and answers.
 async fn handle(
-    server: Arc<Server>,
+    asker: &OnceLock<Arc<User>>,
+    (server, patience): (Arc<Server>, Duration),
     peer: Arc<[CertificateDer<'static>]>,
     route: Route,
     query: Query,
@@ -112,14 +123,31 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let user = authenticate(&server, &parts, &peer)?;
     let user = impersonate::user(&server, user, &parts.headers)?;
-    let _room = match route.is_long() {
-        true => None,
-        false => match server.rooms.enter(&route, &user) {
-            Some(room) => Some(room),
-            None => return Ok(room::full()),
-        },
+    // It is found once.
+    let _ = asker.set(user.clone());
+    let asked = Arc::new(attributes(&user, &route));
+    let admitted = match room::admit(&server, &asked, &route, &query, patience).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return Ok(refused),
     };
-    server.authorize(&attributes(&user, &route))?;
+    let form = wished.clone().unwrap_or_default();
+    let answered = allowed(server, asked, route, query, wished, Request::from_parts(parts, body)).await;
+    let response = answered.unwrap_or_else(|status| answer::status(&status, form));
+    Ok(admitted.answered(response))
+}
+
+/// Answers what has its seat, if it is allowed.
+async fn allowed(
+    server: Arc<Server>,
+    asked: Arc<Attributes>,
+    route: Route,
+    query: Query,
+    wished: Result<Form, Status>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Status> {
+    server.authorize(&asked)?;
+    let (parts, body) = request.into_parts();
+    let user = asked.user.clone();
     if let Some(elsewhere) = server.aggregator.behind(parts.uri.path()) {
         let request = Request::from_parts(parts, body);
         return Ok(aggregate::answer(&server, &user, &elsewhere, request).await);
@@ -191,8 +219,14 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
         ["version"] => json(version::version(&server.build)),
         ["healthz" | "livez" | "readyz", ..] => Ok(health::health(server, path, &allowed.query).await),
         ["metrics"] => Ok(metrics(server)),
-        ["api"] if form.aggregated => Ok(tagged(documents.aggregated(true), parts, form, true)),
-        ["apis"] if form.aggregated => Ok(tagged(documents.aggregated(false), parts, form, true)),
+        ["debug", "clients"] => Ok(answer::plain(200, server.clients.top())),
+        ["debug", "api_priority_and_fairness", dump] if server.limits.fairness => {
+            let details = !allowed.query.get("includeRequestDetails").is_empty();
+            let dump = crate::fairness::dump(&server.fairness, dump, details);
+            Ok(dump.map_or_else(answer::no_such_path, |dump| answer::plain(200, dump)))
+        }
+        ["api"] if form.aggregated => Ok(openapi::tagged(documents.aggregated(true), parts, form, true)),
+        ["apis"] if form.aggregated => Ok(openapi::tagged(documents.aggregated(false), parts, form, true)),
         ["api"] => json(discovery::core_versions(&format!(
             "{}:{}",
             server.advertise.0, server.advertise.1
@@ -218,10 +252,10 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
             }
             None => Ok(answer::no_such_path()),
         },
-        ["openapi", "v2"] => Ok(openapi_v2(documents, parts, form)),
-        ["openapi", "v3"] => Ok(tagged(documents.openapi_index(), parts, form, false)),
+        ["openapi", "v2"] => Ok(openapi::v2(documents, parts, form)),
+        ["openapi", "v3"] => Ok(openapi::tagged(documents.openapi_index(), parts, form, false)),
         ["openapi", "v3", rest @ ..] => match documents.openapi_v3(&rest.join("/")) {
-            Some(document) => Ok(tagged(document, parts, form, false)),
+            Some(document) => Ok(openapi::v3(allowed, document, parts, &rest.join("/"))),
             None => Ok(answer::no_such_path()),
         },
         _ => Ok(answer::no_such_path()),
@@ -275,60 +309,6 @@ fn paths(server: &Server) -> Vec<u8> {
         paths: Vec<String>,
     }
     serde_json::to_vec(&Paths { paths }).unwrap_or_default()
-}
-
-/// `/openapi/v2`, as JSON or protobuf.
-fn openapi_v2(documents: &documents::Documents, parts: &Parts, form: Form) -> Response<Body> {
-    let mut response = if negotiate::openapi_v2_protobuf(&parts.headers) {
-        let form = Form {
-            gzip: negotiate::gzip(&parts.headers),
-            ..form
-        };
-        unless_known(documents.openapi_v2_protobuf(), parts, |text| {
-            answer::packed(200, text, negotiate::OPENAPI_V2_PROTOBUF, form)
-        })
-    } else {
-        tagged(documents.openapi_v2(), parts, form, false)
-    };
-    let vary = HeaderValue::from_static("Accept");
-    response.headers_mut().append(header::VARY, vary);
-    response
-}
-
-/// A document that clients keep by its hash.
-fn tagged(document: &documents::Document, parts: &Parts, form: Form, discovery: bool) -> Response<Body> {
-    let mut response = unless_known(document, parts, |text| answer::json(200, text, form));
-    if discovery {
-        let headers = response.headers_mut();
-        let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    }
-    response
-}
-
-/// `document` as `answer` has it, or only its hash if the client names that.
-fn unless_known(
-    document: &documents::Document,
-    parts: &Parts,
-    answer: impl FnOnce(Vec<u8>) -> Response<Body>,
-) -> Response<Body> {
-    let tag = format!("\"{}\"", document.hash);
-    let known = parts
-        .headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok());
-    let mut response = if known == Some(tag.as_str()) {
-        let mut response = Response::new(answer::full(""));
-        *response.status_mut() = http::StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        answer(document.text.clone())
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
 }
 
 /// The records, which are no stored resource.

@@ -16,7 +16,7 @@ async fn checks(server: &Server, kind: &str) -> Vec<Check> {
     let store = store.map(|_| ()).map_err(|error| error.to_string());
     let mut checks = vec![("ping", Ok(())), ("etcd", store.clone())];
     if kind == "readyz" {
-        let stopping = server.handler.env.tasks.is_stopping();
+        let stopping = server.life.is_stopping();
         let shutdown = if stopping {
             Err("process is shutting down".to_owned())
         } else {

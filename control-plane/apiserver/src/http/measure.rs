@@ -1,7 +1,7 @@
 //! What is counted of each request, with the labels that upstream gives it.
 
 use super::{answer::Body, query::Query, route::Route};
-use crate::{Server, metrics::Metrics};
+use crate::{Server, fairness::clients::Clients, metrics::Metrics, security::User};
 use bytes::Bytes;
 use component::Clock;
 use http::{Method, Request, Response, header};
@@ -116,6 +116,9 @@ pub struct Measured {
     /// The code of the answer; 0 while there is none.
     code: u16,
     size: Option<u64>,
+    clients: Arc<Clients>,
+    /// Who asks, if that is known and goes on.
+    user: Option<Arc<User>>,
 }
 
 impl Measured {
@@ -135,30 +138,55 @@ impl Measured {
             long,
             code: 0,
             size: None,
+            clients: server.clients.clone(),
+            user: None,
         }
     }
 
-    /// Ends, with the body if that goes on or comes in pieces.
-    pub fn answered(mut self, response: Response<Body>) -> Response<Body> {
+    /// Ends, with the body if that goes on or comes in pieces. `user` is who asked.
+    pub fn answered(mut self, response: Response<Body>, user: Option<&Arc<User>>) -> Response<Body> {
         self.code = response.status().as_u16();
-        let size = response.body().size_hint().exact();
+        // What goes on is counted as it passes.
+        let size = response.body().size_hint().exact().filter(|_| !self.long);
         self.size = size.or(Some(0));
-        if !self.long && size.is_some() {
+        if let Some(user) = user {
+            self.clients.answered(&user.name, self.code == 429);
+            self.clients.sent(&user.name, size.unwrap_or_default());
+        }
+        if size.is_some() {
             return response;
         }
+        self.user = user.cloned();
+        self.watches(1);
         response.map(|body| {
             let keep = move |frame: Frame<Bytes>| {
-                let more = frame.data_ref().map_or(0, Bytes::len);
-                self.size = self.size.map(|size| size + more as u64);
+                self.passes(frame.data_ref().map_or(0, Bytes::len));
                 frame
             };
             body.map_frame(keep).boxed_unsync()
         })
     }
+
+    /// A part of the body is sent.
+    fn passes(&mut self, size: usize) {
+        let more = u64::try_from(size).unwrap_or(u64::MAX);
+        self.size = self.size.map(|size| size + more);
+        if let Some(user) = &self.user {
+            self.clients.sent(&user.name, more);
+        }
+    }
+
+    /// What goes on begins, or ends.
+    fn watches(&self, more: i64) {
+        if let Some(user) = self.user.as_ref().filter(|_| self.long) {
+            self.clients.watches(&user.name, more);
+        }
+    }
 }
 
 impl Drop for Measured {
     fn drop(&mut self) {
+        self.watches(-1);
         let Some(asked) = &self.asked else { return };
         let labels = asked.labels();
         if self.long {

@@ -6,7 +6,6 @@ use crate::{
 };
 use api::{Status, field};
 use client::DeleteOptions;
-use std::time::Duration;
 
 const MATCH: &str = "resourceVersionMatch";
 
@@ -197,11 +196,6 @@ impl Query {
         self.number("timeoutSeconds")
     }
 
-    /// How long the client would wait for an answer, such as `32s`; none when it does not say.
-    pub fn timeout(&self) -> Option<Duration> {
-        duration(self.get("timeout")).filter(|timeout| !timeout.is_zero())
-    }
-
     /// Selectors over the collection at `place`.
     pub fn selection(&self, place: &Place) -> Result<Selection, Status> {
         Selection::parse(
@@ -215,6 +209,7 @@ impl Query {
     /// A list.
     pub fn list(&self, place: &Place) -> Result<ListQuery, Status> {
         self.check_list()?;
+        self.timeout_seconds()?;
         let version_match = match self.get("resourceVersionMatch") {
             "Exact" => Match::Exact,
             "NotOlderThan" => Match::NotOlderThan,
@@ -230,18 +225,18 @@ impl Query {
         })
     }
 
-    /// Whether it is a dry run.
-    pub fn dry_run(&self) -> Result<bool, Status> {
-        handler::dry_run(self.all("dryRun"))
+    /// Whether a write with these `options` (such as `CreateOptions`) is a dry run.
+    pub fn dry_run(&self, options: &str) -> Result<bool, Status> {
+        handler::dry_run(options, self.all("dryRun"))
     }
 
-    /// What becomes of unknown fields.
-    pub fn validation(&self) -> Result<Validation, Status> {
+    /// What becomes of unknown fields in a write with these `options`.
+    pub fn validation(&self, options: &str) -> Result<Validation, Status> {
         let text = self.get("fieldValidation");
         Validation::parse(text).ok_or_else(|| {
             let error =
                 field::Error::not_supported("fieldValidation", text, &["", "Ignore", "Strict", "Warn"]);
-            Status::invalid("meta.k8s.io", "CreateOptions", "", vec![error])
+            Status::invalid("meta.k8s.io", options, "", vec![error])
         })
     }
 
@@ -284,7 +279,7 @@ impl Query {
                 (policy, _) => Some(handler::propagation(policy)?),
             };
         }
-        Ok((options, dry || self.dry_run()?))
+        Ok((options, dry || self.dry_run("DeleteOptions")?))
     }
 }
 
@@ -293,28 +288,6 @@ fn refused(errors: Vec<field::Error>) -> Result<(), Status> {
         true => Ok(()),
         false => Err(Status::invalid("meta.k8s.io", "ListOptions", "", errors)),
     }
-}
-
-/// A duration as Go prints it: `1m30s`, `500ms`.
-fn duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit);
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        total += Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(millis)?);
-        rest = after;
-    }
-    Some(total)
 }
 
 #[cfg(test)]
@@ -361,10 +334,5 @@ mod tests {
         assert!(query.number::<usize>("limit").is_err());
         assert_eq!(percent_encode("a b/ä"), "a%20b%2F%C3%A4");
         assert_eq!(percent_decode("%zz%41"), "%zzA");
-        assert_eq!(
-            Query::parse("timeout=1m30s").timeout(),
-            Some(Duration::from_secs(90))
-        );
-        assert_eq!(Query::parse("timeout=soon").timeout(), None);
     }
 }

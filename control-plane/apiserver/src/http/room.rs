@@ -1,8 +1,14 @@
-//! How many requests are answered at a time.
+//! Room for requests: by priority and fairness, or so many at a time.
 
-use super::{answer, answer::Body, route::Route};
-use crate::{metrics::Metrics, security::User};
+use super::{answer, answer::Body, query::Query, route::Route};
+use crate::{
+    Server,
+    fairness::{Listing, Seat, Watching},
+    metrics::Metrics,
+    security::{Attributes, User},
+};
 use http::{HeaderValue, Response, header};
+use http_body_util::BodyExt;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -10,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const MASTERS: &str = "system:masters";
 
 /// What a server takes upon itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// How long an answer may take, unless it is one that goes on.
     pub request_timeout: Duration,
@@ -22,6 +28,16 @@ pub struct Limits {
     pub fairness: bool,
     /// Bytes of lists that are in the making at a time; 0: any number.
     pub list_bytes: usize,
+    /// How long a watch lasts at least that names no time; at most it is twice that.
+    pub min_request_timeout: Duration,
+    /// Requests at a time on one HTTP/2 connection.
+    pub streams: u32,
+    /// The chance that a request over HTTP/2 ends its connection, so that clients spread over servers.
+    pub goaway_chance: f64,
+    /// How long the server goes on after it was asked to stop and said that it is not ready.
+    pub shutdown_delay: Duration,
+    /// Whether those who come after that are told to try again, until all others are answered.
+    pub shutdown_retry_after: bool,
 }
 
 impl Default for Limits {
@@ -33,6 +49,11 @@ impl Default for Limits {
             writes: 200,
             fairness: true,
             list_bytes: 512 << 20,
+            min_request_timeout: Duration::from_secs(1800),
+            streams: 250,
+            goaway_chance: 0.0,
+            shutdown_delay: Duration::ZERO,
+            shutdown_retry_after: false,
         }
     }
 }
@@ -46,13 +67,14 @@ pub struct Rooms {
 
 /// A request that found room, until it is answered.
 pub struct Room {
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
     kind: &'static str,
     metrics: Arc<Metrics>,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
+        drop(self.permit.take());
         self.metrics.in_flight.of(&[self.kind]).add(-1);
     }
 }
@@ -73,30 +95,126 @@ impl Rooms {
 
     /// Room for a request of `user`; none when there is none.
     pub fn enter(&self, route: &Route, user: &User) -> Option<Room> {
-        let (kind, room) = match route.verb {
-            "get" | "list" | "watch" | "head" => ("readOnly", &self.reads),
-            _ => ("mutating", &self.writes),
-        };
+        let kind = kind(route);
+        let room = if kind == "readOnly" { &self.reads } else { &self.writes };
         let permit = room.clone().try_acquire_owned().ok();
         if permit.is_none() && !user.groups.iter().any(|group| group == MASTERS) {
             self.metrics.dropped.of(&[kind]).add(1);
             return None;
         }
+        let mut room = self.count(route);
+        room.permit = permit;
+        Some(room)
+    }
+
+    /// A request that has its room elsewhere is counted.
+    fn count(&self, route: &Route) -> Room {
+        let kind = kind(route);
         self.metrics.in_flight.of(&[kind]).add(1);
-        Some(Room {
-            _permit: permit,
+        Room {
+            permit: None,
             kind,
             metrics: self.metrics.clone(),
+        }
+    }
+}
+
+/// What a request is counted as.
+fn kind(route: &Route) -> &'static str {
+    match route.verb {
+        "get" | "list" | "watch" | "head" => "readOnly",
+        _ => "mutating",
+    }
+}
+
+/// What a request has while it is answered.
+pub struct Admitted {
+    seat: Option<Seat>,
+    _room: Option<Room>,
+    watching: Option<Watching>,
+}
+
+/// Waits for room for a request that has so much time, be it by priority and fairness. What goes on takes none, but
+/// for the beginning of watches. The error is the answer.
+pub async fn admit(
+    server: &Server,
+    asked: &Arc<Attributes>,
+    route: &Route,
+    query: &Query,
+    patience: Duration,
+) -> Result<Admitted, Response<Body>> {
+    let watch = route.verb == "watch";
+    let mut admitted = Admitted {
+        seat: None,
+        _room: None,
+        watching: None,
+    };
+    if route.is_long() && !watch {
+        return Ok(admitted);
+    }
+    let rooms = &server.rooms;
+    if server.limits.fairness {
+        match server.seat(asked, listing(route, query), patience).await {
+            Ok(seat) => admitted.seat = seat,
+            Err(refused) => {
+                rooms.metrics.dropped.of(&[kind(route)]).add(1);
+                let mut response = full(refused.retry_after);
+                refused.flow.tell(response.headers_mut());
+                return Err(response);
+            }
+        }
+        admitted._room = Some(rooms.count(route));
+        if watch {
+            let fields = query.get("fieldSelector");
+            admitted.watching = server.fairness.watches.begin(asked, fields);
+        }
+    } else if !watch {
+        admitted._room = Some(rooms.enter(route, &asked.user).ok_or_else(|| full(1))?);
+    }
+    Ok(admitted)
+}
+
+/// What matters of a list, or of a watch that begins with one, for its work.
+fn listing(route: &Route, query: &Query) -> Option<Listing> {
+    let version = query.get("resourceVersion");
+    match route.verb {
+        "list" => {}
+        "watch" if query.flag("sendInitialEvents") || matches!(version, "" | "0") => {}
+        _ => return None,
+    }
+    let selects = !query.get("labelSelector").is_empty() || !query.get("fieldSelector").is_empty();
+    Some(Listing {
+        limit: query.get("limit").parse().unwrap_or(0),
+        single: !route.name.is_empty(),
+        selects,
+    })
+}
+
+impl Admitted {
+    /// The answer is there: it tells its flow, and room is free again. A watch is counted until it ends.
+    pub fn answered(self, mut response: Response<Body>) -> Response<Body> {
+        if let Some(seat) = &self.seat {
+            seat.flow().tell(response.headers_mut());
+        }
+        let Some(watching) = self.watching.filter(|_| response.status().is_success()) else {
+            return response;
+        };
+        response.map(|body| {
+            let keep = move |frame| {
+                let _keep = &watching;
+                frame
+            };
+            body.map_frame(keep).boxed_unsync()
         })
     }
 }
 
 /// What upstream says when there is no room.
-pub fn full() -> Response<Body> {
+pub fn full(retry_after: u64) -> Response<Body> {
     let mut response = answer::plain(429, "Too many requests, please try again later.\n");
     response
         .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
     response
 }
 
@@ -126,7 +244,7 @@ mod tests {
         );
         drop(reading);
         assert!(rooms.enter(&of("get"), &ann).is_some());
-        let full = full();
+        let full = full(1);
         assert_eq!(
             (full.status().as_u16(), &full.headers()["retry-after"]),
             (429, &HeaderValue::from_static("1"))

@@ -78,8 +78,8 @@ async fn health_is_checked_whole_and_one_by_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stops_says_so_first() {
-    let (server, _env) = fixture::server().await;
-    server.handler.env.tasks.stop();
+    let (server, env) = fixture::server().await;
+    env.tasks.stop();
     let query = super::super::query::Query::default();
     let of = async |path: &str| {
         super::super::health::health(&server, path, &query)
