@@ -106,8 +106,10 @@ impl Object {
             resource_version,
             ..Header::default()
         };
+        let mut wanted = scan::Wanted::new(fields);
         for member in scan::members(&body, 0) {
             let (key, value) = member?;
+            wanted.member(&body, &key, value.clone())?;
             match &*key {
                 "apiVersion" => header.api_version = inner(&body, value, "apiVersion")?,
                 "kind" => header.kind = inner(&body, value, "kind")?,
@@ -115,9 +117,8 @@ impl Object {
                 _ => {}
             }
         }
-        let values = fields
-            .iter()
-            .map(|path| scan::scalar(&body, path).map(|v| v.into_owned().into_boxed_str()));
+        let values = wanted.scalars(&body);
+        let values = values.map(|value| value.map(|value| value.into_owned().into_boxed_str()));
         header.fields = values.collect::<Result<_, _>>()?;
         Ok(Self { header, body })
     }

@@ -15,10 +15,27 @@ pub fn skip_space(json: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Whether a byte of the eight is `byte`: the lowest bit that is set is the highest of the first such byte.
+fn has(word: u64, byte: u8) -> u64 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let differs = word ^ (LOW * u64::from(byte));
+    differs.wrapping_sub(LOW) & !differs & (LOW << 7)
+}
+
 /// `at` stands on a quote; the offset past the closing one.
 fn skip_string(json: &[u8], at: usize) -> Result<usize, ScanError> {
     let mut i = at + 1;
     loop {
+        // Eight bytes at a time: most of an object's text is in strings.
+        while let Some(word) = json.get(i..).and_then(|rest| rest.first_chunk::<8>()) {
+            let word = u64::from_le_bytes(*word);
+            let found = has(word, b'"') | has(word, b'\\');
+            if found != 0 {
+                i += (found.trailing_zeros() / 8) as usize;
+                break;
+            }
+            i += 8;
+        }
         match json.get(i) {
             Some(b'"') => return Ok(i + 1),
             Some(b'\\') => i += 2,
@@ -185,9 +202,64 @@ pub fn find(json: &[u8], path: &str) -> Result<Option<Range<usize>>, ScanError> 
     Ok(Some(range))
 }
 
+/// Values that are looked for together, in one walk: their dotted paths, and where they stand.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    paths: Vec<(usize, &'a str)>,
+    found: Vec<Option<Range<usize>>>,
+}
+
+impl<'a> Wanted<'a> {
+    /// What stands at these paths.
+    pub fn new(paths: &[&'a str]) -> Self {
+        Self {
+            paths: paths.iter().copied().enumerate().collect(),
+            found: vec![None; paths.len()],
+        }
+    }
+
+    /// Looks into a member of the outermost object.
+    pub fn member(&mut self, json: &[u8], key: &str, value: Range<usize>) -> Result<(), ScanError> {
+        look(json, key, value, &self.paths, &mut self.found)
+    }
+
+    /// The scalars, as [`scalar`] tells each.
+    pub fn scalars(self, json: &[u8]) -> impl Iterator<Item = Result<Cow<'_, str>, ScanError>> {
+        self.found.into_iter().map(|range| told(json, range))
+    }
+}
+
+fn look(
+    json: &[u8],
+    key: &str,
+    value: Range<usize>,
+    paths: &[(usize, &str)],
+    found: &mut [Option<Range<usize>>],
+) -> Result<(), ScanError> {
+    let mut inside = Vec::new();
+    for (index, path) in paths {
+        match path.strip_prefix(key) {
+            Some("") if found[*index].is_none() => found[*index] = Some(value.clone()),
+            Some(rest) => inside.extend(rest.strip_prefix('.').map(|rest| (*index, rest))),
+            None => {}
+        }
+    }
+    if !inside.is_empty() {
+        for member in members(json, value.start) {
+            let (key, value) = member?;
+            look(json, &key, value, &inside, found)?;
+        }
+    }
+    Ok(())
+}
+
 /// The scalar at `path` as selectors compare it: a string's text, `true`, a number's digits; empty if absent or null.
 pub fn scalar<'a>(json: &'a [u8], path: &str) -> Result<Cow<'a, str>, ScanError> {
-    let Some(range) = find(json, path)? else {
+    told(json, find(json, path)?)
+}
+
+fn told(json: &[u8], range: Option<Range<usize>>) -> Result<Cow<'_, str>, ScanError> {
+    let Some(range) = range else {
         return Ok(Cow::Borrowed(""));
     };
     match json.get(range.start) {
@@ -219,6 +291,32 @@ mod tests {
         assert_eq!(keys, ["b", "d\n"]);
         let b = find(POD, "a.b").unwrap().unwrap();
         assert_eq!(elements(POD, b.start).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn values_are_found_together_as_alone() {
+        let paths = ["n", "a.b", "a.d\n", "t", "a.missing", "missing.x", "n.x"];
+        let mut wanted = Wanted::new(&paths);
+        for member in members(POD, 0) {
+            let (key, value) = member.unwrap();
+            wanted.member(POD, &key, value).unwrap();
+        }
+        let together: Vec<_> = wanted.scalars(POD).map(Result::unwrap).collect();
+        let alone: Vec<_> = paths.map(|path| scalar(POD, path).unwrap()).to_vec();
+        assert_eq!(together, alone);
+        assert_eq!(together[..3], ["12", "", "x\"y"]);
+    }
+
+    #[test]
+    fn strings_end_at_their_quote() {
+        for length in 0..40 {
+            let plain = format!("\"{}\",", "é".repeat(length / 2) + &"x".repeat(length % 2));
+            assert_eq!(skip_string(plain.as_bytes(), 0), Ok(plain.len() - 1));
+            let escaped = format!("\"{}\\\"{}\",", "x".repeat(length), "y".repeat(40 - length));
+            assert_eq!(skip_string(escaped.as_bytes(), 0), Ok(escaped.len() - 1));
+            let open = format!("\"{}", "x".repeat(length));
+            assert_eq!(skip_string(open.as_bytes(), 0), Err(ScanError(0)));
+        }
     }
 
     #[test]
