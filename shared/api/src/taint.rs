@@ -20,18 +20,23 @@ pub struct Taint {
 }
 
 /// Which taints a pod puts up with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Toleration {
     /// Key; empty for all of them.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub key: String,
     /// `Equal`, which is the default, or `Exists`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub operator: String,
     /// Value.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub value: String,
     /// Effect; empty for all of them.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub effect: String,
     /// For how long, of `NoExecute` taints; without it for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub toleration_seconds: Option<i64>,
 }
 

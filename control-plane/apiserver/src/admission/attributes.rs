@@ -105,7 +105,12 @@ pub struct Attributes<'a> {
     pub delete: Option<&'a DeleteOptions>,
     /// What the mutating phase knows of its first round.
     pub rounds: Rounds,
+    /// Makes whole what comes from elsewhere: what the kind does not know is dropped, defaults are set.
+    pub normal: Option<Normal<'a>>,
 }
+
+/// From an object as others left it to one as it is decoded, of the same form.
+pub type Normal<'a> = &'a (dyn Fn(Bytes) -> Result<Bytes, Status> + Send + Sync);
 
 /// The mutating phase has a second round if a later plugin changed what an earlier one had seen.
 #[derive(Debug, Default)]
@@ -186,6 +191,12 @@ impl Attributes<'_> {
     /// Warnings and annotations go here.
     pub fn notes(&self) -> &Notes {
         &self.call.notes
+    }
+
+    /// Sets an object that comes from elsewhere.
+    pub fn set_foreign(&mut self, body: Bytes) -> Result<(), Status> {
+        let body = self.normal.map_or(Ok(body.clone()), |normal| normal(body))?;
+        self.set_object(body)
     }
 
     /// Sets another object: in the mutating phase only. `body` is in the form that `object` has.

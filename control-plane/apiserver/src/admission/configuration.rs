@@ -1,12 +1,22 @@
 //! What `--admission-control-config-file` says (`apiserver.config.k8s.io/v1 AdmissionConfiguration`).
 
-use super::{ORDER, resource_quota};
+use super::{
+    ORDER, event_rate_limit, pod_node_selector, pod_security, pod_toleration_restriction, resource_quota,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// The configurations of those plugins that take one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
+    /// EventRateLimit.
+    pub event_rate_limit: event_rate_limit::Configuration,
+    /// PodNodeSelector.
+    pub pod_node_selector: pod_node_selector::Configuration,
+    /// PodTolerationRestriction.
+    pub pod_toleration_restriction: pod_toleration_restriction::Configuration,
+    /// PodSecurity.
+    pub pod_security: pod_security::Configuration,
     /// ResourceQuota.
     pub resource_quota: resource_quota::Configuration,
 }
@@ -73,6 +83,23 @@ impl Configuration {
                 let kinds = ["Configuration", "ResourceQuotaConfiguration"];
                 self.resource_quota = decode(body, &kinds)?;
                 self.resource_quota.check()
+            }
+            "EventRateLimit" => {
+                self.event_rate_limit = decode(body, &["Configuration"])?;
+                self.event_rate_limit.check()
+            }
+            // It never had a kind.
+            "PodNodeSelector" => {
+                self.pod_node_selector = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+                self.pod_node_selector.check()
+            }
+            "PodTolerationRestriction" => {
+                self.pod_toleration_restriction = decode(body, &["Configuration"])?;
+                Ok(())
+            }
+            "PodSecurity" => {
+                self.pod_security = decode(body, &["PodSecurityConfiguration"])?;
+                self.pod_security.check()
             }
             _ => Ok(()),
         }

@@ -8,6 +8,19 @@
 //! wait for another server. Both are first asked whether they have anything to say ([`Plugin::mutates`],
 //! [`Plugin::validates`]); if no plugin mutates a request, it is neither decoded nor written once more for admission.
 
+mod always_deny;
+mod always_pull_images;
+mod anti_affinity;
+pub mod event_rate_limit;
+mod extended_resource_toleration;
+mod external_ips;
+mod owner_references;
+pub mod pod_node_selector;
+pub mod pod_toleration_restriction;
+mod pod_topology_labels;
+mod runtime_class;
+mod tolerations;
+mod trust_bundle;
 mod attributes;
 mod matching;
 mod change;
@@ -16,7 +29,8 @@ mod forms;
 mod limit_ranger;
 mod loopback;
 mod order;
-mod policy;
+pub mod policy;
+pub mod pod_security;
 pub mod resource_quota;
 pub mod webhook;
 
@@ -190,6 +204,11 @@ impl Chain {
     /// Whether any plugin may change such a request.
     pub fn mutates(&self, attributes: &Attributes<'_>) -> bool {
         self.0.iter().any(|guard| guard.mutates(attributes))
+    }
+
+    /// Whether any plugin may refuse such a request in the end.
+    pub fn validates(&self, attributes: &Attributes<'_>) -> bool {
+        self.0.iter().any(|guard| guard.validates(attributes))
     }
 
     /// The mutating phase, with its second round if one is wanted.

@@ -1,6 +1,14 @@
 //! The plugins, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
-use super::{Guard, Parts, policy, limit_ranger::LimitRanger, resource_quota::ResourceQuota, webhook::AdmissionWebhooks};
+use super::{
+    Guard, Parts, always_deny::AlwaysDeny, always_pull_images::AlwaysPullImages, anti_affinity::AntiAffinity,
+    event_rate_limit::EventRateLimit, extended_resource_toleration::ExtendedResourceToleration,
+    external_ips::ExternalIps, limit_ranger::LimitRanger, owner_references::OwnerReferences,
+    pod_node_selector::PodNodeSelector, pod_security::PodSecurity,
+    pod_toleration_restriction::PodTolerationRestriction, pod_topology_labels::PodTopologyLabels, policy,
+    resource_quota::ResourceQuota, runtime_class::RuntimeClass, trust_bundle::TrustBundleAttest,
+    webhook::AdmissionWebhooks,
+};
 use crate::security::{Certificates, ClaimResize, NodeRestriction};
 
 /// A plugin.
@@ -48,39 +56,75 @@ pub static ORDER: &[Row] = &[
     off("NamespaceAutoProvision", Absent),
     on("NamespaceLifecycle", Inherent),
     off("NamespaceExists", Inherent),
-    off("LimitPodHardAntiAffinityTopology", Absent),
-    on("LimitRanger", Plugin(|parts| Guard::here(LimitRanger::new(parts)))),
+    off(
+        "LimitPodHardAntiAffinityTopology",
+        Plugin(|_| Guard::here(AntiAffinity)),
+    ),
+    on(
+        "LimitRanger",
+        Plugin(|parts| Guard::here(LimitRanger::new(parts))),
+    ),
     on("ServiceAccount", Inherent),
-    on("NodeRestriction", Plugin(|_| Guard::here(NodeRestriction))),
+    on(
+        "NodeRestriction",
+        Plugin(|parts| Guard::here(NodeRestriction::new(parts.reader.clone()))),
+    ),
     on("TaintNodesByCondition", Inherent),
-    off("AlwaysPullImages", Absent),
+    off("AlwaysPullImages", Plugin(|_| Guard::here(AlwaysPullImages))),
     off("ImagePolicyWebhook", Absent),
-    on("PodSecurity", Absent),
-    off("PodNodeSelector", Absent),
+    on(
+        "PodSecurity",
+        Plugin(|parts| Guard::here(PodSecurity::new(parts))),
+    ),
+    off(
+        "PodNodeSelector",
+        Plugin(|parts| Guard::here(PodNodeSelector::new(parts))),
+    ),
     on("Priority", Inherent),
     on("DefaultTolerationSeconds", Inherent),
-    off("PodTolerationRestriction", Absent),
-    off("EventRateLimit", Absent),
-    off("ExtendedResourceToleration", Absent),
+    off(
+        "PodTolerationRestriction",
+        Plugin(|parts| Guard::here(PodTolerationRestriction::new(parts))),
+    ),
+    off(
+        "EventRateLimit",
+        Plugin(|parts| Guard::here(EventRateLimit::new(parts))),
+    ),
+    off(
+        "ExtendedResourceToleration",
+        Plugin(|_| Guard::here(ExtendedResourceToleration)),
+    ),
     on("DefaultStorageClass", Inherent),
     on("StorageObjectInUseProtection", Inherent),
-    off("OwnerReferencesPermissionEnforcement", Absent),
+    off(
+        "OwnerReferencesPermissionEnforcement",
+        Plugin(|parts| Guard::here(OwnerReferences::new(parts))),
+    ),
     on(
         "PersistentVolumeClaimResize",
         Plugin(|parts| Guard::here(ClaimResize::new(parts.reader.clone()))),
     ),
-    on("RuntimeClass", Absent),
+    on(
+        "RuntimeClass",
+        Plugin(|parts| Guard::here(RuntimeClass::new(parts))),
+    ),
     // CertificateSigning and CertificateSubjectRestriction are in it.
     on(
         "CertificateApproval",
         Plugin(|parts| Guard::Here(Certificates::new(parts.authorizer.clone()))),
     ),
     on("CertificateSigning", Inherent),
-    on("ClusterTrustBundleAttest", Absent),
+    on(
+        "ClusterTrustBundleAttest",
+        Plugin(|parts| Guard::here(TrustBundleAttest::new(parts))),
+    ),
     on("CertificateSubjectRestriction", Inherent),
     on("DefaultIngressClass", Inherent),
-    off("DenyServiceExternalIPs", Absent),
-    on("PodTopologyLabels", Absent),
+    off("DenyServiceExternalIPs", Plugin(|_| Guard::here(ExternalIps))),
+    on(
+        "PodTopologyLabels",
+        Plugin(|parts| Guard::here(PodTopologyLabels::new(parts))),
+    ),
     on(
         "MutatingAdmissionPolicy",
         Plugin(|parts| {
@@ -103,6 +147,9 @@ pub static ORDER: &[Row] = &[
         "ValidatingAdmissionWebhook",
         Plugin(|parts| Guard::elsewhere(AdmissionWebhooks::validating(parts))),
     ),
-    on("ResourceQuota", Plugin(|parts| Guard::elsewhere(ResourceQuota::new(parts)))),
-    off("AlwaysDeny", Absent),
+    on(
+        "ResourceQuota",
+        Plugin(|parts| Guard::elsewhere(ResourceQuota::new(parts))),
+    ),
+    off("AlwaysDeny", Plugin(|_| Guard::here(AlwaysDeny))),
 ];

@@ -55,6 +55,10 @@ pub fn bind(old: &Object, binding: &[u8], now: Timestamp) -> Result<Bytes, Statu
             .get_or_insert_default()
             .insert(key, value);
     }
+    for (key, value) in binding.metadata.labels.into_iter().flatten() {
+        let labels = pod.metadata.labels.get_or_insert_default();
+        labels.entry(key).or_insert(value);
+    }
     let conditions = pod
         .status
         .get_or_insert_default()
