@@ -27,6 +27,7 @@ mod splice;
 #[cfg(test)]
 mod stories;
 mod subresources;
+mod webhook;
 
 pub use self::http::{BuildInfo, Limits};
 pub use publish::{OwnPort, OwnService};

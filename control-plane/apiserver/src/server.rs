@@ -165,6 +165,16 @@ impl Reader {
             .collect()
     }
 
+    /// A resource that is served in that version.
+    pub(crate) fn of_resource(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Cache>> {
+        let cache = self.0.cache(group, plural)?;
+        let row = cache.row;
+        let of = |known: &resources::Version| {
+            known.name == version && known.group.unwrap_or(row.group) == group
+        };
+        row.versions.iter().any(of).then_some(cache)
+    }
+
     /// The resource whose objects are of `kind`, and which of its versions that is.
     pub(crate) fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<(Arc<Cache>, usize)> {
         let index = self.0.index();
@@ -282,6 +292,7 @@ impl Server {
         });
         parts.own.connect(&server);
         definitions.follow(&server);
+        admission::policy::follow(&server);
         server.register();
         server.attend();
         server.keep_trust();

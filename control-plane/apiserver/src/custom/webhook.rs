@@ -1,33 +1,29 @@
 //! Webhooks that convert custom resources.
 
+use crate::webhook::{Caller, Endpoint};
 use api::{Object, Status};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use client::{Dial, Duplex, Peer};
-use component::{Env, pki};
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use client::Dial;
+use component::Env;
 use resources::{Client, Custom};
-use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How long one may take, as upstream.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The authorities of the host, for webhooks without a bundle of their own.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// An answer is no larger than this.
-const MOST: usize = 64 << 20;
+/// Of more webhooks than this the connections are not kept.
+const MOST_KNOWN: usize = 256;
 
-/// The way to webhooks.
+/// What converts.
 pub struct Webhooks {
-    /// The way to services.
-    pub dial: Arc<dyn Dial>,
-    /// Time and randomness.
-    pub env: Env,
+    caller: Caller,
+    /// By what definitions say of them.
+    endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
 }
 
 #[derive(Serialize)]
@@ -76,6 +72,42 @@ struct Outcome {
 }
 
 impl Webhooks {
+    /// Over `dial`.
+    pub fn new(dial: Arc<dyn Dial>, env: Env) -> Self {
+        Self {
+            caller: Caller { dial, env },
+            endpoints: Mutex::default(),
+        }
+    }
+
+    /// The way to webhooks of any sort.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn endpoint(&self, client: &Client) -> Option<Arc<Endpoint>> {
+        let key = format!("{:?} {:?} {}", client.url, client.service, client.ca_bundle);
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = endpoints.get(&key) {
+            return Some(known.clone());
+        }
+        let made = match (&client.service, &client.url) {
+            (Some(to), _) => {
+                let port = to.port.unwrap_or(443);
+                Endpoint::service(&to.namespace, &to.name, port, &to.path, &client.ca_bundle)
+            }
+            (None, Some(url)) => Endpoint::url(url, &client.ca_bundle)?,
+            (None, None) => return None,
+        };
+        // What definitions said before is forgotten now and then.
+        if endpoints.len() > MOST_KNOWN {
+            endpoints.clear();
+        }
+        let made = Arc::new(made);
+        endpoints.insert(key, made.clone());
+        Some(made)
+    }
+
     /// Asks the webhook of `custom` for `bodies` in the version number `version`, in their order.
     pub async fn convert(
         &self,
@@ -93,7 +125,7 @@ impl Webhooks {
                 "conversion webhook for {desired}, Kind={kind} failed: {why}"
             ))
         };
-        let uid = self.env.random.uuid();
+        let uid = self.caller.env.random.uuid();
         let review = client
             .review_versions
             .iter()
@@ -110,10 +142,10 @@ impl Webhooks {
             },
         };
         let question = serde_json::to_vec(&question).map_err(Status::internal)?;
-        let asked = self.env.clock.timeout(PATIENCE, self.ask(client, question)).await;
-        let text = asked
-            .unwrap_or_else(|| Err("context deadline exceeded".to_owned()))
-            .map_err(failed)?;
+        let endpoint = self.endpoint(client);
+        let endpoint = endpoint.ok_or_else(|| failed("neither url nor service is given".to_owned()))?;
+        let asked = self.caller.post(&endpoint, question.into(), PATIENCE).await;
+        let text = asked.map_err(|why| failed(why.to_string()))?;
         let converted = read(&text, &uid, &review, bodies.len()).map_err(failed)?;
         let pairs = converted.into_iter().zip(&bodies);
         pairs
@@ -126,105 +158,6 @@ impl Webhooks {
                 Ok(object.at(before.resource_version()))
             })
             .collect()
-    }
-
-    async fn ask(&self, client: &Client, question: Vec<u8>) -> Result<Bytes, String> {
-        let to = To::of(client).ok_or("neither url nor service is given")?;
-        let post = |error: &dyn std::fmt::Display| format!("Post {:?}: {error}", to.url);
-        let stream = self.connect(client, &to).await.map_err(|error| post(&error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| post(&error))?;
-        let branch = self.env.tasks.child();
-        branch.spawn("webhook-connection", async move {
-            let _ = connection.await;
-        });
-        let request = Request::post(&to.path)
-            .header(header::HOST, &to.authority)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
-            .body(Full::new(Bytes::from(question)))
-            .map_err(|error| post(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| post(&error))?;
-        let code = response.status();
-        let body = http_body_util::Limited::new(response.into_body(), MOST);
-        let text = body.collect().await.map_err(|error| post(&error))?.to_bytes();
-        if code != StatusCode::OK {
-            let head = String::from_utf8_lossy(&text[..text.len().min(200)]).into_owned();
-            return Err(format!(
-                "the server responded with the status code {} ({head})",
-                code.as_u16()
-            ));
-        }
-        Ok(text)
-    }
-
-    async fn connect(&self, client: &Client, to: &To) -> io::Result<Box<dyn Duplex>> {
-        let stream: Box<dyn Duplex> = match &to.peer {
-            Some(peer) => self.dial.dial(peer).await?,
-            None => Box::new(tokio::net::TcpStream::connect((to.host.as_str(), to.port)).await?),
-        };
-        let bundle = match client.ca_bundle.as_str() {
-            "" => std::fs::read_to_string(AUTHORITIES)?,
-            bundle => {
-                let pem = STANDARD.decode(bundle).map_err(io::Error::other)?;
-                String::from_utf8(pem).map_err(io::Error::other)?
-            }
-        };
-        let tls = pki::client_config(&bundle, None).map_err(io::Error::other)?;
-        let name = ServerName::try_from(to.host.clone()).map_err(io::Error::other)?;
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
-            .connect(name, stream)
-            .await?;
-        Ok(Box::new(stream))
-    }
-}
-
-/// Where a webhook is.
-struct To {
-    /// The service; none: the host itself.
-    peer: Option<Peer>,
-    host: String,
-    port: u16,
-    authority: String,
-    path: String,
-    url: String,
-}
-
-impl To {
-    fn of(client: &Client) -> Option<Self> {
-        if let Some(service) = &client.service {
-            let port = service.port.unwrap_or(443);
-            let host = format!("{}.{}.svc", service.name, service.namespace);
-            let path = if service.path.is_empty() {
-                "/"
-            } else {
-                &service.path
-            };
-            return Some(Self {
-                peer: Some(Peer::Service(
-                    service.namespace.clone(),
-                    service.name.clone(),
-                    port,
-                )),
-                authority: format!("{host}:{port}"),
-                url: format!("https://{host}:{port}{path}?timeout=30s"),
-                path: format!("{path}?timeout=30s"),
-                host,
-                port,
-            });
-        }
-        let url = client.url.as_deref()?;
-        let uri: http::Uri = url.parse().ok()?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Some(Self {
-            peer: None,
-            host: uri.host()?.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(443),
-            authority: uri.authority()?.to_string(),
-            path: path.to_owned(),
-            url: url.to_owned(),
-        })
     }
 }
 

@@ -6,7 +6,8 @@ use crate::{
     cache::Held,
     splice,
 };
-use api::{Gvk, Object, Status};
+use api::{Gvk, Object, Status, scan::ScanError};
+use bytes::Bytes;
 use client::DeleteOptions;
 use resources::{Op, WriteRequest, Written};
 use std::sync::Arc;
@@ -40,6 +41,22 @@ impl Subject {
     }
 }
 
+/// A body that is no object of its resource.
+pub(crate) struct Body<'a> {
+    /// What is done.
+    pub operation: Operation,
+    /// The resource; none for a review.
+    pub place: Option<&'a Place>,
+    /// What the body is.
+    pub kind: Gvk,
+    /// The object that it is about.
+    pub name: &'a str,
+    /// The body.
+    pub json: Bytes,
+    /// The same as it is now.
+    pub old: Option<Arc<Object>>,
+}
+
 impl Handler {
     /// The mutating phase: `incoming` as the plugins leave it. It is as it came if none mutates such a request.
     pub(super) async fn mutated(
@@ -61,9 +78,13 @@ impl Handler {
             return Ok(incoming);
         }
         let wanted = incoming.object.resource_version();
-        let object = self.admissible(place, call, op, &incoming, old).await?;
+        let object = self.admissible(place, call, op, &incoming, old)?;
+        let managed = object.managed_fields().to_vec();
+        let normal = |body: Bytes| self.normal(place, call, op, body, old);
+        attributes.normal = Some(&normal);
         attributes.object = Some(Arc::new(object));
         self.admission.admit(&mut attributes).await?;
+        keep_managed(&mut attributes, &managed)?;
         let object = attributes.object.take().ok_or_else(Status::no_such_path)?;
         let incoming = Incoming {
             object: object.at(wanted),
@@ -75,7 +96,7 @@ impl Handler {
     }
 
     /// The object with its defaults, and the managed fields that it has by what the client alone meant.
-    async fn admissible(
+    fn admissible(
         &self,
         place: &Place,
         call: &Call,
@@ -83,36 +104,8 @@ impl Handler {
         incoming: &Incoming,
         old: Option<&Held>,
     ) -> Result<Object, Status> {
-        let (row, body, now) = (place.row(), incoming.object.unmanaged(), self.env.clock.wall());
-        let written = if place.cache.custom().is_some() {
-            let body = match (row.namespaced, incoming.object.namespace()) {
-                (true, "") => {
-                    let namespace = splice::quoted(&place.namespace);
-                    let set = splice::set(&body, "metadata.namespace", Some(&namespace));
-                    set.map_err(Status::internal)?.into()
-                }
-                _ => body,
-            };
-            Written {
-                body,
-                meant: None,
-                warnings: Vec::new(),
-            }
-        } else {
-            (row.write)(&WriteRequest {
-                op,
-                body: &body,
-                old: old.map(|old| old.hub().as_ref()),
-                namespace: if row.namespaced { &place.namespace } else { "" },
-                name: if place.name.is_empty() { incoming.object.name() } else { &place.name },
-                uid: "",
-                now,
-                user: call.attributes.user.requester(),
-                cluster: &View::new(self),
-                custom: None,
-                for_admission: true,
-            })?
-        };
+        let now = self.env.clock.wall();
+        let written = self.defaulted(place, call, op, &incoming.object, old)?;
         let fields = managed::fields(place, call, incoming, old, now, &written)?;
         let fields = (!fields.is_empty()).then_some(fields.as_slice());
         let body = splice::set(&written.body, "metadata.managedFields", fields).map_err(Status::internal)?;
@@ -121,7 +114,72 @@ impl Handler {
             (0, Some(old)) if call.attributes.verb == "patch" => old.hub().resource_version(),
             (version, _) => version,
         };
-        Object::parse(body.into(), version, row.fields).map_err(Status::internal)
+        Object::parse(body.into(), version, place.row().fields).map_err(Status::internal)
+    }
+
+    /// `object` with its defaults, and what the client meant by it.
+    fn defaulted(
+        &self,
+        place: &Place,
+        call: &Call,
+        op: Op,
+        object: &Object,
+        old: Option<&Held>,
+    ) -> Result<Written, Status> {
+        let (row, body) = (place.row(), object.unmanaged());
+        if place.cache.custom().is_some() {
+            let missing = row.namespaced && object.namespace().is_empty();
+            let namespace = missing.then(|| splice::quoted(&place.namespace));
+            let body = match namespace {
+                Some(namespace) => splice::set(&body, "metadata.namespace", Some(&namespace))
+                    .map_err(Status::internal)?
+                    .into(),
+                None => body,
+            };
+            return Ok(Written {
+                body,
+                meant: None,
+                warnings: Vec::new(),
+            });
+        }
+        (row.write)(&WriteRequest {
+            op,
+            body: &body,
+            old: old.map(|old| old.hub().as_ref()),
+            namespace: if row.namespaced { &place.namespace } else { "" },
+            name: if place.name.is_empty() { object.name() } else { &place.name },
+            uid: "",
+            now: self.env.clock.wall(),
+            user: call.attributes.user.requester(),
+            cluster: &View::new(self),
+            custom: None,
+            for_admission: true,
+        })
+    }
+
+    /// An object as others left it, in shape again.
+    fn normal(
+        &self,
+        place: &Place,
+        call: &Call,
+        op: Op,
+        body: Bytes,
+        old: Option<&Held>,
+    ) -> Result<Bytes, Status> {
+        if let Some(custom) = place.cache.custom() {
+            let shaped = custom.shaped(place.version, &body).map_err(Status::internal)?;
+            return Ok(shaped.into());
+        }
+        let object = Object::parse_any(body, place.row().fields).map_err(Status::internal)?;
+        let written = self.defaulted(place, call, op, &object, old);
+        let written = written.map_err(|status| match status.code {
+            400 => Status::internal(status.message),
+            _ => status,
+        })?;
+        let fields = Some(object.managed_fields()).filter(|fields| !fields.is_empty());
+        splice::set(&written.body, "metadata.managedFields", fields)
+            .map(Bytes::from)
+            .map_err(Status::internal)
     }
 
     /// The validating phase.
@@ -143,8 +201,35 @@ impl Handler {
         self.admission.validate(&attributes).await
     }
 
-    /// Both phases for what is not an object of its resource: the body of a subresource, a connection's options.
-    pub(crate) async fn admit_whole(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
+    /// Both phases for what is not an object of its resource: the body of a subresource, a review, the options of a
+    /// connection. Answers the body as it is then.
+    pub(crate) async fn admit_body(&self, call: &Call, what: Body<'_>) -> Result<Bytes, Status> {
+        let mut attributes = Attributes {
+            call,
+            operation: what.operation,
+            place: what.place,
+            kind: what.kind,
+            name: what.name,
+            object: None,
+            old: what.old,
+            delete: None,
+            rounds: Rounds::default(),
+            normal: None,
+        };
+        if !(self.admission.mutates(&attributes) || self.admission.validates(&attributes)) {
+            return Ok(what.json);
+        }
+        let body = in_full(&attributes, &what.json).map_err(|error| {
+            Status::bad_request(format!("the body is no {}: {error}", attributes.kind.kind))
+        })?;
+        let object = Object::parse_any(body.into(), &[]).map_err(Status::internal)?;
+        attributes.object = Some(Arc::new(object));
+        self.admit_whole(&mut attributes).await?;
+        let object = attributes.object.take();
+        Ok(object.map_or(what.json, |object| object.to_json()))
+    }
+
+    async fn admit_whole(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         if attributes.call.admitted {
             return Ok(());
         }
@@ -169,6 +254,22 @@ impl Handler {
     }
 }
 
+/// The body with what a client may leave out: what it is, and its namespace.
+fn in_full(attributes: &Attributes<'_>, body: &[u8]) -> Result<Vec<u8>, ScanError> {
+    let kind = &attributes.kind;
+    let version = match &*kind.group {
+        "" => kind.version.to_string(),
+        group => format!("{group}/{}", kind.version),
+    };
+    let mut body = splice::set(body, "apiVersion", Some(&splice::quoted(&version)))?;
+    body = splice::set(&body, "kind", Some(&splice::quoted(&kind.kind)))?;
+    let namespace = &attributes.request().namespace;
+    if attributes.operation != Operation::Connect && !namespace.is_empty() {
+        body = splice::set(&body, "metadata.namespace", Some(&splice::quoted(namespace)))?;
+    }
+    Ok(body)
+}
+
 fn attributes<'a>(place: &'a Place, call: &'a Call, operation: Operation, name: &'a str) -> Attributes<'a> {
     Attributes {
         call,
@@ -180,7 +281,25 @@ fn attributes<'a>(place: &'a Place, call: &'a Call, operation: Operation, name: 
         old: None,
         delete: None,
         rounds: Rounds::default(),
+        normal: None,
     }
+}
+
+/// Managed fields that a plugin has spoiled are as they were before.
+fn keep_managed(attributes: &mut Attributes<'_>, before: &[u8]) -> Result<(), Status> {
+    let Some(object) = attributes.object.clone() else {
+        return Ok(());
+    };
+    let Err(why) = schema::apply::read_managed(object.managed_fields()) else {
+        return Ok(());
+    };
+    attributes.notes().warn(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated \
+         mutating admission controller; please fix your requests: {why}"
+    ));
+    let before = (!before.is_empty()).then_some(before);
+    let body = splice::set(object.body(), "metadata.managedFields", before).map_err(Status::internal)?;
+    attributes.set_object(body.into())
 }
 
 /// The resource's own kind in the version of the request.

@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::splice;
-use api::{Object, Status};
+use api::{Object, Status, scan};
 use bytes::Bytes;
 use resources::CustomVersion;
 use schema::{Finding, Findings, Instance};
@@ -20,6 +20,15 @@ pub enum Validation {
 }
 
 impl Validation {
+    /// The value of `fieldValidation` that says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "Ignore",
+            Self::Warn => "Warn",
+            Self::Strict => "Strict",
+        }
+    }
+
     /// The value of `fieldValidation`; the server's default is to warn.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -75,10 +84,13 @@ impl Incoming {
     pub fn check_names(&self, place: &Place) -> Result<(), Status> {
         let (namespace, name) = (self.object.namespace(), self.object.name());
         if place.row().namespaced && !namespace.is_empty() && namespace != place.namespace {
-            let message = format!(
-                "the namespace of the provided object does not match the namespace sent on the request ({namespace} != {})",
-                place.namespace
-            );
+            let message = match place.name.as_str() {
+                "" => "the namespace of the provided object does not match the namespace sent on the request".to_owned(),
+                _ => format!(
+                    "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
+                    place.namespace
+                ),
+            };
             return Err(Status::bad_request(message));
         }
         if !place.name.is_empty() && !name.is_empty() && name != place.name {
@@ -89,6 +101,19 @@ impl Incoming {
             return Err(Status::bad_request(message));
         }
         Ok(())
+    }
+}
+
+/// A version that is no number is no precondition but an error, as upstream.
+pub(super) fn check_version(body: &[u8]) -> Result<(), Status> {
+    let version = scan::scalar(body, "metadata.resourceVersion").unwrap_or_default();
+    match version.is_empty() || version.parse::<u64>().is_ok() {
+        true => Ok(()),
+        false => Err(Status {
+            reason: String::new(),
+            message: format!("strconv.ParseUint: parsing {version:?}: invalid syntax"),
+            ..Status::internal("")
+        }),
     }
 }
 
@@ -119,7 +144,7 @@ fn decode_custom(
 }
 
 /// `body`, of the served version of `place`, in the stored one.
-fn hub(place: &Place, body: &[u8]) -> Result<Vec<u8>, Status> {
+pub fn hub(place: &Place, body: &[u8]) -> Result<Vec<u8>, Status> {
     let (served, row) = (place.served(), place.row());
     match served.to_hub {
         Some(to_hub) => to_hub(body),

@@ -20,7 +20,8 @@ mod view;
 mod watch;
 
 pub(crate) use commit::Commit;
-pub use decode::{Incoming, Stage, Validation};
+pub(crate) use admit::Body;
+pub use decode::{Incoming, Stage, Validation, hub};
 pub use list::{ListQuery, Match, Page};
 pub use managed::{MANAGER_LENGTH, check_manager, merged, printable};
 pub use options::{delete_options, dry_run, propagation};
@@ -96,7 +97,7 @@ pub struct Handler {
     pub(crate) disabled: schema::Disabled,
     /// How long Events are kept.
     pub(crate) event_ttl: std::time::Duration,
-    pub(crate) webhooks: Webhooks,
+    pub(crate) webhooks: Arc<Webhooks>,
     pub(crate) env: Env,
     /// The lease that Events of the last minute live by, and until when it is used.
     pub(crate) lease: tokio::sync::Mutex<Option<(i64, tokio::time::Instant)>>,

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{self, Body},
-    body, decisions,
+    body, components, connect, decisions, discovery,
     flow::{self, Allowed},
     kubelet, listing,
     negotiate::{self, Kind},
@@ -11,8 +11,9 @@ use super::{
     stream,
 };
 use crate::{
+    admission::{Notes, Operation},
     cache::{Shape, Text},
-    handler::{Call, Did, Outcome, Page, Place, WatchQuery},
+    handler::{self, Call, Did, Outcome, Page, Place, WatchQuery},
     subresources,
 };
 use api::{Details, Status};
@@ -24,8 +25,24 @@ use std::{sync::Arc, time::Duration};
 /// A watch that names no time ends after half an hour to an hour, as upstream.
 const WATCH_AT_LEAST: u64 = 1800;
 
-/// Answers it.
-pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+/// Answers it, with the warnings of admission whatever becomes of it.
+pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    let (notes, form) = (Arc::<Notes>::default(), allowed.form);
+    let answered = noted(allowed, request, &notes).await;
+    let warnings = notes.take_warnings();
+    if warnings.is_empty() {
+        return answered;
+    }
+    let mut response = answered.unwrap_or_else(|status| answer::status(&status, form));
+    answer::warn(response.headers_mut(), &warnings);
+    Ok(response)
+}
+
+async fn noted(
+    mut allowed: Allowed,
+    request: Request<Incoming>,
+    notes: &Arc<Notes>,
+) -> Result<Response<Body>, Status> {
     let route = &allowed.route;
     if (route.gvr.group.as_ref(), route.gvr.resource.as_ref()) == (decisions::GROUP, decisions::PLURAL) {
         return flow::decisions(&allowed);
@@ -39,17 +56,20 @@ pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<
         }
         allowed.form = negotiate::form(request.headers(), &allowed.query, allowed.offer(Kind::Review))?;
         let body = object_body(&allowed, request).await?;
-        let call = call(&allowed, of.namespaced)?;
+        let call = call(&allowed, of.namespaced, notes)?;
         let outcome =
             subresources::create_virtual(&allowed.server, of, &allowed.route.namespace, &call, &body).await?;
         return Ok(written(&allowed, None, outcome));
     }
     let Some(place) = place(&allowed) else {
-        return Ok(answer::no_such_path());
+        return nothing(&allowed);
     };
+    check_segments(&place)?;
+    check_verb(&place, route.verb)?;
     if !place.subresource.is_empty() && !place.has(&place.subresource) {
         return Err(Status::no_such_path());
     }
+    admit_connection(&allowed, &place, &request, notes).await?;
     if place.subresource == "proxy" {
         return proxy::answer(&allowed, &place, request).await;
     }
@@ -63,11 +83,11 @@ pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<
     }
     let route = &allowed.route;
     let verb = route.verb;
-    let warning = place
-        .cache
-        .custom()
-        .and_then(|custom| custom.versions[place.version].warning.clone());
+    let custom = place.cache.custom();
+    let warning = custom.and_then(|custom| custom.versions[place.version].warning.clone());
+    let warning = warning.or_else(|| components::are_at(&place).then(|| components::WARNING.to_owned()));
     let mut response = match (verb, place.subresource.as_str()) {
+        ("get" | "list", "") if components::are_at(&place) => component_statuses(&allowed, &place).await,
         ("get", "log") => kubelet::log(&allowed, &place, request).await,
         ("get" | "create", "exec" | "attach" | "portforward") => {
             kubelet::stream(&allowed, &place, request).await
@@ -75,12 +95,74 @@ pub async fn answer(mut allowed: Allowed, request: Request<Incoming>) -> Result<
         ("get", _) => get(&allowed, &place).await,
         ("list", "") => list(&allowed, &place).await,
         ("watch", "") => watch(&allowed, &place).await,
-        ("deletecollection", "") => delete_collection(&allowed, &place, request).await,
-        ("create" | "update" | "patch" | "delete", _) => write(&allowed, &place, request).await,
+        ("deletecollection", "") => delete_collection(&allowed, &place, request, notes).await,
+        ("create" | "update" | "patch" | "delete", _) => write(&allowed, &place, request, notes).await,
         _ => Err(Status::method_not_allowed()),
     }?;
     answer::warn(response.headers_mut(), warning.as_slice());
     Ok(response)
+}
+
+/// Asks admission about a connection, if the request is for one.
+async fn admit_connection(
+    allowed: &Allowed,
+    place: &Place,
+    request: &Request<Incoming>,
+    notes: &Arc<Notes>,
+) -> Result<(), Status> {
+    let asked = connect::options(place, &allowed.query, request.uri().path())?;
+    let Some((kind, json)) = asked else {
+        return Ok(());
+    };
+    let call = Call {
+        attributes: attributes(allowed, true),
+        notes: notes.clone(),
+        ..Call::default()
+    };
+    let what = handler::Body {
+        operation: Operation::Connect,
+        place: Some(place),
+        kind,
+        name: &place.name,
+        json,
+        old: None,
+    };
+    allowed.server.handler.admit_body(&call, what).await.map(drop)
+}
+
+/// The answer for what is not there: upstream's routes are those of each version that it serves.
+fn nothing(allowed: &Allowed) -> Result<Response<Body>, Status> {
+    let (gvr, served) = (&allowed.route.gvr, &allowed.server.documents().served);
+    let known = |of: &discovery::Served| (of.group, of.version) == (gvr.group.as_ref(), gvr.version.as_ref());
+    match served.iter().any(known) {
+        true => Err(Status::no_such_path()),
+        false => Ok(answer::no_such_path()),
+    }
+}
+
+/// Names and namespaces are parts of keys: they must not be parts of another path.
+fn check_segments(place: &Place) -> Result<(), Status> {
+    for (what, part) in [("Name", &place.name), ("Namespace", &place.namespace)] {
+        let why = match part.as_str() {
+            "." => "may not be '.'",
+            ".." => "may not be '..'",
+            part if part.contains('/') => "may not contain '/'",
+            part if part.contains('%') => "may not contain '%'",
+            _ => continue,
+        };
+        let message = format!("{what} parameter invalid: {part:?}: {why}");
+        return Err(Status::bad_request(message));
+    }
+    Ok(())
+}
+
+/// A resource that names its verbs has no others.
+fn check_verb(place: &Place, verb: &str) -> Result<(), Status> {
+    let verbs = place.row().verbs;
+    match place.subresource.is_empty() && !verbs.is_empty() && !verbs.contains(&verb) {
+        true => Err(Status::method_not_allowed()),
+        false => Ok(()),
+    }
 }
 
 /// Whether its objects have a protobuf form, not just their metadata.
@@ -103,16 +185,16 @@ fn place(allowed: &Allowed) -> Option<Place> {
         return (!everywhere).then_some(place);
     }
     let itself = place.row().plural == "namespaces" && route.gvr.group.is_empty();
-    if !route.namespace.is_empty() && !itself {
+    if !route.namespace.is_empty() && (!itself || route.namespace != route.name) {
         return None;
     }
     place.namespace = String::new();
     Some(place)
 }
 
-fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
+fn attributes(allowed: &Allowed, namespaced: bool) -> crate::security::Attributes {
     let route = &allowed.route;
-    let attributes = crate::security::Attributes {
+    crate::security::Attributes {
         user: allowed.user.clone(),
         verb: route.verb.to_owned(),
         group: route.gvr.group.to_string(),
@@ -127,16 +209,22 @@ fn call(allowed: &Allowed, namespaced: bool) -> Result<Call, Status> {
         name: route.name.clone(),
         path: String::new(),
         is_resource: true,
+    }
+}
+
+fn call(allowed: &Allowed, namespaced: bool, notes: &Arc<Notes>) -> Result<Call, Status> {
+    let options = match allowed.route.verb {
+        "create" => "CreateOptions",
+        "update" => "UpdateOptions",
+        "patch" => "PatchOptions",
+        _ => "DeleteOptions",
     };
     Ok(Call {
-        attributes,
-        dry_run: allowed.query.dry_run()?,
-        validation: allowed.query.validation()?,
-        field_manager: allowed.query.field_manager(match route.verb {
-            "create" => "CreateOptions",
-            "update" => "UpdateOptions",
-            _ => "PatchOptions",
-        })?,
+        attributes: attributes(allowed, namespaced),
+        dry_run: allowed.query.dry_run(options)?,
+        validation: allowed.query.validation(options)?,
+        field_manager: allowed.query.field_manager(options)?,
+        notes: notes.clone(),
         ..Call::default()
     })
 }
@@ -160,6 +248,15 @@ async fn get(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status>
     let held = allowed.server.handler.find(place).await?;
     let text = shaper(allowed, place, allowed.form.shape).one(&held);
     Ok(answer::json(200, text, allowed.form))
+}
+
+async fn component_statuses(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
+    let page = components::page(allowed, place).await?;
+    if let Some(one) = page.items.first().filter(|_| !place.name.is_empty()) {
+        let text = shaper(allowed, place, allowed.form.shape).one(one);
+        return Ok(answer::json(200, text, allowed.form));
+    }
+    Ok(listed(allowed, place, page))
 }
 
 async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
@@ -238,14 +335,16 @@ async fn write(
     allowed: &Allowed,
     place: &Place,
     request: Request<Incoming>,
+    notes: &Arc<Notes>,
 ) -> Result<Response<Body>, Status> {
     if place.row().namespaced && place.namespace.is_empty() {
         return Err(Status::method_not_allowed());
     }
-    if allowed.route.verb == "create" && place.subresource.is_empty() && !place.name.is_empty() {
+    let create = allowed.route.verb == "create";
+    if place.subresource.is_empty() && create != place.name.is_empty() {
         return Err(Status::method_not_allowed());
     }
-    let mut call = call(allowed, true)?;
+    let mut call = call(allowed, true, notes)?;
     let (parts, incoming) = request.into_parts();
     let agent = parts
         .headers
@@ -290,11 +389,12 @@ async fn delete_collection(
     allowed: &Allowed,
     place: &Place,
     request: Request<Incoming>,
+    notes: &Arc<Notes>,
 ) -> Result<Response<Body>, Status> {
     if place.row().namespaced && place.namespace.is_empty() {
         return Err(Status::method_not_allowed());
     }
-    let mut call = call(allowed, true)?;
+    let mut call = call(allowed, true, notes)?;
     let (parts, incoming) = request.into_parts();
     let bytes = body::read(&parts.headers, incoming).await?;
     let cbor = allowed.speaks_cbor();

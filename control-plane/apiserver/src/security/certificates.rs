@@ -98,8 +98,8 @@ impl Certificates {
 }
 
 impl Plugin for Certificates {
-    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
-        true
+    fn validates(&self, request: &admission::Attributes<'_>) -> bool {
+        request.request().group == GROUP
     }
 
     fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {

@@ -156,8 +156,8 @@ fn only_collected(old: Option<&Object>, new: &Object) -> bool {
 }
 
 impl Plugin for Escalation {
-    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
-        true
+    fn validates(&self, request: &admission::Attributes<'_>) -> bool {
+        request.request().group == GROUP
     }
 
     fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {

@@ -3,14 +3,25 @@
 
 use super::{Attributes, certificates::subject, node::MIRROR};
 use crate::admission::{self, Plugin};
-use crate::splice;
+use crate::{Reader, splice};
 use api::{Gvr, Object, Status, volume::Volume};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Restricts kubelets.
-pub struct NodeRestriction;
+pub struct NodeRestriction {
+    reader: Reader,
+}
+
+impl NodeRestriction {
+    /// Over what is stored.
+    pub fn new(reader: Reader) -> Self {
+        Self { reader }
+    }
+}
+
+const PODS: Gvr = Gvr::new("", "v1", "pods");
 
 /// The finalizer that a node takes off a volume whose data it has removed.
 const LOCAL_DATA: &str = "ferrokube.io/local-path-data";
@@ -131,6 +142,8 @@ struct Call<'a> {
     attributes: &'a Attributes,
     old: Option<&'a Object>,
     new: Option<&'a Object>,
+    /// The pod that an eviction is of.
+    evicted: Option<&'a Object>,
 }
 
 impl Call<'_> {
@@ -211,8 +224,8 @@ impl Call<'_> {
                 }
                 _ => Ok(()),
             },
-            // The pod that is evicted is looked at when it is deleted.
-            ("eviction", _) if self.old.is_none() || bound_here(self.old) => Ok(()),
+            // A pod that is gone is told to be so when it is looked for.
+            ("eviction", _) if self.evicted.is_none() || bound_here(self.evicted) => Ok(()),
             ("eviction", _) => self.refuse(format!(
                 "node {node:?} can only evict pods with spec.nodeName set to itself"
             )),
@@ -317,8 +330,8 @@ impl Call<'_> {
 }
 
 impl Plugin for NodeRestriction {
-    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
-        true
+    fn validates(&self, request: &admission::Attributes<'_>) -> bool {
+        request.user().name.starts_with("system:node:")
     }
 
     fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
@@ -335,11 +348,15 @@ impl Plugin for NodeRestriction {
         else {
             return Ok(());
         };
+        let evicted = (attributes.subresource == "eviction")
+            .then(|| self.reader.get(&PODS, &attributes.namespace, &attributes.name))
+            .flatten();
         let call = Call {
             node,
             attributes,
             old,
             new,
+            evicted: evicted.as_deref(),
         };
         match (attributes.group.as_str(), attributes.resource.as_str()) {
             ("", "nodes") => call.node(),

@@ -35,8 +35,8 @@ impl ClaimResize {
 }
 
 impl Plugin for ClaimResize {
-    fn validates(&self, _: &admission::Attributes<'_>) -> bool {
-        true
+    fn validates(&self, request: &admission::Attributes<'_>) -> bool {
+        request.is("", "persistentvolumeclaims")
     }
 
     fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {

@@ -2,9 +2,11 @@
 
 use crate::{
     Server,
-    handler::{Call, Did, Incoming, Outcome, Place, Stage},
+    admission::Operation,
+    handler::{Body, Call, Did, Incoming, Outcome, Place, Stage},
 };
-use api::{Object, Status, scan};
+use api::{Gvk, Object, Status, scan};
+use bytes::Bytes;
 
 const TRIES: usize = 32;
 
@@ -39,9 +41,23 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
         subresource: "binding".to_owned(),
         ..place.clone()
     };
-    let now = server.handler.env.clock.wall();
-    let bound = server.handler.transact(&place, call, TRIES, |held| {
-        let bound = resources::bind(held.hub(), body, now)?;
+    let handler = &server.handler;
+    let what = Body {
+        operation: Operation::Create,
+        place: Some(&place),
+        kind: Gvk::new("", "v1", "Binding"),
+        name: &place.name,
+        json: Bytes::copy_from_slice(body),
+        old: None,
+    };
+    let body = handler.admit_body(call, what).await?;
+    let call = &Call {
+        admitted: true,
+        ..call.clone()
+    };
+    let now = handler.env.clock.wall();
+    let bound = handler.transact(&place, call, TRIES, |held| {
+        let bound = resources::bind(held.hub(), &body, now)?;
         let object = Object::parse(bound, 0, place.row().fields).map_err(Status::internal)?;
         Ok(Incoming {
             object,

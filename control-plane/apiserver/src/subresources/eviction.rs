@@ -3,11 +3,13 @@
 
 use crate::{
     Server,
-    handler::{Call, Did, Incoming, Outcome, Place, Stage, delete_options},
+    admission::Operation,
+    handler::{Body, Call, Did, Incoming, Outcome, Place, Stage, delete_options},
     security::User,
     splice,
 };
-use api::{Gvr, MatchSelector, Object, Status, scan};
+use api::{Gvk, Gvr, MatchSelector, Object, Status, scan};
+use bytes::Bytes;
 use client::DeleteOptions;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -83,6 +85,15 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
             "name in URL does not match name in Eviction object",
         ));
     }
+    let what = Body {
+        operation: Operation::Create,
+        place: Some(place),
+        kind: Gvk::new("policy", "v1", "Eviction"),
+        name: &place.name,
+        json: Bytes::copy_from_slice(body),
+        old: None,
+    };
+    let body = &server.handler.admit_body(call, what).await?;
     let options = scan::find(body, "deleteOptions")
         .map_err(unusable)?
         .map_or(&b""[..], |range| &body[range]);
@@ -95,6 +106,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
         },
         call: Call {
             dry_run: dry_run || call.dry_run,
+            admitted: true,
             ..call.clone()
         },
         options,

@@ -8,9 +8,11 @@ mod token;
 
 use crate::{
     Server,
-    handler::{Call, Outcome, Place},
+    admission::Operation,
+    handler::{Body, Call, Outcome, Place},
 };
-use api::{Gvr, Object, Status};
+use api::{Gvk, Gvr, Object, Status};
+use bytes::Bytes;
 use client::Write;
 use resources::VirtualResource;
 use std::sync::Arc;
@@ -57,7 +59,16 @@ pub async fn create_virtual(
             .find(&Gvr::new("", "v1", "pods"), namespace, "", "binding")?;
         return binding::create(server, &pods, call, body).await;
     }
-    reviews::create(server, of, namespace, call, body)
+    let what = Body {
+        operation: Operation::Create,
+        place: None,
+        kind: Gvk::new(of.group, of.version, of.kind),
+        name: "",
+        json: Bytes::copy_from_slice(body),
+        old: None,
+    };
+    let body = server.handler.admit_body(call, what).await?;
+    reviews::create(server, of, namespace, call, &body)
 }
 
 /// A `Status` that says success, as an object.

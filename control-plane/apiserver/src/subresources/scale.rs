@@ -2,10 +2,11 @@
 
 use crate::{
     Server,
-    handler::{Call, Incoming, Outcome, Place, Stage, apply_patch},
+    admission::Operation,
+    handler::{Body, Call, Incoming, Outcome, Place, Stage, apply_patch},
     splice,
 };
-use api::{LabelSelector, Object, Requirement, Status, field, scan};
+use api::{Gvk, LabelSelector, Object, Requirement, Status, field, scan};
 use bytes::Bytes;
 use client::{Patch, Write};
 use resources::ScalePaths;
@@ -169,12 +170,23 @@ pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) ->
     };
     if let Write::Patch(Patch::Apply, patch) = &write {
         let config = applied(&whole, &paths, patch)?;
-        let outcome = server.handler.apply(&whole, call, &config).await?;
+        let merge = Write::Patch(Patch::Merge, patch.clone());
+        admitted(server, (place, &whole, &paths), call, merge).await?;
+        let call = Call {
+            admitted: true,
+            ..call.clone()
+        };
+        let outcome = server.handler.apply(&whole, &call, &config).await?;
         return Ok(Outcome {
             object: shown(&paths, &outcome.object)?,
             ..outcome
         });
     }
+    let write = admitted(server, (place, &whole, &paths), call, write).await?;
+    let call = &Call {
+        admitted: true,
+        ..call.clone()
+    };
     let outcome = server.handler.transact(&whole, call, TRIES, |held| {
         let old = held.version(place.version);
         let (text, patched) = match &write {
@@ -203,6 +215,43 @@ pub async fn write(server: &Server, place: &Place, call: &Call, write: Write) ->
         object: shown(&paths, &outcome.object)?,
         ..outcome
     })
+}
+
+/// Asks admission about the scale that is wanted; the write of what it makes of it.
+async fn admitted(
+    server: &Server,
+    (place, whole, paths): (&Place, &Place, &ScalePaths),
+    call: &Call,
+    write: Write,
+) -> Result<Write, Status> {
+    let now = server.handler.get(whole).await?;
+    let old = Arc::new(shown(paths, &now)?.at(now.resource_version()));
+    let json = match &write {
+        Write::Update(body) => body.clone(),
+        Write::Patch(kind, patch) => apply_patch(*kind, OF, &old.to_json(), patch)?.into(),
+        _ => return Err(Status::method_not_allowed()),
+    };
+    let what = Body {
+        operation: Operation::Update,
+        place: Some(place),
+        kind: Gvk::new(OF.0, OF.1, OF.2),
+        name: &place.name,
+        json: json.clone(),
+        old: Some(old),
+    };
+    let wished = |text: &[u8]| {
+        let scale: Result<Scale, _> = serde_json::from_slice(text);
+        scale.map(|scale| scale.spec.replicas).ok()
+    };
+    let made = server.handler.admit_body(call, what).await?;
+    match wished(&made) {
+        Some(replicas) if Some(replicas) != wished(&json) => {
+            let number = replicas.to_string();
+            let body = splice::set(&json, "spec.replicas", Some(number.as_bytes()));
+            Ok(Write::Update(body.map_err(Status::internal)?.into()))
+        }
+        _ => Ok(write),
+    }
 }
 
 /// The applied configuration of a scale as one of the object itself.

@@ -2,10 +2,12 @@
 
 use crate::{
     Server,
-    handler::{Call, Did, Outcome, Place},
+    admission::Operation,
+    handler::{Body, Call, Did, Outcome, Place},
     security::{Bound, TokenAsk},
 };
-use api::{Gvr, Object, Status, field, scan};
+use api::{Gvk, Gvr, Object, Status, field, scan};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -65,7 +67,16 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
             "TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {error}"
         ))
     };
-    let mut request: TokenRequest = serde_json::from_slice(body).map_err(unusable)?;
+    let what = Body {
+        operation: Operation::Create,
+        place: Some(place),
+        kind: Gvk::new("authentication.k8s.io", "v1", "TokenRequest"),
+        name: &place.name,
+        json: Bytes::copy_from_slice(body),
+        old: None,
+    };
+    let body = server.handler.admit_body(call, what).await?;
+    let mut request: TokenRequest = serde_json::from_slice(&body).map_err(unusable)?;
     if !request.metadata.name.is_empty() && request.metadata.name != place.name {
         return Err(Status::bad_request(format!(
             "metadata.name: Invalid value: {:?}: must match the service account name if specified",

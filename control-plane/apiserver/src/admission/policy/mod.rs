@@ -13,11 +13,13 @@ mod params;
 mod source;
 #[cfg(test)]
 mod stories;
+mod typed;
 mod validating;
 mod variables;
 mod view;
 
 pub use mutating::Mutating;
+pub use typed::follow;
 pub use validating::Validating;
 
 const GROUP: &str = "admissionregistration.k8s.io";

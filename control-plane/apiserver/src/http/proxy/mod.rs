@@ -82,7 +82,7 @@ pub async fn answer(
 }
 
 /// The path up to `proxy`, and what is behind it.
-fn cut<'a>(path: &'a str, place: &Place) -> (&'a str, &'a str) {
+pub fn cut<'a>(path: &'a str, place: &Place) -> (&'a str, &'a str) {
     let own = if place.group().is_empty() { 2 } else { 3 };
     let mut segments = own + 3 + if place.row().namespaced { 2 } else { 0 };
     let mut inside = false;

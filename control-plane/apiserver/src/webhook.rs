@@ -1,0 +1,281 @@
+//! The way to webhooks: HTTPS to a service of the cluster or a URL, over connections that are kept for the next question.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use client::{Dial, Duplex, Peer};
+use component::{Env, pki};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The authorities of the host, for webhooks without a bundle of their own: where distributions have them.
+const AUTHORITIES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+/// An answer is no larger than this.
+const MOST: usize = 64 << 20;
+/// Of a refusal so much is told.
+const TOLD: usize = 2048;
+/// How many connections to one webhook are kept, and how long.
+const KEPT: usize = 16;
+const IDLE: Duration = Duration::from_secs(90);
+
+type Sender = http1::SendRequest<Full<Bytes>>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It was not reached, or did not answer in time or as HTTP.
+    Unreached(String),
+    /// It answered another code than success.
+    Refused(u16, String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Unreached(why) | Self::Refused(_, why)) = self;
+        f.write_str(why)
+    }
+}
+
+/// A webhook, with its connections that wait for the next question.
+pub struct Endpoint {
+    /// The service; none: the host itself.
+    peer: Option<Peer>,
+    host: String,
+    port: u16,
+    authority: String,
+    path: String,
+    tls: Result<Arc<ClientConfig>, String>,
+    idle: Mutex<Vec<(Sender, Instant)>>,
+}
+
+impl Endpoint {
+    /// The service `name` in `namespace`; `bundle` is PEM in base64, of whom its certificate must be; empty: of the
+    /// authorities of the host.
+    pub fn service(namespace: &str, name: &str, port: u16, path: &str, bundle: &str) -> Self {
+        let host = format!("{name}.{namespace}.svc");
+        Self {
+            peer: Some(Peer::Service(namespace.to_owned(), name.to_owned(), port)),
+            authority: format!("{host}:{port}"),
+            path: if path.is_empty() { "/" } else { path }.to_owned(),
+            host,
+            port,
+            tls: trusting(bundle),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// What is at `url`.
+    pub fn url(url: &str, bundle: &str) -> Option<Self> {
+        let uri: http::Uri = url.parse().ok()?;
+        Some(Self {
+            peer: None,
+            host: uri.host()?.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(443),
+            authority: uri.authority()?.to_string(),
+            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            tls: trusting(bundle),
+            idle: Mutex::default(),
+        })
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<(Sender, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that was kept and is still there.
+    fn reuse(&self, now: Instant) -> Option<Sender> {
+        let mut kept = self.kept();
+        kept.retain(|(sender, since)| now.saturating_duration_since(*since) < IDLE && !sender.is_closed());
+        kept.pop().map(|(sender, _)| sender)
+    }
+
+    fn keep(&self, sender: Sender, now: Instant) {
+        let mut kept = self.kept();
+        if kept.len() < KEPT && !sender.is_closed() {
+            kept.push((sender, now));
+        }
+    }
+}
+
+fn trusting(bundle: &str) -> Result<Arc<ClientConfig>, String> {
+    let pem = if bundle.is_empty() {
+        let found = AUTHORITIES.iter().find_map(|path| std::fs::read_to_string(path).ok());
+        found.unwrap_or_default()
+    } else {
+        let broken = |why: &dyn std::fmt::Display| format!("unable to load root certificates: {why}");
+        let pem = STANDARD.decode(bundle).map_err(|why| broken(&why))?;
+        String::from_utf8(pem).map_err(|why| broken(&why))?
+    };
+    if pem.is_empty() {
+        return nobody();
+    }
+    let made = pki::client_config(&pem, None);
+    made.map(Arc::new)
+        .map_err(|why| format!("unable to load root certificates: {why}"))
+}
+
+/// Trusts nobody: the host has no authorities.
+fn nobody() -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|why| why.to_string())?;
+    Ok(Arc::new(
+        builder
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth(),
+    ))
+}
+
+/// Asks webhooks.
+#[derive(Clone)]
+pub struct Caller {
+    /// The way to services.
+    pub dial: Arc<dyn Dial>,
+    /// Time and tasks.
+    pub env: Env,
+}
+
+impl Caller {
+    /// Posts `question` (JSON) and gives the body of the answer. The webhook is told how long it has.
+    ///
+    /// # Errors
+    /// There is no answer within `patience`, or it is not a success.
+    pub async fn post(&self, to: &Endpoint, question: Bytes, patience: Duration) -> Result<Bytes, Failure> {
+        let mark = if to.path.contains('?') { '&' } else { '?' };
+        let path = format!("{}{mark}timeout={}s", to.path, patience.as_secs());
+        let url = format!("https://{}{path}", to.authority);
+        let post = |why: String| Failure::Unreached(format!("Post {url:?}: {why}"));
+        let asked = self.env.clock.timeout(patience, self.ask(to, &path, question)).await;
+        let late = || Err(Problem::Lost("context deadline exceeded".to_owned()));
+        asked.unwrap_or_else(late).map_err(|problem| match problem {
+            Problem::Lost(why) => post(why),
+            Problem::Refused(code, text) => Failure::Refused(code, refusal(code, &text)),
+        })
+    }
+
+    async fn ask(&self, to: &Endpoint, path: &str, question: Bytes) -> Result<Bytes, Problem> {
+        // One that was kept may have been closed by the other end just now.
+        while let Some(sender) = to.reuse(self.env.clock.now()) {
+            if let Some(answer) = self.talk(to, sender, path, &question, true).await? {
+                return Ok(answer);
+            }
+        }
+        let sender = self.connect(to).await?;
+        let answer = self.talk(to, sender, path, &question, false).await?;
+        answer.ok_or_else(|| Problem::Lost("EOF".to_owned()))
+    }
+
+    /// One question on one connection; none if the connection was over before the question.
+    async fn talk(
+        &self,
+        to: &Endpoint,
+        mut sender: Sender,
+        path: &str,
+        question: &Bytes,
+        used: bool,
+    ) -> Result<Option<Bytes>, Problem> {
+        if sender.ready().await.is_err() {
+            return Ok(None);
+        }
+        let request = Request::post(path)
+            .header(header::HOST, &to.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json, */*")
+            .header(header::USER_AGENT, "kube-apiserver-admission")
+            .body(Full::new(question.clone()))
+            .map_err(|error| Problem::Lost(error.to_string()))?;
+        let response = match sender.send_request(request).await {
+            Ok(response) => response,
+            Err(error) if used && (error.is_canceled() || error.is_closed() || error.is_incomplete_message()) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(Problem::Lost(crate::http::way::said(&error))),
+        };
+        let code = response.status();
+        let body = Limited::new(response.into_body(), MOST).collect().await;
+        let text = body.map_err(|error| Problem::Lost(error.to_string()))?.to_bytes();
+        to.keep(sender, self.env.clock.now());
+        if code < StatusCode::OK || code > StatusCode::PARTIAL_CONTENT {
+            let head = String::from_utf8_lossy(&text[..text.len().min(TOLD)]);
+            return Err(Problem::Refused(code.as_u16(), head.trim().to_owned()));
+        }
+        Ok(Some(text))
+    }
+
+    async fn connect(&self, to: &Endpoint) -> Result<Sender, Problem> {
+        let lost = |error: io::Error| Problem::Lost(words(&error));
+        let tls = to.tls.clone().map_err(Problem::Lost)?;
+        let dialed = match &to.peer {
+            Some(peer) => self.dial.dial(peer).await,
+            None => tokio::net::TcpStream::connect((to.host.as_str(), to.port))
+                .await
+                .map(|stream| Box::new(stream) as Box<dyn Duplex>),
+        };
+        let stream = dialed.map_err(lost)?;
+        let name = ServerName::try_from(to.host.clone()).map_err(|e| Problem::Lost(e.to_string()))?;
+        let stream = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await;
+        let stream = stream.map_err(lost)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Problem::Lost(crate::http::way::said(&error)))?;
+        let tasks = self.env.tasks.child();
+        tasks.spawn("webhook-connection", async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+}
+
+enum Problem {
+    Lost(String),
+    Refused(u16, String),
+}
+
+/// What Go's client says of a certificate that it does not take.
+fn words(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned()
+        }
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("tls: failed to verify certificate: x509: {why}")
+        }
+        _ => crate::http::way::told(error),
+    }
+}
+
+/// A code that is no success, in the words of upstream's REST client.
+fn refusal(code: u16, text: &str) -> String {
+    let text = if text.is_empty() { "unknown" } else { text };
+    let words = match code {
+        400 => "the server rejected our request for an unknown reason",
+        401 => "the server has asked for the client to provide credentials",
+        404 => "the server could not find the requested resource",
+        405 => "the server does not allow this method on the requested resource",
+        409 => "the server reported a conflict",
+        403 | 406 | 415 => text,
+        413 => "Request entity too large: limit is 3145728",
+        422 => "the server rejected our request due to an error in our request",
+        429 => "the server has received too many requests and has asked us to try again later",
+        503 => "the server is currently unable to handle the request",
+        504 => {
+            "the server was unable to return a response in the time allotted, but may still be processing the request"
+        }
+        500.. => return format!("an error on the server ({text:?}) has prevented the request from succeeding"),
+        _ => return format!("the server responded with the status code {code} but did not return more information"),
+    };
+    words.to_owned()
+}
