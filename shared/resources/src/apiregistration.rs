@@ -18,6 +18,7 @@ pub(crate) static ROW: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/apiregistration.k8s.io/apiservices",
+    unconditional: false,
     subresources: &[STATUS],
     columns: &[
         cells::NAME,

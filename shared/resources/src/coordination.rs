@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/leases",
+    create_on_update: true,
+    unconditional: false,
     columns: &[
         cells::NAME,
         cells::column("Holder", "string", "Who holds the lease."),

@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/runtimeclasses",
+    create_on_update: true,
+    unconditional: false,
     columns: &[
         cells::NAME,
         cells::column(

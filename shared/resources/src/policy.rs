@@ -15,6 +15,7 @@ use serde::Deserialize;
 pub(crate) static ROW: Row = Row {
     short_names: &["pdb"],
     prefix: "/registry/poddisruptionbudgets",
+    unconditional: false,
     subresources: &[STATUS],
     columns: &[
         cells::NAME,

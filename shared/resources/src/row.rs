@@ -46,6 +46,10 @@ pub struct Row {
     pub cells: fn(&Object, Timestamp) -> Vec<Cell>,
     /// The write function of the kind: `write::<K>`.
     pub write: fn(&WriteRequest<'_>) -> Result<Written, Status>,
+    /// PUT makes an object that is not there.
+    pub create_on_update: bool,
+    /// PUT may leave out the version that it replaces.
+    pub unconditional: bool,
     /// Whether and how long an object lingers when it is deleted.
     pub grace: fn(&Object, Option<i64>) -> Option<i64>,
     /// Whether a deleted object stays although its grace period and its `metadata.finalizers` are over (a Namespace,
@@ -309,6 +313,8 @@ impl Row {
             columns: &[cells::NAME, cells::CREATED],
             cells: cells::name_and_date,
             write,
+            create_on_update: false,
+            unconditional: true,
             grace: |_, _| None,
             lingers: |_| false,
             keeping: Keeping::Durable,

@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/storageversionmigrations",
+    unconditional: false,
     on_demand: &[Version::same("v1beta1")],
     subresources: &[STATUS],
     columns: &[

@@ -13,6 +13,7 @@ static TABLE: &[&Row] = &[
     &core::pod::ROW,
     &core::service::ROW,
     &core::endpoints::ROW,
+    &core::component_status::ROW,
     &core::config_map::ROW,
     &core::secret::ROW,
     &core::service_account::ROW,

@@ -251,7 +251,7 @@ async fn status_and_scale_are_parts_of_their_own() {
     assert!(
         blind
             .message
-            .ends_with("metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"),
+            .ends_with("metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
         "{}",
         blind.message
     );

@@ -85,7 +85,8 @@ impl Incoming {
         let (namespace, name) = (self.object.namespace(), self.object.name());
         if place.row().namespaced && !namespace.is_empty() && namespace != place.namespace {
             let message = match place.name.as_str() {
-                "" => "the namespace of the provided object does not match the namespace sent on the request".to_owned(),
+                "" => "the namespace of the provided object does not match the namespace sent on the request"
+                    .to_owned(),
                 _ => format!(
                     "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
                     place.namespace

@@ -2,7 +2,7 @@
 
 use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, namespace, view::View};
 use crate::{cache::Held, splice};
-use api::{Object, Status};
+use api::{Gvr, Object, Status};
 use bytes::Bytes;
 use client::DeleteOptions;
 use resources::Op;
@@ -157,7 +157,9 @@ impl Handler {
 }
 
 fn check_preconditions(place: &Place, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
-    let conflict = |why: String| Err(Status::conflict(&place.gvr(), &place.name, &why));
+    // Upstream names the kind where it means the resource.
+    let kind = Gvr::new(place.group(), place.served().name, place.row().kind);
+    let conflict = |why: String| Err(Status::conflict(&kind, &place.name, &why));
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object.uid()) {
         return conflict(format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). \

@@ -92,6 +92,10 @@ impl Token {
             let why = "encoded start key empty (version meta.k8s.io/v1)";
             return Err(bad(why.to_owned()));
         }
+        // It must not lead out of the collection.
+        if token.start.split('/').any(|part| matches!(part, "." | "..")) {
+            return Err(bad(token.start));
+        }
         Ok(token)
     }
 }

@@ -34,6 +34,7 @@ fn patched(place: &Place, call: &Call, kind: Patch, patch: &[u8], held: &Held) -
         &old.to_json(),
         patch,
     )?;
+    super::decode::check_version(&text)?;
     let mut incoming = Incoming::decode(place, call.validation, &text)?;
     incoming.check_names(place)?;
     // The version that the patch did not touch is no precondition.

@@ -16,9 +16,17 @@ impl Handler {
         let incoming = Incoming::decode(place, call.validation, body)?;
         incoming.check_names(place)?;
         if incoming.object.name().is_empty() {
-            return Err(Status::bad_request("name must be provided"));
+            let name = &place.name;
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
         }
-        if place.cache.custom().is_some() && incoming.object.resource_version() == 0 {
+        super::decode::check_version(body)?;
+        if let Some(outcome) = self.create_on_update(place, call, &incoming).await? {
+            return Ok(outcome);
+        }
+        let custom = place.cache.custom().is_some();
+        if (custom || !place.row().unconditional) && incoming.object.resource_version() == 0 {
             return Err(unconditional(place, incoming.object.name()));
         }
         let text = incoming.object.body().clone();
@@ -33,6 +41,31 @@ impl Handler {
             })
         })
         .await
+    }
+
+    /// Makes the object that a PUT finds missing, of a kind that allows it, for who may create it.
+    async fn create_on_update(
+        &self,
+        place: &Place,
+        call: &Call,
+        incoming: &Incoming,
+    ) -> Result<Option<Outcome>, Status> {
+        if !place.row().create_on_update || !place.subresource.is_empty() {
+            return Ok(None);
+        }
+        self.fresh().await?;
+        if self.current(place).is_ok() {
+            return Ok(None);
+        }
+        let mut creation = call.clone();
+        creation.attributes.verb = "create".to_owned();
+        crate::server::authorize(&self.security, &creation.attributes)?;
+        if incoming.object.resource_version() != 0 {
+            return Err(Status::modified(&place.gvr(), &place.name));
+        }
+        self.check_creation(place)?;
+        let made = self.create_as(place, &creation, incoming, &place.name).await?;
+        Ok(Some(made))
     }
 
     /// Reads the object, lets `make` say what it should be, and writes it if nobody else did meanwhile; else again, at
@@ -91,7 +124,8 @@ impl Handler {
         let new =
             Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
         let gone = self.finished(place, &new);
-        self.validate(place, call, Subject::update(old.clone(), new)).await?;
+        self.validate(place, call, Subject::update(old.clone(), new))
+            .await?;
         let warnings = [incoming.warnings, written.warnings].concat();
         if !gone && written.body == *held.stored() {
             let object = held.version(place.version).clone();
@@ -111,7 +145,10 @@ impl Handler {
             }));
         }
         let stored = (!gone).then(|| written.body.clone());
-        match self.commit_with(&view.picked(), place, name, revision, stored).await? {
+        match self
+            .commit_with(&view.picked(), place, name, revision, stored)
+            .await?
+        {
             Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => {
                 let object = self.stored(place, name, written.body, revision).await?;
@@ -133,16 +170,12 @@ impl Handler {
     }
 }
 
-/// Custom resources are replaced only as they were read.
+/// Some kinds are replaced only as they were read.
 fn unconditional(place: &Place, name: &str) -> Status {
-    let row = place.row();
-    let error = field::Error {
-        kind: field::ErrorType::Invalid,
-        field: "metadata.resourceVersion".to_owned(),
-        value: "0x0".to_owned(),
-        detail: "must be specified for an update".to_owned(),
-    };
-    Status::invalid(row.group, row.kind, name, vec![error])
+    let why = "must be specified for an update";
+    let error = field::Error::invalid("metadata.resourceVersion", 0, why);
+    // Upstream names the resource where it means the kind.
+    Status::invalid(place.group(), place.row().plural, name, vec![error])
 }
 
 fn op(place: &Place) -> Result<Op, Status> {

@@ -6,7 +6,7 @@ use super::{
     flow::{self, Allowed},
     kubelet, listing,
     negotiate::{self, Kind},
-    proxy, query,
+    patience, proxy, query, room,
     shape::Shaper,
     stream,
 };
@@ -21,9 +21,6 @@ use client::Write;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use std::{sync::Arc, time::Duration};
-
-/// A watch that names no time ends after half an hour to an hour, as upstream.
-const WATCH_AT_LEAST: u64 = 1800;
 
 /// Answers it, with the warnings of admission whatever becomes of it.
 pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
@@ -265,7 +262,8 @@ async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status
         .handler
         .list(place, &allowed.query.list(place)?)
         .await?;
-    Ok(listed(allowed, place, page))
+    let taken = room::of_list(allowed, &page, place.version).await?;
+    Ok(room::hold(taken, listed(allowed, place, page)))
 }
 
 /// The answer to a list.
@@ -305,8 +303,8 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
         resource_version: query.watched_version(place)?,
         send_initial,
     };
-    let random = WATCH_AT_LEAST + server.handler.env.random.below(WATCH_AT_LEAST);
-    let timeout = Duration::from_secs(query.timeout_seconds()?.filter(|s| *s > 0).unwrap_or(random));
+    let wished = query.timeout_seconds()?.filter(|s| *s > 0);
+    let timeout = wished.map_or_else(|| patience::of_watch(server), Duration::from_secs);
     let watcher = server.handler.watch(place, watch).await?;
     let options = stream::Options {
         bookmarks,

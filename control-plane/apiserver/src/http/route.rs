@@ -30,13 +30,10 @@ impl Route {
             path: path.to_owned(),
             ..Self::default()
         };
-        let parts: Vec<String> = path
-            .split('/')
-            .filter(|p| !p.is_empty())
-            .map(super::query::percent_decode)
-            .collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let (group, version, rest) = match parts.as_slice() {
+        // As upstream, escaped slashes divide as well.
+        let decoded = super::query::percent_decode(path);
+        let parts: Vec<&str> = segments(&decoded);
+        let (group, version, mut rest) = match parts.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
             ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
             _ => {
@@ -44,6 +41,10 @@ impl Route {
                 return route;
             }
         };
+        let watched = rest.len() > 1 && rest[0] == "watch" && matches!(*method, Method::GET | Method::HEAD);
+        if watched {
+            rest = &rest[1..];
+        }
         let rest = route.take_namespace(rest);
         let resource = rest.first().copied().unwrap_or_default();
         let at = |index: usize| rest.get(index).copied().unwrap_or_default().to_owned();
@@ -54,7 +55,11 @@ impl Route {
             version: version.to_owned().into(),
             resource: resource.to_owned().into(),
         };
-        route.verb = verb(method, query, route.name.is_empty());
+        route.verb = if watched {
+            "watch"
+        } else {
+            verb(method, query, route.name.is_empty())
+        };
         if route.name.is_empty() && matches!(route.verb, "list" | "watch" | "deletecollection") {
             // A collection of one name is asked for as that name, so that rules by name apply.
             let selector = FieldSelector::parse(query.get("fieldSelector")).unwrap_or_default();
@@ -90,6 +95,16 @@ impl Route {
                 self.subresource.as_str(),
                 "log" | "exec" | "attach" | "portforward" | "proxy"
             )
+    }
+}
+
+/// The parts of a path. One with an empty part inside, but behind the subresource, is no path of a resource.
+fn segments(path: &str) -> Vec<&str> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    match parts.iter().position(|part| part.is_empty()) {
+        Some(at) if at < 8 && !parts[..at].contains(&"proxy") => Vec::new(),
+        _ => parts,
     }
 }
 
@@ -174,6 +189,47 @@ mod tests {
                 "list /v1/pods ns= name=x sub=",
             ),
             (Method::GET, "/apis/apps/v1", "get // ns= name= sub="),
+            (
+                Method::GET,
+                "/api/v1/watch/namespaces/a/pods",
+                "watch /v1/pods ns=a name= sub=",
+            ),
+            (
+                Method::GET,
+                "/api/v1/watch/namespaces/a/pods/b",
+                "watch /v1/pods ns=a name=b sub=",
+            ),
+            (
+                Method::GET,
+                "/apis/apps/v1/watch/deployments",
+                "watch apps/v1/deployments ns= name= sub=",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a/pods/",
+                "list /v1/pods ns=a name= sub=",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a/pods/b%2Flog",
+                "get /v1/pods ns=a name=b sub=log",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/..%2fpods",
+                "list /v1/pods ns=.. name= sub=",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/..%2f/pods",
+                "get // ns= name= sub=",
+            ),
+            (Method::GET, "/api/v1//pods", "get // ns= name= sub="),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a/pods/b/proxy/c//d",
+                "get /v1/pods ns=a name=b sub=proxy",
+            ),
         ] {
             let r = route(method, url);
             let told = format!(

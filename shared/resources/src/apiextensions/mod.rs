@@ -35,6 +35,7 @@ pub(crate) static ROW: Row = Row {
     categories: &["api-extensions"],
     namespaced: false,
     prefix: "/registry/apiextensions.k8s.io/customresourcedefinitions",
+    unconditional: false,
     subresources: &[STATUS],
     columns: &[
         cells::NAME,

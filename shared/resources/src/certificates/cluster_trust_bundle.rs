@@ -11,6 +11,7 @@ use k8s_openapi::api::certificates::v1::ClusterTrustBundle;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/clustertrustbundles",
+    unconditional: false,
     on_demand: &[Version::same("v1beta1")],
     fields: &["spec.signerName"],
     columns: &[

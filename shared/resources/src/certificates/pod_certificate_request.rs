@@ -9,6 +9,7 @@ use k8s_openapi::api::certificates::v1::{PodCertificateRequest, PodCertificateRe
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/podcertificaterequests",
+    unconditional: false,
     on_demand: &[Version::same("v1beta1")],
     subresources: &[STATUS],
     fields: &["spec.signerName", "spec.podName", "spec.nodeName"],

@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub(crate) static ROW: Row = Row {
     short_names: &["ep"],
     prefix: "/registry/services/endpoints",
+    create_on_update: true,
     columns: &[
         cells::NAME,
         cells::column("Endpoints", "string", "Ready addresses."),

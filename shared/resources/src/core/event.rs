@@ -21,6 +21,7 @@ pub(crate) static ROW: Row = Row {
         },
     ],
     prefix: "/registry/events",
+    create_on_update: true,
     fields: &[
         "involvedObject.kind",
         "involvedObject.namespace",

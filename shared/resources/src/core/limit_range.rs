@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) static ROW: Row = Row {
     short_names: &["limits"],
     prefix: "/registry/limitranges",
+    create_on_update: true,
     ..Row::usual("", "LimitRange", "limitranges", "limitrange", write::<LimitRange>)
 };
 

@@ -11,6 +11,7 @@ use k8s_openapi::api::rbac::v1::ClusterRole;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/clusterroles",
+    create_on_update: true,
     ..Row::usual(
         super::GROUP,
         "ClusterRole",

@@ -11,6 +11,7 @@ use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/clusterrolebindings",
+    create_on_update: true,
     columns: super::BINDING_COLUMNS,
     cells: super::binding_cells,
     ..Row::usual(

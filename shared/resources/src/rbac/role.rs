@@ -11,6 +11,7 @@ use k8s_openapi::api::rbac::v1::Role;
 pub(crate) static ROW: Row = Row {
     namespaced: true,
     prefix: "/registry/roles",
+    create_on_update: true,
     ..Row::usual(super::GROUP, "Role", "roles", "role", write::<Role>)
 };
 

@@ -11,6 +11,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 pub(crate) static ROW: Row = Row {
     namespaced: true,
     prefix: "/registry/rolebindings",
+    create_on_update: true,
     columns: super::BINDING_COLUMNS,
     cells: super::binding_cells,
     ..Row::usual(

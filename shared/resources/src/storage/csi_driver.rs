@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/csidrivers",
+    unconditional: false,
     columns: &[
         cells::NAME,
         cells::column(

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/csinodes",
+    unconditional: false,
     columns: &[
         cells::NAME,
         cells::column("Drivers", "integer", "Number of drivers on the node."),

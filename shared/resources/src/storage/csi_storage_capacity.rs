@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 pub(crate) static ROW: Row = Row {
     prefix: "/registry/csistoragecapacities",
+    unconditional: false,
     columns: &[
         cells::NAME,
         cells::column("StorageClassName", "string", "The class of the storage."),

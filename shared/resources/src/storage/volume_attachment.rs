@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub(crate) static ROW: Row = Row {
     namespaced: false,
     prefix: "/registry/volumeattachments",
+    unconditional: false,
     subresources: &[STATUS],
     columns: &[
         cells::NAME,

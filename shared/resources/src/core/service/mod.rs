@@ -21,6 +21,7 @@ pub(crate) static ROW: Row = Row {
     short_names: &["svc"],
     categories: &["all"],
     prefix: "/registry/services/specs",
+    create_on_update: true,
     subresources: &[
         Subresource {
             name: "proxy",
