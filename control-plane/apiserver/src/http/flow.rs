@@ -2,7 +2,7 @@
 
 use super::{
     answer::{self, Body},
-    decisions, discovery, documents, health, impersonate,
+    decisions, discovery, health, impersonate,
     measure::Measured,
     negotiate::{self, Form, Kind, Offer},
     objects, openapi, patience,

@@ -1,6 +1,7 @@
 //! How long a client would wait for its answer.
 
 use super::{query::Query, route::Route};
+use crate::Server;
 use api::Status;
 use std::time::Duration;
 
@@ -30,6 +31,13 @@ pub fn of(route: &Route, query: &Query, most: Duration) -> Result<Duration, Stat
             }
         },
     }
+}
+
+/// How long a watch lasts that does not say: once to twice the least, so that not all come again at once.
+pub fn of_watch(server: &Server) -> Duration {
+    let least = server.limits.min_request_timeout;
+    let millis = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
+    least + Duration::from_millis(server.handler.env.random.below(millis.max(1)))
 }
 
 /// A duration as Go writes it, `1m30.5s`, and what Go says of what is none. Less than nothing is nothing.

@@ -1,14 +1,17 @@
 //! Room for requests: by priority and fairness, or so many at a time.
 
-use super::{answer, answer::Body, query::Query, route::Route};
+use super::{answer, answer::Body, flow::Allowed, query::Query, route::Route};
 use crate::{
     Server,
-    fairness::{Listing, Seat, Watching},
+    fairness::{Listing, Seat, Watching, room::Taken},
+    handler::Page,
     metrics::Metrics,
     security::{Attributes, User},
 };
+use api::Status;
 use http::{HeaderValue, Response, header};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -207,6 +210,30 @@ impl Admitted {
             body.map_frame(keep).boxed_unsync()
         })
     }
+}
+
+/// Waits for memory for a list that is made whole.
+pub async fn of_list(allowed: &Allowed, page: &Page, version: usize) -> Result<Option<Taken>, Status> {
+    let server = &allowed.server;
+    let sizes = page.items.iter().map(|held| held.version(version).body().len());
+    server.lists.take(sizes.sum(), server.limits.request_timeout).await
+}
+
+/// The same answer, which holds its memory until it is sent.
+pub fn hold(taken: Option<Taken>, response: Response<Body>) -> Response<Body> {
+    let Some(taken) = taken else { return response };
+    if response.body().size_hint().exact().is_none() {
+        // It goes out in small pieces, and takes no more than that.
+        return response;
+    }
+    response.map(|body| {
+        let mut taken = Some(taken);
+        let mut held = move |bytes| match taken.take() {
+            Some(taken) => taken.hold(bytes),
+            None => bytes,
+        };
+        body.map_frame(move |frame| frame.map_data(&mut held)).boxed_unsync()
+    })
 }
 
 /// What upstream says when there is no room.
