@@ -82,27 +82,32 @@ impl Incoming {
 
     /// Checks that name and namespace are those of the URL, or left out.
     pub fn check_names(&self, place: &Place) -> Result<(), Status> {
-        let (namespace, name) = (self.object.namespace(), self.object.name());
-        if place.row().namespaced && !namespace.is_empty() && namespace != place.namespace {
-            let message = match place.name.as_str() {
-                "" => "the namespace of the provided object does not match the namespace sent on the request"
-                    .to_owned(),
-                _ => format!(
-                    "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
-                    place.namespace
-                ),
-            };
-            return Err(Status::bad_request(message));
-        }
-        if !place.name.is_empty() && !name.is_empty() && name != place.name {
-            let message = format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                place.name
-            );
-            return Err(Status::bad_request(message));
-        }
-        Ok(())
+        check_names(place, &self.object)
     }
+}
+
+/// The same of an object.
+pub(super) fn check_names(place: &Place, object: &Object) -> Result<(), Status> {
+    let (namespace, name) = (object.namespace(), object.name());
+    if place.row().namespaced && !namespace.is_empty() && namespace != place.namespace {
+        let message = match place.name.as_str() {
+            "" => "the namespace of the provided object does not match the namespace sent on the request"
+                .to_owned(),
+            _ => format!(
+                "the namespace of the object ({namespace}) does not match the namespace on the request ({})",
+                place.namespace
+            ),
+        };
+        return Err(Status::bad_request(message));
+    }
+    if !place.name.is_empty() && !name.is_empty() && name != place.name {
+        let message = format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            place.name
+        );
+        return Err(Status::bad_request(message));
+    }
+    Ok(())
 }
 
 /// A version that is no number is no precondition but an error, as upstream.
