@@ -51,6 +51,7 @@ pub struct Details {
 #[serde(default)]
 pub struct Cause {
     /// Such as `FieldValueRequired`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// For a person.
     pub message: String,
