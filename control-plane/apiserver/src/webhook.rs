@@ -111,7 +111,9 @@ impl Endpoint {
 
 fn trusting(bundle: &str) -> Result<Arc<ClientConfig>, String> {
     let pem = if bundle.is_empty() {
-        let found = AUTHORITIES.iter().find_map(|path| std::fs::read_to_string(path).ok());
+        let found = AUTHORITIES
+            .iter()
+            .find_map(|path| std::fs::read_to_string(path).ok());
         found.unwrap_or_default()
     } else {
         let broken = |why: &dyn std::fmt::Display| format!("unable to load root certificates: {why}");
@@ -120,6 +122,9 @@ fn trusting(bundle: &str) -> Result<Arc<ClientConfig>, String> {
     };
     if pem.is_empty() {
         return nobody();
+    }
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return Err("unable to load root certificates: unable to parse bytes as PEM block".to_owned());
     }
     let made = pki::client_config(&pem, None);
     made.map(Arc::new)
@@ -157,7 +162,11 @@ impl Caller {
         let path = format!("{}{mark}timeout={}s", to.path, patience.as_secs());
         let url = format!("https://{}{path}", to.authority);
         let post = |why: String| Failure::Unreached(format!("Post {url:?}: {why}"));
-        let asked = self.env.clock.timeout(patience, self.ask(to, &path, question)).await;
+        let asked = self
+            .env
+            .clock
+            .timeout(patience, self.ask(to, &path, question))
+            .await;
         let late = || Err(Problem::Lost("context deadline exceeded".to_owned()));
         asked.unwrap_or_else(late).map_err(|problem| match problem {
             Problem::Lost(why) => post(why),
@@ -198,7 +207,9 @@ impl Caller {
             .map_err(|error| Problem::Lost(error.to_string()))?;
         let response = match sender.send_request(request).await {
             Ok(response) => response,
-            Err(error) if used && (error.is_canceled() || error.is_closed() || error.is_incomplete_message()) => {
+            Err(error)
+                if used && (error.is_canceled() || error.is_closed() || error.is_incomplete_message()) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(Problem::Lost(crate::http::way::said(&error))),
@@ -245,7 +256,9 @@ enum Problem {
 
 /// What Go's client says of a certificate that it does not take.
 fn words(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
             "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned()
@@ -274,8 +287,14 @@ fn refusal(code: u16, text: &str) -> String {
         504 => {
             "the server was unable to return a response in the time allotted, but may still be processing the request"
         }
-        500.. => return format!("an error on the server ({text:?}) has prevented the request from succeeding"),
-        _ => return format!("the server responded with the status code {code} but did not return more information"),
+        500.. => {
+            return format!("an error on the server ({text:?}) has prevented the request from succeeding");
+        }
+        _ => {
+            return format!(
+                "the server responded with the status code {code} but did not return more information"
+            );
+        }
     };
     words.to_owned()
 }

@@ -33,13 +33,18 @@ pub async fn in_version(
                 .map(|first| first.body().clone())
                 .ok_or_else(|| Status::internal("the conversion webhook answered no object"))?
         }
-        Some(custom) => custom.renamed(to, object.body()).map_err(Status::internal)?.into(),
+        Some(custom) => custom
+            .renamed(to, object.body())
+            .map_err(Status::internal)?
+            .into(),
         None => match row.versions[to].from_hub {
             Some(from_hub) => from_hub(object.body())?.into(),
             None => named(object.body(), &wanted)?,
         },
     };
-    let object = Object::parse_any(body, row.fields).map_err(Status::internal)?.at(object.resource_version());
+    let object = Object::parse_any(body, row.fields)
+        .map_err(Status::internal)?
+        .at(object.resource_version());
     Ok(Arc::new(object))
 }
 

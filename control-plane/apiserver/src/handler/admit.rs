@@ -1,6 +1,6 @@
 //! Where a write meets admission.
 
-use super::{Call, Handler, Incoming, Place, Stage, managed, view::View};
+use super::{Call, Handler, Incoming, Place, Stage, decode, managed, view::View};
 use crate::{
     admission::{Attributes, Operation, Rounds},
     cache::Held,
@@ -70,7 +70,11 @@ impl Handler {
         if call.admitted || incoming.stage == Stage::Prepared {
             return Ok(incoming);
         }
-        let operation = if old.is_some() { Operation::Update } else { Operation::Create };
+        let operation = if old.is_some() {
+            Operation::Update
+        } else {
+            Operation::Create
+        };
         let name = incoming.object.name().to_owned();
         let mut attributes = attributes(place, call, operation, &name);
         attributes.old = old.map(|old| old.hub().clone());
@@ -91,7 +95,7 @@ impl Handler {
             warnings: incoming.warnings,
             stage: Stage::Applied,
         };
-        incoming.check_names(place)?;
+        decode::check_names(place, &incoming.object)?;
         Ok(incoming)
     }
 
@@ -147,7 +151,11 @@ impl Handler {
             body: &body,
             old: old.map(|old| old.hub().as_ref()),
             namespace: if row.namespaced { &place.namespace } else { "" },
-            name: if place.name.is_empty() { object.name() } else { &place.name },
+            name: if place.name.is_empty() {
+                object.name()
+            } else {
+                &place.name
+            },
             uid: "",
             now: self.env.clock.wall(),
             user: call.attributes.user.requester(),
@@ -171,6 +179,7 @@ impl Handler {
             return Ok(shaped.into());
         }
         let object = Object::parse_any(body, place.row().fields).map_err(Status::internal)?;
+        decode::check_names(place, &object)?;
         let written = self.defaulted(place, call, op, &object, old);
         let written = written.map_err(|status| match status.code {
             400 => Status::internal(status.message),

@@ -67,7 +67,14 @@ impl AdmissionWebhooks {
             Err(refusal) => (true, refusal.sort().1),
         };
         let metrics = &self.parts.metrics.webhooks;
-        metrics.asked(&hook.name, self.phase.name(), request.operation, rejected, code, seconds);
+        metrics.asked(
+            &hook.name,
+            self.phase.name(),
+            request.operation,
+            rejected,
+            code,
+            seconds,
+        );
         asked
     }
 
@@ -88,7 +95,11 @@ impl AdmissionWebhooks {
             return Err(failed(hook, why, 400));
         };
         let Some(endpoint) = &hook.endpoint else {
-            return Err(failed(hook, "could not get REST client: there is neither url nor service", 500));
+            return Err(failed(
+                hook,
+                "could not get REST client: there is neither url nor service",
+                500,
+            ));
         };
         let uid = self.parts.env.random.uuid();
         let texts = Texts::of(objects.object.as_ref(), objects.old.as_ref());
@@ -128,7 +139,11 @@ pub fn patched(hook: &Hook, answer: &Answer, object: Option<&Arc<Object>>) -> Re
         return Ok(None);
     }
     let steps: Vec<&RawValue> = serde_json::from_slice(&answer.patch).map_err(|error| {
-        failed(hook, format!("received undecodable patch in webhook response: {error}"), 503)
+        failed(
+            hook,
+            format!("received undecodable patch in webhook response: {error}"),
+            503,
+        )
     })?;
     if steps.is_empty() {
         return Ok(None);
@@ -141,7 +156,11 @@ pub fn patched(hook: &Hook, answer: &Answer, object: Option<&Arc<Object>>) -> Re
         return Err(Refusal::Unable(Status::internal(why)));
     };
     if answer.patch_type != "JSONPatch" {
-        return Err(failed(hook, format!("unsupported patch type {:?}", answer.patch_type), 400));
+        return Err(failed(
+            hook,
+            format!("unsupported patch type {:?}", answer.patch_type),
+            400,
+        ));
     }
     let patched = schema::json_patch(&object.to_json(), &answer.patch);
     patched
@@ -196,7 +215,10 @@ pub fn annotate_patch(hook: &Hook, index: usize, request: &Attributes<'_>, answe
 
 /// Notes for audit that a mutating webhook failed and was let go by.
 pub fn failed_open(hook: &Hook, index: usize, request: &Attributes<'_>) {
-    let key = format!("failed-open.mutation.webhook.admission.k8s.io/{}", place(request, index));
+    let key = format!(
+        "failed-open.mutation.webhook.admission.k8s.io/{}",
+        place(request, index)
+    );
     request.notes().annotate(key, &hook.name);
 }
 

@@ -121,7 +121,13 @@ impl ClientView {
         match (&self.service, &self.url) {
             (Some(to), _) => {
                 let port = to.port.unwrap_or(443);
-                Some(Endpoint::service(&to.namespace, &to.name, port, &to.path, &self.ca_bundle))
+                Some(Endpoint::service(
+                    &to.namespace,
+                    &to.name,
+                    port,
+                    &to.path,
+                    &self.ca_bundle,
+                ))
             }
             (None, Some(url)) => Endpoint::url(url, &self.ca_bundle),
             (None, None) => None,
@@ -150,7 +156,10 @@ fn compiled(object: &Object) -> Vec<Hook> {
             ignore,
             dry_run: matches!(view.side_effects.as_str(), "None" | "NoneOnDryRun"),
             patience: Duration::from_secs(view.timeout_seconds.unwrap_or(10).clamp(1, 30)),
-            review: view.admission_review_versions.iter().find_map(|version| Review::of(version)),
+            review: view
+                .admission_review_versions
+                .iter()
+                .find_map(|version| Review::of(version)),
             again: view.reinvocation_policy == "IfNeeded",
             name: view.name,
         }

@@ -73,15 +73,21 @@ impl WebhookMetrics {
         seconds: f64,
     ) {
         let (operation, rejected) = (operation.name(), if rejected { "true" } else { "false" });
-        self.durations.of(&[name, operation, rejected, phase]).observe(seconds);
+        self.durations
+            .of(&[name, operation, rejected, phase])
+            .observe(seconds);
         let code = code.to_string();
-        self.requests.of(&[&code, name, operation, rejected, phase]).add(1);
+        self.requests
+            .of(&[&code, name, operation, rejected, phase])
+            .add(1);
     }
 
     pub(super) fn rejected(&self, name: &str, phase: &str, operation: Operation, refusal: &Refusal) {
         let (sort, code) = refusal.sort();
         let code = code.to_string();
-        self.rejections.of(&[sort, name, operation.name(), &code, phase]).add(1);
+        self.rejections
+            .of(&[sort, name, operation.name(), &code, phase])
+            .add(1);
     }
 
     pub(super) fn fail_open(&self, name: &str, phase: &str) {
@@ -89,12 +95,16 @@ impl WebhookMetrics {
     }
 
     pub(super) fn excluded(&self, name: &str, phase: &str, operation: Operation) {
-        self.exclusions.of(&["webhook", name, operation.name(), phase]).add(1);
+        self.exclusions
+            .of(&["webhook", name, operation.name(), phase])
+            .add(1);
     }
 
     pub(super) fn conditions_failed(&self, name: &str, phase: &str, operation: Operation, count: usize) {
         for _ in 0..count {
-            self.condition_errors.of(&["webhook", name, operation.name(), phase]).add(1);
+            self.condition_errors
+                .of(&["webhook", name, operation.name(), phase])
+                .add(1);
         }
     }
 }

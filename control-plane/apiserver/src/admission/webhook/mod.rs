@@ -160,7 +160,9 @@ impl AdmissionWebhooks {
                 let before = request.object.clone();
                 request.set_foreign(body)?;
                 let same = |a: &Arc<Object>, b: &Arc<Object>| a.body() == b.body();
-                let same = before.zip(request.object.clone()).is_some_and(|(a, b)| same(&a, &b));
+                let same = before
+                    .zip(request.object.clone())
+                    .is_some_and(|(a, b)| same(&a, &b));
                 if !same {
                     request.rounds.webhooks.changed();
                     request.rounds.wanted = true;

@@ -211,7 +211,9 @@ pub fn question(review: Review, request: Request<'_>) -> Result<Bytes, Status> {
         api_version: review.api_version(),
         request,
     };
-    serde_json::to_vec(&asked).map(Bytes::from).map_err(Status::internal)
+    serde_json::to_vec(&asked)
+        .map(Bytes::from)
+        .map_err(Status::internal)
 }
 
 #[derive(Deserialize)]
@@ -271,7 +273,11 @@ pub fn answer(text: &[u8], review: Review, uid: &str, mutating: bool) -> Result<
         }
         let given = (answered.api_version.as_str(), answered.kind.as_str());
         if given != (review.api_version(), "AdmissionReview") {
-            let version = if given.0.contains('/') { given.0.to_owned() } else { format!("/{}", given.0) };
+            let version = if given.0.contains('/') {
+                given.0.to_owned()
+            } else {
+                format!("/{}", given.0)
+            };
             return Err(format!(
                 "expected webhook response of {}, Kind=AdmissionReview, got {version}, Kind={}",
                 review.api_version(),
@@ -279,7 +285,9 @@ pub fn answer(text: &[u8], review: Review, uid: &str, mutating: bool) -> Result<
             ));
         }
         match (mutating, patch.is_empty(), &response.patch_type) {
-            (true, false, None) => return Err("webhook returned response.patch but not response.patchType".to_owned()),
+            (true, false, None) => {
+                return Err("webhook returned response.patch but not response.patchType".to_owned());
+            }
             (true, true, Some(_)) => {
                 return Err("webhook returned response.patchType but not response.patch".to_owned());
             }

@@ -18,7 +18,9 @@ fn cases() -> Vec<(&'static str, u16, String, bool)> {
             500,
             called(
                 "/hang",
-                &format!(r#"failed to call webhook: Post "{URL}/hang?timeout=3s": context deadline exceeded"#),
+                &format!(
+                    r#"failed to call webhook: Post "{URL}/hang?timeout=3s": context deadline exceeded"#
+                ),
             ),
             true,
         ),
@@ -34,7 +36,10 @@ fn cases() -> Vec<(&'static str, u16, String, bool)> {
         (
             "/404",
             500,
-            called("/404", "failed to call webhook: the server could not find the requested resource"),
+            called(
+                "/404",
+                "failed to call webhook: the server could not find the requested resource",
+            ),
             true,
         ),
         (
@@ -46,7 +51,12 @@ fn cases() -> Vec<(&'static str, u16, String, bool)> {
             ),
             true,
         ),
-        ("/absent", 500, invalid("/absent", "webhook response was absent"), true),
+        (
+            "/absent",
+            500,
+            invalid("/absent", "webhook response was absent"),
+            true,
+        ),
         (
             "/kind",
             500,
@@ -59,16 +69,27 @@ fn cases() -> Vec<(&'static str, u16, String, bool)> {
         (
             "/no-type",
             500,
-            invalid("/no-type", "webhook returned response.patch but not response.patchType"),
+            invalid(
+                "/no-type",
+                "webhook returned response.patch but not response.patchType",
+            ),
             true,
         ),
         (
             "/only-type",
             500,
-            invalid("/only-type", "webhook returned response.patchType but not response.patch"),
+            invalid(
+                "/only-type",
+                "webhook returned response.patchType but not response.patch",
+            ),
             true,
         ),
-        ("/merge", 500, called("/merge", r#"unsupported patch type "MergePatch""#), true),
+        (
+            "/merge",
+            500,
+            called("/merge", r#"unsupported patch type "MergePatch""#),
+            true,
+        ),
         ("/garbage", 500, String::new(), true),
         ("/empty", 500, String::new(), true),
         ("/uid", 500, String::new(), true),
@@ -86,12 +107,18 @@ async fn a_webhook_that_fails_is_refused_or_let_go_by() {
     for (path, code, words, open) in cases() {
         story.configure("mutating", "one", &[(path, json!({}))]).await;
         let (got, body, _) = story.map("x").await;
-        assert_eq!((got, &body["reason"]), (code, &json!("InternalError")), "{path}: {body}");
+        assert_eq!(
+            (got, &body["reason"]),
+            (code, &json!("InternalError")),
+            "{path}: {body}"
+        );
         if !words.is_empty() {
             assert_eq!(message(&body), words);
         }
         story.clear().await;
-        story.configure("mutating", "one", &[(path, json!({"failurePolicy": "Ignore"}))]).await;
+        story
+            .configure("mutating", "one", &[(path, json!({"failurePolicy": "Ignore"}))])
+            .await;
         let (got, body, _) = story.send("POST", &format!("{MAPS}?dryRun=All"), &map("x")).await;
         assert_eq!(got, if open { 201 } else { 500 }, "{path}: {body}");
         story.clear().await;
@@ -123,7 +150,13 @@ async fn a_webhook_must_be_who_it_should_be() {
         ),
     ];
     for (client, words) in cases {
-        story.configure("validating", "one", &[("/allow", json!({"clientConfig": client}))]).await;
+        story
+            .configure(
+                "validating",
+                "one",
+                &[("/allow", json!({"clientConfig": client}))],
+            )
+            .await;
         let (code, body, _) = story.map("x").await;
         assert_eq!(code, 500, "{body}");
         assert!(message(&body).contains(words), "{body}");
@@ -134,14 +167,25 @@ async fn a_webhook_must_be_who_it_should_be() {
 #[tokio::test(start_paused = true)]
 async fn a_webhook_that_validates_may_not_patch() {
     let mut story = Story::new().await;
-    story.configure("validating", "one", &[("/mark", json!({}))]).await;
+    story
+        .configure("validating", "one", &[("/mark", json!({}))])
+        .await;
     let (code, body, _) = story.map("x").await;
     assert_eq!(code, 500);
-    assert!(message(&body).ends_with("validating webhook may not return response.patch"), "{body}");
+    assert!(
+        message(&body).ends_with("validating webhook may not return response.patch"),
+        "{body}"
+    );
     story.clear().await;
     // Reviews of v1beta1 are looked at less closely.
     let old = json!({"admissionReviewVersions": ["v1beta1", "v1"]});
-    story.configure("validating", "one", &[("/uid", old.clone()), ("/mark", old.clone())]).await;
+    story
+        .configure(
+            "validating",
+            "one",
+            &[("/uid", old.clone()), ("/mark", old.clone())],
+        )
+        .await;
     story.configure("mutating", "one", &[("/no-type", old)]).await;
     let (code, body, _) = story.map("x").await;
     assert_eq!(code, 500, "the patch has no operation: {body}");
@@ -152,7 +196,11 @@ async fn a_webhook_that_validates_may_not_patch() {
 async fn a_dry_run_asks_who_has_no_side_effects() {
     let mut story = Story::new().await;
     story
-        .configure("validating", "one", &[("/allow", json!({"sideEffects": "NoneOnDryRun"}))])
+        .configure(
+            "validating",
+            "one",
+            &[("/allow", json!({"sideEffects": "NoneOnDryRun"}))],
+        )
         .await;
     let url = format!("{MAPS}?dryRun=All");
     assert_eq!(story.send("POST", &url, &map("x")).await.0, 201);

@@ -61,7 +61,10 @@ impl Dial for Hooks {
                     assert!(request.uri().query().unwrap().starts_with("timeout="));
                     let body = request.into_body().collect().await.unwrap().to_bytes();
                     let review: Json = serde_json::from_slice(&body).unwrap();
-                    asked.lock().unwrap().push((path.clone(), review["request"].clone()));
+                    asked
+                        .lock()
+                        .unwrap()
+                        .push((path.clone(), review["request"].clone()));
                     if path == "/hang" {
                         clock.sleep(std::time::Duration::from_secs(3600)).await;
                     }
@@ -204,7 +207,10 @@ impl Story {
         let hooks: Vec<Json> = hooks.iter().map(|(path, more)| self.hook(path, more)).collect();
         let (plural, kind) = match sort {
             "mutating" => ("mutatingwebhookconfigurations", "MutatingWebhookConfiguration"),
-            _ => ("validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+            _ => (
+                "validatingwebhookconfigurations",
+                "ValidatingWebhookConfiguration",
+            ),
         };
         let body = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind,
             "metadata": {"name": name}, "webhooks": hooks});
@@ -230,7 +236,9 @@ impl Story {
     /// Deletes all configurations.
     pub async fn clear(&mut self) {
         for plural in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
-            let (code, text, _) = self.send("DELETE", &format!("{GROUP}/{plural}"), &json!({})).await;
+            let (code, text, _) = self
+                .send("DELETE", &format!("{GROUP}/{plural}"), &json!({}))
+                .await;
             assert_eq!(code, 200, "{text}");
         }
         self.asked();
@@ -296,30 +304,54 @@ fn message(body: &Json) -> &str {
 #[tokio::test(start_paused = true)]
 async fn a_webhook_denies_a_write() {
     let mut story = Story::new().await;
-    story.configure("validating", "one", &[("/allow", json!({})), ("/deny", json!({}))]).await;
+    story
+        .configure(
+            "validating",
+            "one",
+            &[("/allow", json!({})), ("/deny", json!({}))],
+        )
+        .await;
     let (code, body, mut warnings) = story.map("a").await;
     assert_eq!(
         (code, message(&body)),
-        (400, r#"admission webhook "deny.example.com" denied the request without explanation"#)
+        (
+            400,
+            r#"admission webhook "deny.example.com" denied the request without explanation"#
+        )
     );
     warnings.sort();
-    assert_eq!(warnings, [r#"299 - "mind the gap""#, r#"299 - "this ends badly""#]);
+    assert_eq!(
+        warnings,
+        [r#"299 - "mind the gap""#, r#"299 - "this ends badly""#]
+    );
     story.clear().await;
-    story.configure("validating", "one", &[("/forbid", json!({}))]).await;
+    story
+        .configure("validating", "one", &[("/forbid", json!({}))])
+        .await;
     let (code, body, _) = story.map("a").await;
     let denied = r#"admission webhook "forbid.example.com" denied the request: not on a Sunday"#;
-    assert_eq!((code, message(&body), &body["reason"]), (403, denied, &json!("Forbidden")));
+    assert_eq!(
+        (code, message(&body), &body["reason"]),
+        (403, denied, &json!("Forbidden"))
+    );
     story.clear().await;
-    story.configure("validating", "one", &[("/reason", json!({}))]).await;
+    story
+        .configure("validating", "one", &[("/reason", json!({}))])
+        .await;
     let (code, body, _) = story.map("a").await;
     let denied = r#"admission webhook "reason.example.com" denied the request: Invalid"#;
     assert_eq!((code, message(&body)), (400, denied));
     let rejected = r#"apiserver_admission_webhook_rejection_count{error_type="no_error",name="forbid.example.com",operation="CREATE",rejection_code="403",type="validating"}"#;
     assert_eq!(story.metric(rejected).as_deref(), Some("1"));
     story.clear().await;
-    story.configure("validating", "one", &[("/allow", json!({}))]).await;
+    story
+        .configure("validating", "one", &[("/allow", json!({}))])
+        .await;
     let (code, _, warnings) = story.map("a").await;
-    assert_eq!((code, warnings), (201, vec![r#"299 - "mind the gap""#.to_owned()]));
+    assert_eq!(
+        (code, warnings),
+        (201, vec![r#"299 - "mind the gap""#.to_owned()])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -330,10 +362,20 @@ async fn webhooks_change_a_write_in_their_order() {
     story.configure("mutating", "b", &[("/mark", json!({}))]).await;
     let (code, body, _) = story.map("a").await;
     assert_eq!(code, 201, "{body}");
-    assert_eq!(story.paths(), ["/count", "/mark", "/count"], "the first is asked again");
-    assert_eq!(body["data"], json!({"a": "b", "count0": "1", "count1": "1", "mark": "yes"}));
+    assert_eq!(
+        story.paths(),
+        ["/count", "/mark", "/count"],
+        "the first is asked again"
+    );
+    assert_eq!(
+        body["data"],
+        json!({"a": "b", "count0": "1", "count1": "1", "mark": "yes"})
+    );
     let fields = body["metadata"]["managedFields"].to_string();
-    assert!(fields.contains("f:a") && !fields.contains("f:mark"), "the client owns what it sent: {fields}");
+    assert!(
+        fields.contains("f:a") && !fields.contains("f:mark"),
+        "the client owns what it sent: {fields}"
+    );
 
     let (code, body, _) = story
         .send_as(
@@ -343,14 +385,21 @@ async fn webhooks_change_a_write_in_their_order() {
             &json!({"data": {"mark": null, "c": "d"}}),
         )
         .await;
-    assert_eq!((code, &body["data"]["mark"], &body["data"]["c"]), (200, &json!("yes"), &json!("d")));
+    assert_eq!(
+        (code, &body["data"]["mark"], &body["data"]["c"]),
+        (200, &json!("yes"), &json!("d"))
+    );
     story.asked();
     let applied = ("content-type", "application/apply-patch+yaml");
     let url = format!("{MAPS}/new?fieldManager=me");
     let (code, body, _) = story.send_as("PATCH", &url, applied, &map("new")).await;
     assert_eq!((code, &body["data"]["mark"]), (201, &json!("yes")), "{body}");
     assert_eq!(story.paths(), ["/count", "/mark", "/count"]);
-    assert_eq!(story.connections(), 2, "connections are kept, one for each webhook");
+    assert_eq!(
+        story.connections(),
+        2,
+        "connections are kept, one for each webhook"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -364,7 +413,10 @@ async fn a_changed_object_is_defaulted_and_validated() {
     let (code, body, warnings) = story.map("a").await;
     assert_eq!(code, 201, "{body}");
     let odd = ".metadata.managedFields was in an invalid state after admission";
-    assert!(warnings.iter().any(|warning| warning.contains(odd)), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|warning| warning.contains(odd)),
+        "{warnings:?}"
+    );
     assert!(body["metadata"]["managedFields"].to_string().contains("f:a"));
     story.clear().await;
     story.configure("mutating", "a", &[("/name", json!({}))]).await;
@@ -386,27 +438,49 @@ async fn webhooks_are_asked_about_what_they_want() {
         (json!({"rules": rule("apps", "*", &["*"])}), false),
         (json!({"rules": rule("*", "*/*", &["*"])}), true),
         (json!({"rules": rule("*", "configmaps/status", &["*"])}), false),
-        (json!({"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
-            "resources": ["*"], "scope": "Cluster"}]}), false),
+        (
+            json!({"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"],
+            "resources": ["*"], "scope": "Cluster"}]}),
+            false,
+        ),
         (json!({"objectSelector": {"matchLabels": {"x": "y"}}}), false),
-        (json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "default"}}}), true),
-        (json!({"namespaceSelector": {"matchExpressions": [
-            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["default"]}]}}), false),
-        (json!({"matchConditions": [{"name": "b", "expression": "object.data.a == 'b'"}]}), true),
-        (json!({"matchConditions": [{"name": "c", "expression": "object.data.a == 'c'"}]}), false),
-        (json!({"matchConditions": [
+        (
+            json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "default"}}}),
+            true,
+        ),
+        (
+            json!({"namespaceSelector": {"matchExpressions": [
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["default"]}]}}),
+            false,
+        ),
+        (
+            json!({"matchConditions": [{"name": "b", "expression": "object.data.a == 'b'"}]}),
+            true,
+        ),
+        (
+            json!({"matchConditions": [{"name": "c", "expression": "object.data.a == 'c'"}]}),
+            false,
+        ),
+        (
+            json!({"matchConditions": [
             {"name": "b", "expression": "request.operation == 'CREATE' && request.resource.resource == 'configmaps'"},
-            {"name": "c", "expression": "request.userInfo.username == 'nobody'"}]}), false),
+            {"name": "c", "expression": "request.userInfo.username == 'nobody'"}]}),
+            false,
+        ),
     ];
     for (more, asked) in cases {
-        story.configure("validating", "one", &matching(more.clone())).await;
+        story
+            .configure("validating", "one", &matching(more.clone()))
+            .await;
         let (code, body, _) = story.send("POST", &format!("{MAPS}?dryRun=All"), &map("x")).await;
         assert_eq!(code, 201, "{more}: {body}");
         assert_eq!(!story.paths().is_empty(), asked, "{more}");
         story.clear().await;
     }
     let broken = json!({"matchConditions": [{"name": "b", "expression": "object.nothing == 'b'"}]});
-    story.configure("validating", "one", &matching(broken.clone())).await;
+    story
+        .configure("validating", "one", &matching(broken.clone()))
+        .await;
     let (code, body, _) = story.map("x").await;
     assert_eq!(code, 403, "{body}");
     assert!(message(&body).contains("no such key: nothing"), "{body}");
@@ -422,14 +496,20 @@ async fn webhooks_are_asked_about_what_they_want() {
 async fn configurations_of_webhooks_are_never_refused_by_webhooks() {
     let mut story = Story::new().await;
     let all = json!({"rules": rule("*", "*/*", &["*"])});
-    story.configure("mutating", "all", &[("/hang", all.clone())]).await;
+    story
+        .configure("mutating", "all", &[("/hang", all.clone())])
+        .await;
     story.configure("validating", "all", &[("/deny", all)]).await;
     assert_eq!(story.map("a").await.0, 500);
     let url = format!("{GROUP}/validatingwebhookconfigurations");
     let (code, list, _) = story.send("GET", &url, &json!({})).await;
     assert_eq!((code, list["items"].as_array().unwrap().len()), (200, 1));
     let (code, _, _) = story
-        .send("DELETE", &format!("{GROUP}/mutatingwebhookconfigurations/all"), &json!({}))
+        .send(
+            "DELETE",
+            &format!("{GROUP}/mutatingwebhookconfigurations/all"),
+            &json!({}),
+        )
         .await;
     assert_eq!(code, 200);
     assert_eq!(story.map("a").await.0, 400);
