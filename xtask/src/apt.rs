@@ -16,6 +16,8 @@ pub const NEEDS: &[(&str, &str, &str)] = &[
     ("openssl", "openssl", "a certificate signing request"),
     ("curl", "curl", "asking kubectl proxy"),
     ("python3", "python3", "unpacking kubectl"),
+    ("etcd", "etcd-server", "a store that is not ours"),
+    ("etcdctl", "etcd-client", "asking our store as its users do"),
 ];
 
 /// Installs what is missing if root, and says so; else says what to install.
