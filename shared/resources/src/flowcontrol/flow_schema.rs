@@ -92,6 +92,14 @@ impl Kind for FlowSchema {
         for (i, rule) in spec.rules.iter().flatten().enumerate() {
             validate_rule(rule, &field::index("spec.rules", i), errors);
         }
+        let name = self.metadata.name.as_deref();
+        if !super::is_as_fixed(&super::MANDATORY_SCHEMAS, name, spec) {
+            let why = format!(
+                "spec of '{}' must equal the fixed value",
+                name.unwrap_or_default()
+            );
+            errors.push(Error::invalid("spec", spec, why));
+        }
     }
 
     fn spec_changed(&self, old: &Self) -> bool {
@@ -117,13 +125,7 @@ fn validate_rule(rule: &PolicyRulesWithSubjects, path: &str, errors: &mut Vec<Er
     for (i, rule) in resources.iter().enumerate() {
         let path = field::index(&at("resourceRules"), i);
         let at = |name: &str| field::child(&path, name);
-        list(
-            &rule.verbs,
-            &at("verbs"),
-            "verbs must contain at least one value",
-            "verbs",
-            errors,
-        );
+        verbs(&rule.verbs, &at("verbs"), errors);
         let why = "resource rules must supply at least one api group";
         list(&rule.api_groups, &at("apiGroups"), why, "api groups", errors);
         let why = "resource rules must supply at least one resource";
@@ -132,18 +134,18 @@ fn validate_rule(rule: &PolicyRulesWithSubjects, path: &str, errors: &mut Vec<Er
         if !namespaces.is_empty() || rule.cluster_scope != Some(true) {
             let why = "resource rules that are not cluster scoped must supply at least one namespace";
             list(namespaces, &at("namespaces"), why, "namespaces", errors);
+            for (i, namespace) in namespaces.iter().enumerate().filter(|_| !is_all(namespaces)) {
+                for why in names::dns_label(namespace) {
+                    let why = format!("each member of this list must be '*' or a DNS-1123 label; {why}");
+                    errors.push(Error::invalid(field::index(&at("namespaces"), i), namespace, why));
+                }
+            }
         }
     }
     for (i, rule) in others.iter().enumerate() {
         let path = field::index(&at("nonResourceRules"), i);
         let at = |name: &str| field::child(&path, name);
-        list(
-            &rule.verbs,
-            &at("verbs"),
-            "verbs must contain at least one value",
-            "verbs",
-            errors,
-        );
+        verbs(&rule.verbs, &at("verbs"), errors);
         let why = "nonResourceURLs must contain at least one value";
         list(
             &rule.non_resource_urls,
@@ -152,6 +154,57 @@ fn validate_rule(rule: &PolicyRulesWithSubjects, path: &str, errors: &mut Vec<Er
             "non-resource URLs",
             errors,
         );
+        let urls = &rule.non_resource_urls;
+        for (i, url) in urls.iter().enumerate().filter(|_| !is_all(urls)) {
+            if let Some(why) = wrong_path(url) {
+                errors.push(Error::invalid(field::index(&at("nonResourceURLs"), i), url, why));
+            }
+        }
+    }
+}
+
+/// Verbs that there are, or all.
+fn verbs(verbs: &[String], path: &str, errors: &mut Vec<Error>) {
+    const KNOWN: [&str; 9] = [
+        "create",
+        "delete",
+        "deletecollection",
+        "get",
+        "list",
+        "patch",
+        "proxy",
+        "update",
+        "watch",
+    ];
+    list(
+        verbs,
+        path,
+        "verbs must contain at least one value",
+        "verbs",
+        errors,
+    );
+    if !is_all(verbs) && !verbs.iter().all(|verb| KNOWN.contains(&verb.as_str())) {
+        errors.push(Error::not_supported(path, verbs, &KNOWN));
+    }
+}
+
+fn is_all(list: &[String]) -> bool {
+    list.iter().any(|value| value == "*")
+}
+
+/// What is wrong with a path of requests that are about no resource.
+fn wrong_path(path: &str) -> Option<&'static str> {
+    match path {
+        "/" => None,
+        "" => Some("must not be empty"),
+        _ if !path.starts_with('/') => Some("must start with slash"),
+        _ if path.contains(' ') => Some("must not contain white-space"),
+        _ if path.contains("//") => Some("must not contain double slash"),
+        _ => match path.matches('*').count() {
+            0 => None,
+            1 if path.ends_with("/*") => None,
+            _ => Some("wildcard can only do suffix matching"),
+        },
     }
 }
 
@@ -197,12 +250,27 @@ fn validate_subject(subject: &Subject, path: &str, errors: &mut Vec<Error>) {
             None => {}
         }
     }
-    if account.is_some_and(|account| account.namespace.is_empty()) {
-        let why = "must specify namespace for service account";
-        errors.push(Error::required(
-            field::child(path, "serviceAccount.namespace"),
-            why,
-        ));
+    if let Some(account) = account {
+        let at = |name: &str| field::child(path, &format!("serviceAccount.{name}"));
+        if !matches!(account.name.as_str(), "" | "*") {
+            meta::invalid(
+                errors,
+                &at("name"),
+                &account.name,
+                names::dns_subdomain(&account.name),
+            );
+        }
+        if account.namespace.is_empty() {
+            let why = "must specify namespace for service account";
+            errors.push(Error::required(at("namespace"), why));
+        } else {
+            meta::invalid(
+                errors,
+                &at("namespace"),
+                &account.namespace,
+                names::dns_label(&account.namespace),
+            );
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use crate::{
 use api::{Object, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::flowcontrol::v1::{
-    LimitedPriorityLevelConfiguration, PriorityLevelConfiguration, PriorityLevelConfigurationStatus,
-    QueuingConfiguration,
+    ExemptPriorityLevelConfiguration, LimitedPriorityLevelConfiguration, PriorityLevelConfiguration,
+    PriorityLevelConfigurationStatus, QueuingConfiguration,
 };
 use serde::Deserialize;
 
@@ -86,7 +86,11 @@ impl Kind for PriorityLevelConfiguration {
                 let why = "must be nil if the type is not Limited";
                 errors.push(Error::forbidden("spec.limited", why));
             }
-            ("Exempt", None) => {}
+            ("Exempt", None) => {
+                if let Some(exempt) = &spec.exempt {
+                    validate_exempt(exempt, errors);
+                }
+            }
             ("Limited", None) => {
                 let why = "must not be empty when type is Limited";
                 errors.push(Error::required("spec.limited", why));
@@ -94,10 +98,42 @@ impl Kind for PriorityLevelConfiguration {
             ("Limited", Some(limited)) => validate_limited(limited, errors),
             (other, _) => errors.push(Error::not_supported("spec.type", other, &["Exempt", "Limited"])),
         }
+        if spec.type_ == "Limited" && spec.exempt.is_some() {
+            let why = "must be nil if the type is Limited";
+            errors.push(Error::forbidden("spec.exempt", why));
+        }
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        let mut compared = spec.clone();
+        let mut but = "";
+        if exempt {
+            compared.exempt = None;
+            but = " except the 'spec.exempt' field";
+        }
+        if !super::is_as_fixed(&super::MANDATORY_LEVELS, Some(name), &compared) {
+            let why = format!("spec of '{name}'{but} must equal the fixed value");
+            errors.push(Error::invalid("spec", spec, why));
+        }
     }
 
     fn spec_changed(&self, old: &Self) -> bool {
         !encode::same(&self.spec, &old.spec)
+    }
+}
+
+fn validate_exempt(exempt: &ExemptPriorityLevelConfiguration, errors: &mut Vec<Error>) {
+    let shares = exempt.nominal_concurrency_shares.unwrap_or_default();
+    if shares < 0 {
+        let why = "must be a non-negative integer";
+        errors.push(Error::invalid(
+            "spec.exempt.nominalConcurrencyShares",
+            shares,
+            why,
+        ));
+    }
+    let lent = exempt.lendable_percent.unwrap_or_default();
+    if !(0..=100).contains(&lent) {
+        let why = "must be between 0 and 100, inclusive";
+        errors.push(Error::invalid("spec.exempt.lendablePercent", lent, why));
     }
 }
 

@@ -84,6 +84,41 @@ fn flow_control_is_filled_and_checked() {
         wrong.contains("subjects[0].group: Required value: group is required when subject kind is 'Group'"),
         "{wrong}"
     );
+    let rule = r#""verbs":["*"],"apiGroups":["*"],"resources":["*"],"namespaces":["*"]"#;
+    for (from, to, why) in [
+        (
+            rule,
+            r#""verbs":["fetch"],"apiGroups":["*"],"resources":["*"],"namespaces":["*"]"#,
+            r#"resourceRules[0].verbs: Unsupported value: ["fetch"]: supported values: "create", "delete""#,
+        ),
+        (
+            rule,
+            r#""verbs":["*"],"apiGroups":["*"],"resources":["*"],"namespaces":["A"]"#,
+            "namespaces[0]: Invalid value: \"A\": each member of this list must be '*' or a DNS-1123 label; ",
+        ),
+        (
+            r#""name":"s""#,
+            r#""name":"catch-all""#,
+            "must equal the fixed value",
+        ),
+    ] {
+        let told = refused(&schema.replace(from, to));
+        assert!(told.contains(why), "{told}");
+    }
+    let exempt = r#"{"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"PriorityLevelConfiguration","metadata":{"name":"exempt"},"spec":{"type":"Exempt","exempt":{"nominalConcurrencyShares":7,"lendablePercent":101}}}"#;
+    let told = refused(exempt);
+    assert!(
+        told.ends_with(
+            "spec.exempt.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive"
+        ),
+        "{told}"
+    );
+    create(&exempt.replace("101", "10"));
+    let told = refused(&level.replace(r#""name":"l""#, r#""name":"catch-all""#));
+    assert!(
+        told.contains("spec of 'catch-all' must equal the fixed value"),
+        "{told}"
+    );
 }
 
 #[test]
