@@ -25,6 +25,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 use tokio::net::TcpListener;
 
@@ -107,7 +108,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let (nodes, records) = (dial::Nodes::default(), Ring::default());
     let config = apiserver::Config {
         build: crate::build_info::info(),
-        limits: limits(&settings),
+        limits: limits(&settings)?,
         gates: Gates::parse(&settings.map("feature-gates")).map_err(anyhow::Error::msg)?,
         rows: runtime.rows(),
         surface: surface(&settings, &runtime)?,
@@ -187,14 +188,30 @@ fn trust(settings: &Settings) -> Result<Trust> {
     })
 }
 
-fn limits(settings: &Settings) -> apiserver::Limits {
-    let count = |flag| usize::try_from(settings.int(flag)).unwrap_or_default();
-    apiserver::Limits {
+fn limits(settings: &Settings) -> Result<apiserver::Limits> {
+    let count = |flag| usize::try_from(settings.int(flag)).with_context(|| format!("--{flag}: less than nothing"));
+    let limits = apiserver::Limits {
         request_timeout: settings.duration("request-timeout"),
-        reads: count("max-requests-inflight"),
-        writes: count("max-mutating-requests-inflight"),
-        ..apiserver::Limits::default()
+        reads: count("max-requests-inflight")?,
+        writes: count("max-mutating-requests-inflight")?,
+        fairness: settings.bool("enable-priority-and-fairness"),
+        list_bytes: count("list-bytes-inflight")?,
+        min_request_timeout: Duration::from_secs(u64::try_from(count("min-request-timeout")?)?),
+        streams: u32::try_from(count("http2-max-streams-per-connection")?)?,
+        goaway_chance: settings.text("goaway-chance").parse().context("--goaway-chance")?,
+        shutdown_delay: settings.duration("shutdown-delay-duration"),
+        shutdown_retry_after: settings.bool("shutdown-send-retry-after"),
+    };
+    if !(0.0..=0.02).contains(&limits.goaway_chance) {
+        bail!("--goaway-chance can not be less than 0 or greater than 0.02");
     }
+    if limits.fairness && limits.reads + limits.writes == 0 {
+        bail!(
+            "--max-requests-inflight and --max-mutating-requests-inflight: with --enable-priority-and-fairness their \
+             sum must be positive"
+        );
+    }
+    Ok(limits)
 }
 
 /// What the admission plugins are told, if there is a file.

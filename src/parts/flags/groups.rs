@@ -155,11 +155,6 @@ pub const SERVING: &[Flag] = &[
         "oldest version of TLS: VersionTLS12",
     ),
     Flag::refused("tls-sni-cert-key", List, "one certificate is shown to everybody"),
-    Flag::ignored(
-        "http2-max-streams-per-connection",
-        Int,
-        "streams are bounded by the server",
-    ),
     Flag::refused("disable-http2-serving", Bool, "HTTP/2 is always served"),
     Flag::refused("permit-address-sharing", Bool, SOCKETS),
     Flag::refused("permit-port-sharing", Bool, SOCKETS),

@@ -15,6 +15,11 @@ const SLICES: &str = "a slice holds 100 endpoints and changes are written at onc
 
 /// Flags of its own.
 pub const KUBE_CONTROLLER_MANAGER: &[Flag] = &[
+    Flag::ignored(
+        "http2-max-streams-per-connection",
+        Int,
+        "streams are bounded by the server",
+    ),
     Flag::new("secure-port", Int, "10257", "the port at which health is served"),
     Flag::new("cluster-cidr", Text, "10.244.0.0/16", "addresses of pods"),
     Flag::new(

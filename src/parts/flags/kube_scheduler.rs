@@ -7,6 +7,11 @@ use component::flags::{
 
 /// Flags of its own.
 pub const KUBE_SCHEDULER: &[Flag] = &[
+    Flag::ignored(
+        "http2-max-streams-per-connection",
+        Int,
+        "streams are bounded by the server",
+    ),
     Flag::new(
         "config",
         Text,
