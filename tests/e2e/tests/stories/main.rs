@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "how long a story took is real time")]
 
+mod admission;
 mod api;
 mod apply;
 mod bad_input;
@@ -21,6 +22,7 @@ mod objects;
 mod parts;
 mod pod;
 mod pods;
+mod policies;
 mod services;
 mod streams;
 mod surroundings;
@@ -87,6 +89,8 @@ const GROUPS: &[Group] = &[
             api::STORIES,
             apply::STORIES,
             custom::STORIES,
+            admission::STORIES,
+            policies::STORIES,
             bad_input::STORIES,
             clients::STORIES,
         ],
