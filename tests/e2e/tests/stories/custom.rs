@@ -18,6 +18,7 @@ pub const STORIES: &[Story] = stories![
     custom_versions,
     a_definition_takes_its_objects_along,
     definitions_say_what_is_wrong_with_them,
+    rules_are_written_in_cel,
 ];
 
 /// The definition of the documentation, with names of the story's own: definitions have no namespace.
@@ -320,4 +321,81 @@ fn definitions_say_what_is_wrong_with_them(c: &mut Cluster) -> Result<()> {
         &refused,
         &["must have exactly one version marked as storage version"],
     )
+}
+
+/// The documentation's page on validation rules.
+const RULES: &str = r#"  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            x-kubernetes-validations:
+            - rule: self.minReplicas <= self.replicas
+              messageExpression: "'replicas should be greater than or equal to %d.'.format([self.minReplicas])"
+            - rule: self.replicas <= self.maxReplicas
+              message: replicas should be smaller than or equal to maxReplicas.
+              fieldPath: .replicas
+              reason: FieldValueForbidden
+            properties:
+              replicas: {type: integer}
+              minReplicas: {type: integer}
+              maxReplicas: {type: integer}
+              zone:
+                type: string
+                x-kubernetes-validations:
+                - {rule: self == oldSelf, message: zone is immutable}
+            required: [replicas, minReplicas, maxReplicas]
+"#;
+
+fn rules_are_written_in_cel(c: &mut Cluster) -> Result<()> {
+    let costly = RULES
+        .replace(
+            "zone:",
+            "names: {type: array, items: {type: string}}\n              zone:",
+        )
+        .replace(
+            "self.minReplicas <= self.replicas",
+            "self.names.all(a, self.names.all(b, a.contains(b)))",
+        );
+    let refused = c.refused(&["create", "--filename", "-"], &definition(c, &costly))?;
+    has(
+        &refused,
+        &["estimated rule cost exceeds budget by factor of more than 100x"],
+    )?;
+    let wrong = RULES.replace("self.minReplicas <= self.replicas", "self.gone <= self.replicas");
+    let refused = c.refused(&["create", "--filename", "-"], &definition(c, &wrong))?;
+    has(
+        &refused,
+        &[
+            "x-kubernetes-validations[0].rule",
+            "compilation failed",
+            "undefined field 'gone'",
+        ],
+    )?;
+    let crontabs = define(c, RULES)?;
+    let sizes =
+        |replicas: u32| format!("spec: {{minReplicas: 0, replicas: {replicas}, maxReplicas: 10, zone: a}}");
+    let refused = c.refused(&["apply", "--filename", "-"], &crontab(c, "one", &sizes(20)))?;
+    has(
+        &refused,
+        &["spec.replicas: Forbidden: replicas should be smaller than or equal to maxReplicas."],
+    )?;
+    c.apply(&crontab(c, "one", &sizes(5)))?;
+    let patch = |patch: &'static str| {
+        ["patch", &crontabs, "one", "--type", "merge", "--patch", patch].map(str::to_owned)
+    };
+    let refused = |words: [String; 7]| c.refused(&words.each_ref().map(String::as_str), "");
+    has(
+        &refused(patch(r#"{"spec":{"minReplicas":6}}"#))?,
+        &["spec: Invalid value: \"object\": replicas should be greater than or equal to 6."],
+    )?;
+    has(
+        &refused(patch(r#"{"spec":{"zone":"b"}}"#))?,
+        &["spec.zone: Invalid value: \"string\": zone is immutable"],
+    )?;
+    forget(c, &crontabs)
 }

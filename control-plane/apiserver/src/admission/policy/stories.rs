@@ -1,8 +1,20 @@
 //! Stories of admission policies, told over HTTP.
 
-use crate::{Server, fixture, http::stories::Http};
+use super::Validating;
+use crate::{
+    Server,
+    admission::{Attributes, Operation, Plugin, Rounds},
+    fixture,
+    handler::Call,
+    http::stories::Http,
+    security::User,
+};
+use api::{Gvk, Gvr, Object};
 use serde_json::{Value as Json, json};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
@@ -10,16 +22,19 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 struct Story {
     http: Http,
-    _server: Arc<Server>,
+    server: Arc<Server>,
 }
 
 impl Story {
     async fn new() -> Self {
         let (server, _) = fixture::whole().await;
-        Self {
+        let mut story = Self {
             http: Http::new(&server).await,
-            _server: server,
-        }
+            server,
+        };
+        let other = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}});
+        story.made("/api/v1/namespaces", &other).await;
+        story
     }
 
     /// Makes an object; its answer, and the warnings.
@@ -29,7 +44,12 @@ impl Story {
 
     async fn send(&mut self, method: &str, url: &str, body: &Json) -> (u16, Json, Vec<String>) {
         let json = [("content-type", "application/json")];
-        let answer = self.http.ask(method, url, &json, &body.to_string()).await;
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let answer = self.http.ask(method, url, &json, &text).await;
         let warnings = answer.headers.get_all("warning").iter();
         let warnings = warnings.map(|text| text.to_str().unwrap().to_owned()).collect();
         let body = serde_json::from_str(&answer.text).unwrap_or(Json::Null);
@@ -43,11 +63,13 @@ impl Story {
 
     /// Makes a validating policy of these parts of its `spec`, bound with these parts.
     async fn validating(&mut self, spec: Json, binding: Json) {
-        self.bind("validating", "ValidatingAdmissionPolicy", spec, binding).await;
+        self.bind("validating", "ValidatingAdmissionPolicy", spec, binding)
+            .await;
     }
 
     async fn mutating(&mut self, spec: Json, binding: Json) {
-        self.bind("mutating", "MutatingAdmissionPolicy", spec, binding).await;
+        self.bind("mutating", "MutatingAdmissionPolicy", spec, binding)
+            .await;
     }
 
     async fn bind(&mut self, sort: &str, kind: &str, mut spec: Json, mut binding: Json) {
@@ -64,7 +86,8 @@ impl Story {
         spec.as_object_mut().unwrap().remove("name");
         let api = "admissionregistration.k8s.io/v1";
         let policy = json!({"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": spec});
-        self.made(&format!("{GROUP}/{sort}admissionpolicies"), &policy).await;
+        self.made(&format!("{GROUP}/{sort}admissionpolicies"), &policy)
+            .await;
         binding["policyName"] = name.as_str().into();
         if sort == "validating" && binding["validationActions"].is_null() {
             binding["validationActions"] = json!(["Deny"]);
@@ -96,13 +119,13 @@ fn deployment(name: &str, replicas: u32) -> Json {
 async fn a_policy_refuses_what_breaks_its_rules() {
     let mut story = Story::new().await;
     let spec = json!({
-        "name": "replicas", "matchConstraints": rules("apps", "deployments"),
-        "variables": [{"name": "most", "expression": "5"}, {"name": "wanted", "expression": "object.spec.replicas"}],
-        "validations": [
-            {"expression": "variables.wanted <= variables.most",
-             "messageExpression": "'%d are more than %d'.format([variables.wanted, variables.most])"},
-            {"expression": "object.metadata.name != 'bad'", "reason": "Forbidden", "message": " a bad name "},
-        ]});
+    "name": "replicas", "matchConstraints": rules("apps", "deployments"),
+    "variables": [{"name": "most", "expression": "5"}, {"name": "wanted", "expression": "object.spec.replicas"}],
+    "validations": [
+        {"expression": "variables.wanted <= variables.most",
+         "messageExpression": "'%d are more than %d'.format([variables.wanted, variables.most])"},
+        {"expression": "object.metadata.name != 'bad'", "reason": "Forbidden", "message": " a bad name "},
+    ]});
     let labels = json!({"matchLabels": {"kubernetes.io/metadata.name": "default"}});
     story
         .validating(spec, json!({"matchResources": {"namespaceSelector": labels}}))
@@ -139,9 +162,7 @@ async fn a_policy_refuses_what_breaks_its_rules() {
 #[tokio::test(start_paused = true)]
 async fn actions_deny_warn_and_audit() {
     let mut story = Story::new().await;
-    let rule = |name: &str| {
-        json!({"name": name, "validations": [{"expression": "!has(object.data.odd)"}]})
-    };
+    let rule = |name: &str| json!({"name": name, "validations": [{"expression": "!has(object.data.odd)"}]});
     story
         .validating(rule("warns"), json!({"validationActions": ["Warn", "Audit"]}))
         .await;
@@ -149,8 +170,10 @@ async fn actions_deny_warn_and_audit() {
     assert_eq!(code, 201);
     assert_eq!(
         warnings,
-        ["299 - \"Validation failed for ValidatingAdmissionPolicy 'warns' with binding 'warns-binding': failed expression: \
-          !has(object.data.odd)\""]
+        [
+            "299 - \"Validation failed for ValidatingAdmissionPolicy 'warns' with binding 'warns-binding': failed expression: \
+          !has(object.data.odd)\""
+        ]
     );
     story.validating(rule("denies"), json!({})).await;
     let (code, status, warnings) = story.post(MAPS, &map("b", json!({"odd": "1"}))).await;
@@ -165,7 +188,8 @@ async fn parameters_are_named_or_selected() {
         "matchConstraints": rules("apps", "deployments"),
         "validations": [{"expression": "object.spec.replicas <= int(params.data.most)",
             "messageExpression": "'most is ' + params.data.most"}]});
-    let param = json!({"paramRef": {"name": "limits", "namespace": "other", "parameterNotFoundAction": "Deny"}});
+    let param =
+        json!({"paramRef": {"name": "limits", "namespace": "other", "parameterNotFoundAction": "Deny"}});
     story.validating(spec.clone(), param).await;
     let (_, status, _) = story.post(DEPLOYMENTS, &deployment("web", 2)).await;
     let message = status["message"].as_str().unwrap();
@@ -234,10 +258,9 @@ async fn conditions_decide_whether_a_policy_is_asked() {
     let (code, status, _) = story.post(MAPS, &map("other", json!({}))).await;
     assert_eq!(code, 422);
     assert!(
-        status["message"]
-            .as_str()
-            .unwrap()
-            .ends_with("denied request: expression 'object.data.gone == 'x'' resulted in error: no such key: data"),
+        status["message"].as_str().unwrap().ends_with(
+            "denied request: expression 'object.data.gone == 'x'' resulted in error: no such key: data"
+        ),
         "{status}"
     );
 }
@@ -269,11 +292,26 @@ async fn an_expression_that_fails_follows_the_failure_policy() {
 async fn expressions_see_the_request_its_namespace_and_what_its_user_may() {
     let mut story = Story::new().await;
     for (name, expression) in [
-        ("a", "request.userInfo.username == 'admin' && request.kind.kind == 'ConfigMap'"),
-        ("b", "request.resource.resource == 'configmaps' && request.namespace == 'default' && !has(request.subResource)"),
-        ("c", "namespaceObject.metadata.name == 'default' && has(namespaceObject.status.phase)"),
-        ("d", "oldObject == null && request.options.kind == 'CreateOptions' && !request.dryRun"),
-        ("e", "authorizer.group('').resource('pods').namespace('default').check('create').allowed()"),
+        (
+            "a",
+            "request.userInfo.username == 'admin' && request.kind.kind == 'ConfigMap'",
+        ),
+        (
+            "b",
+            "request.resource.resource == 'configmaps' && request.namespace == 'default' && !has(request.subResource)",
+        ),
+        (
+            "c",
+            "namespaceObject.metadata.name == 'default' && has(namespaceObject.status.phase)",
+        ),
+        (
+            "d",
+            "oldObject == null && request.options.kind == 'CreateOptions' && !request.dryRun",
+        ),
+        (
+            "e",
+            "authorizer.group('').resource('pods').namespace('default').check('create').allowed()",
+        ),
         ("f", "authorizer.requestResource.check('create').allowed()"),
         ("g", "params == null || true"),
     ] {
@@ -313,7 +351,9 @@ async fn rules_match_other_versions_and_leave_out_what_is_excluded() {
     };
     story.validating(exact("Exact", "exact"), json!({})).await;
     story.made(url, &hpa("a")).await;
-    story.validating(exact("Equivalent", "equivalent"), json!({})).await;
+    story
+        .validating(exact("Equivalent", "equivalent"), json!({}))
+        .await;
     let (code, status, _) = story.post(url, &hpa("b")).await;
     assert_eq!(code, 422, "{status}");
     story.made(url, &hpa("left-out")).await;
@@ -326,7 +366,8 @@ async fn a_policy_mutates_by_merging_and_by_json_patch() {
         "Object{metadata: Object.metadata{labels: {'env': 'test', 'of': object.metadata.name}}}"}}]});
     let patch = json!({"name": "patches", "reinvocationPolicy": "IfNeeded",
         "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression":
-        "[JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('a/b'), value: 'x'},
+        "[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('a/b'), value: 'x'},
+          JSONPatch{op: 'add', path: '/data/made', value: 'x'},
           JSONPatch{op: 'test', path: '/data/k', value: 'v'}]"}}]});
     story.mutating(merge, json!({})).await;
     story.mutating(patch, json!({})).await;
@@ -336,9 +377,9 @@ async fn a_policy_mutates_by_merging_and_by_json_patch() {
     assert_eq!(code, 201, "{made}");
     assert_eq!(
         made["metadata"]["labels"],
-        json!({"own": "yes", "env": "test", "of": "one"})
+        json!({"own": "yes", "env": "test", "of": "one", "a/b": "x"})
     );
-    assert_eq!(made["data"], json!({"k": "v", "a/b": "x"}));
+    assert_eq!(made["data"], json!({"k": "v", "made": "x"}));
     // A test that does not hold leaves the object alone.
     let (_, made, _) = story.post(MAPS, &map("two", json!({"k": "w"}))).await;
     assert_eq!(made["data"], json!({"k": "w"}));
@@ -364,7 +405,10 @@ async fn a_policy_is_asked_again_when_a_later_one_changed_the_object() {
     let never = first.replace("seen", "never");
     story.mutating(put("b-never", "Never", &never), json!({})).await;
     story
-        .mutating(put("c-last", "Never", "Object{data: Object.data{late: '1'}}"), json!({}))
+        .mutating(
+            put("c-last", "Never", "Object{data: Object.data{late: '1'}}"),
+            json!({}),
+        )
         .await;
     let (code, made, _) = story.post(MAPS, &map("one", json!({"k": "v"}))).await;
     assert_eq!(code, 201, "{made}");
@@ -384,4 +428,126 @@ async fn policies_are_not_asked_about_policies() {
     let (code, ..) = story.send("DELETE", &url, &Json::Null).await;
     assert_eq!(code, 200);
     story.made(MAPS, &map("a", json!({}))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_tells_what_types_say() {
+    let mut story = Story::new().await;
+    let spec = json!({"name": "typed", "matchConstraints": rules("apps", "deployments"),
+        "variables": [{"name": "wanted", "expression": "object.replicas"}],
+        "validations": [{"expression": "object.replicas > 1"}, {"expression": "object.spec.replicas > 1"},
+            {"expression": "object.spec.replicas > int(params.data.most)", "messageExpression": "string(object.spec.gone)"}],
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}});
+    story.validating(spec, json!({})).await;
+    let url = format!("{GROUP}/validatingadmissionpolicies/typed");
+    let told = async {
+        loop {
+            let answer = story.http.get(&url).await;
+            let policy: Json = serde_json::from_str(&answer.text).unwrap();
+            if policy["status"]["observedGeneration"] == policy["metadata"]["generation"] {
+                return policy;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let policy = tokio::time::timeout(Duration::from_secs(60), told)
+        .await
+        .expect("the status of a policy");
+    let warning = |text: &str| format!("apps/v1, Kind=Deployment: ERROR: <input>:1:{text}\n");
+    assert_eq!(
+        policy["status"]["typeChecking"]["expressionWarnings"],
+        json!([
+            {"fieldRef": "spec.validations[0].expression",
+             "warning": warning("7: undefined field 'replicas'\n | object.replicas > 1\n | ......^")},
+            {"fieldRef": "spec.validations[2].messageExpression",
+             "warning": warning("19: undefined field 'gone'\n | string(object.spec.gone)\n | ..................^")},
+        ])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn expressions_are_judged_when_they_are_written() {
+    let mut story = Story::new().await;
+    let api = "admissionregistration.k8s.io/v1";
+    let policy = json!({"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "bad"},
+        "spec": {"matchConstraints": rules("", "configmaps"),
+            "variables": [{"name": "for", "expression": "1"}, {"name": "ok", "expression": "'a'"}],
+            "matchConditions": [{"name": "c", "expression": "1"}],
+            "validations": [{"expression": "variables.ok == 1 && variables.gone"}, {"expression": "params.x"}]}});
+    let (code, status, _) = story
+        .post(&format!("{GROUP}/validatingadmissionpolicies"), &policy)
+        .await;
+    assert_eq!(code, 422, "{status}");
+    let causes = status["details"]["causes"].as_array().unwrap().iter();
+    let causes: Vec<String> = causes
+        .map(|cause| {
+            let message = cause["message"].as_str().unwrap().lines().next().unwrap();
+            format!("{}: {message}", cause["field"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        causes,
+        [
+            "spec.matchConditions[0].expression: Invalid value: \"1\": must evaluate to bool but got int",
+            "spec.variables[0].name: Invalid value: \"for\": name is not a valid CEL identifier",
+            "spec.validations[0].expression: Invalid value: \"variables.ok == 1 && variables.gone\": compilation failed: \
+             ERROR: <input>:1:14: found no matching overload for '_==_' applied to '(string, int)'",
+            "spec.validations[1].expression: Invalid value: \"params.x\": compilation failed: ERROR: <input>:1:1: \
+             undeclared reference to 'params' (in container '')",
+        ]
+    );
+}
+
+/// `cargo test -p apiserver --release policy::stories::cost -- --nocapture` prints what a policy adds to a write.
+#[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "it measures real time")]
+async fn cost_of_a_policy_with_three_expressions() {
+    let mut story = Story::new().await;
+    let validations = json!([
+        {"expression": "object.spec.replicas <= 5"},
+        {"expression": "has(object.metadata.labels) && 'app' in object.metadata.labels"},
+        {"expression": "object.spec.template.spec.containers.all(c, c.image.startsWith('registry.example/'))"},
+    ]);
+    let spec = json!({"matchConstraints": rules("apps", "deployments"), "validations": validations});
+    story.validating(spec, json!({})).await;
+    story.made(DEPLOYMENTS, &deployment("web", 5)).await;
+    let gvr = Gvr::new("apps", "v1", "deployments");
+    let stored = story.server.reader().get(&gvr, "default", "web").unwrap();
+    let authorizer = story.server.handler.security.authz.clone();
+    let plugin = Validating::new(story.server.reader(), authorizer);
+    let place = story
+        .server
+        .handler
+        .places
+        .find(&gvr, "default", "web", "")
+        .unwrap();
+    let user = Arc::new(User::new("admin", &["system:authenticated"]));
+    let call = Call {
+        attributes: Server::attributes(&user, "update", &place),
+        ..Call::default()
+    };
+    let attributes = |object: &Arc<Object>| Attributes {
+        call: &call,
+        operation: Operation::Update,
+        place: Some(&place),
+        kind: Gvk::new("apps", "v1", "Deployment"),
+        name: "web",
+        object: Some(object.clone()),
+        old: Some(object.clone()),
+        delete: None,
+        rounds: Rounds::default(),
+        normal: None,
+    };
+    let rounds = 2_000;
+    let started = Instant::now();
+    for _ in 0..rounds {
+        let attributes = attributes(&stored);
+        assert!(plugin.validates(&attributes));
+        plugin.validate(&attributes).unwrap();
+    }
+    let size = stored.body().len();
+    println!(
+        "policy of three expressions, object of {size} bytes: {:?} a write",
+        started.elapsed() / rounds
+    );
 }
