@@ -17,6 +17,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 const CONNECT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes on their way to us, so large that many small answers at once are no flood to the HTTP library.
+const WINDOW: u32 = 32 << 20;
 
 trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
@@ -79,7 +81,8 @@ pub fn channel(server: &str, tls: Option<&ClientConfig>) -> Result<Channel, Stri
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
-        .http2_adaptive_window(true);
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW);
     Ok(endpoint.connect_with_connector_lazy(Connector(tls)))
 }
 

@@ -25,6 +25,8 @@ struct Cursor {
     request: WatchRequest,
     /// All changes up to here were told; none: not yet known from where on.
     after: Option<Revision>,
+    /// How far it is, if its reader is to be told.
+    owed: Option<Revision>,
     /// Watch all keys.
     all: bool,
     open: Option<Open>,
@@ -44,6 +46,7 @@ pub(super) fn watch(
     let cursor = Cursor {
         inner,
         after: (request.after != 0).then_some(request.after),
+        owed: None,
         all: request.progress,
         request,
         open: None,
@@ -63,6 +66,9 @@ pub(super) fn watch(
 
 impl Cursor {
     async fn next(&mut self) -> Result<WatchItem, Error> {
+        if let Some(reached) = self.owed.take() {
+            return Ok(WatchItem::Progress(reached));
+        }
         loop {
             let done = match self.open.as_mut() {
                 None => self.start().await,
@@ -167,20 +173,25 @@ impl Cursor {
             .into_iter()
             .filter_map(|event| self.event(event))
             .collect();
-        if !events.is_empty() {
-            return Ok(Some(WatchItem::Events(events)));
+        let progress = (self.request.progress && before < self.after).then_some(reached);
+        if events.is_empty() {
+            return Ok(progress.map(WatchItem::Progress));
         }
-        let news = self.request.progress && before < self.after;
-        Ok(news.then_some(WatchItem::Progress(reached)))
+        // What came last may be of no concern, and yet it is how far the reader is.
+        self.owed = progress.filter(|reached| events.last().map(Event::revision) != Some(*reached));
+        Ok(Some(WatchItem::Events(events)))
     }
 
     fn event(&self, event: mvccpb::Event) -> Option<Event> {
+        let (prefix, request) = (&self.inner.prefix, &self.request);
+        let (start, end) = (prefix.there(&request.start), prefix.there(&request.end));
+        let kv = event.kv.as_ref()?;
+        if !contains(&start, &end, &kv.key) {
+            return None;
+        }
         let removed = event.r#type() == mvccpb::event::EventType::Delete;
         let prev = event.prev_kv.map(|kv| self.inner.key_value(kv));
         let kv = self.inner.key_value(event.kv?);
-        if !contains(&self.request.start, &self.request.end, &kv.key) {
-            return None;
-        }
         Some(if removed {
             Event::Delete {
                 key: kv.key,

@@ -154,7 +154,7 @@ impl Listener {
             .timer(TokioTimer::new())
             .max_concurrent_streams(u32::MAX)
             .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(16 << 20);
+            .initial_connection_window_size(32 << 20);
         let served = builder.serve_connection(TokioIo::new(stream), service).await;
         if let Err(error) = served {
             tracing::debug!(error, "connection ended");

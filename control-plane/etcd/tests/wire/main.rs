@@ -1,0 +1,13 @@
+//! The store over the wire: our server with etcd's own command, our client with etcd's own server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the functions that tests share fail as tests do"
+)]
+
+mod bad_input;
+mod command;
+mod json;
+mod lab;
+mod remote;
+mod secure;
