@@ -77,7 +77,7 @@ const SAME: Version = Version {
     from_hub: None,
 };
 
-static WIDGETS: Row = Row {
+pub static WIDGETS: Row = Row {
     on_demand: &[],
     create_on_update: false,
     unconditional: true,

@@ -105,3 +105,90 @@ impl Iterator for Listing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cache::Held, fixture};
+    use http_body_util::BodyExt;
+    use jiff::Timestamp;
+    use std::io::Read;
+
+    fn page(objects: usize) -> Page {
+        let object = |number: usize| {
+            let text = format!(
+                r#"{{"apiVersion":"test.io/v1","kind":"Widget","metadata":{{"name":"w-{number}"}},"spec":{{"size":"{}"}}}}"#,
+                "x".repeat(900 + number % 7)
+            );
+            Held::parse(&fixture::WIDGETS, text.into(), 7 + number as u64).unwrap()
+        };
+        Page {
+            items: (0..objects).map(object).collect(),
+            revision: 5000,
+            continue_token: "next".to_owned(),
+            remaining: Some(3),
+        }
+    }
+
+    fn shaper(shape: Shape) -> Shaper {
+        Shaper {
+            row: &fixture::WIDGETS,
+            version: 0,
+            now: Timestamp::UNIX_EPOCH,
+            shape,
+            text: Text::Json,
+            custom: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_in_pieces_is_the_list() {
+        for shape in [Shape::Object, Shape::Partial] {
+            for gzip in [false, true] {
+                let form = Form {
+                    shape,
+                    gzip,
+                    ..Form::default()
+                };
+                let (shaper, page) = (shaper(shape), page(1000));
+                assert!(is_large(&shaper, &page, form));
+                let whole = shaper.list(&page);
+                let answer = answer(shaper, page, form);
+                assert_eq!(answer.headers().contains_key("content-encoding"), gzip);
+                let mut body = answer.into_body().collect().await.unwrap().to_bytes().to_vec();
+                if gzip {
+                    assert!(body.len() < whole.len() / 10);
+                    let packed = std::mem::take(&mut body);
+                    flate2::read::GzDecoder::new(&packed[..])
+                        .read_to_end(&mut body)
+                        .unwrap();
+                }
+                assert!(body == whole, "{shape:?}, gzip {gzip}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_small_and_lists_that_are_small_go_whole() {
+        let listing = Listing {
+            shaper: shaper(Shape::Object),
+            page: page(1000),
+            told: 0,
+            ended: false,
+            packer: None,
+        };
+        let sizes: Vec<usize> = listing.map(|piece| piece.len()).collect();
+        assert!(
+            sizes.len() > 10 && sizes.iter().all(|size| *size < PIECE + 2000),
+            "{sizes:?}"
+        );
+        let table = shaper(Shape::Table(crate::cache::Include::None));
+        assert!(!is_large(&table, &page(1000), Form::default()));
+        assert!(!is_large(&shaper(Shape::Object), &page(100), Form::default()));
+        let pretty = Form {
+            pretty: true,
+            ..Form::default()
+        };
+        assert!(!is_large(&shaper(Shape::Object), &page(1000), pretty));
+    }
+}
