@@ -34,6 +34,9 @@ pub mod pod_security;
 pub mod resource_quota;
 pub mod webhook;
 
+#[cfg(test)]
+mod tests;
+
 pub use attributes::{Asked, Attributes, Notes, Operation, Rounds};
 pub use configuration::Configuration;
 pub use loopback::Loopback;

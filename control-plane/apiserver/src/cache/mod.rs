@@ -9,7 +9,7 @@ mod held;
 mod mailbox;
 mod selection;
 #[cfg(test)]
-mod stories;
+pub(crate) mod stories;
 mod watch;
 
 pub use event::{Event, Include, Kind, Shape, Text};

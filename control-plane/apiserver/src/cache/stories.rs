@@ -96,9 +96,9 @@ async fn a_watcher_that_does_not_read_is_cut_and_the_others_are_not() {
 }
 
 /// A store as one in another process is: it cannot be observed, and it may lose an answer.
-struct Remote {
-    engine: Arc<Engine>,
-    lose: AtomicBool,
+pub struct Remote {
+    pub engine: Arc<Engine>,
+    pub lose: AtomicBool,
 }
 
 impl Store for Remote {

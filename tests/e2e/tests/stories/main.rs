@@ -76,7 +76,7 @@ const GROUPS: &[Group] = &[
         at_once: 1,
     },
     Group {
-        stories: &[pods::STORIES],
+        stories: &[pods::STORIES, quotas::STORIES],
         at_once: 4,
     },
     Group {

@@ -1,11 +1,12 @@
 //! Stories of quotas, in memory and over a server.
 
 use super::{Limited, story::Story};
-use crate::{admission, fixture};
+use crate::{admission, cache::stories::Remote, fixture};
 use api::{Gvr, Key};
 use client::{Patch, Target, Write};
 use component::Env;
 use futures::future::join_all;
+use std::sync::{Arc, atomic::AtomicBool};
 
 const QUOTAS: Gvr = super::QUOTAS;
 const MAPS: Gvr = Gvr::new("", "v1", "configmaps");
@@ -74,9 +75,13 @@ async fn of_a_hundred_at_once_ten_are_created() {
 async fn several_servers_keep_one_quota() {
     let env = Env::simulated(7);
     let store = etcd::Engine::in_memory(env.clone()).unwrap();
-    let config = || fixture::config(store.clone(), resources::table().to_vec(), fixture::no_nodes());
-    let one = Story::start(config(), &env).await;
-    let two = Story::start(config(), &env).await;
+    let config = |store| fixture::config(store, resources::table().to_vec(), fixture::no_nodes());
+    let one = Story::start(config(store.clone()), &env).await;
+    let remote = Remote {
+        engine: store,
+        lose: AtomicBool::new(false),
+    };
+    let two = Story::start(config(Arc::new(remote)), &env).await;
     one.quota("ten", r#"{"hard":{"configmaps":"10"}}"#).await;
     two.client
         .get(&QUOTAS, &Key::new("default", "ten"))

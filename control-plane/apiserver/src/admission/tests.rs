@@ -1,0 +1,283 @@
+//! Stories of the smaller plugins.
+
+use super::resource_quota::story::Story;
+use crate::fixture;
+use api::{Gvr, Key, Object, Status};
+use client::{Patch, Target, Write};
+use component::Env;
+use std::sync::Arc;
+
+const PODS: Gvr = Gvr::new("", "v1", "pods");
+const EVENTS: Gvr = Gvr::new("", "v1", "events");
+const SERVICES: Gvr = Gvr::new("", "v1", "services");
+const NODES: Gvr = Gvr::new("", "v1", "nodes");
+const CLASSES: Gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
+
+/// A server with these plugins on beside the usual ones, and what the file tells them.
+async fn with(enable: &[&str], configuration: &str) -> Story {
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let mut config = fixture::config(store, resources::table().to_vec(), fixture::no_nodes());
+    config.admission.enable = enable.iter().map(|&name| name.to_owned()).collect();
+    if !configuration.is_empty() {
+        let text = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n{configuration}"
+        );
+        config.admission.configuration =
+            super::Configuration::parse(&text, |_| Err("no such file".to_owned())).unwrap();
+    }
+    config.admission.check().unwrap();
+    Story::start(config, &env).await
+}
+
+impl Story {
+    async fn global(&self, gvr: &Gvr, text: &str) -> Arc<Object> {
+        let target = Target::collection(gvr, "");
+        self.client
+            .write(target, Write::Create(text.to_owned().into()))
+            .await
+            .unwrap()
+    }
+
+    async fn annotate(&self, key: &str, value: &str) {
+        let value = serde_json::to_string(value).unwrap();
+        let patch = format!(r#"{{"metadata":{{"annotations":{{"{key}":{value}}}}}}}"#);
+        let target = Target::object(&Gvr::new("", "v1", "namespaces"), &Key::new("", "default"));
+        self.client
+            .write(target, Write::Patch(Patch::Merge, patch.into()))
+            .await
+            .unwrap();
+    }
+}
+
+fn pod(name: &str, more: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"name":"{name}"}},"spec":{{{more}"containers":[{{"name":"c","image":"i"}}]}}}}"#
+    )
+}
+
+fn said(refused: Result<Arc<Object>, Status>) -> String {
+    refused.unwrap_err().message
+}
+
+fn has(object: &Object, part: &str) {
+    let text = String::from_utf8_lossy(object.body());
+    assert!(text.contains(part), "{part}\n{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_gets_overhead_and_place_of_its_runtime_class() {
+    let story = with(&[], "").await;
+    story
+        .global(
+            &CLASSES,
+            r#"{"metadata":{"name":"kata"},"handler":"kata","overhead":{"podFixed":{"cpu":"250m","memory":"120Mi"}},
+            "scheduling":{"nodeSelector":{"kata":"yes"},"tolerations":[{"key":"kata","operator":"Exists","effect":"NoSchedule"}]}}"#,
+        )
+        .await;
+    let made = story
+        .create(&PODS, &pod("a", r#""runtimeClassName":"kata","#))
+        .await
+        .unwrap();
+    has(&made, r#""overhead":{"cpu":"250m","memory":"120Mi"}"#);
+    has(&made, r#""nodeSelector":{"kata":"yes"}"#);
+    has(
+        &made,
+        r#"{"effect":"NoSchedule","key":"kata","operator":"Exists"}"#,
+    );
+    for (spec, why) in [
+        (
+            r#""runtimeClassName":"none","#,
+            "pod rejected: RuntimeClass \"none\" not found",
+        ),
+        (
+            r#""runtimeClassName":"kata","overhead":{"cpu":"1"},"#,
+            "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ),
+        (
+            r#""overhead":{"cpu":"1"},"#,
+            "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+        ),
+        (
+            r#""runtimeClassName":"kata","nodeSelector":{"kata":"no"},"#,
+            "conflict: runtimeClass.scheduling.nodeSelector[kata] = yes; pod.spec.nodeSelector[kata] = no",
+        ),
+    ] {
+        let message = said(story.create(&PODS, &pod("b", spec)).await);
+        assert_eq!(message, format!("pods \"b\" is forbidden: {why}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_pod_gets_the_zone_of_its_node() {
+    let story = with(&[], "").await;
+    let node = r#"{"metadata":{"name":"n","labels":{"topology.kubernetes.io/zone":"z","other":"x"}}}"#;
+    story.global(&NODES, node).await;
+    story.create(&PODS, &pod("p", "")).await.unwrap();
+    let target = Target {
+        gvr: PODS,
+        namespace: "default".to_owned(),
+        name: "p".to_owned(),
+        subresource: "binding",
+    };
+    let binding = r#"{"metadata":{"name":"p"},"target":{"kind":"Node","name":"n"}}"#;
+    story
+        .client
+        .write(target, Write::Create(binding.into()))
+        .await
+        .unwrap();
+    let bound = story.client.get(&PODS, &Key::new("default", "p")).await.unwrap();
+    assert_eq!(bound.label("topology.kubernetes.io/zone"), Some("z"));
+    assert_eq!(bound.label("other"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn plugins_that_refuse() {
+    let story = with(
+        &["LimitPodHardAntiAffinityTopology", "DenyServiceExternalIPs"],
+        "",
+    )
+    .await;
+    let far = r#""affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"zone","labelSelector":{"matchLabels":{"a":"b"}}}]}},"#;
+    assert_eq!(
+        said(story.create(&PODS, &pod("p", far)).await),
+        "pods \"p\" is forbidden: affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey zone but only key \
+         kubernetes.io/hostname is allowed"
+    );
+    let service = r#"{"metadata":{"name":"s"},"spec":{"ports":[{"port":80}],"externalIPs":["192.0.2.7"]}}"#;
+    assert_eq!(
+        said(story.create(&SERVICES, service).await),
+        "services \"s\" is forbidden: Use of external IPs is denied by admission control"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn plugins_that_change_pods() {
+    let plugins = ["AlwaysPullImages", "ExtendedResourceToleration"];
+    let story = with(&plugins, "").await;
+    let text = r#"{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i:1","imagePullPolicy":"Never",
+        "resources":{"requests":{"example.com/fpga":"1"},"limits":{"example.com/fpga":"1"}}}]}}"#;
+    let made = story.create(&PODS, text).await.unwrap();
+    has(&made, r#""imagePullPolicy":"Always""#);
+    has(
+        &made,
+        r#"{"effect":"NoSchedule","key":"example.com/fpga","operator":"Exists"}"#,
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_says_where_its_pods_go() {
+    let configuration = "
+- name: PodNodeSelector
+  configuration: {podNodeSelectorPluginConfig: {clusterDefaultNodeSelector: 'a=b', default: 'a=b,env=test,own=x'}}
+";
+    let story = with(&["PodNodeSelector"], configuration).await;
+    has(
+        &story.create(&PODS, &pod("p", "")).await.unwrap(),
+        r#""nodeSelector":{"a":"b"}"#,
+    );
+    story
+        .annotate("scheduler.alpha.kubernetes.io/node-selector", "env=test")
+        .await;
+    let made = story
+        .create(&PODS, &pod("q", r#""nodeSelector":{"own":"x"},"#))
+        .await
+        .unwrap();
+    has(&made, r#""nodeSelector":{"env":"test","own":"x"}"#);
+    for (selector, why) in [
+        (
+            r#"{"env":"prod"}"#,
+            "pod node label selector conflicts with its namespace node label selector",
+        ),
+        (
+            r#"{"foreign":"x"}"#,
+            "pod node label selector labels conflict with its namespace whitelist",
+        ),
+    ] {
+        let text = pod("r", &format!(r#""nodeSelector":{selector},"#));
+        assert_eq!(
+            said(story.create(&PODS, &text).await),
+            format!("pods \"r\" is forbidden: {why}")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_says_what_its_pods_tolerate() {
+    let story = with(&["PodTolerationRestriction"], "").await;
+    let key = "scheduler.alpha.kubernetes.io/defaultTolerations";
+    story
+        .annotate(key, r#"[{"key":"a","operator":"Exists","effect":"NoSchedule"}]"#)
+        .await;
+    let made = story.create(&PODS, &pod("p", "")).await.unwrap();
+    has(&made, r#"{"effect":"NoSchedule","key":"a","operator":"Exists"}"#);
+    let key = "scheduler.alpha.kubernetes.io/tolerationsWhitelist";
+    story.annotate(key, r#"[{"key":"a","operator":"Exists"}]"#).await;
+    let other = r#""tolerations":[{"key":"b","operator":"Exists"}],"#;
+    let status = story.create(&PODS, &pod("q", other)).await.unwrap_err();
+    assert_eq!(
+        status.message,
+        "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_come_at_a_limited_rate() {
+    let configuration = "
+- name: EventRateLimit
+  configuration:
+    apiVersion: eventratelimit.admission.k8s.io/v1alpha1
+    kind: Configuration
+    limits:
+    - {type: Namespace, qps: 1, burst: 2}
+";
+    let story = with(&["EventRateLimit"], configuration).await;
+    let event = |name: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"{name}"}},"involvedObject":{{"namespace":"default"}},"reason":"r"}}"#
+        )
+    };
+    story.create(&EVENTS, &event("a")).await.unwrap();
+    story.create(&EVENTS, &event("b")).await.unwrap();
+    let status = story.create(&EVENTS, &event("c")).await.unwrap_err();
+    assert_eq!(
+        (status.code, status.message.as_str()),
+        (429, "limit reached on type Namespace for key default")
+    );
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    story.create(&EVENTS, &event("c")).await.unwrap();
+}
+
+/// Prints what the plugins that are on by default cost a pod's create.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "what it costs is real time")]
+async fn the_cost_of_default_plugins() {
+    const PODS_EACH: usize = 200;
+    let mut micros = Vec::new();
+    for disable in [
+        Vec::new(),
+        vec![
+            "LimitRanger",
+            "PodSecurity",
+            "ResourceQuota",
+            "RuntimeClass",
+            "NodeRestriction",
+        ],
+    ] {
+        let env = Env::simulated(7);
+        let store = etcd::Engine::in_memory(env.clone()).unwrap();
+        let mut config = fixture::config(store, resources::table().to_vec(), fixture::no_nodes());
+        config.admission.disable = disable.iter().map(|&name: &&str| name.to_owned()).collect();
+        let story = Story::start(config, &env).await;
+        let texts: Vec<String> = (0..PODS_EACH).map(|n| pod(&format!("p{n}"), "")).collect();
+        let start = std::time::Instant::now();
+        for text in &texts {
+            story.create(&PODS, text).await.unwrap();
+        }
+        micros.push(start.elapsed().as_micros() / PODS_EACH as u128);
+    }
+    println!(
+        "admission/pod-create with={}us without={}us",
+        micros[0], micros[1]
+    );
+}
