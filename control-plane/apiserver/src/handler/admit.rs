@@ -6,7 +6,10 @@ use crate::{
     cache::Held,
     splice,
 };
-use api::{Gvk, Object, Status, scan::ScanError};
+use api::{
+    Gvk, Object, Status,
+    scan::{self, ScanError},
+};
 use bytes::Bytes;
 use client::DeleteOptions;
 use resources::{Op, WriteRequest, Written};
@@ -133,12 +136,12 @@ impl Handler {
         let (row, body) = (place.row(), object.unmanaged());
         if place.cache.custom().is_some() {
             let missing = row.namespaced && object.namespace().is_empty();
-            let namespace = missing.then(|| splice::quoted(&place.namespace));
-            let body = match namespace {
-                Some(namespace) => splice::set(&body, "metadata.namespace", Some(&namespace))
+            let body = if missing {
+                in_namespace(&body, &place.namespace)
                     .map_err(Status::internal)?
-                    .into(),
-                None => body,
+                    .into()
+            } else {
+                body
             };
             return Ok(Written {
                 body,
@@ -263,6 +266,17 @@ impl Handler {
     }
 }
 
+/// The body with its namespace, even if it has no metadata at all.
+fn in_namespace(body: &[u8], namespace: &str) -> Result<Vec<u8>, ScanError> {
+    let found = scan::find(body, "metadata")?.filter(|range| &body[range.clone()] != b"null");
+    let whole = match found {
+        Some(_) => None,
+        None => Some(splice::set(body, "metadata", Some(b"{}"))?),
+    };
+    let body = whole.as_deref().unwrap_or(body);
+    splice::set(body, "metadata.namespace", Some(&splice::quoted(namespace)))
+}
+
 /// The body with what a client may leave out: what it is, and its namespace.
 fn in_full(attributes: &Attributes<'_>, body: &[u8]) -> Result<Vec<u8>, ScanError> {
     let kind = &attributes.kind;
@@ -274,7 +288,7 @@ fn in_full(attributes: &Attributes<'_>, body: &[u8]) -> Result<Vec<u8>, ScanErro
     body = splice::set(&body, "kind", Some(&splice::quoted(&kind.kind)))?;
     let namespace = &attributes.request().namespace;
     if attributes.operation != Operation::Connect && !namespace.is_empty() {
-        body = splice::set(&body, "metadata.namespace", Some(&splice::quoted(namespace)))?;
+        body = in_namespace(&body, namespace)?;
     }
     Ok(body)
 }

@@ -245,11 +245,7 @@ async fn admitted(
     };
     let made = server.handler.admit_body(call, what).await?;
     match wished(&made) {
-        Some(replicas) if Some(replicas) != wished(&json) => {
-            let number = replicas.to_string();
-            let body = splice::set(&json, "spec.replicas", Some(number.as_bytes()));
-            Ok(Write::Update(body.map_err(Status::internal)?.into()))
-        }
+        Some(replicas) if Some(replicas) != wished(&json) => Ok(Write::Update(made)),
         _ => Ok(write),
     }
 }

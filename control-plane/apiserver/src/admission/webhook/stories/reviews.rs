@@ -240,6 +240,19 @@ async fn subresources_are_asked_about_as_what_they_are() {
         story.clear().await;
     }
     story
+        .configure("validating", "one", &[("/allow", about("", "serviceaccounts/token"))])
+        .await;
+    let token = json!({"spec": {"expirationSeconds": 3600}});
+    let url = "/api/v1/namespaces/default/serviceaccounts/default/token";
+    let (code, body, _) = story.send("POST", url, &token).await;
+    assert_eq!(code, 201, "{body}");
+    let asked = only(&story);
+    assert_eq!(
+        (&asked["kind"]["kind"], &asked["object"]["metadata"]),
+        (&json!("TokenRequest"), &json!({"namespace": "default"}))
+    );
+    story.clear().await;
+    story
         .configure("validating", "one", &[("/deny", about("", "pods"))])
         .await;
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
