@@ -149,7 +149,7 @@ impl Local {
                 .handler
                 .delete_collection(&place, &call, &query, delete)
                 .await?;
-            return subresources::success(None);
+            return subresources::success(None, None);
         }
         let outcome = subresources::write(&self.server, &place, &call, write).await?;
         Ok(outcome.object)

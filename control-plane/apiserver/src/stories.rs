@@ -83,7 +83,8 @@ async fn a_pod_is_bound_once_and_deleted_with_grace() {
             Write::Create(body.into()),
         )
     };
-    bind("n1").await.unwrap();
+    let answer = bind("n1").await.unwrap();
+    assert!(text(&answer).contains(r#""status":"Success","code":201"#));
     let bound = client.get(&PODS, &key).await.unwrap();
     assert!(text(&bound).contains(r#""nodeName":"n1""#) && text(&bound).contains("PodScheduled"));
     assert!(bound.resource_version() > made.resource_version());

@@ -17,7 +17,7 @@ use std::io::Write;
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// Bodies of this size and more are compressed when the client can take it, as upstream.
+/// Larger bodies are compressed when the client can take it, as upstream.
 const LARGE: usize = 128 << 10;
 
 /// A body that is there whole.
@@ -97,7 +97,7 @@ pub fn packed(status: u16, text: Vec<u8>, kind: &'static str, form: Form) -> Res
         HeaderValue::from_static("no-cache, private"),
     );
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    let text = match (form.gzip && text.len() >= LARGE).then(|| gzip(&text)).flatten() {
+    let text = match (form.gzip && text.len() > LARGE).then(|| gzip(&text)).flatten() {
         Some(packed) => {
             mark_gzip(headers);
             packed

@@ -47,9 +47,9 @@ where
 
 /// A body that holds an object, as JSON. `cbor` says whether it may be CBOR.
 pub fn object(headers: &HeaderMap, body: Bytes, cbor: bool) -> Result<Bytes, Status> {
-    match content_type(headers) {
-        "" | "application/json" | "*/*" => Ok(body),
-        "application/yaml" | "text/yaml" | "application/x-yaml" => schema::yaml_to_json(&body)
+    match content_type(headers).to_ascii_lowercase().as_str() {
+        "" | "application/json" => Ok(body),
+        "application/yaml" => schema::yaml_to_json(&body)
             .map(Bytes::from)
             .map_err(Status::bad_request),
         "application/vnd.kubernetes.protobuf" => {

@@ -109,7 +109,7 @@ pub fn form(headers: &HeaderMap, query: &super::query::Query, offer: Offer) -> R
     let person = ["curl", "Wget", "Mozilla/5.0"]
         .iter()
         .any(|a| agent.starts_with(a));
-    form.pretty = if query.get("pretty").is_empty() {
+    form.pretty |= if query.get("pretty").is_empty() {
         person
     } else {
         query.flag("pretty")
@@ -196,6 +196,7 @@ fn accepted(clause: &str, include: Include) -> Option<Form> {
     };
     let mut form = Form {
         text,
+        pretty: get("pretty") == "1",
         ..Form::default()
     };
     if !matches!(
@@ -263,6 +264,19 @@ mod tests {
             .unwrap()
             .aggregated
         );
+        let pretty = |accept| {
+            choose(
+                accept,
+                Include::None,
+                Offer {
+                    of: Kind::BuiltIn,
+                    cbor: false,
+                },
+            )
+            .unwrap()
+            .pretty
+        };
+        assert!(pretty("application/json;pretty=1") && !pretty("application/json;pretty=0"));
         for refused in ["text/html", table] {
             let status = chosen(refused, Kind::BuiltIn).unwrap_err();
             let message = "only the following media types are accepted: application/json, application/yaml, \

@@ -1,5 +1,6 @@
 //! Stories told over real HTTP, on a stream in memory.
 
+mod anything;
 mod apply;
 mod cbor;
 mod connections;

@@ -67,7 +67,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     });
     bound.await?;
     Ok(Outcome {
-        object: super::success(None)?,
+        object: super::success(None, Some(201))?,
         did: Did::Created,
         warnings: Vec::new(),
     })

@@ -113,7 +113,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     };
     let outcome = eviction.run().await?;
     Ok(Outcome {
-        object: super::success(None)?,
+        object: super::success(None, Some(201))?,
         did: Did::Created,
         ..outcome
     })

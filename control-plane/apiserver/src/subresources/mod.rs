@@ -71,8 +71,8 @@ pub async fn create_virtual(
     reviews::create(server, of, namespace, call, &body)
 }
 
-/// A `Status` that says success, as an object.
-pub fn success(details: Option<&api::Details>) -> Result<Arc<Object>, Status> {
+/// A `Status` that says success, as an object. Upstream writes the `code` into those that answer a create.
+pub fn success(details: Option<&api::Details>, code: Option<u16>) -> Result<Arc<Object>, Status> {
     #[derive(serde::Serialize)]
     struct Success<'a> {
         kind: &'static str,
@@ -82,6 +82,8 @@ pub fn success(details: Option<&api::Details>) -> Result<Arc<Object>, Status> {
         status: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         details: Option<&'a api::Details>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<u16>,
     }
     #[derive(serde::Serialize)]
     struct Empty {}
@@ -91,6 +93,7 @@ pub fn success(details: Option<&api::Details>) -> Result<Arc<Object>, Status> {
         metadata: Empty {},
         status: "Success",
         details,
+        code,
     };
     let text = serde_json::to_vec(&status).map_err(Status::internal)?;
     Object::parse(text.into(), 0, &[])
