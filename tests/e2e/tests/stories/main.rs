@@ -23,6 +23,7 @@ mod parts;
 mod pod;
 mod pods;
 mod policies;
+mod quotas;
 mod services;
 mod streams;
 mod surroundings;
