@@ -1,6 +1,6 @@
 //! What Kubernetes adds: libraries, schemas, the authorizer.
 
-use super::{Written, holds};
+use super::{Written, everything, holds};
 use crate::{
     Authorization, Authorizer, Bindings, Budget, Check, Decision, Environment, EvalError, Lazy, Library,
     Program, Shape, Type, Value,
@@ -242,6 +242,29 @@ fn values_are_seen_through_their_schema() {
         }
         assert_eq!(got, wanted, "{source}");
     }
+}
+
+#[test]
+fn literal_patterns_are_read_once_in_gos_dialect() {
+    holds(&[
+        ("'\u{663}'.matches('^\\\\d$')", "false"),
+        ("'3'.matches('^\\\\d$')", "true"),
+        ("matches('a b', '^\\\\w\\\\s\\\\w$')", "true"),
+        ("'a&b'.find('[a&&b]+')", "\"a&b\""),
+        ("'a1b22'.findAll('[0-9]+')", "[\"1\", \"22\"]"),
+        ("'abc'.matches(['b'][0])", "true"),
+        (
+            "'abc'.find('(')",
+            "error: error parsing regexp: unclosed group: `(`",
+        ),
+    ]);
+    let program = Program::compile("'3'.matches('^[0-9]$')", &everything()).unwrap();
+    let twice = [0, 1].map(|_| program.evaluate(&Bindings::new(), &mut Budget::default()));
+    assert!(
+        twice
+            .iter()
+            .all(|value| value.as_ref().unwrap().as_bool() == Some(true))
+    );
 }
 
 struct Only(&'static str);

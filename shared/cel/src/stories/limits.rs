@@ -112,6 +112,34 @@ proptest! {
     }
 
     #[test]
+    fn no_bytes_make_more_than_they_are(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        let source = String::from_utf8_lossy(&bytes);
+        let nodes = crate::parse::parse(&source).map(|ast| ast.nodes.len()).unwrap_or_default();
+        prop_assert!(nodes <= 2 + 4 * bytes.len());
+        if let Err(issues) = Program::compile(&source, &everything()) {
+            prop_assert!(issues.len() <= 100);
+        }
+    }
+
+    #[test]
+    fn no_words_run_on_or_grow(
+        words in prop::collection::vec(prop::sample::select(GROWING), 1..12),
+        times in 1_usize..6,
+    ) {
+        let inner = words.join("");
+        let source = (0..times).fold(format!("x{inner}"), |source, _| format!("[{source}].map(x, x{inner})"));
+        if let Ok(program) = Program::compile(&source, &everything()) {
+            let x = json!(["a", "bb", "ccc"]);
+            let bindings = Bindings::new().with("x", Value::json(&x, None));
+            let mut budget = Budget::new(50_000).per_call(20_000);
+            if let Ok(value) = program.evaluate(&bindings, &mut budget) {
+                prop_assert!(budget.spent() <= 20_000);
+                let _json = value.to_json(1 << 20);
+            }
+        }
+    }
+
+    #[test]
     fn no_words_make_evaluation_panic(words in prop::collection::vec(prop::sample::select(WORDS), 0..24)) {
         let source = words.join(" ");
         let nodes = crate::parse::parse(&source).map(|ast| ast.nodes.len()).unwrap_or_default();
@@ -123,6 +151,25 @@ proptest! {
         }
     }
 }
+
+const GROWING: &[&str] = &[
+    " + x",
+    ".map(y, x)",
+    ".map(y, [y, y])",
+    ".flatten()",
+    ".filter(y, y in x)",
+    ".join('xxxxxxxxxxxxxxxx')",
+    ".split('')",
+    ".replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaa')",
+    ".findAll('(a|b|c)*')",
+    ".matches('(a|b)*c{1,100}')",
+    ".sum()",
+    ".all(y, x.all(z, y == z))",
+    ".sortBy(y, y)",
+    ".transformMap(k, v, x)",
+    ".size()",
+    " == x",
+];
 
 const WORDS: &[&str] = &[
     "x",
