@@ -78,6 +78,35 @@ const DROPPED: Description = Description::new(
     "[ALPHA] Number of requests dropped with 'Try again later' response",
     &["request_kind"],
 );
+const TERMINATIONS: Description = Description::new(
+    "apiserver_request_terminations_total",
+    "[ALPHA] Number of requests which apiserver terminated in self-defense.",
+    &[
+        "code",
+        "component",
+        "group",
+        "resource",
+        "scope",
+        "subresource",
+        "verb",
+        "version",
+    ],
+);
+const ABORTS: Description = Description::new(
+    "apiserver_request_aborts_total",
+    "[ALPHA] Number of requests which apiserver aborted possibly due to a timeout, for each group, version, verb, resource, subresource and scope",
+    &["group", "resource", "scope", "subresource", "verb", "version"],
+);
+const HANDSHAKES: Description = Description::new(
+    "apiserver_tls_handshake_errors_total",
+    "[ALPHA] Number of requests dropped with 'TLS handshake error from' error",
+    &[],
+);
+const AUTHENTICATION: Description = Description::new(
+    "authentication_attempts",
+    "[ALPHA] Counter of authenticated attempts.",
+    &["result"],
+);
 const WATCH_EVENTS: Description = Description::new(
     "apiserver_watch_events_total",
     "[ALPHA] Number of events sent in watch clients",
@@ -107,6 +136,14 @@ pub struct Metrics {
     pub in_flight: Arc<Family<Gauge>>,
     /// Requests that there was no room for.
     pub dropped: Arc<Family<Counter>>,
+    /// Requests that were refused or cut off.
+    pub terminations: Arc<Family<Counter>>,
+    /// Requests whose clients left before they were answered.
+    pub aborts: Arc<Family<Counter>>,
+    /// Connections that never came to speak TLS.
+    pub handshakes: Arc<Family<Counter>>,
+    /// Who said who they are, and was believed or not.
+    pub authentication: Arc<Family<Counter>>,
     /// Events that were sent to watchers.
     pub watch_events: Arc<Family<Counter>>,
     /// What is counted of webhooks of admission.
@@ -126,6 +163,10 @@ impl Default for Metrics {
             long: registry.family(LONG),
             in_flight: registry.family(IN_FLIGHT),
             dropped: registry.family(DROPPED),
+            terminations: registry.family(TERMINATIONS),
+            aborts: registry.family(ABORTS),
+            handshakes: registry.family(HANDSHAKES),
+            authentication: registry.family(AUTHENTICATION),
             watch_events: registry.family(WATCH_EVENTS),
             etcd: registry.family(ETCD),
             webhooks: WebhookMetrics::new(&registry),

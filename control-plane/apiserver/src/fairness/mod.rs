@@ -442,6 +442,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         // Its caller may have gone while it waited.
         if self.waits && self.leave() {
+            self.placed.numbers.reject(Reason::TimeOut);
             return;
         }
         if let Some(fairness) = self.fairness.upgrade() {

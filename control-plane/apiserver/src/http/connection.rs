@@ -127,23 +127,22 @@ impl Server {
         loop {
             let outcome = tokio::select! {
                 biased;
-                outcome = connection.as_mut() => outcome,
-                () = self.life.closing(), if !ending => {
-                    ending = true;
-                    connection.as_mut().graceful_shutdown();
-                    continue;
-                }
-                () = activity.enough.notified(), if !ending => {
-                    ending = true;
-                    connection.as_mut().graceful_shutdown();
-                    continue;
-                }
-                () = activity.idle(clock), if caller.is_some() => return,
+                outcome = connection.as_mut() => Some(outcome),
+                () = self.life.closing(), if !ending => None,
+                () = activity.enough.notified(), if !ending => None,
+                () = activity.idle(clock), if caller.is_some() && !ending => None,
             };
-            if let Err(error) = outcome {
-                tracing::debug!(error, "connection ended");
+            match outcome {
+                None => {
+                    ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Some(Ok(())) => return,
+                Some(Err(error)) => {
+                    tracing::debug!(error, "connection ended");
+                    return;
+                }
             }
-            return;
         }
     }
 

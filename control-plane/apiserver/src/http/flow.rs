@@ -175,7 +175,10 @@ fn authenticate(
     parts: &Parts,
     peer: &[CertificateDer<'static>],
 ) -> Result<Arc<User>, Status> {
-    match server.handler.security.authn.authenticate(parts, peer) {
+    let known = server.handler.security.authn.authenticate(parts, peer);
+    let result = if known.is_ok() { "success" } else { "failure" };
+    server.handler.metrics.authentication.of(&[result]).add(1);
+    match known {
         Ok(user) => Ok(Arc::new(user.unwrap_or_else(User::anonymous))),
         Err(status) => {
             tracing::debug!(error = %status, "authentication failed");

@@ -22,7 +22,8 @@ async fn checks(server: &Server, kind: &str) -> Vec<Check> {
         } else {
             Ok(())
         };
-        checks.extend([("etcd-readiness", store), ("shutdown", shutdown)]);
+        // A server takes requests when its caches are filled, and not before.
+        checks.extend([("etcd-readiness", store), ("informer-sync", Ok(())), ("shutdown", shutdown)]);
     }
     checks
 }

@@ -192,13 +192,19 @@ impl Drop for Measured {
         if self.long {
             self.metrics.long.of(&labels).add(-1);
         }
+        let [component, group, resource, scope, subresource, verb, version] = labels;
         if self.code == 0 {
+            let labels = [group, resource, scope, subresource, verb, version];
+            self.metrics.aborts.of(&labels).add(1);
             return;
         }
-        let [component, group, resource, scope, subresource, verb, version] = labels;
         let dry_run = asked.dry_run;
         let seconds = (self.clock.now() - self.started).as_secs_f64();
         let code = self.code.to_string();
+        if matches!(self.code, 429 | 504) {
+            let labels = [&code, component, group, resource, scope, subresource, verb, version];
+            self.metrics.terminations.of(&labels).add(1);
+        }
         self.metrics
             .requests
             .of(&[

@@ -85,7 +85,10 @@ impl Server {
             .clock
             .timeout(HANDSHAKE, acceptor.accept(stream))
             .await;
-        let Some(Ok(stream)) = hello else { return };
+        let Some(Ok(stream)) = hello else {
+            self.handler.metrics.handshakes.of(&[]).add(1);
+            return;
+        };
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let peer = chain
             .iter()

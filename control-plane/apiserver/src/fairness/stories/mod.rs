@@ -1,3 +1,4 @@
 //! Stories of fairness.
 
+mod cost;
 mod queues;

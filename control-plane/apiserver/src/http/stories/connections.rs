@@ -122,21 +122,30 @@ async fn streams_of_a_connection_are_so_many() {
     drop(second);
 }
 
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_resets_streams_all_the_time_is_cut_off() {
-    let (server, _env) = server(Limits::default()).await;
-    let (mut sender, ended) = connect2(&server).await;
-    sender.send_request(get("/version")).await.unwrap();
-    for _ in 0..200 {
-        let ready = sender.ready().now_or_never();
-        let Some(Ok(())) = ready else { break };
-        let mut sent = sender.send_request(get(WIDGETS)).boxed();
-        // It is sent, and taken back before the server looks at it.
-        let _ = futures::poll!(&mut sent);
-        drop(sent);
+    let (server, env) = server(Limits::default()).await;
+    let mut rapid = connect(&server);
+    let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    flood.extend(frame(4, 0, 0, &[]));
+    for stream in (1..2000).step_by(2) {
+        // GET http://test/, ended; and taken back (CANCEL).
+        flood.extend(frame(1, 5, stream, b"\x82\x86\x84\x41\x04test"));
+        flood.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
     }
-    let error = ended.await.unwrap().unwrap_err();
-    assert!(format!("{error:?}").contains("ENHANCE_YOUR_CALM"), "{error:?}");
+    rapid.write_all(&flood).await.unwrap();
+    let (start, mut all) = (env.clock.now(), Vec::new());
+    let _ = rapid.read_to_end(&mut all).await;
+    // GOAWAY with ENHANCE_YOUR_CALM.
+    let goaway = |frame: &[u8]| frame[..5] == [7, 0, 0, 0, 0] && frame[9..13] == [0, 0, 0, 11];
+    assert!(all.windows(13).any(goaway), "{all:?}");
+    assert!((env.clock.now() - start).as_secs() < 1, "at once");
     assert_eq!(Http::new(&server).await.get("/version").await.code, 200, "others are served");
 }
 

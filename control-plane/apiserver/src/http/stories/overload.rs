@@ -29,9 +29,7 @@ struct Slow {
 impl Slow {
     /// `noisy` creates a ConfigMap of this name.
     async fn new(server: &Arc<Server>, name: &str) -> Self {
-        let (mut stream, theirs) = tokio::io::duplex(1 << 16);
-        let (serving, tasks) = (server.clone(), server.handler.env.tasks.clone());
-        tasks.spawn("test-connection", async move { serving.serve_stream(theirs, Vec::new()).await });
+        let mut stream = Self::connect(server);
         let body = format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}}}}"#);
         let head = format!(
             "POST {CONFIG_MAPS} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer noisy\r\n\
@@ -40,6 +38,15 @@ impl Slow {
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         Self { stream }
+    }
+
+    fn connect(server: &Arc<Server>) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let (serving, tasks) = (server.clone(), server.handler.env.tasks.clone());
+        tasks.spawn("test-connection", async move {
+            serving.serve_stream(theirs, Vec::new()).await;
+        });
+        ours
     }
 
     /// Ends the body.
@@ -118,6 +125,9 @@ async fn a_noisy_client_waits_is_refused_and_others_are_served() {
         r#"apiserver_flowcontrol_nominal_limit_seats{priority_level="tiny"} 3"#,
         r#"apiserver_flowcontrol_current_limit_seats{priority_level="tiny"} 3"#,
         r#"apiserver_dropped_requests_total{request_kind="readOnly"} 1"#,
+        r#"apiserver_current_inqueue_requests{request_kind="mutating"} 1"#,
+        r#"apiserver_current_inflight_requests{request_kind="mutating"} 3"#,
+        r#"apiserver_request_terminations_total{code="429",component="apiserver",group="",resource="configmaps",scope="namespace",subresource="",verb="LIST",version="v1"} 1"#,
     ] {
         assert!(metrics.lines().any(|told| told == line), "{line} is not in\n{metrics}");
     }
@@ -156,8 +166,12 @@ async fn who_waits_too_long_is_refused_and_who_leaves_makes_room() {
     for at in 0..3 {
         slow.push(Slow::new(&server, &format!("slow-{at}")).await);
     }
-    let waits = Slow::new(&server, "leaves").await;
+    let mut waits = Slow::connect(&server);
+    let head = format!("GET {CONFIG_MAPS} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer noisy\r\n\r\n");
+    waits.write_all(head.as_bytes()).await.unwrap();
     env.clock.sleep(Duration::from_secs(1)).await;
+    let full = http.ask("GET", CONFIG_MAPS, &[("authorization", "Bearer noisy")], "").await;
+    assert_eq!(full.code, 429);
     drop(waits);
     env.clock.sleep(Duration::from_secs(1)).await;
     let (start, noisy) = (env.clock.now(), [("authorization", "Bearer noisy")]);
@@ -168,7 +182,7 @@ async fn who_waits_too_long_is_refused_and_who_leaves_makes_room() {
     let refused = http.ask("GET", &url, &noisy, "").await;
     assert_eq!((refused.code, (env.clock.now() - start).as_secs()), (429, 2));
     let metrics = http.get("/metrics").await.text;
-    let line = r#"{priority_level="tiny",flow_schema="noisy",reason="time-out"} 2"#;
+    let line = r#"{priority_level="tiny",flow_schema="noisy",reason="time-out"} 3"#;
     assert!(metrics.contains(line), "{metrics}");
     let wrong = http.get(&format!("{CONFIG_MAPS}?timeout=8")).await;
     let why = r#"invalid timeout specified in the request URL - time: missing unit in duration \"8\""#;
