@@ -88,7 +88,7 @@ fn a_policy_limits_replicas(c: &mut Cluster) -> Result<()> {
     same(heading, ["NAME", "VALIDATIONS", "PARAMKIND", "AGE"])?;
     same(rows[0][1].clone(), "2")?;
     forget(c, "validatingadmissionpolicy")?;
-    c.kubectl("scale deployment nginx --replicas=6 --timeout=1s --current-replicas=0")?;
+    c.kubectl("create deployment other --image=nginx --replicas=6 --dry-run=server")?;
     c.kubectl("delete deployment nginx").map(drop)
 }
 
