@@ -93,7 +93,7 @@ impl Server {
         self.keep_fairness().await.map_err(Error::Bootstrap)
     }
 
-    async fn write_all(&self, client: &Client) -> Result<(), Status> {
+    async fn write_all(self: &Arc<Self>, client: &Client) -> Result<(), Status> {
         let namespaces = Gvr::new("", "v1", "namespaces");
         for name in NAMESPACES {
             let namespace = thing("v1", "Namespace", name, Nothing {});
@@ -148,7 +148,7 @@ impl Server {
             self.default_range(client).await?;
         }
         self.handler.adopt_addresses().await?;
-        self.publish(client, &self.own_service()).await
+        self.publish_own(client).await
     }
 
     /// Writes the ServiceCIDR of the ranges that the server was started with, and that it is ready: controllers may come
@@ -240,7 +240,7 @@ impl Server {
     }
 
     /// The Service of this server.
-    fn own_service(&self) -> OwnService {
+    pub(crate) fn own_service(&self) -> OwnService {
         let (address, port) = self.advertise;
         let port = OwnPort {
             name: "https",

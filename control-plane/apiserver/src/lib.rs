@@ -19,6 +19,7 @@ mod fixture;
 mod handler;
 mod http;
 mod local;
+mod masters;
 mod metrics;
 mod publish;
 pub mod security;

@@ -9,6 +9,9 @@ use client::{Client, DeleteOptions, Patch};
 use serde::Serialize;
 use std::{collections::BTreeMap, net::IpAddr};
 
+/// How often to look for what others may be creating.
+const LOOKS: usize = 3;
+
 /// A Service whose one endpoint is this process.
 #[derive(Clone, Debug)]
 pub struct OwnService {
@@ -60,7 +63,7 @@ struct Endpoints {
 
 #[derive(Serialize)]
 struct Subset {
-    addresses: [Address; 1],
+    addresses: Vec<Address>,
     ports: Vec<Port>,
 }
 
@@ -80,7 +83,7 @@ struct Port {
 #[serde(rename_all = "camelCase")]
 struct EndpointSlice {
     address_type: &'static str,
-    endpoints: [Endpoint; 1],
+    endpoints: Vec<Endpoint>,
     ports: Vec<Port>,
 }
 
@@ -109,9 +112,9 @@ impl OwnService {
         service
     }
 
-    fn endpoints(&self) -> Thing<Endpoints> {
+    fn endpoints(&self, addresses: &[IpAddr]) -> Thing<Endpoints> {
         let subset = Subset {
-            addresses: [Address { ip: self.address }],
+            addresses: addresses.iter().map(|ip| Address { ip: *ip }).collect(),
             ports: self.endpoint_ports(),
         };
         let subsets = [subset];
@@ -121,13 +124,14 @@ impl OwnService {
         endpoints
     }
 
-    fn slice(&self) -> Thing<EndpointSlice> {
+    fn slice(&self, addresses: &[IpAddr]) -> Thing<EndpointSlice> {
+        let endpoint = |ip: &IpAddr| Endpoint {
+            addresses: [*ip],
+            conditions: Conditions { ready: true },
+        };
         let slice = EndpointSlice {
             address_type: if self.address.is_ipv4() { "IPv4" } else { "IPv6" },
-            endpoints: [Endpoint {
-                addresses: [self.address],
-                conditions: Conditions { ready: true },
-            }],
+            endpoints: addresses.iter().map(endpoint).collect(),
             ports: self.endpoint_ports(),
         };
         let mut slice = thing("discovery.k8s.io/v1", "EndpointSlice", &self.key.name, slice);
@@ -149,6 +153,16 @@ impl OwnService {
 impl Server {
     /// Writes the Service, its Endpoints and its EndpointSlice, or puts right those of another start.
     pub async fn publish(&self, client: &Client, own: &OwnService) -> Result<(), Status> {
+        self.publish_at(client, own, &[own.address]).await
+    }
+
+    /// The same, where several processes serve it.
+    pub(crate) async fn publish_at(
+        &self,
+        client: &Client,
+        own: &OwnService,
+        addresses: &[IpAddr],
+    ) -> Result<(), Status> {
         let services = Gvr::new("", "v1", "services");
         let endpoints = Gvr::new("", "v1", "endpoints");
         let slices = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
@@ -161,10 +175,10 @@ impl Server {
             return Ok(());
         }
         if served(&endpoints) {
-            put(client, &endpoints, &own.key, &own.endpoints()).await?;
+            put(client, &endpoints, &own.key, &own.endpoints(addresses)).await?;
         }
         if served(&slices) {
-            put(client, &slices, &own.key, &own.slice()).await?;
+            put(client, &slices, &own.key, &own.slice(addresses)).await?;
         }
         Ok(())
     }
@@ -173,16 +187,24 @@ impl Server {
 /// Brings the object that is there to this one, or creates it. A create first would fail: the address is taken by the
 /// very same Service.
 async fn put(client: &Client, gvr: &Gvr, key: &Key, object: &impl Serialize) -> Result<(), Status> {
-    match client.patch(gvr, key, "", Patch::Merge, object).await {
-        Err(status) if status.is_not_found() => {}
-        // What cannot be changed in place (an address type, the address of a Service) is made anew.
-        Err(status) if status.code == 422 => client
-            .delete(gvr, key, DeleteOptions::default())
-            .await
-            .map(drop)?,
-        other => return other.map(drop),
+    let mut looks = 0;
+    loop {
+        match client.patch(gvr, key, "", Patch::Merge, object).await {
+            Err(status) if status.is_not_found() => {}
+            // What cannot be changed in place (an address type, the address of a Service) is made anew.
+            Err(status) if status.code == 422 => client
+                .delete(gvr, key, DeleteOptions::default())
+                .await
+                .map(drop)?,
+            other => return other.map(drop),
+        }
+        looks += 1;
+        match client.create(gvr, &key.namespace, object).await {
+            // Another server that starts now may have created it meanwhile, with its address.
+            Err(status) if looks < LOOKS && (status.is_already_exists() || status.code == 422) => {}
+            done => return done.map(drop),
+        }
     }
-    client.create(gvr, &key.namespace, object).await.map(drop)
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ impl Default for Feed {
 }
 
 impl Feed {
+    /// Whether the store is in this process, and so its alone.
+    pub fn is_own(&self) -> bool {
+        self.observed.load(Ordering::Acquire)
+    }
+
     /// The newest revision that is in the caches.
     pub fn revision(&self) -> u64 {
         *self.revision.borrow()

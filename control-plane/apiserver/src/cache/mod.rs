@@ -13,7 +13,7 @@ pub(crate) mod stories;
 mod watch;
 
 pub use event::{Event, Include, Kind, Shape, Text};
-pub use feed::Feed;
+pub use feed::{Feed, end_of};
 pub use held::{Held, api_version};
 pub use selection::Selection;
 pub use watch::{Item, Watcher};
