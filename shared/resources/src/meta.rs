@@ -227,7 +227,7 @@ fn validate_owners(meta: &ObjectMeta, errors: &mut Vec<Error>) {
 
 /// Rules for finalizers.
 pub(crate) fn validate_finalizers(finalizers: &[String], path: &str, errors: &mut Vec<Error>) {
-    for name in finalizers {
+    for (i, name) in finalizers.iter().enumerate() {
         let wrong = names::qualified_name(name);
         let good = wrong.is_empty();
         invalid(errors, path, name, wrong);
@@ -235,7 +235,14 @@ pub(crate) fn validate_finalizers(finalizers: &[String], path: &str, errors: &mu
         let standard = STANDARD_FINALIZERS.contains(&name.as_str()) || *name == crate::apiextensions::CLEANUP;
         if good && !name.contains('/') && !standard {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(Error::invalid(path, name, why));
+            // Upstream counts those of `metadata` alone.
+            let counted = field::index(path, i);
+            let at = if path == "metadata.finalizers" {
+                &counted
+            } else {
+                path
+            };
+            errors.push(Error::invalid(at, name, why));
         }
     }
 }

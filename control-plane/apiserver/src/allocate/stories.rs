@@ -1,10 +1,11 @@
 //! Stories of addresses and node ports, with one server and with two over one store.
 
-use crate::{Server, fixture};
+use crate::{Server, cache::stories::Remote, fixture};
 use api::{Gvr, Key, Object, Status, scan};
 use bytes::Bytes;
 use client::{Client, DeleteOptions, ListParams, Patch, Target, Write, WriteOptions};
 use component::Env;
+use etcd::Store;
 use futures::future::join_all;
 use serde::Serialize;
 use std::{collections::BTreeSet, sync::Arc};
@@ -15,11 +16,18 @@ const RANGES: Gvr = Gvr::new("networking.k8s.io", "v1", "servicecidrs");
 
 async fn servers(cidr: &str, count: usize) -> Vec<(Arc<Server>, Client)> {
     let env = Env::simulated(7);
-    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let engine = etcd::Engine::in_memory(env.clone()).unwrap();
     let mut all = Vec::new();
-    for _ in 0..count {
+    for number in 0..count {
         let rows = resources::table().to_vec();
-        let mut config = fixture::config(store.clone(), rows, fixture::no_nodes());
+        let store: Arc<dyn Store> = match number {
+            0 => engine.clone(),
+            _ => Arc::new(Remote {
+                engine: engine.clone(),
+                lose: false.into(),
+            }),
+        };
+        let mut config = fixture::config(store, rows, fixture::no_nodes());
         cidr.clone_into(&mut config.service_cidr);
         let server = Server::start(config, env.clone()).await.unwrap();
         server.bootstrap().await.unwrap();

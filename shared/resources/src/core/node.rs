@@ -6,7 +6,7 @@ use crate::{
 };
 use api::{Object, Status, field, field::Error};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeSpec, Taint};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -46,6 +46,9 @@ impl Kind for Node {
     const ROW: &'static Row = &ROW;
 
     fn defaults(&mut self) {
+        if let Some(spec) = &mut self.spec {
+            one_range(spec);
+        }
         self.spec.get_or_insert_default();
         let status = self.status.get_or_insert_default();
         if status.allocatable.is_none() {
@@ -87,10 +90,17 @@ impl Kind for Node {
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {
+        let ranges = self.spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten());
+        for (i, range) in ranges.enumerate() {
+            if names::parse_cidr(range).is_none() {
+                let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+                errors.push(Error::invalid(field::index("spec.podCIDRs", i), range, why));
+            }
+        }
         let taints = self.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
         let mut seen = BTreeSet::new();
         for (i, taint) in taints.enumerate() {
-            let path = field::index("spec.taints", i);
+            let path = field::index("metadata.taints", i);
             validate_taint(taint, &path, errors);
             if !seen.insert((&taint.key, &taint.effect)) {
                 let mut error = Error::duplicate(path, taint);
@@ -139,6 +149,16 @@ fn validate_taint(taint: &Taint, path: &str, errors: &mut Vec<Error>) {
             &taint.effect,
             &["NoSchedule", "PreferNoSchedule", "NoExecute"],
         ));
+    }
+}
+
+/// The first of the ranges stands in a field of its own as well.
+fn one_range(spec: &mut NodeSpec) {
+    let first = spec.pod_cidrs.as_ref().and_then(|ranges| ranges.first().cloned());
+    match (&spec.pod_cidr, first) {
+        (Some(range), None) if !range.is_empty() => spec.pod_cidrs = Some(vec![range.clone()]),
+        (None, Some(first)) => spec.pod_cidr = Some(first),
+        _ => {}
     }
 }
 

@@ -109,7 +109,7 @@ fn validate_type(secret: &Secret, errors: &mut Vec<Error>) {
                 ".dockercfg"
             };
             let value = secret.data.as_ref().and_then(|data| data.get(key));
-            if let Some(Err(wrong)) = value.map(|v| serde_json::from_slice::<IgnoredAny>(&v.0)) {
+            if let Some(Err(wrong)) = value.map(|v| schema::check_untyped(&v.0)) {
                 errors.push(Error::invalid(
                     field::key("data", key),
                     "<secret contents redacted>",

@@ -81,7 +81,7 @@ impl Kind for NetworkPolicy {
         }
         for (i, kind) in types.iter().enumerate() {
             let path = field::index("spec.policyTypes", i);
-            rules::one_of(Some(kind), &["Egress", "Ingress"], &path, errors);
+            rules::one_of(Some(kind), &["Ingress", "Egress"], &path, errors);
         }
     }
 }
@@ -103,7 +103,7 @@ fn rule_parts(
 
 fn validate_port(port: &NetworkPolicyPort, path: &str, errors: &mut Vec<Error>) {
     let at = |name: &str| field::child(path, name);
-    let protocols = ["SCTP", "TCP", "UDP"];
+    let protocols = ["TCP", "UDP", "SCTP"];
     rules::one_of(port.protocol.as_deref(), &protocols, &at("protocol"), errors);
     let end = port.end_port;
     match &port.port {

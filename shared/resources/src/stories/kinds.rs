@@ -15,7 +15,7 @@ fn names_and_metadata_are_checked() {
         ),
         (
             r#""name":"a","finalizers":["mine"]"#,
-            r#"ConfigMap "a" is invalid: metadata.finalizers: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified"#,
+            r#"ConfigMap "a" is invalid: metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified"#,
         ),
         (
             r#""name":"a","ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"","uid":"1"}]"#,

@@ -7,6 +7,8 @@ fn webhooks_are_filled_and_checked() {
     let stored = create(HOOK);
     assert!(stored.contains(r#""clientConfig":{"service":{"name":"hook","namespace":"ns","port":443}},"failurePolicy":"Fail","matchPolicy":"Equivalent","name":"pods.example.com","namespaceSelector":{},"objectSelector":{},"rules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"],"scope":"*"}],"sideEffects":"None","timeoutSeconds":10}"#), "{stored}");
     assert_eq!(line(&stored), "hooks|1|60s");
+    // No path is a path too.
+    create(&HOOK.replace(r#""namespace":"ns"}"#, r#""namespace":"ns","path":""}"#));
     let mutating = create(&HOOK.replace("Validating", "Mutating"));
     assert!(mutating.contains(r#""reinvocationPolicy":"Never""#));
     let cases = [
@@ -23,7 +25,18 @@ fn webhooks_are_filled_and_checked() {
                 r#""service":{"name":"hook","namespace":"ns"}"#,
                 r#""url":"http://hook""#,
             ),
-            r#"webhooks[0].clientConfig.url: Invalid value: "http://hook": 'https' is the only allowed URL scheme; desired format: https://host[/path]"#,
+            r#"webhooks[0].clientConfig.url: Invalid value: "http": 'https' is the only allowed URL scheme; desired format: https://host[/path]"#,
+        ),
+        (
+            HOOK.replace(
+                r#""service":{"name":"hook","namespace":"ns"}"#,
+                r#""url":"https://me:it@/x?y=z#w""#,
+            ),
+            r#"[webhooks[0].clientConfig.url: Invalid value: "": host must be specified; desired format: https://host[/path], webhooks[0].clientConfig.url: Invalid value: "me:it": user information is not permitted in the URL, webhooks[0].clientConfig.url: Invalid value: "w": fragments are not permitted in the URL, webhooks[0].clientConfig.url: Invalid value: "y=z": query parameters are not permitted in the URL]"#,
+        ),
+        (
+            HOOK.replace(r#""namespace":"ns"}"#, r#""namespace":"ns","path":"/a//B/"}"#),
+            r#"[webhooks[0].clientConfig.service.path: Invalid value: "/a//B/": segment[1] may not be empty, webhooks[0].clientConfig.service.path: Invalid value: "/a//B/": segment[2]: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')]"#,
         ),
         (
             HOOK.replace(r#"["pods"]"#, r#"["*","pods"]"#),

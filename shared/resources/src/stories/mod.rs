@@ -8,6 +8,7 @@ mod kinds;
 mod machinery;
 mod networking;
 mod pods;
+mod refused;
 mod storage;
 mod tables;
 mod workloads;

@@ -1,6 +1,6 @@
 //! Rules for Services.
 
-use super::{families, kind};
+use super::{allocate, families, kind};
 use crate::{meta, names};
 use api::{field, field::Error};
 use k8s_openapi::{
@@ -172,6 +172,19 @@ fn policies(spec: &ServiceSpec, errors: &mut Vec<Error>) {
         let why = "may only be set for externally-accessible services";
         errors.push(Error::invalid("spec.externalTrafficPolicy", external, why));
     }
+    let health = spec.health_check_node_port.unwrap_or_default();
+    if health != 0 && !allocate::checks_health(spec) {
+        let why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.push(Error::invalid("spec.healthCheckNodePort", health, why));
+    } else if health != 0 {
+        meta::invalid(
+            errors,
+            "spec.healthCheckNodePort",
+            health,
+            names::port_number(health),
+        );
+    }
+    sources(spec, errors);
     if let Some(internal) = &spec.internal_traffic_policy
         && !policies.contains(&internal.as_str())
     {
@@ -180,6 +193,24 @@ fn policies(spec: &ServiceSpec, errors: &mut Vec<Error>) {
             internal,
             &policies,
         ));
+    }
+}
+
+/// Rules for the ranges that may reach a load balancer.
+fn sources(spec: &ServiceSpec, errors: &mut Vec<Error>) {
+    let path = "spec.LoadBalancerSourceRanges";
+    let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    if !ranges.is_empty() && kind(spec) != "LoadBalancer" {
+        errors.push(Error::forbidden(
+            path,
+            "may only be used when `type` is 'LoadBalancer'",
+        ));
+    }
+    for (i, range) in ranges.iter().enumerate() {
+        if names::parse_cidr(range.trim()).is_none() {
+            let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+            errors.push(Error::invalid(field::index(path, i), range.trim(), why));
+        }
     }
 }
 
