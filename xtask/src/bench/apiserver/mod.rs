@@ -37,6 +37,7 @@ pub const CASES: &[&str] = &[
     "create-64",
     "create-64-cpu",
     "watch-p99",
+    "watch-after-answer-p99",
     "watch-cpu",
     "start",
     "memory",

@@ -1,6 +1,6 @@
 //! One connection of the load: TLS over a socket that does not block, and the next answer's bytes.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,17 @@ use super::answer::{Answer, Reader};
 /// How long a server may take to say hello.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Bytes that are read from a socket at once.
+const BUFFER: usize = 128 << 10;
+
 /// A connection to a server.
 pub struct Connection {
     /// The socket.
     pub stream: TcpStream,
     tls: ClientConnection,
     reader: Reader,
+    /// What the socket gives at once; TLS alone would ask for much less.
+    buffer: Box<[u8]>,
 }
 
 impl Connection {
@@ -37,6 +42,7 @@ impl Connection {
             stream,
             tls,
             reader: Reader::default(),
+            buffer: vec![0; BUFFER].into(),
         })
     }
 
@@ -51,25 +57,29 @@ impl Connection {
 
     /// Tells what has come.
     pub fn receive(&mut self, mut tell: impl FnMut(Answer<'_>)) -> Result<()> {
-        match self.tls.read_tls(&mut self.stream) {
+        let mut encrypted = match self.stream.read(&mut self.buffer) {
             Ok(0) => bail!("the server closed the connection"),
-            Ok(_) => {}
+            Ok(length) => &self.buffer[..length],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error).context("read an answer"),
+        };
+        while !encrypted.is_empty() {
+            self.tls.read_tls(&mut encrypted)?;
+            self.tls.process_new_packets().context("TLS")?;
+            loop {
+                let mut plain = self.tls.reader();
+                let bytes = match plain.fill_buf() {
+                    Ok(bytes) if !bytes.is_empty() => bytes,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                        return Err(error).context("read an answer");
+                    }
+                    _ => break,
+                };
+                self.reader.read(bytes, &mut tell)?;
+                let length = bytes.len();
+                plain.consume(length);
+            }
         }
-        self.tls.process_new_packets().context("TLS")?;
-        loop {
-            let mut plain = self.tls.reader();
-            let bytes = match plain.fill_buf() {
-                Ok(bytes) if !bytes.is_empty() => bytes,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Err(error).context("read an answer");
-                }
-                _ => return Ok(()),
-            };
-            self.reader.read(bytes, &mut tell)?;
-            let length = bytes.len();
-            plain.consume(length);
-        }
+        Ok(())
     }
 }
