@@ -1,6 +1,6 @@
 //! MutatingWebhookConfiguration and ValidatingWebhookConfiguration.
 
-use super::matching;
+use super::{client, matching};
 use crate::{
     Cell, Column, Row, cells, encode, meta, names, rules, selector,
     write::{Kind, write},
@@ -234,41 +234,8 @@ impl Hook<'_> {
             }
         }
         matching::conditions(self.conditions, false, &at("matchConditions"), errors);
-        self.client(&at("clientConfig"), errors);
+        client::validate(self.client, &at("clientConfig"), errors);
         self.versions(&at("admissionReviewVersions"), errors);
-    }
-
-    fn client(&self, path: &str, errors: &mut Vec<Error>) {
-        match (&self.client.url, &self.client.service) {
-            (Some(url), None) if !url.starts_with("https://") => {
-                let why = "'https' is the only allowed URL scheme; desired format: https://host[/path]";
-                errors.push(Error::invalid(field::child(path, "url"), url, why));
-            }
-            (Some(_), None) => {}
-            (None, Some(service)) => {
-                let at = |name: &str| field::child(&field::child(path, "service"), name);
-                for (name, value) in [("name", &service.name), ("namespace", &service.namespace)] {
-                    if value.is_empty() {
-                        errors.push(Error::required(at(name), format!("service {name} is required")));
-                    }
-                }
-                let port = service.port.unwrap_or_default();
-                for words in names::port_number(port) {
-                    errors.push(Error::invalid(
-                        at("port"),
-                        port,
-                        format!("port is not valid: {words}"),
-                    ));
-                }
-                if let Some(text) = service.path.as_deref().filter(|text| !text.starts_with('/')) {
-                    errors.push(Error::invalid(at("path"), text, "must start with a '/'"));
-                }
-            }
-            _ => {
-                let why = "exactly one of url or service is required";
-                errors.push(Error::required(path, why));
-            }
-        }
     }
 
     fn versions(&self, path: &str, errors: &mut Vec<Error>) {

@@ -32,7 +32,7 @@ fn webhooks_are_filled_and_checked() {
                 r#""service":{"name":"hook","namespace":"ns"}"#,
                 r#""url":"https://me:it@/x?y=z#w""#,
             ),
-            r#"[webhooks[0].clientConfig.url: Invalid value: "": host must be specified; desired format: https://host[/path], webhooks[0].clientConfig.url: Invalid value: "me:it": user information is not permitted in the URL, webhooks[0].clientConfig.url: Invalid value: "w": fragments are not permitted in the URL, webhooks[0].clientConfig.url: Invalid value: "y=z": query parameters are not permitted in the URL]"#,
+            r#"[webhooks[0].clientConfig.url: Invalid value: "": host must be provided; desired format: https://host[/path], webhooks[0].clientConfig.url: Invalid value: "me:it": user information is not permitted in the URL, webhooks[0].clientConfig.url: Invalid value: "w": fragments are not permitted in the URL, webhooks[0].clientConfig.url: Invalid value: "y=z": query parameters are not permitted in the URL]"#,
         ),
         (
             HOOK.replace(r#""namespace":"ns"}"#, r#""namespace":"ns","path":"/a//B/"}"#),
