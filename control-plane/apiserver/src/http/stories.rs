@@ -7,6 +7,7 @@ mod connections;
 mod operations;
 mod overload;
 mod protobuf;
+mod surface;
 
 use crate::{Server, fixture};
 use bytes::Bytes;
