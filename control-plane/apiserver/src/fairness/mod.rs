@@ -402,7 +402,7 @@ impl Seat {
         let dispatched = state.queues.tick(now);
         fairness.settle(&self.level, state, &dispatched, now);
         fairness.note_flight(now, self.write, -1, 0);
-        self.fairness = Weak::new();
+        (self.fairness, self.waits) = (Weak::new(), false);
         true
     }
 

@@ -19,6 +19,7 @@ mod helm;
 mod lifecycle;
 mod nodes;
 mod objects;
+mod overload;
 mod parts;
 mod pod;
 mod pods;
@@ -93,6 +94,7 @@ const GROUPS: &[Group] = &[
             admission::STORIES,
             policies::STORIES,
             bad_input::STORIES,
+            overload::STORIES,
             clients::STORIES,
         ],
         at_once: 1,

@@ -28,7 +28,12 @@ fn asked(user: &str, groups: &[&str], verb: &str, resource: &str, namespace: &st
         user: Arc::new(User::new(user, groups)),
         verb: verb.to_owned(),
         resource: resource.to_owned(),
-        group: if resource == "leases" { "coordination.k8s.io" } else { "" }.to_owned(),
+        group: if resource == "leases" {
+            "coordination.k8s.io"
+        } else {
+            ""
+        }
+        .to_owned(),
         namespace: namespace.to_owned(),
         is_resource: true,
         ..Attributes::default()
@@ -49,7 +54,11 @@ async fn requests_belong_to_upstreams_schemas() {
     };
     let account = ["system:serviceaccounts", "system:authenticated"];
     for (asked, schema, level) in [
-        (asked("root", &["system:masters"], "list", "pods", ""), "exempt", "exempt"),
+        (
+            asked("root", &["system:masters"], "list", "pods", ""),
+            "exempt",
+            "exempt",
+        ),
         (path("/healthz"), "probes", "exempt"),
         (path("/readyz/etcd"), "probes", "exempt"),
         (path("/version"), "global-default", "global-default"),
@@ -58,26 +67,58 @@ async fn requests_belong_to_upstreams_schemas() {
             "system-leader-election",
             "leader-election",
         ),
-        (asked("system:kube-scheduler", &[], "list", "pods", ""), "kube-scheduler", "workload-high"),
+        (
+            asked("system:kube-scheduler", &[], "list", "pods", ""),
+            "kube-scheduler",
+            "workload-high",
+        ),
         (
             asked("system:kube-controller-manager", &[], "watch", "pods", ""),
             "kube-controller-manager",
             "workload-high",
         ),
-        (asked("system:node:a", &["system:nodes"], "patch", "nodes", ""), "system-node-high", "node-high"),
-        (asked("system:node:a", &["system:nodes"], "get", "secrets", "a"), "system-nodes", "system"),
         (
-            asked("system:serviceaccount:kube-system:x", &account, "get", "pods", "a"),
+            asked("system:node:a", &["system:nodes"], "patch", "nodes", ""),
+            "system-node-high",
+            "node-high",
+        ),
+        (
+            asked("system:node:a", &["system:nodes"], "get", "secrets", "a"),
+            "system-nodes",
+            "system",
+        ),
+        (
+            asked(
+                "system:serviceaccount:kube-system:x",
+                &account,
+                "get",
+                "pods",
+                "a",
+            ),
             "kube-system-service-accounts",
             "workload-high",
         ),
         (
-            asked("system:serviceaccount:kube-systemd:x", &account, "get", "pods", "a"),
+            asked(
+                "system:serviceaccount:kube-systemd:x",
+                &account,
+                "get",
+                "pods",
+                "a",
+            ),
             "service-accounts",
             "workload-low",
         ),
-        (asked("ann", &["system:authenticated"], "get", "pods", "a"), "global-default", "global-default"),
-        (asked("in-memory", &[], "get", "pods", "a"), "global-default", "global-default"),
+        (
+            asked("ann", &["system:authenticated"], "get", "pods", "a"),
+            "global-default",
+            "global-default",
+        ),
+        (
+            asked("in-memory", &[], "get", "pods", "a"),
+            "global-default",
+            "global-default",
+        ),
     ] {
         let placed = fairness.classify(&asked);
         assert_eq!(placed.schema.name, schema, "{asked:?}");
