@@ -19,6 +19,7 @@ pub mod pod_node_selector;
 pub mod pod_toleration_restriction;
 mod pod_topology_labels;
 mod runtime_class;
+mod service_account;
 mod tolerations;
 mod trust_bundle;
 mod attributes;
@@ -175,7 +176,7 @@ impl Settings {
                         "{name} in enable-admission-plugins and disable-admission-plugins overlapped"
                     ));
                 }
-                Presence::Inherent if off => return Err(format!("plugin {name:?} is always on")),
+                Presence::Inherent | Presence::Checked(_) if off => return Err(format!("plugin {name:?} is always on")),
                 Presence::Absent if !off => return Err(format!("plugin {name:?} is not there yet")),
                 _ => {}
             }
@@ -198,7 +199,7 @@ impl Chain {
     pub fn new(settings: &Settings, first: Vec<Guard>, parts: &Parts) -> Self {
         let rows = ORDER.iter().filter(|row| settings.has(row));
         let made = rows.filter_map(|row| match row.presence {
-            Presence::Plugin(make) => Some(make(parts)),
+            Presence::Plugin(make) | Presence::Checked(make) => Some(make(parts)),
             Presence::Inherent | Presence::Absent => None,
         });
         Self(first.into_iter().chain(made).collect())

@@ -6,8 +6,8 @@ use super::{
     external_ips::ExternalIps, limit_ranger::LimitRanger, owner_references::OwnerReferences,
     pod_node_selector::PodNodeSelector, pod_security::PodSecurity,
     pod_toleration_restriction::PodTolerationRestriction, pod_topology_labels::PodTopologyLabels, policy,
-    resource_quota::ResourceQuota, runtime_class::RuntimeClass, trust_bundle::TrustBundleAttest,
-    webhook::AdmissionWebhooks,
+    resource_quota::ResourceQuota, runtime_class::RuntimeClass, service_account::ServiceAccount,
+    trust_bundle::TrustBundleAttest, webhook::AdmissionWebhooks,
 };
 use crate::security::{Certificates, ClaimResize, NodeRestriction};
 
@@ -28,6 +28,8 @@ pub enum Presence {
     Plugin(fn(&Parts) -> Guard),
     /// Part of how its kinds are written, and cannot be off.
     Inherent,
+    /// The same, with a part that refuses.
+    Checked(fn(&Parts) -> Guard),
     /// Not there yet.
     Absent,
 }
@@ -48,7 +50,7 @@ const fn off(name: &'static str, presence: Presence) -> Row {
     }
 }
 
-use Presence::{Absent, Inherent, Plugin};
+use Presence::{Absent, Checked, Inherent, Plugin};
 
 /// All plugins in their order. What mutates by asking others comes last, then what validates; quota counts what is left.
 pub static ORDER: &[Row] = &[
@@ -64,7 +66,10 @@ pub static ORDER: &[Row] = &[
         "LimitRanger",
         Plugin(|parts| Guard::here(LimitRanger::new(parts))),
     ),
-    on("ServiceAccount", Inherent),
+    on(
+        "ServiceAccount",
+        Checked(|parts| Guard::here(ServiceAccount::new(parts))),
+    ),
     on(
         "NodeRestriction",
         Plugin(|parts| Guard::here(NodeRestriction::new(parts.reader.clone()))),
@@ -96,6 +101,7 @@ pub static ORDER: &[Row] = &[
     ),
     on("DefaultStorageClass", Inherent),
     on("StorageObjectInUseProtection", Inherent),
+    on("PodGroupProtection", Absent),
     off(
         "OwnerReferencesPermissionEnforcement",
         Plugin(|parts| Guard::here(OwnerReferences::new(parts))),
@@ -125,6 +131,10 @@ pub static ORDER: &[Row] = &[
         "PodTopologyLabels",
         Plugin(|parts| Guard::here(PodTopologyLabels::new(parts))),
     ),
+    on("PodGroupWorkloadExists", Absent),
+    on("NodeDeclaredFeatureValidator", Absent),
+    on("JobValidation", Absent),
+    on("PodResizeValidator", Absent),
     on(
         "MutatingAdmissionPolicy",
         Plugin(|parts| {

@@ -152,6 +152,59 @@ async fn plugins_that_refuse() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pods_refer_to_the_secrets_that_their_account_names() {
+    let story = with(&[], "").await;
+    let account = r#"{"metadata":{"name":"strict","annotations":{"kubernetes.io/enforce-mountable-secrets":"true"}},
+        "secrets":[{"name":"own"}],"imagePullSecrets":[{"name":"pull"}]}"#;
+    story
+        .create(&Gvr::new("", "v1", "serviceaccounts"), account)
+        .await
+        .unwrap();
+    let of = |more: &str| pod("p", &format!(r#""serviceAccountName":"strict",{more}"#));
+    for (more, why) in [
+        (
+            r#""volumes":[{"name":"v","secret":{"secretName":"other"}}],"#,
+            "volume with secret.secretName=\"other\" is not allowed because service account strict does not reference \
+             that secret",
+        ),
+        (
+            r#""imagePullSecrets":[{"name":"other"}],"#,
+            "imagePullSecrets[0].name=\"other\" is not allowed because service account strict does not reference that \
+             imagePullSecret",
+        ),
+        (
+            r#""initContainers":[{"name":"i","image":"i","env":[{"name":"E","valueFrom":{"secretKeyRef":{"name":"other","key":"k"}}}]}],"#,
+            "init container i with envVar E referencing secret.secretName=\"other\" is not allowed because service \
+             account strict does not reference that secret",
+        ),
+    ] {
+        let message = said(story.create(&PODS, &of(more)).await);
+        assert_eq!(message, format!("pods \"p\" is forbidden: {why}"));
+    }
+    let fine = r#""volumes":[{"name":"v","secret":{"secretName":"own"}}],"#;
+    story.create(&PODS, &of(fine)).await.unwrap();
+    let mirror = r#"{"metadata":{"name":"m","annotations":{"kubernetes.io/config.mirror":"x"}},"spec":{"nodeName":"n",
+        "volumes":[{"name":"v","secret":{"secretName":"s"}}],"containers":[{"name":"c","image":"i"}]}}"#;
+    assert!(said(story.create(&PODS, mirror).await).contains("a mirror pod may not reference secrets"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_are_named_by_who_may_delete_them() {
+    let story = with(&["OwnerReferencesPermissionEnforcement"], "").await;
+    let owned = |kind: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"p","ownerReferences":[{{"apiVersion":"v1","kind":"{kind}","name":"o","uid":"u","blockOwnerDeletion":true}}]}},"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}"#
+        )
+    };
+    assert_eq!(
+        said(story.create(&PODS, &owned("Nothing")).await),
+        "pods \"p\" is forbidden: cannot set blockOwnerDeletion in this case because cannot find RESTMapping for \
+         APIVersion v1 Kind Nothing: no matches for kind \"Nothing\" in version \"v1\""
+    );
+    story.create(&PODS, &owned("Pod")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn plugins_that_change_pods() {
     let plugins = ["AlwaysPullImages", "ExtendedResourceToleration"];
     let story = with(&plugins, "").await;
