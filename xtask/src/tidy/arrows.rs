@@ -88,7 +88,7 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// The folders of crates, and the other folders of the repository.
 const CRATE_FOLDERS: &[&str] = &["shared", "control-plane", "node", "addons", "tests"];
-const OTHER_FOLDERS: &[&str] = &["src", "xtask", "docs"];
+const OTHER_FOLDERS: &[&str] = &["src", "xtask", "docs", "fuzz"];
 
 #[derive(Deserialize)]
 struct Metadata {

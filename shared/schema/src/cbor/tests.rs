@@ -250,7 +250,7 @@ fn exact(number: f64) -> bool {
         && Value::from(number)
             .to_string()
             .parse::<Value>()
-            .is_ok_and(|read| read == Value::from(number))
+            .is_ok_and(|read| read == number)
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
