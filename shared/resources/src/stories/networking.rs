@@ -150,3 +150,130 @@ fn traffic_is_not_sent_to_the_node_itself_or_its_link() {
         }
     }
 }
+
+fn service(spec: &str, cluster: &Small) -> Result<String, String> {
+    let body = format!(
+        r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"web"}},"spec":{{"ports":[{{"port":80}}],{spec}}}}}"#
+    );
+    run(&body, None, Op::Create, cluster).map_err(|status| status.message)
+}
+
+#[test]
+fn a_service_has_the_families_that_the_cluster_has() {
+    let single = Small::default();
+    let dual = Small {
+        dual: true,
+        ..Small::default()
+    };
+    for (spec, has) in [
+        (
+            r#""type":"ClusterIP""#,
+            r#""clusterIPs":["10.96.0.1"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack""#,
+        ),
+        (
+            r#""ipFamilyPolicy":"PreferDualStack""#,
+            r#""ipFamilies":["IPv4"],"ipFamilyPolicy":"PreferDualStack""#,
+        ),
+        (
+            r#""clusterIP":"None""#,
+            r#""ipFamilies":["IPv4","IPv6"],"ipFamilyPolicy":"RequireDualStack""#,
+        ),
+        (
+            r#""clusterIP":"None","selector":{"a":"b"}"#,
+            r#""ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack""#,
+        ),
+    ] {
+        let stored = service(spec, &single).unwrap();
+        assert!(stored.contains(has), "{stored}");
+    }
+    let both = service(r#""ipFamilyPolicy":"PreferDualStack""#, &dual).unwrap();
+    assert!(
+        both.contains(r#""clusterIP":"10.96.0.1","clusterIPs":["10.96.0.1","fd00::2"]"#),
+        "{both}"
+    );
+    for (spec, why) in [
+        (
+            r#""ipFamilyPolicy":"RequireDualStack""#,
+            r#"spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services"#,
+        ),
+        (
+            r#""ipFamilies":["IPv6"]"#,
+            r#"spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster"#,
+        ),
+        (
+            r#""ipFamilies":["IPv4","IPv4"]"#,
+            r#"spec.ipFamilies[1]: Duplicate value: "IPv4""#,
+        ),
+        (
+            r#""ipFamilies":["IPv4","IPv6"]"#,
+            r#"spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"#,
+        ),
+        (
+            r#""clusterIP":"fd00::9""#,
+            r#"spec.clusterIPs[0]: Invalid value: ["fd00::9"]: IPv6 is not configured on this cluster"#,
+        ),
+        (
+            r#""clusterIP":"10.96.0.9","clusterIPs":["10.96.0.8"]"#,
+            r#"spec.clusterIPs: Invalid value: ["10.96.0.8"]: first value must match `clusterIP`"#,
+        ),
+        (
+            r#""clusterIPs":["None","10.96.0.8"]"#,
+            r#"spec.clusterIPs: Invalid value: ["None","10.96.0.8"]: 'None' must be the first and only value"#,
+        ),
+    ] {
+        let refused = service(spec, &single).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
+#[test]
+fn a_second_family_comes_and_goes_on_purpose() {
+    let dual = Small {
+        dual: true,
+        ..Small::default()
+    };
+    let one = service(r#""type":"ClusterIP""#, &dual).unwrap();
+    let change =
+        |text: &str, old: &str| run(text, Some(old), Op::Update, &dual).map_err(|status| status.message);
+    let both = change(&one.replace("SingleStack", "RequireDualStack"), &one).unwrap();
+    assert!(both.contains(r#""clusterIPs":["10.96.0.1","fd00::2"]"#), "{both}");
+    let released = change(&both.replace(r#","fd00::2""#, ""), &both).unwrap_err();
+    assert!(
+        released.contains("must be 'SingleStack' to release the secondary cluster IP"),
+        "{released}"
+    );
+    let single = change(&both.replace("RequireDualStack", "SingleStack"), &both).unwrap();
+    assert!(single.contains(r#""clusterIPs":["10.96.0.1"]"#), "{single}");
+    let moved = change(&one.replace("10.96.0.1", "10.96.0.7"), &one).unwrap_err();
+    assert!(
+        moved.contains(r#"spec.clusterIPs[0]: Invalid value: ["10.96.0.7"]: may not change once set"#),
+        "{moved}"
+    );
+}
+
+#[test]
+fn ports_of_nodes_are_shared_by_protocols() {
+    let ports = |ports: &str| {
+        let body = format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"web"}},"spec":{{"type":"NodePort","ports":[{ports}]}}}}"#
+        );
+        let stored = run(&body, None, Op::Create, &Small::default()).unwrap();
+        let numbers = stored
+            .split("\"nodePort\":")
+            .skip(1)
+            .map(|rest| rest[..5].to_owned());
+        numbers.collect::<Vec<String>>()
+    };
+    let both = r#"{"name":"t","port":53,"protocol":"TCP"},{"name":"u","port":53,"protocol":"UDP"}"#;
+    assert_eq!(ports(both), ["30002", "30002"]);
+    let given = r#"{"name":"t","port":53},{"name":"u","port":53,"protocol":"UDP","nodePort":30100}"#;
+    assert_eq!(ports(given), ["30100", "30100"]);
+    let apart = r#"{"name":"a","port":1},{"name":"b","port":2}"#;
+    assert_eq!(ports(apart), ["30002", "30003"]);
+    let local = service(
+        r#""type":"LoadBalancer","externalTrafficPolicy":"Local""#,
+        &Small::default(),
+    )
+    .unwrap();
+    assert!(local.contains(r#""healthCheckNodePort":30003"#), "{local}");
+}
