@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 /// A message.
-#[derive(Debug)]
 pub(super) struct Message {
     /// Members by name, with their numbers.
     pub fields: &'static [(&'static str, u32, Shape)],
@@ -11,6 +10,13 @@ pub(super) struct Message {
     members: (u32, Shape),
     /// The list of vendor extensions; 0 for none.
     extensions: u32,
+}
+
+/// Messages have themselves inside: only its members are told.
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.fields.iter().map(|field| field.0)).finish()
+    }
 }
 
 /// What a member is.

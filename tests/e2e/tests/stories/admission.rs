@@ -232,12 +232,13 @@ spec:
             "apiVersion: {group}/{version}\nkind: Tab\nmetadata: {{name: {name}, labels: {{{labels}}}}}\nspec: x\n"
         )
     };
-    let rules =
-        format!("{{apiGroups: ['{group}'], apiVersions: [v1], resources: [tabs], operations: ['*']}}");
-    for (sort, name, path) in [
-        ("Validating", "judge", "/judge"),
-        ("Mutating", "change", "/change"),
+    for (sort, name, path, operations) in [
+        ("Validating", "judge", "/judge", "'*'"),
+        ("Mutating", "change", "/change", "CREATE, UPDATE"),
     ] {
+        let rules = format!(
+            "{{apiGroups: ['{group}'], apiVersions: [v1], resources: [tabs], operations: [{operations}]}}"
+        );
         let more = if sort == "Validating" {
             "  matchConditions: [{name: x, expression: \"request.operation != 'UPDATE'\"}]\n"
         } else {
