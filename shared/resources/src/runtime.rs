@@ -112,8 +112,10 @@ impl Runtime {
             return *on;
         }
         let own = stability(version);
-        let switched = self.all.iter().filter(|(of, _)| of.is_none_or(|of| of == own));
-        switched.last().map_or(own == Stability::Stable, |(_, on)| *on)
+        let mut switched = self.all.iter().filter(|(of, _)| of.is_none_or(|of| of == own));
+        switched
+            .next_back()
+            .map_or(own == Stability::Stable, |(_, on)| *on)
     }
 
     /// The rows that are served, each with the versions that are.

@@ -58,11 +58,6 @@ async fn delete(client: &Client, gvr: &Gvr, key: &Key) {
     client.delete(gvr, key, DeleteOptions::default()).await.unwrap();
 }
 
-#[derive(Serialize)]
-struct Spec<T: Serialize> {
-    spec: T,
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_address_is_an_object_as_long_as_its_service() {
     let all = servers("10.96.0.0/24", 1).await;
