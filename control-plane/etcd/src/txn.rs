@@ -187,7 +187,7 @@ fn changes(ops: &[TxnOp]) -> Result<Changes<'_>, Error> {
     puts.sort_unstable();
     let twice = puts.windows(2).any(|pair| pair[0] == pair[1]);
     let removed = |key: &&Bytes| deletes.iter().any(|(start, end)| contains(start, end, key));
-    if twice || puts.iter().any(|key| removed(&key)) {
+    if twice || puts.iter().any(removed) {
         return Err(Error::DuplicateKey);
     }
     Ok((puts, deletes))

@@ -67,9 +67,11 @@ impl State {
 
     /// Decides all comparisons before anything is done.
     fn choose(&self, txn: &Txn, known: &Known, path: &mut Vec<bool>, wanting: &mut Vec<(Bytes, Version)>) {
-        let holds = txn.compare.iter().fold(true, |holds, compare| {
-            self.holds(compare, known, wanting) && holds
-        });
+        let mut holds = true;
+        for compare in &txn.compare {
+            // All are looked at, so that all the values that are wanted are known at once.
+            holds &= self.holds(compare, known, wanting);
+        }
         path.push(holds);
         for op in if holds { &txn.success } else { &txn.failure } {
             if let TxnOp::Txn(inner) = op {

@@ -14,6 +14,7 @@ mod containers;
 mod custom;
 mod deployments;
 mod disruption;
+mod etcd;
 mod expect;
 mod helm;
 mod lifecycle;
@@ -112,7 +113,7 @@ const GROUPS: &[Group] = &[
         at_once: 1,
     },
     Group {
-        stories: &[parts::STORIES],
+        stories: &[parts::STORIES, etcd::STORIES],
         at_once: 1,
     },
 ];

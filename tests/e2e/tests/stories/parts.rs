@@ -20,17 +20,17 @@ use crate::{Story, stories};
 
 pub const STORIES: &[Story] = stories![parts_that_run_alone_make_a_cluster];
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Certificates and kubeconfigs in a folder.
-struct Papers {
+pub struct Papers {
     folder: PathBuf,
     authority: Authority,
     clock: Clock,
 }
 
 impl Papers {
-    fn new(folder: PathBuf) -> Result<Papers> {
+    pub fn new(folder: PathBuf) -> Result<Papers> {
         let clock = Clock::system();
         let authority = Authority::open(&folder.join("pki"), clock.wall())?;
         authority.signing_key("sa")?;
@@ -41,7 +41,7 @@ impl Papers {
         })
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
@@ -51,7 +51,7 @@ impl Papers {
     }
 
     /// A kubeconfig of a user, and where it is.
-    fn kubeconfig(&self, name: &str, user: &str, groups: &[&str]) -> Result<String> {
+    pub fn kubeconfig(&self, name: &str, user: &str, groups: &[&str]) -> Result<String> {
         self.leaf(name, &Purpose::client(user, groups))?;
         let file = |name: &str| self.path(&format!("pki/{name}"));
         let text = format!(
@@ -69,14 +69,26 @@ impl Papers {
 }
 
 /// The processes. What still runs when this is dropped is stopped.
-struct Parts {
+pub struct Parts {
     folder: PathBuf,
     running: Vec<(String, Child)>,
 }
 
 impl Parts {
+    pub fn new(folder: PathBuf) -> Parts {
+        Parts {
+            folder,
+            running: Vec::new(),
+        }
+    }
+
     fn start(&mut self, c: &Cluster, name: &str, flags: &[String]) -> Result<()> {
-        let mut command = c.ferrokube(&[name]);
+        self.start_as(c, name, name, flags)
+    }
+
+    /// Starts a part under a name of its own.
+    pub fn start_as(&mut self, c: &Cluster, name: &str, part: &str, flags: &[String]) -> Result<()> {
+        let mut command = c.ferrokube(&[part]);
         let log = File::create(self.folder.join(format!("{name}.log")))?;
         command
             .args(flags)
@@ -87,8 +99,18 @@ impl Parts {
         Ok(())
     }
 
+    /// Kills the one that was started last, as kill -9.
+    pub fn kill_last(&mut self) -> Result<()> {
+        let (name, mut child) = self.running.pop().context("nothing runs")?;
+        let pid = kernel::child_of(child.id()).with_context(|| format!("{name} ended"))?;
+        let pid = Pid::from_raw(i32::try_from(pid)?).context("a pid is not 0")?;
+        rustix::process::kill_process(pid, Signal::KILL)?;
+        child.wait()?;
+        Ok(())
+    }
+
     /// Asks each to stop, the last one first, and expects that it ends well.
-    fn stop(&mut self) -> Result<()> {
+    pub fn stop(&mut self) -> Result<()> {
         while let Some((name, mut child)) = self.running.pop() {
             let pid = kernel::child_of(child.id())
                 .with_context(|| format!("{name} ended:\n{}", self.log(&name)))?;
@@ -112,7 +134,7 @@ impl Parts {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
-    fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         let logs = self
             .running
             .iter()
@@ -128,7 +150,7 @@ impl Drop for Parts {
     }
 }
 
-fn words(flags: &[(&str, &str)]) -> Vec<String> {
+pub fn words(flags: &[(&str, &str)]) -> Vec<String> {
     flags
         .iter()
         .map(|(name, value)| format!("--{name}={value}"))
@@ -140,10 +162,7 @@ fn parts_that_run_alone_make_a_cluster(c: &mut Cluster) -> Result<()> {
     let folder = c.lab.folder().join("parts");
     fs::create_dir_all(&folder)?;
     let papers = Papers::new(folder.clone())?;
-    let mut parts = Parts {
-        folder,
-        running: Vec::new(),
-    };
+    let mut parts = Parts::new(folder);
     let told = start_all(c, &papers, &mut parts).and_then(|()| see_that_it_works(c));
     told.map_err(|error| anyhow!("{error:#}\n{}", parts.logs()))?;
     c.kubectl("delete deployment/nginx-deployment service/my-nginx pod/client --timeout=60s")?;
@@ -187,7 +206,7 @@ fn start_all(c: &Cluster, papers: &Papers, parts: &mut Parts) -> Result<()> {
     )
 }
 
-fn api_server(papers: &Papers) -> Result<Vec<String>> {
+pub fn api_server(papers: &Papers) -> Result<Vec<String>> {
     let names = [
         "kubernetes",
         "kubernetes.default.svc",
