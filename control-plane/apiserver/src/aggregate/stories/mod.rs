@@ -422,14 +422,6 @@ async fn discovery_shows_what_other_servers_have() {
         .get("/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC")
         .await;
     assert_eq!(document.code, 418, "the other server was asked");
-    // Nudged, it asks again, but not for what it knows.
-    let higher = Bytes::from(r#"{"spec":{"versionPriority":300}}"#);
-    let target = Target::object(&API_SERVICES, &Key::cluster(NAME));
-    let write = Write::Patch(Patch::Merge, higher);
-    story.client.write(target, write).await.unwrap();
-    let mut known = story.other.known.subscribe();
-    let known = tokio::time::timeout(PATIENCE, known.wait_for(|times| *times > 0)).await;
-    drop(known.expect("waited for a question with the ETag"));
     let all = story.http.get("/openapi/v2").await.text;
     assert!(
         all.contains("listFlunder") && all.contains(r#""io.wardle.Flunder":{"description":"A flunder.""#)
@@ -450,5 +442,14 @@ async fn discovery_shows_what_other_servers_have() {
     let apis = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
     let old = r#""singularResource":"flunder","verbs":["list"]}],"freshness":"Current"}"#;
     assert!(apis.contains(old), "{apis}");
+
+    // Nudged, it asks again, but not for what it knows.
+    let higher = Bytes::from(r#"{"spec":{"versionPriority":300}}"#);
+    let target = Target::object(&API_SERVICES, &Key::cluster(NAME));
+    let write = Write::Patch(Patch::Merge, higher);
+    story.client.write(target, write).await.unwrap();
+    let mut known = story.other.known.subscribe();
+    let known = tokio::time::timeout(PATIENCE, known.wait_for(|times| *times > 0)).await;
+    drop(known.expect("waited for a question with the ETag"));
     story.env.tasks.stop();
 }
