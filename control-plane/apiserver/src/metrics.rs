@@ -180,6 +180,13 @@ pub fn told(server: &Server) -> String {
     let mut out = String::new();
     server.handler.metrics.registry.write(&mut out);
     objects(&server.handler.places, &mut out);
+    // Writing to a string does not fail.
+    let _ = write!(
+        out,
+        "# HELP ferrokube_list_bytes Memory of lists that are being made or sent.\n\
+         # TYPE ferrokube_list_bytes gauge\nferrokube_list_bytes {}\n",
+        server.lists.taken()
+    );
     if server.limits.fairness {
         crate::fairness::told(&server.fairness, &mut out);
     }

@@ -54,9 +54,12 @@ const DETAILS: &[&str] = &[
     "SubResource",
 ];
 
+/// The lines of a level.
+type Rows = fn(&Fairness, &str, &State, bool) -> Vec<Vec<String>>;
+
 /// The dump of this name; none if there is none. Of requests with who asks what, if `details`.
 pub fn dump(fairness: &Fairness, name: &str, details: bool) -> Option<String> {
-    let (head, row): (Vec<&str>, fn(&Fairness, &str, &State, bool) -> Vec<Vec<String>>) = match name {
+    let (head, row): (Vec<&str>, Rows) = match name {
         "dump_priority_levels" => (LEVELS.to_vec(), level),
         "dump_queues" => (QUEUES.to_vec(), queues),
         "dump_requests" if details => ([REQUESTS, DETAILS].concat(), requests),

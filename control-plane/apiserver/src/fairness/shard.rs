@@ -45,7 +45,7 @@ impl Dealer {
         let mut rest = hash;
         let mut cards = [0; LARGEST];
         let mut sorted = [0; LARGEST];
-        for dealt in 0..self.hand {
+        for (dealt, dealt_card) in cards.iter_mut().enumerate().take(self.hand) {
             let left = u64::try_from(self.deck - dealt).unwrap_or(u64::MAX);
             // Less than the deck, which is a usize.
             let mut card = usize::try_from(rest % left).unwrap_or_default();
@@ -57,7 +57,7 @@ impl Dealer {
             }
             sorted.copy_within(place..dealt, place + 1);
             sorted[place] = card;
-            cards[dealt] = card;
+            *dealt_card = card;
         }
         Hand {
             cards,

@@ -84,7 +84,10 @@ impl Life {
     /// What a request is told that comes when others are drained; none: it is taken.
     pub fn refuses<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let path = request.uri().path();
-        if !self.retry_after || !self.draining.is_stopping() || ALWAYS.iter().any(|always| path.starts_with(always)) {
+        if !self.retry_after
+            || !self.draining.is_stopping()
+            || ALWAYS.iter().any(|always| path.starts_with(always))
+        {
             return None;
         }
         let message = "The apiserver is shutting down, please try again later.\n";
@@ -107,19 +110,21 @@ impl Life {
     /// so do connections.
     pub fn follow(self: &Arc<Self>, limits: &Limits, inside: Tasks, clock: Clock) {
         let (life, delay, patience) = (self.clone(), limits.shutdown_delay, limits.request_timeout);
-        self.outside.clone().spawn_draining("kube-apiserver-drain", async move {
-            life.outside.stopping().await;
-            clock.sleep(delay).await;
-            life.draining.stop();
-            if !life.retry_after {
+        self.outside
+            .clone()
+            .spawn_draining("kube-apiserver-drain", async move {
+                life.outside.stopping().await;
+                clock.sleep(delay).await;
+                life.draining.stop();
+                if !life.retry_after {
+                    life.closing.stop();
+                }
+                // Those that take longer are cut off.
+                let _ = clock.timeout(patience, life.answered()).await;
+                inside.drain(LAST).await;
                 life.closing.stop();
-            }
-            // Those that take longer are cut off.
-            let _ = clock.timeout(patience, life.answered()).await;
-            inside.drain(LAST).await;
-            life.closing.stop();
-            life.closed().await;
-        });
+                life.closed().await;
+            });
     }
 }
 

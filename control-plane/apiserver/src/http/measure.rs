@@ -202,7 +202,16 @@ impl Drop for Measured {
         let seconds = (self.clock.now() - self.started).as_secs_f64();
         let code = self.code.to_string();
         if matches!(self.code, 429 | 504) {
-            let labels = [&code, component, group, resource, scope, subresource, verb, version];
+            let labels = [
+                &code,
+                component,
+                group,
+                resource,
+                scope,
+                subresource,
+                verb,
+                version,
+            ];
             self.metrics.terminations.of(&labels).add(1);
         }
         self.metrics

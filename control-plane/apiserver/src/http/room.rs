@@ -99,7 +99,11 @@ impl Rooms {
     /// Room for a request of `user`; none when there is none.
     pub fn enter(&self, route: &Route, user: &User) -> Option<Room> {
         let kind = kind(route);
-        let room = if kind == "readOnly" { &self.reads } else { &self.writes };
+        let room = if kind == "readOnly" {
+            &self.reads
+        } else {
+            &self.writes
+        };
         let permit = room.clone().try_acquire_owned().ok();
         if permit.is_none() && !user.groups.iter().any(|group| group == MASTERS) {
             self.metrics.dropped.of(&[kind]).add(1);
@@ -216,7 +220,10 @@ impl Admitted {
 pub async fn of_list(allowed: &Allowed, page: &Page, version: usize) -> Result<Option<Taken>, Status> {
     let server = &allowed.server;
     let sizes = page.items.iter().map(|held| held.version(version).body().len());
-    server.lists.take(sizes.sum(), server.limits.request_timeout).await
+    server
+        .lists
+        .take(sizes.sum(), server.limits.request_timeout)
+        .await
 }
 
 /// The same answer, which holds its memory until it is sent.
@@ -232,7 +239,8 @@ pub fn hold(taken: Option<Taken>, response: Response<Body>) -> Response<Body> {
             Some(taken) => taken.hold(bytes),
             None => bytes,
         };
-        body.map_frame(move |frame| frame.map_data(&mut held)).boxed_unsync()
+        body.map_frame(move |frame| frame.map_data(&mut held))
+            .boxed_unsync()
     })
 }
 

@@ -80,7 +80,7 @@ fn a_noisy_flow_takes_nothing_from_a_quiet_one() {
         for _ in 0..5 {
             scene.send("noisy", Work::ONE);
         }
-        if scene.now.as_millis() % 6 == 0 {
+        if scene.now.as_millis().is_multiple_of(6) {
             scene.send("quiet", Work::ONE);
         }
         scene.pass();

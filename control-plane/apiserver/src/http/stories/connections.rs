@@ -161,8 +161,8 @@ async fn who_resets_streams_all_the_time_is_cut_off() {
     let (start, mut all) = (env.clock.now(), Vec::new());
     let _ = rapid.read_to_end(&mut all).await;
     // GOAWAY with ENHANCE_YOUR_CALM.
-    let goaway = |frame: &[u8]| frame[..5] == [7, 0, 0, 0, 0] && frame[13..] == [0, 0, 0, 11];
-    assert!(all.windows(17).any(goaway), "{all:?}");
+    let goaway = |frame: &[u8]| frame[..6] == [7, 0, 0, 0, 0, 0] && frame[10..] == [0, 0, 0, 11];
+    assert!(all.windows(14).any(goaway), "{all:?}");
     assert!((env.clock.now() - start).as_secs() < 1, "at once");
     assert_eq!(
         Http::new(&server).await.get("/version").await.code,

@@ -111,7 +111,10 @@ async fn a_noisy_client_waits_is_refused_and_others_are_served() {
     env.clock.sleep(Duration::from_secs(1)).await;
     let noisy = [("authorization", "Bearer noisy")];
     let refused = http.ask("GET", CONFIG_MAPS, &noisy, "").await;
-    assert_eq!((refused.code, refused.text.as_str()), (429, "Too many requests, please try again later.\n"));
+    assert_eq!(
+        (refused.code, refused.text.as_str()),
+        (429, "Too many requests, please try again later.\n")
+    );
     assert_eq!(refused.headers["retry-after"], "1");
     assert_eq!(refused.headers["x-kubernetes-pf-flowschema-uid"], uid(&schema));
     assert_eq!(refused.headers["x-kubernetes-pf-prioritylevel-uid"], uid(&level));
@@ -129,7 +132,10 @@ async fn a_noisy_client_waits_is_refused_and_others_are_served() {
         r#"apiserver_current_inflight_requests{request_kind="mutating"} 3"#,
         r#"apiserver_request_terminations_total{code="429",component="apiserver",group="",resource="configmaps",scope="namespace",subresource="",verb="LIST",version="v1"} 1"#,
     ] {
-        assert!(metrics.lines().any(|told| told == line), "{line} is not in\n{metrics}");
+        assert!(
+            metrics.lines().any(|told| told == line),
+            "{line} is not in\n{metrics}"
+        );
     }
     let dump = |name: &str| format!("/debug/api_priority_and_fairness/{name}");
     let levels = http.get(&dump("dump_priority_levels")).await.text;
@@ -139,11 +145,28 @@ async fn a_noisy_client_waits_is_refused_and_others_are_served() {
     };
     assert_eq!(row(&levels), "tiny, 1, false, false, 1, 3, 3, 1, 0, 0");
     assert!(row(&http.get(&dump("dump_queues")).await.text).starts_with("tiny, 0, 1, 3, 3, "));
-    let requests = http.get(&dump("dump_requests?includeRequestDetails=1")).await.text;
+    let requests = http
+        .get(&dump("dump_requests?includeRequestDetails=1"))
+        .await
+        .text;
     let waiting = "/api/v1/namespaces/default/configmaps, default, , v1, configmaps, ";
-    assert!(row(&requests).starts_with("tiny, noisy, 0, 0, noisy, "), "{requests}");
-    assert!(requests.contains("noisy,") && row(&requests).ends_with(waiting.trim_end()), "{}", row(&requests));
-    let refused = http.ask("GET", &dump("dump_queues"), &[("authorization", "Bearer nobody")], "").await;
+    assert!(
+        row(&requests).starts_with("tiny, noisy, 0, 0, noisy, "),
+        "{requests}"
+    );
+    assert!(
+        requests.contains("noisy,") && row(&requests).ends_with(waiting.trim_end()),
+        "{}",
+        row(&requests)
+    );
+    let refused = http
+        .ask(
+            "GET",
+            &dump("dump_queues"),
+            &[("authorization", "Bearer nobody")],
+            "",
+        )
+        .await;
     assert_eq!(refused.code, 403);
     // A seat is free: who waited is served.
     slow[0].end().await;
@@ -153,7 +176,10 @@ async fn a_noisy_client_waits_is_refused_and_others_are_served() {
     drop(slow);
     let top = http.get("/debug/clients").await.text;
     let noisy = top.lines().find(|line| line.starts_with("noisy,")).unwrap();
-    assert!(noisy.contains(", ") && top.lines().nth(1) == Some(noisy), "who costs most is first:\n{top}");
+    assert!(
+        noisy.contains(", ") && top.lines().nth(1) == Some(noisy),
+        "who costs most is first:\n{top}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,13 +196,19 @@ async fn who_waits_too_long_is_refused_and_who_leaves_makes_room() {
     let head = format!("GET {CONFIG_MAPS} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer noisy\r\n\r\n");
     waits.write_all(head.as_bytes()).await.unwrap();
     env.clock.sleep(Duration::from_secs(1)).await;
-    let full = http.ask("GET", CONFIG_MAPS, &[("authorization", "Bearer noisy")], "").await;
+    let full = http
+        .ask("GET", CONFIG_MAPS, &[("authorization", "Bearer noisy")], "")
+        .await;
     assert_eq!(full.code, 429);
     drop(waits);
     env.clock.sleep(Duration::from_secs(1)).await;
     let (start, noisy) = (env.clock.now(), [("authorization", "Bearer noisy")]);
     let refused = http.ask("GET", CONFIG_MAPS, &noisy, "").await;
-    assert_eq!((refused.code, (env.clock.now() - start).as_secs()), (429, 15), "a quarter of a minute");
+    assert_eq!(
+        (refused.code, (env.clock.now() - start).as_secs()),
+        (429, 15),
+        "a quarter of a minute"
+    );
     let start = env.clock.now();
     let url = format!("{CONFIG_MAPS}?timeout=8s");
     let refused = http.ask("GET", &url, &noisy, "").await;
@@ -218,13 +250,24 @@ async fn the_objects_of_fairness_are_kept_as_upstream_has_them() {
     let more = r#"{"spec":{"limited":{"nominalConcurrencyShares":7}}}"#;
     let own = r#"{"metadata":{"annotations":{"apf.kubernetes.io/autoupdate-spec":"false"}},"spec":{"limited":{"nominalConcurrencyShares":7}}}"#;
     assert_eq!(http.ask("PATCH", &level("system"), &merge, more).await.code, 200);
-    assert_eq!(http.ask("PATCH", &level("workload-low"), &merge, own).await.code, 200);
+    assert_eq!(
+        http.ask("PATCH", &level("workload-low"), &merge, own).await.code,
+        200
+    );
     assert_eq!(http.ask("DELETE", &level("node-high"), &[], "").await.code, 200);
-    assert_eq!(http.ask("DELETE", &format!("{SCHEMAS}/catch-all"), &[], "").await.code, 200);
+    assert_eq!(
+        http.ask("DELETE", &format!("{SCHEMAS}/catch-all"), &[], "")
+            .await
+            .code,
+        200
+    );
     wait().await;
     for (name, shares) in [("system", 30), ("workload-low", 7), ("node-high", 40)] {
         let text = http.get(&level(name)).await.text;
-        assert!(text.contains(&format!(r#""nominalConcurrencyShares":{shares}"#)), "{text}");
+        assert!(
+            text.contains(&format!(r#""nominalConcurrencyShares":{shares}"#)),
+            "{text}"
+        );
     }
     assert_eq!(http.get(&format!("{SCHEMAS}/catch-all")).await.code, 200);
     // What this server does not know any more, and kept, goes.
@@ -238,7 +281,10 @@ async fn the_objects_of_fairness_are_kept_as_upstream_has_them() {
     assert_eq!(http.ask("DELETE", &level("tiny"), &[], "").await.code, 200);
     let schema = dangles(&mut http, "noisy", "True").await;
     let why = r#"This FlowSchema references the PriorityLevelConfiguration object named \"tiny\" but there is no such object"#;
-    assert!(schema.contains(why) && schema.contains(r#""reason":"NotFound""#), "{schema}");
+    assert!(
+        schema.contains(why) && schema.contains(r#""reason":"NotFound""#),
+        "{schema}"
+    );
     let noisy = [("authorization", "Bearer noisy")];
     let served = http.ask("GET", CONFIG_MAPS, &noisy, "").await;
     assert_ne!(served.headers["x-kubernetes-pf-flowschema-uid"], uid(&schema));
@@ -258,11 +304,19 @@ async fn without_fairness_there_is_room_for_so_many() {
     let mut http = Http::new(&server).await;
     let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"next"}}"#;
     let refused = http.ask("POST", CONFIG_MAPS, &[], body).await;
-    assert_eq!((refused.code, &refused.headers["retry-after"]), (429, &http::HeaderValue::from_static("1")));
+    assert_eq!(
+        (refused.code, &refused.headers["retry-after"]),
+        (429, &http::HeaderValue::from_static("1"))
+    );
     let served = http.get(SCHEMAS).await;
     assert!(served.code == 200 && !served.headers.contains_key("x-kubernetes-pf-flowschema-uid"));
     assert!(served.text.contains(r#""items":[]"#), "{}", served.text);
-    assert_eq!(http.get("/debug/api_priority_and_fairness/dump_queues").await.code, 404);
+    assert_eq!(
+        http.get("/debug/api_priority_and_fairness/dump_queues")
+            .await
+            .code,
+        404
+    );
     slow.end().await;
     assert!(slow.answer().await.starts_with("HTTP/1.1 201 Created"));
     assert_eq!(http.ask("POST", CONFIG_MAPS, &[], body).await.code, 201);
@@ -284,7 +338,10 @@ async fn clients_in_memory_wait_as_others_do() {
     let config_maps = api::Gvr::new("", "v1", "configmaps");
     let list = || client.list(&config_maps, "default", client::ListParams::default());
     let refused = list().await.map(drop).unwrap_err();
-    assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, 1));
+    assert_eq!(
+        (refused.code, refused.details.unwrap().retry_after_seconds),
+        (429, 1)
+    );
     let (listed, ()) = tokio::join!(list(), async {
         env.clock.sleep(Duration::from_secs(1)).await;
         slow[0].end().await;
