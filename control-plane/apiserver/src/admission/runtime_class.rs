@@ -124,8 +124,8 @@ impl Plugin for RuntimeClass {
     fn validate(&self, request: &Attributes<'_>) -> Result<(), Status> {
         let names = ["spec.runtimeClassName", "spec.overhead"];
         let says = |object: &api::Object| {
-            let found = |name: &&str| matches!(api::scan::find(object.body(), name), Ok(Some(_)));
-            names.iter().any(|name| found(&name))
+            let found = |name: &str| matches!(api::scan::find(object.body(), name), Ok(Some(_)));
+            names.into_iter().any(found)
         };
         if !request.object.as_deref().is_some_and(says) {
             return Ok(());

@@ -4,6 +4,7 @@
 mod checks;
 mod pod;
 mod policy;
+mod rules;
 #[cfg(test)]
 mod tests;
 
