@@ -240,7 +240,11 @@ async fn subresources_are_asked_about_as_what_they_are() {
         story.clear().await;
     }
     story
-        .configure("validating", "one", &[("/allow", about("", "serviceaccounts/token"))])
+        .configure(
+            "validating",
+            "one",
+            &[("/allow", about("", "serviceaccounts/token"))],
+        )
         .await;
     let token = json!({"spec": {"expirationSeconds": 3600}});
     let url = "/api/v1/namespaces/default/serviceaccounts/default/token";
