@@ -39,7 +39,11 @@ impl Local {
     }
 
     /// Waits for a seat, and asks whether it is allowed.
-    async fn allow(&self, asked: Attributes, list: Option<Listing>) -> Result<(Option<Seat>, Attributes), Status> {
+    async fn allow(
+        &self,
+        asked: Attributes,
+        list: Option<Listing>,
+    ) -> Result<(Option<Seat>, Attributes), Status> {
         let asked = Arc::new(asked);
         let patience = self.server.limits.request_timeout;
         let seat = self.server.seat(&asked, list, patience).await;
@@ -50,7 +54,9 @@ impl Local {
     }
 
     async fn call(&self, verb: &str, place: &Place) -> Result<(Option<Seat>, Call), Status> {
-        let (seat, attributes) = self.allow(Server::attributes(&self.user, verb, place), None).await?;
+        let (seat, attributes) = self
+            .allow(Server::attributes(&self.user, verb, place), None)
+            .await?;
         let call = Call {
             attributes,
             validation: Validation::Ignore,
@@ -74,7 +80,9 @@ impl Local {
 
     async fn read(&self, target: Target) -> Result<Arc<Object>, Status> {
         let place = self.place(&target)?;
-        let _seat = self.allow(Server::attributes(&self.user, "get", &place), None).await?;
+        let _seat = self
+            .allow(Server::attributes(&self.user, "get", &place), None)
+            .await?;
         subresources::get(&self.server, &place).await
     }
 
@@ -108,7 +116,9 @@ impl Local {
             single: !asked.name.is_empty(),
             ..Listing::default()
         };
-        let (_seat, asked) = self.allow(asked, (params.resource_version == 0).then_some(list)).await?;
+        let (_seat, asked) = self
+            .allow(asked, (params.resource_version == 0).then_some(list))
+            .await?;
         let watching = self.server.fairness.watches.begin(&asked, &params.field_selector);
         let selection = Selection::parse(
             place.row(),

@@ -79,7 +79,8 @@ impl Flight {
 
     fn write(&mut self, now: Duration, out: &mut String) {
         let name = "apiserver_current_inqueue_requests";
-        let help = "[ALPHA] Maximal number of queued requests in this apiserver per request kind in last second.";
+        let help =
+            "[ALPHA] Maximal number of queued requests in this apiserver per request kind in last second.";
         // Writing to a string does not fail.
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
         for (kind, waiting) in KINDS.iter().zip(self.counts[0]) {

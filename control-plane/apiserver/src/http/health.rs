@@ -23,7 +23,11 @@ async fn checks(server: &Server, kind: &str) -> Vec<Check> {
             Ok(())
         };
         // A server takes requests when its caches are filled, and not before.
-        checks.extend([("etcd-readiness", store), ("informer-sync", Ok(())), ("shutdown", shutdown)]);
+        checks.extend([
+            ("etcd-readiness", store),
+            ("informer-sync", Ok(())),
+            ("shutdown", shutdown),
+        ]);
     }
     checks
 }
