@@ -166,7 +166,8 @@ fn surface(settings: &Settings, runtime: &resources::Runtime) -> Result<apiserve
     };
     Ok(apiserver::Surface {
         virtual_resources: runtime.virtual_resources(),
-        node_ports: ports().with_context(|| format!("--service-node-port-range: {range:?} is no range of ports"))?,
+        node_ports: ports()
+            .with_context(|| format!("--service-node-port-range: {range:?} is no range of ports"))?,
         event_ttl: settings.duration("event-ttl"),
     })
 }
@@ -189,7 +190,8 @@ fn trust(settings: &Settings) -> Result<Trust> {
 }
 
 fn limits(settings: &Settings) -> Result<apiserver::Limits> {
-    let count = |flag| usize::try_from(settings.int(flag)).with_context(|| format!("--{flag}: less than nothing"));
+    let count =
+        |flag| usize::try_from(settings.int(flag)).with_context(|| format!("--{flag}: less than nothing"));
     let limits = apiserver::Limits {
         request_timeout: settings.duration("request-timeout"),
         reads: count("max-requests-inflight")?,
@@ -198,7 +200,10 @@ fn limits(settings: &Settings) -> Result<apiserver::Limits> {
         list_bytes: count("list-bytes-inflight")?,
         min_request_timeout: Duration::from_secs(u64::try_from(count("min-request-timeout")?)?),
         streams: u32::try_from(count("http2-max-streams-per-connection")?)?,
-        goaway_chance: settings.text("goaway-chance").parse().context("--goaway-chance")?,
+        goaway_chance: settings
+            .text("goaway-chance")
+            .parse()
+            .context("--goaway-chance")?,
         shutdown_delay: settings.duration("shutdown-delay-duration"),
         shutdown_retry_after: settings.bool("shutdown-send-retry-after"),
     };
@@ -220,7 +225,9 @@ fn admission_configuration(path: &str) -> Result<admission::Configuration> {
         return Ok(admission::Configuration::default());
     }
     let beside = |name: &str| {
-        let parent = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new(""));
+        let parent = std::path::Path::new(path)
+            .parent()
+            .unwrap_or(std::path::Path::new(""));
         std::fs::read_to_string(parent.join(name)).map_err(|e| e.to_string())
     };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;

@@ -29,7 +29,14 @@ pub fn run(options: &Options) -> Result<bool> {
     ensure!(known, "no fuzz/targets/{target}.rs");
     let out = root.join("target/fuzz");
     let built = Command::new("cargo")
-        .args(["build", "--release", "--locked", "--bin", target, "--manifest-path"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--bin",
+            target,
+            "--manifest-path",
+        ])
         .arg(&manifest)
         .arg("--target-dir")
         .arg(&out)
@@ -52,7 +59,12 @@ pub fn run(options: &Options) -> Result<bool> {
     let ran = run
         .arg(format!("-artifact_prefix={}/", findings.display()))
         .arg(format!("-max_total_time={}", options.seconds))
-        .args(["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096", "-print_final_stats=1"])
+        .args([
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+            "-max_len=4096",
+            "-print_final_stats=1",
+        ])
         .status()
         .context("run the target")?;
     Ok(ran.success())

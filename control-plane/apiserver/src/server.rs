@@ -169,9 +169,8 @@ impl Reader {
     pub(crate) fn of_resource(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Cache>> {
         let cache = self.0.cache(group, plural)?;
         let row = cache.row;
-        let of = |known: &resources::Version| {
-            known.name == version && known.group.unwrap_or(row.group) == group
-        };
+        let of =
+            |known: &resources::Version| known.name == version && known.group.unwrap_or(row.group) == group;
         row.versions.iter().any(of).then_some(cache)
     }
 

@@ -230,7 +230,7 @@ mod tests {
     fn the_table_names_each_gate_once_and_needs_what_is_there() {
         assert!(GATES.windows(2).all(|two| two[0].name < two[1].name));
         let known = |name: &&str| GATES.iter().any(|gate| gate.name == *name);
-        assert!(GATES.iter().all(|gate| gate.needs.iter().all(|need| known(need))));
+        assert!(GATES.iter().all(|gate| gate.needs.iter().all(&known)));
         assert_eq!(Gates::default().unmet(), Vec::<String>::new());
     }
 }

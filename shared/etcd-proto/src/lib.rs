@@ -1,5 +1,5 @@
 //! etcd's gRPC interface: messages, clients, servers and descriptors, made from the .proto files in `proto`, which say
-//! the names and numbers that etcd publishes. Nothing in here does anything.
+//! the names and numbers that etcd publishes. It never does anything.
 
 #![expect(missing_docs, reason = "the interface is documented where it is published")]
 #![expect(clippy::allow_attributes, reason = "made code allows what it needs")]

@@ -180,7 +180,11 @@ impl Attributes<'_> {
     pub fn object_name(&self) -> &str {
         let object = self.object.as_deref().or(self.old.as_deref());
         let own = object.map(Object::name).filter(|name| !name.is_empty());
-        own.unwrap_or(if self.name.is_empty() { "Unknown" } else { self.name })
+        own.unwrap_or(if self.name.is_empty() {
+            "Unknown"
+        } else {
+            self.name
+        })
     }
 
     /// Refuses it, with the reason in words.

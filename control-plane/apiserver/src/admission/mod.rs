@@ -11,28 +11,28 @@
 mod always_deny;
 mod always_pull_images;
 mod anti_affinity;
+mod attributes;
+mod change;
+mod configuration;
 pub mod event_rate_limit;
 mod extended_resource_toleration;
 mod external_ips;
+mod forms;
+mod limit_ranger;
+mod loopback;
+mod matching;
+mod order;
 mod owner_references;
 pub mod pod_node_selector;
+pub mod pod_security;
 pub mod pod_toleration_restriction;
 mod pod_topology_labels;
+pub mod policy;
+pub mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod tolerations;
 mod trust_bundle;
-mod attributes;
-mod matching;
-mod change;
-mod configuration;
-mod forms;
-mod limit_ranger;
-mod loopback;
-mod order;
-pub mod policy;
-pub mod pod_security;
-pub mod resource_quota;
 pub mod webhook;
 
 #[cfg(test)]
@@ -176,7 +176,9 @@ impl Settings {
                         "{name} in enable-admission-plugins and disable-admission-plugins overlapped"
                     ));
                 }
-                Presence::Inherent | Presence::Checked(_) if off => return Err(format!("plugin {name:?} is always on")),
+                Presence::Inherent | Presence::Checked(_) if off => {
+                    return Err(format!("plugin {name:?} is always on"));
+                }
                 Presence::Absent if !off => return Err(format!("plugin {name:?} is not there yet")),
                 _ => {}
             }

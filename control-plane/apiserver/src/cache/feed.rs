@@ -164,7 +164,11 @@ impl Feed {
                 }
             }
         }
-        cache.fill(objects, broken, if revision == 0 { found.revision } else { revision });
+        cache.fill(
+            objects,
+            broken,
+            if revision == 0 { found.revision } else { revision },
+        );
         Ok(())
     }
 

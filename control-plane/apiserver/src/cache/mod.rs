@@ -235,7 +235,9 @@ impl Cache {
             None => Ok(()),
             Some((suffix, why)) => {
                 let key = format!("{}/{suffix}", self.row.prefix);
-                Err(Status::internal(format!("unable to transform key {key:?}: {why}")))
+                Err(Status::internal(format!(
+                    "unable to transform key {key:?}: {why}"
+                )))
             }
         }
     }
@@ -267,7 +269,8 @@ impl Cache {
         body: Option<Bytes>,
         revision: u64,
     ) -> Result<Option<Held>, ObjectError> {
-        body.map(|body| hold(self.row, custom, body, revision)).transpose()
+        body.map(|body| hold(self.row, custom, body, revision))
+            .transpose()
     }
 
     /// A change that cannot be read: the object stays as it was for those who watch, and cannot be read.

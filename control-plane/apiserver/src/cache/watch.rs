@@ -69,10 +69,9 @@ impl Watchers {
 
     /// Ends all watches.
     pub(super) fn cut(&mut self) {
-        let cut = std::mem::take(&mut self.places);
-        for mailboxes in cut.values() {
-            mailboxes.iter().for_each(|(_, mailbox)| mailbox.close());
-        }
+        let mut cut: Vec<_> = std::mem::take(&mut self.places).into_values().flatten().collect();
+        cut.sort_by_key(|(number, _)| *number);
+        cut.iter().for_each(|(_, mailbox)| mailbox.close());
     }
 
     pub(super) fn publish(&mut self, row: &Row, event: &Arc<Event>) {

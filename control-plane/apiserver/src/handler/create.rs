@@ -103,9 +103,7 @@ impl Handler {
         match self.commit_with(&picked, place, name, 0, body).await? {
             Commit::Lost => Err(Status::already_exists(&place.gvr(), name)),
             Commit::Again => Ok(None),
-            Commit::Done(revision) => {
-                created(self.stored(place, name, written.body, revision).await?)
-            }
+            Commit::Done(revision) => created(self.stored(place, name, written.body, revision).await?),
         }
     }
 

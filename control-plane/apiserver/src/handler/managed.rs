@@ -168,7 +168,13 @@ pub(super) fn with_versions<T>(place: &Place, act: impl FnOnce(Versions<'_>) -> 
 
 /// `live`, of the served version `version`, with what `patch` says, by the schema: what it does not name stays. Its managed
 /// fields are left out.
-pub fn merged(place: &Place, version: &str, live: &[u8], patch: &[u8], now: Timestamp) -> Result<Vec<u8>, String> {
+pub fn merged(
+    place: &Place,
+    version: &str,
+    live: &[u8],
+    patch: &[u8],
+    now: Timestamp,
+) -> Result<Vec<u8>, String> {
     let config = schema::apply::config(patch).map_err(|error| error.to_string())?;
     let writer = Writer {
         name: "",
@@ -180,7 +186,9 @@ pub fn merged(place: &Place, version: &str, live: &[u8], patch: &[u8], now: Time
     let applied = with_versions(place, |versions| {
         schema::apply::apply(versions, writer, place.row().kind, Some(live), b"", &config, true)
     });
-    applied.map(|applied| applied.json).map_err(|error| error.to_string())
+    applied
+        .map(|applied| applied.json)
+        .map_err(|error| error.to_string())
 }
 
 /// The type of the resource in the served version `version`.

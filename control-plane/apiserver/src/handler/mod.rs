@@ -19,8 +19,8 @@ mod update;
 mod view;
 mod watch;
 
-pub(crate) use commit::Commit;
 pub(crate) use admit::Body;
+pub(crate) use commit::Commit;
 pub use decode::{Incoming, Stage, Validation, hub};
 pub use list::{ListQuery, Match, Page};
 pub use managed::{MANAGER_LENGTH, check_manager, merged, printable};

@@ -131,7 +131,15 @@ async fn handle(
         Err(refused) => return Ok(refused),
     };
     let form = wished.clone().unwrap_or_default();
-    let answered = allowed(server, asked, route, query, wished, Request::from_parts(parts, body)).await;
+    let answered = allowed(
+        server,
+        asked,
+        route,
+        query,
+        wished,
+        Request::from_parts(parts, body),
+    )
+    .await;
     let response = answered.unwrap_or_else(|status| answer::status(&status, form));
     Ok(admitted.answered(response))
 }

@@ -2,8 +2,8 @@
 
 pub mod answer;
 mod body;
-mod connect;
 mod components;
+mod connect;
 mod connection;
 pub mod decisions;
 mod discovery;

@@ -445,5 +445,5 @@ fn deleted(place: &Place, outcome: &Outcome) -> Option<Arc<api::Object>> {
         uid: object.uid().to_owned(),
         ..Details::default()
     };
-    subresources::success(Some(&details)).ok()
+    subresources::success(Some(&details), None).ok()
 }

@@ -134,7 +134,9 @@ async fn openapi_v3(http: &mut Http, index: &str) {
     let plain = http.get("/openapi/v3/apis/test.io/v1").await;
     assert_eq!(plain.code, 200);
     assert_eq!(plain.headers["cache-control"], "no-cache, private");
-    let (_, url) = index.split_once(r#""apis/test.io/v1":{"serverRelativeURL":""#).unwrap();
+    let (_, url) = index
+        .split_once(r#""apis/test.io/v1":{"serverRelativeURL":""#)
+        .unwrap();
     let (url, _) = url.split_once('"').unwrap();
     let hashed = http.get(url).await;
     assert_eq!(hashed.text, plain.text);

@@ -15,7 +15,9 @@ pub(super) struct Message {
 /// Messages have themselves inside: only its members are told.
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.fields.iter().map(|field| field.0)).finish()
+        f.debug_set()
+            .entries(self.fields.iter().map(|field| field.0))
+            .finish()
     }
 }
 

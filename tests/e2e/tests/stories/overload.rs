@@ -109,7 +109,14 @@ fn tell(c: &Cluster) -> Result<()> {
     };
     let running = [waits()?, waits()?, waits()?];
     let refused = e2e::wait::until("noisy is refused", std::time::Duration::from_secs(60), || {
-        let words = ["get", "--raw", &configmaps, "--as=noisy", "-v=6", "--request-timeout=5s"];
+        let words = [
+            "get",
+            "--raw",
+            &configmaps,
+            "--as=noisy",
+            "-v=6",
+            "--request-timeout=5s",
+        ];
         let said = c.try_kubectl(&words, "")?.stderr;
         Ok(Some(said).filter(|said| said.contains("429 Too Many Requests")))
     })?;

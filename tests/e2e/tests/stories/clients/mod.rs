@@ -62,11 +62,22 @@ fn every_resource_is_explained(c: &mut Cluster) -> Result<()> {
     let mut count = 0;
     for line in all.lines() {
         let name = line.split_whitespace().next().unwrap_or_default();
-        let version = line.split_whitespace().find(|word| word.ends_with("v1") || word.contains("/v"));
+        let version = line
+            .split_whitespace()
+            .find(|word| word.ends_with("v1") || word.contains("/v"));
         let version = version.unwrap_or("v1");
         // What is only created has the types of its request.
         let said = c.kubectl_words(&["explain", name, "--recursive", "--api-version", version], "")?;
-        has(&said, &["KIND: ", "VERSION: ", "FIELDS:", "apiVersion\t<string>", "kind\t<string>"])?;
+        has(
+            &said,
+            &[
+                "KIND: ",
+                "VERSION: ",
+                "FIELDS:",
+                "apiVersion\t<string>",
+                "kind\t<string>",
+            ],
+        )?;
         ensure!(!said.contains("<unknown"), "{name}: {said}");
         count += 1;
     }
