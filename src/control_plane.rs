@@ -15,6 +15,9 @@ use component::{
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
+/// How long old revisions can be read, as `--etcd-compaction-interval` of kube-apiserver.
+const COMPACTION: Duration = Duration::from_secs(300);
+
 /// The issuer of service account tokens, and their first audience.
 const ISSUER: &str = "https://kubernetes.default.svc.";
 
@@ -71,6 +74,9 @@ pub async fn start(
     let front_proxy = FrontProxy::open(&pki, authority.certificate(), now)?;
     let tls = Arc::new(server_config(serving.clone(), &front_proxy.trust.authorities())?);
     let store = open_store(settings, store_env)?;
+    let (compactor, life) = (etcd::Compactor::new(store.clone(), false), env.clone());
+    env.tasks
+        .spawn("compactor", async move { compactor.run(COMPACTION, life).await });
     let sealing = settings.encryption_provider_config.as_deref();
     let behind = crate::encryption::seal(store.clone(), sealing, true, env)?;
     let records = Ring::default();

@@ -141,12 +141,6 @@ fn what_is_wrong_is_said() {
             .to_string()
             .contains("there is no command")
     );
-    assert!(
-        super::run("etcd", &[])
-            .unwrap_err()
-            .to_string()
-            .contains("--store-dir")
-    );
 }
 
 #[test]

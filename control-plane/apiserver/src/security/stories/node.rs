@@ -184,12 +184,10 @@ async fn ephemeral_containers_give_a_kubelet_rights_and_mirror_pods_none() {
         .await
         .unwrap();
     assert!(guarded.asks(&kubelet, ask));
-    let mirror = pod("m", "n1").replace(
-        r#""name":"m"}"#,
-        r#""name":"m","annotations":{"kubernetes.io/config.mirror":"x"}}"#,
-    );
-    guarded.create(&PODS, "default", &mirror).await;
-    assert!(!guarded.asks(&kubelet, "get core/secrets default/m-env"));
+    let mirror = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"m","annotations":{"kubernetes.io/config.mirror":"x"}},
+        "spec":{"nodeName":"n1","containers":[{"name":"c","image":"i","envFrom":[{"configMapRef":{"name":"m-all"}}]}]}}"#;
+    guarded.create(&PODS, "default", mirror).await;
+    assert!(!guarded.asks(&kubelet, "get core/configmaps default/m-all"));
 }
 
 const VOLUMES: Gvr = Gvr::new("", "v1", "persistentvolumes");
