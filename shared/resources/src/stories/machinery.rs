@@ -72,7 +72,7 @@ fn admission_policies_are_filled_and_checked() {
     let loud = refused(&binding.replace(r#"["Deny"]"#, r#"["Deny","Warn"]"#));
     assert!(loud.contains("must not contain both Deny and Warn"), "{loud}");
     let mutating = create(
-        r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingAdmissionPolicy","metadata":{"name":"m"},"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]},"mutations":[{"patchType":"JSONPatch","jsonPatch":{"expression":"[]"}}]}}"#,
+        r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingAdmissionPolicy","metadata":{"name":"m"},"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["CREATE"],"resources":["pods"]}]},"mutations":[{"patchType":"JSONPatch","jsonPatch":{"expression":"[JSONPatch{op: \"remove\", path: \"/spec/nodeName\"}]"}}]}}"#,
     );
     assert_eq!(line(&mutating), "m|1|<unset>|60s");
     let binding = create(
