@@ -85,7 +85,8 @@ fn on_etcd(papers: &Papers, port: &str, address: &str) -> Result<Vec<String>> {
 /// kubectl at the server of a port.
 fn at(c: &Cluster, port: &str, line: &str) -> Result<String> {
     let server = format!("--server=https://{NODE}:{port}");
-    let mut all = vec![server.as_str()];
+    // The store is empty: the namespace of the story is not in it.
+    let mut all = vec![server.as_str(), "--namespace=default"];
     all.extend(line.split_whitespace());
     c.kubectl_words(&all, "")
 }
@@ -188,6 +189,7 @@ fn share(c: &Cluster, parts: &mut Parts, etcd: &mut Etcd) -> Result<()> {
 }
 
 fn the_store_runs_alone(c: &mut Cluster) -> Result<()> {
+    same(c.stop()?, 0)?;
     let folder = folder(c, "own-etcd")?;
     let papers = Papers::new(folder.clone())?;
     let mut parts = Parts::new(folder.clone());
@@ -207,7 +209,7 @@ fn the_store_runs_alone(c: &mut Cluster) -> Result<()> {
 
 fn see_that_it_keeps(c: &Cluster) -> Result<()> {
     until_ready(c, "6443")?;
-    c.kubectl("create configmap kept --from-literal=a=b")?;
+    at(c, "6443", "create configmap kept --from-literal=a=b")?;
     let etcdctl = process::find("etcdctl").context("etcdctl of Debian's package etcd-client")?;
     let ctl = |args: &[&str]| {
         let mut command = c.lab.command(&etcdctl);
@@ -221,6 +223,6 @@ fn see_that_it_keeps(c: &Cluster) -> Result<()> {
     has(&ctl(&["get", key])?, &[key, r#""data":{"a":"b"}"#])?;
     same(ctl(&["del", key])?, "1\n")?;
     wait::until("the API server to see it", LIMIT, || {
-        Ok(c.kubectl("get configmap kept").is_err().then_some(()))
+        Ok(at(c, "6443", "get configmap kept").is_err().then_some(()))
     })
 }
