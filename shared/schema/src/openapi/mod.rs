@@ -203,7 +203,8 @@ impl Document {
         let name = schemas::other_name(group, version, resource.kind);
         let mut schema = custom.schema(&meta, self.dialect == Dialect::V2);
         schema["x-kubernetes-group-version-kind"] = json!([schemas::gvk(group, version, resource.kind)]);
-        for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+        let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (name, property) in properties.into_iter().flatten() {
             if let Some(text) = prose::of("", true, name) {
                 *property = prose::described(self.dialect, property.take(), text);
             }

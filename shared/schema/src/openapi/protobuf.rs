@@ -111,7 +111,10 @@ fn put_number(bytes: &mut Vec<u8>, number: u32, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openapi::{GroupVersion, ResourceInfo, v2};
+    use crate::{
+        Published,
+        openapi::{GroupVersion, ResourceInfo, v2},
+    };
 
     const VERBS: &[&str] = &[
         "create",
@@ -144,6 +147,32 @@ mod tests {
             resources: &resources,
         };
         v2("v1.0.0", &[apps])
+    }
+
+    #[test]
+    fn a_custom_kind_that_is_open_has_a_schema_without_holes() {
+        let open = br#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#;
+        for schema in [None, Some(&open[..])] {
+            let custom = Published::new("FooList", schema, false, Vec::new());
+            let resources = [ResourceInfo {
+                name: "foos",
+                namespaced: true,
+                group: "ex.com",
+                version: "v1",
+                kind: "Foo",
+                verbs: VERBS,
+                custom: Some(&custom),
+            }];
+            let group = GroupVersion {
+                group: "ex.com",
+                version: "v1",
+                resources: &resources,
+            };
+            let document = v2("v1.0.0", &[group]);
+            let shown = &document["definitions"]["com.ex.v1.Foo"];
+            assert!(shown.get("properties").is_none(), "{shown}");
+            assert!(!message(&DOCUMENT, document.as_object().unwrap()).is_empty());
+        }
     }
 
     #[derive(Clone, Copy)]
