@@ -47,7 +47,8 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("shared/etcd-proto", &[]),
-    ("control-plane/etcd", &["component", "etcd-proto"]),
+    ("control-plane/etcd", &["component", "etcd-proto", "raft"]),
+    ("control-plane/etcd/raft", &[]),
     (
         "control-plane/apiserver",
         &[
