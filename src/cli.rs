@@ -84,6 +84,12 @@ pub struct UpArgs {
     /// Which values are encrypted in the store, and how: an `EncryptionConfiguration`, looked at once a minute
     #[arg(long, value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,
+    /// Features to switch on or off in all parts: Name=true,Other=false
+    #[arg(long, value_name = "NAME=BOOL", value_delimiter = ',', value_parser = pair)]
+    pub feature_gates: Vec<(String, String)>,
+    /// Versions and resources to serve or not: api/beta=true, GROUP/VERSION=false, GROUP/VERSION/RESOURCE=true
+    #[arg(long, value_name = "NAME=BOOL", value_delimiter = ',')]
+    pub runtime_config: Vec<String>,
     /// Write Leases and Events to disk before they are acknowledged, as everything else
     #[arg(long)]
     pub durable_leases: bool,
@@ -104,4 +110,10 @@ pub struct WhyArgs {
     /// The kubeconfig to use
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
+}
+
+/// Reads `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is a list of name=value")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }

@@ -167,15 +167,18 @@ async fn start_server(
     let config = apiserver::Config {
         build: crate::build_info::info(),
         limits: apiserver::Limits::default(),
-        gates: component::gates::Gates::default(),
-        surface: apiserver::Surface::default(),
+        gates: settings.gates.clone(),
+        surface: apiserver::Surface {
+            virtual_resources: settings.runtime.virtual_resources(),
+            ..apiserver::Surface::default()
+        },
         oidc: Some(oidc),
         aggregate: apiserver::aggregate::Settings {
             certificate: Some(front_proxy.certificate.clone()),
             trust: front_proxy.trust.clone(),
         },
         admission: apiserver::admission::Settings::default(),
-        rows: resources::table().to_vec(),
+        rows: settings.runtime.rows(),
         store,
         security: Box::new(move |reader| apiserver::security::standard(&reader, guards)),
         dial,

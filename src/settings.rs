@@ -1,7 +1,8 @@
 //! The settings of a whole cluster in one process.
 
 use crate::{address, cli::UpArgs};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use component::gates::Gates;
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
@@ -45,6 +46,10 @@ pub struct Settings {
     pub domain: String,
     /// Which values are encrypted in the store, and how.
     pub encryption_provider_config: Option<PathBuf>,
+    /// Which features are on.
+    pub gates: Gates,
+    /// Which versions and resources are served.
+    pub runtime: resources::Runtime,
     /// All writes durable.
     pub durable_leases: bool,
 }
@@ -59,6 +64,9 @@ impl Settings {
             Some(name) => bail!("--node-name {name:?} is not a lowercase RFC 1123 subdomain"),
             None => address::node_name()?,
         };
+        let gates = args.feature_gates.iter().cloned().collect();
+        let gates = Gates::parse(&gates).map_err(|why| anyhow!("--feature-gates: {why}"))?;
+        let runtime = resources::Runtime::parse(&args.runtime_config);
         Ok(Self {
             data_dir: std::path::absolute(&args.data_dir)?,
             run_dir: std::path::absolute(&args.run_dir)?,
@@ -76,6 +84,8 @@ impl Settings {
             dns_ip: nth(10),
             domain: args.cluster_domain.clone(),
             encryption_provider_config: args.encryption_provider_config.clone(),
+            gates,
+            runtime: runtime.map_err(|why| anyhow!("--runtime-config: {why}"))?,
             durable_leases: args.durable_leases,
         })
     }
@@ -99,5 +109,41 @@ pub fn range(text: &str) -> Result<(Ipv4Addr, u8)> {
     match parts {
         Some((base, prefix)) if (8..=28).contains(&prefix) => Ok((base, prefix)),
         _ => bail!("{text:?} is not an IPv4 network with a prefix from 8 to 28"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use clap::Parser;
+
+    fn read(flags: &[&str]) -> Result<Settings> {
+        let args = ["ferrokube", "up", "--node-name=one", "--node-ip=192.0.2.1"];
+        match Cli::try_parse_from(args.iter().chain(flags))?.verb {
+            Verb::Up(args) => Settings::from_args(&args),
+            other => bail!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_cluster_takes_feature_gates_and_runtime_config() {
+        let settings = read(&[
+            "--feature-gates=EnvFiles=false,ContainerStopSignals=true",
+            "--feature-gates=WatchList=false",
+            "--runtime-config=resource.k8s.io/v1beta2,batch/v1/cronjobs=false",
+        ])
+        .unwrap();
+        let on = ["EnvFiles", "ContainerStopSignals", "WatchList"].map(|gate| settings.gates.enabled(gate));
+        assert_eq!(on, [false, true, false]);
+        assert!(settings.runtime.serves("resource.k8s.io", "v1beta2", "resourceclaims"));
+        assert!(!settings.runtime.serves("batch", "v1", "cronjobs"));
+        for (flag, why) in [
+            ("--feature-gates=Nonsense=true", "--feature-gates: unrecognized feature gate: Nonsense"),
+            ("--runtime-config=nonsense/v1", "--runtime-config: unknown api groups nonsense/v1"),
+        ] {
+            assert_eq!(format!("{:#}", read(&[flag]).unwrap_err()), why);
+        }
+        assert!(read(&["--feature-gates=EnvFiles"]).is_err());
     }
 }

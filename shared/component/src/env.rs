@@ -1,8 +1,8 @@
 //! What a box is given.
 
-use crate::{Clock, Random, Readiness, Tasks};
+use crate::{Clock, Random, Readiness, Tasks, metrics::Registry};
 
-/// Time, randomness, tasks and readiness: the outside of a box. Clones share all of them.
+/// Time, randomness, tasks, readiness and metrics: the outside of a box. Clones share all of them.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// Time.
@@ -13,6 +13,8 @@ pub struct Env {
     pub tasks: Tasks,
     /// Where the box says whether it is ready.
     pub ready: Readiness,
+    /// Where the box counts what it does.
+    pub metrics: Registry,
 }
 
 impl Env {
@@ -23,6 +25,7 @@ impl Env {
             random: Random::system(),
             tasks: Tasks::new(),
             ready: Readiness::new(),
+            metrics: Registry::default(),
         }
     }
 
@@ -34,6 +37,7 @@ impl Env {
             random: Random::seeded(seed),
             tasks: Tasks::new(),
             ready: Readiness::new(),
+            metrics: Registry::default(),
         }
     }
 
@@ -41,6 +45,14 @@ impl Env {
     pub fn child(&self) -> Self {
         Self {
             tasks: self.tasks.child(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with metrics of its own, for a box that tells them at a place of its own.
+    pub fn counted(&self) -> Self {
+        Self {
+            metrics: Registry::default(),
             ..self.clone()
         }
     }

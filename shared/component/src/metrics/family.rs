@@ -32,6 +32,11 @@ impl<N: Number> Family<N> {
         }
     }
 
+    /// What it is.
+    pub(super) const fn description(&self) -> &Description {
+        &self.description
+    }
+
     /// The number with these values of the labels.
     pub fn of(&self, labels: &[&str]) -> &Arc<N> {
         let mut link = &self.chains[hash(labels) % CHAINS];

@@ -8,10 +8,13 @@ mod number;
 mod process;
 
 pub use family::Family;
-pub use number::{Counter, Gauge, Histogram, Number};
+pub use number::{Counter, Gauge, Histogram, Level, Number};
 pub use process::process;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What is told of a metric beside its numbers.
 #[derive(Clone, Copy, Debug)]
@@ -43,35 +46,69 @@ impl Description {
     }
 }
 
-trait Write: Send + Sync {
+trait Told: Any + Send + Sync {
+    fn name(&self) -> &'static str;
     fn write(&self, out: &mut String);
 }
 
-impl<N: Number> Write for Family<N> {
+impl<N: Number> Told for Family<N> {
+    fn name(&self) -> &'static str {
+        self.description().name
+    }
+
     fn write(&self, out: &mut String) {
         Family::write(self, out);
     }
 }
 
+type Measure = Arc<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
+struct Kept {
+    families: Vec<Arc<dyn Told>>,
+    measures: Vec<Measure>,
+}
+
 /// The metrics of a server. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Mutex<Vec<Arc<dyn Write>>>>);
+pub struct Registry(Arc<Mutex<Kept>>);
 
 impl Registry {
-    /// A new family, told from now on.
+    /// The family of this name, told from now on. Who asks for it again gets the same.
     pub fn family<N: Number>(&self, description: Description) -> Arc<Family<N>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.families.iter().find(|known| known.name() == description.name);
+        if let Some(known) = known.cloned()
+            && let Ok(known) = (known as Arc<dyn Any + Send + Sync>).downcast()
+        {
+            return known;
+        }
         let family = Arc::new(Family::new(description));
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(family.clone());
+        kept.families.push(family.clone());
         family
+    }
+
+    /// Calls `measure` each time before the metrics are told: for numbers that change with time alone.
+    pub fn measure(&self, measure: impl Fn() + Send + Sync + 'static) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.measures.push(Arc::new(measure));
     }
 
     /// All, in the order in which they were made.
     pub fn write(&self, out: &mut String) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for family in all {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (families, measures) = (kept.families.clone(), kept.measures.clone());
+        drop(kept);
+        measures.iter().for_each(|measure| measure());
+        for family in families {
             family.write(out);
         }
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Registry")
     }
 }
 
@@ -95,6 +132,10 @@ mod tests {
         for seconds in [0.25, 0.5, 0.75, 7.0] {
             took.of(&["GET"]).observe(seconds);
         }
+        let heat = Description::new("heat", "How warm.", &["of"]);
+        let told_again = registry.clone();
+        registry.measure(move || told_again.family::<Level>(heat).of(&["me"]).set(36.5));
+        registry.family::<Level>(heat);
         let mut told = String::new();
         registry.write(&mut told);
         let expected = r#"# HELP asked_total What was asked.
@@ -111,6 +152,9 @@ took_seconds_bucket{verb="GET",le="1"} 3
 took_seconds_bucket{verb="GET",le="+Inf"} 4
 took_seconds_sum{verb="GET"} 8.5
 took_seconds_count{verb="GET"} 4
+# HELP heat How warm.
+# TYPE heat gauge
+heat{of="me"} 36.5
 "#;
         assert_eq!(told, expected);
     }

@@ -69,6 +69,29 @@ impl Number for Gauge {
     }
 }
 
+/// What has a measure now, in parts too.
+#[derive(Debug)]
+pub struct Level(AtomicU64);
+
+impl Level {
+    /// Sets.
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Relaxed);
+    }
+}
+
+impl Number for Level {
+    const KIND: &'static str = "gauge";
+
+    fn new(_: &Description) -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    fn write(&self, of: &Description, labels: &str, out: &mut String) {
+        line(out, of.name, "", labels, &f64::from_bits(self.0.load(Relaxed)));
+    }
+}
+
 /// How often something was how large.
 #[derive(Debug)]
 pub struct Histogram {
