@@ -43,13 +43,18 @@ pub fn dns_service(settings: &Settings) -> OwnService {
 }
 
 /// Whether a request that came to the kubelet over the network may be served.
-pub fn authorize_node_access(server: &apiserver::Server, access: &kubelet::Access) -> Result<(), Status> {
+pub async fn authorize_node_access(
+    server: Arc<apiserver::Server>,
+    access: kubelet::Access,
+) -> Result<(), Status> {
     let certificate = access.certificate.clone();
-    server.authorize_node(
-        access.bearer.as_deref(),
-        certificate,
-        access.verb,
-        access.subresource,
-        &access.node,
-    )
+    server
+        .authorize_node(
+            access.bearer.as_deref(),
+            certificate,
+            access.verb,
+            access.subresource,
+            &access.node,
+        )
+        .await
 }

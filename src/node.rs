@@ -129,8 +129,7 @@ fn kubelet_config(
             }
         }),
         authorize: Arc::new(move |access| {
-            let decision = crate::cluster::authorize_node_access(&server, &access);
-            Box::pin(async move { decision })
+            Box::pin(crate::cluster::authorize_node_access(server.clone(), access))
         }),
         listen: Some((SocketAddr::new(settings.node_ip.into(), KUBELET_PORT), tls)),
         port: KUBELET_PORT,

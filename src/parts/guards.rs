@@ -5,7 +5,8 @@ use api::Status;
 use apiserver::{
     Reader,
     security::{
-        Attributes, Authenticator, Authorizer, Chain, Decision, NodeAuthorizer, Rbac, Security, User,
+        Answer, Attributes, Authenticator, Authorizer, Chain, Decision, Known, NodeAuthorizer, Rbac,
+        Security, User,
     },
 };
 use component::flags::Settings;
@@ -70,8 +71,8 @@ pub fn fit(mut security: Security, reader: &Reader, modes: &[Mode], anonymous: b
 struct AlwaysAllow;
 
 impl Authorizer for AlwaysAllow {
-    fn authorize(&self, _: &Attributes) -> Decision {
-        Decision::allow("")
+    fn authorize(&self, _: &Attributes) -> Answer<Decision> {
+        Decision::allow("").into()
     }
 }
 
@@ -79,14 +80,18 @@ impl Authorizer for AlwaysAllow {
 struct NoAnonymous(Arc<dyn Authenticator>);
 
 impl Authenticator for NoAnonymous {
-    fn authenticate(&self, parts: &Parts, chain: &[CertificateDer<'static>]) -> Result<Option<User>, Status> {
-        match self.0.authenticate(parts, chain)? {
+    fn authenticate(
+        &self,
+        parts: &Parts,
+        chain: &[CertificateDer<'static>],
+    ) -> Answer<Result<Option<User>, Status>> {
+        self.0.authenticate(parts, chain).map(|known| match known? {
             None => Err(Status::unauthorized()),
             user => Ok(user),
-        }
+        })
     }
 
-    fn token(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>, String> {
+    fn token(&self, token: &str, audiences: &[String]) -> Answer<Known> {
         self.0.token(token, audiences)
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 impl Server {
     /// Whether the bearer of `token`, or of `certificate` (DER, its chain verified), may do `verb` on the subresource
     /// `subresource` of the node `node`.
-    pub fn authorize_node(
+    pub async fn authorize_node(
         &self,
         token: Option<&str>,
         certificate: Option<Vec<u8>>,
@@ -29,8 +29,14 @@ impl Server {
             .map_err(|e| Status::bad_request(e.to_string()))?
             .into_parts();
         let chain: Vec<CertificateDer<'static>> = certificate.into_iter().map(CertificateDer::from).collect();
-        let user = self.handler.security.authn.authenticate(&parts, &chain)?;
-        self.authorize(&Attributes {
+        let user = self
+            .handler
+            .security
+            .authn
+            .authenticate(&parts, &chain)
+            .get()
+            .await?;
+        let asked = Attributes {
             user: Arc::new(user.unwrap_or_else(User::anonymous)),
             verb: verb.to_owned(),
             version: "v1".to_owned(),
@@ -39,6 +45,7 @@ impl Server {
             name: node.to_owned(),
             is_resource: true,
             ..Attributes::default()
-        })
+        };
+        self.authorize(&asked).await
     }
 }

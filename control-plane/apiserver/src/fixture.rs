@@ -3,7 +3,8 @@
 use crate::{
     Config, Server,
     security::{
-        Attributes, Authenticator, Authorizer, Decision, Security, Token, TokenAsk, TokenIssuer, User,
+        Answer, Attributes, Authenticator, Authorizer, Decision, Known, Security, Token, TokenAsk,
+        TokenIssuer, User,
     },
     splice,
 };
@@ -168,33 +169,40 @@ static NAMESPACES: Row = Row {
 struct Guards;
 
 impl Authenticator for Guards {
-    fn authenticate(&self, parts: &Parts, _: &[CertificateDer<'static>]) -> Result<Option<User>, Status> {
+    fn authenticate(
+        &self,
+        parts: &Parts,
+        _: &[CertificateDer<'static>],
+    ) -> Answer<Result<Option<User>, Status>> {
         let header = parts
             .headers
             .get("authorization")
             .and_then(|value| value.to_str().ok());
-        match header.and_then(|value| value.strip_prefix("Bearer ")) {
+        let known = match header.and_then(|value| value.strip_prefix("Bearer ")) {
             Some("bad") => Err(Status::unauthorized()),
             Some(name) => Ok(Some(User::new(name, &["system:authenticated"]))),
             None => Ok(None),
-        }
+        };
+        known.into()
     }
 
-    fn token(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>, String> {
-        match token {
+    fn token(&self, token: &str, audiences: &[String]) -> Answer<Known> {
+        let known = match token {
             "bad" => Err("token is bad".to_owned()),
             name => Ok(Some((User::new(name, &[]), audiences.to_vec()))),
-        }
+        };
+        known.into()
     }
 }
 
 impl Authorizer for Guards {
-    fn authorize(&self, attributes: &Attributes) -> Decision {
-        match attributes.user.name.as_str() {
+    fn authorize(&self, attributes: &Attributes) -> Answer<Decision> {
+        let decision = match attributes.user.name.as_str() {
             "nobody" | "system:anonymous" => Decision::no_opinion(""),
             "half" if attributes.name == "b" => Decision::no_opinion(""),
             _ => Decision::allow("test"),
-        }
+        };
+        decision.into()
     }
 }
 

@@ -49,7 +49,7 @@ impl Local {
         let seat = self.server.seat(&asked, list, patience).await;
         self.server.clients.answered(&self.user.name, seat.is_err());
         let seat = seat.map_err(|refused| refused.status())?;
-        self.server.authorize(&asked)?;
+        self.server.authorize(&asked).await?;
         Ok((seat, Arc::unwrap_or_clone(asked)))
     }
 

@@ -360,8 +360,8 @@ impl Server {
     }
 
     /// 403 unless the authorizer allows it.
-    pub(crate) fn authorize(&self, attributes: &Attributes) -> Result<(), Status> {
-        authorize(&self.handler.security, attributes)
+    pub(crate) async fn authorize(&self, attributes: &Attributes) -> Result<(), Status> {
+        authorize(&self.handler.security, attributes).await
     }
 }
 
@@ -377,8 +377,8 @@ fn ranges(text: &str) -> Option<Vec<Cidr>> {
 }
 
 /// 403 unless the authorizer allows it.
-pub(crate) fn authorize(security: &Security, attributes: &Attributes) -> Result<(), Status> {
-    let decision = security.authz.authorize(attributes);
+pub(crate) async fn authorize(security: &Security, attributes: &Attributes) -> Result<(), Status> {
+    let decision = security.authz.authorize(attributes).get().await;
     if decision.verdict == Verdict::Allow {
         Ok(())
     } else {

@@ -26,7 +26,9 @@ impl OwnerReferences {
 
     /// Why not, if not.
     fn refusal(&self, asked: &security::Attributes) -> Option<String> {
-        let decision = self.authorizer.authorize(asked);
+        let answer = self.authorizer.authorize(asked).now();
+        let decision =
+            answer.unwrap_or_else(|| security::Decision::no_opinion("another server must be asked"));
         // Upstream tells the reason and an error, which is none.
         (!decision.allowed()).then(|| format!("{}, <nil>", decision.reason))
     }

@@ -59,7 +59,10 @@ impl Plugin for TrustBundleAttest {
                 is_resource: true,
                 ..security::Attributes::default()
             };
-            self.authorizer.authorize(&asked).allowed()
+            self.authorizer
+                .authorize(&asked)
+                .now()
+                .is_some_and(|decision| decision.allowed())
         };
         if may(&signer) || may(&format!("{domain}/*")) {
             return Ok(());

@@ -83,7 +83,7 @@ impl Handler {
         }
         let mut call = call.clone();
         call.attributes.verb = "create".to_owned();
-        authorize(&self.security, &call.attributes)?;
+        authorize(&self.security, &call.attributes).await?;
         self.check_creation(place)?;
         incoming.object = incoming.object.at(0);
         let incoming = self.mutated(place, &call, Op::Create, incoming, None).await?;

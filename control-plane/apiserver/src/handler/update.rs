@@ -59,7 +59,7 @@ impl Handler {
         }
         let mut creation = call.clone();
         creation.attributes.verb = "create".to_owned();
-        crate::server::authorize(&self.security, &creation.attributes)?;
+        crate::server::authorize(&self.security, &creation.attributes).await?;
         if incoming.object.resource_version() != 0 {
             return Err(Status::modified(&place.gvr(), &place.name));
         }

@@ -73,7 +73,12 @@ struct Decision<'a> {
 }
 
 /// The records that the route asks for, oldest first. Field selectors: `resource`, `namespace`, `name`, `actor`.
-pub fn list(server: &Server, user: &Arc<User>, route: &Route, query: &Query) -> Result<Vec<u8>, Status> {
+pub async fn list(
+    server: &Server,
+    user: &Arc<User>,
+    route: &Route,
+    query: &Query,
+) -> Result<Vec<u8>, Status> {
     if route.verb != "list" || !route.subresource.is_empty() {
         return Err(Status::method_not_allowed());
     }
@@ -102,32 +107,31 @@ pub fn list(server: &Server, user: &Arc<User>, route: &Route, query: &Query) -> 
             })
     };
     let mut rights = HashMap::new();
-    let mut may = |record: &&Record| {
-        let of = (
-            record.resource.clone(),
-            record.namespace.clone(),
-            record.name.clone(),
-        );
-        *rights.entry(of).or_insert_with(|| may_get(server, user, record))
-    };
-    let items = records
-        .iter()
-        .filter(wanted)
-        .filter(|r| may(r))
-        .map(|record| Decision {
-            kind: "Decision",
-            record,
-        });
+    let mut items = Vec::new();
+    for record in records.iter().filter(wanted) {
+        let of = (&record.resource, &record.namespace, &record.name);
+        let may = match rights.get(&of) {
+            Some(may) => *may,
+            None => may_get(server, user, record).await,
+        };
+        rights.insert(of, may);
+        if may {
+            items.push(Decision {
+                kind: "Decision",
+                record,
+            });
+        }
+    }
     let list = List {
         kind: "DecisionList",
         api_version: "insight.ferrokube.io/v1alpha1",
         metadata: Empty {},
-        items: items.collect(),
+        items,
     };
     serde_json::to_vec(&list).map_err(Status::internal)
 }
 
-fn may_get(server: &Server, user: &Arc<User>, record: &Record) -> bool {
+async fn may_get(server: &Server, user: &Arc<User>, record: &Record) -> bool {
     let (resource, group) = record.resource.split_once('.').unwrap_or((&record.resource, ""));
     let attributes = Attributes {
         user: user.clone(),
@@ -140,5 +144,5 @@ fn may_get(server: &Server, user: &Arc<User>, record: &Record) -> bool {
         is_resource: true,
         ..Attributes::default()
     };
-    server.authorize(&attributes).is_ok()
+    server.authorize(&attributes).await.is_ok()
 }

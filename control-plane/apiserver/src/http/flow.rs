@@ -121,8 +121,8 @@ async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
     let (parts, body) = request.into_parts();
-    let user = authenticate(&server, &parts, &peer)?;
-    let user = impersonate::user(&server, user, &parts.headers)?;
+    let user = authenticate(&server, &parts, &peer).await?;
+    let user = impersonate::user(&server, user, &parts.headers).await?;
     // It is found once.
     let _ = asker.set(user.clone());
     let asked = Arc::new(attributes(&user, &route));
@@ -153,7 +153,7 @@ async fn allowed(
     wished: Result<Form, Status>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Status> {
-    server.authorize(&asked)?;
+    server.authorize(&asked).await?;
     let (parts, body) = request.into_parts();
     let user = asked.user.clone();
     if let Some(elsewhere) = server.aggregator.behind(parts.uri.path()) {
@@ -178,12 +178,18 @@ async fn allowed(
     path(&allowed, &parts).await
 }
 
-fn authenticate(
+async fn authenticate(
     server: &Server,
     parts: &Parts,
     peer: &[CertificateDer<'static>],
 ) -> Result<Arc<User>, Status> {
-    let known = server.handler.security.authn.authenticate(parts, peer);
+    let known = server
+        .handler
+        .security
+        .authn
+        .authenticate(parts, peer)
+        .get()
+        .await;
     let result = if known.is_ok() { "success" } else { "failure" };
     server.handler.metrics.authentication.of(&[result]).add(1);
     match known {
@@ -323,7 +329,7 @@ fn paths(server: &Server) -> Vec<u8> {
 }
 
 /// The records, which are no stored resource.
-pub fn decisions(allowed: &Allowed) -> Result<Response<Body>, Status> {
-    let text = decisions::list(&allowed.server, &allowed.user, &allowed.route, &allowed.query)?;
+pub async fn decisions(allowed: &Allowed) -> Result<Response<Body>, Status> {
+    let text = decisions::list(&allowed.server, &allowed.user, &allowed.route, &allowed.query).await?;
     Ok(answer::json(200, text, allowed.form))
 }

@@ -12,9 +12,10 @@ const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
 const UID: &str = "impersonate-uid";
 const EXTRA: &str = "impersonate-extra-";
+const GROUP_OF_USERS: &str = "authentication.k8s.io";
 
 /// The user that the headers say `user` wants to be; `user` itself when they say nothing.
-pub fn user(server: &Server, user: Arc<User>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
+pub async fn user(server: &Server, user: Arc<User>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
     let all = |name: &str| -> Vec<String> {
         headers
             .get_all(name)
@@ -34,8 +35,24 @@ pub fn user(server: &Server, user: Arc<User>, headers: &HeaderMap) -> Result<Arc
             ))
         };
     };
-    let ask = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
-        server.authorize(&Attributes {
+    let account = name
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'));
+    let mut asked = vec![match account {
+        Some((namespace, account)) => ["", "serviceaccounts", "", namespace, account],
+        None => ["", "users", "", "", &name],
+    }];
+    asked.extend(groups.iter().map(|group| ["", "groups", "", "", group]));
+    asked.extend(uid.iter().map(|uid| [GROUP_OF_USERS, "uids", "", "", uid]));
+    for (key, values) in &extra {
+        asked.extend(
+            values
+                .iter()
+                .map(|value| [GROUP_OF_USERS, "userextras", key, "", value]),
+        );
+    }
+    for [group, resource, subresource, namespace, name] in asked {
+        let attributes = Attributes {
             user: user.clone(),
             verb: "impersonate".to_owned(),
             group: group.to_owned(),
@@ -46,24 +63,8 @@ pub fn user(server: &Server, user: Arc<User>, headers: &HeaderMap) -> Result<Arc
             name: name.to_owned(),
             is_resource: true,
             ..Attributes::default()
-        })
-    };
-    let account = name
-        .strip_prefix("system:serviceaccount:")
-        .and_then(|rest| rest.split_once(':'));
-    match account {
-        Some((namespace, account)) => ask("", "serviceaccounts", "", namespace, account)?,
-        None => ask("", "users", "", "", &name)?,
-    }
-    groups
-        .iter()
-        .try_for_each(|group| ask("", "groups", "", "", group))?;
-    uid.iter()
-        .try_for_each(|uid| ask("authentication.k8s.io", "uids", "", "", uid))?;
-    for (key, values) in &extra {
-        values
-            .iter()
-            .try_for_each(|value| ask("authentication.k8s.io", "userextras", key, "", value))?;
+        };
+        server.authorize(&attributes).await?;
     }
     let groups = groups_of(&name, account, groups);
     Ok(Arc::new(User {

@@ -42,7 +42,7 @@ async fn noted(
 ) -> Result<Response<Body>, Status> {
     let route = &allowed.route;
     if (route.gvr.group.as_ref(), route.gvr.resource.as_ref()) == (decisions::GROUP, decisions::PLURAL) {
-        return flow::decisions(&allowed);
+        return flow::decisions(&allowed).await;
     }
     if let Some(of) = allowed.server.handler.places.virtual_resource(&route.gvr) {
         if route.verb != "create" || !route.name.is_empty() {

@@ -1,7 +1,7 @@
 //! Authentication: client certificates, then bearer tokens; nobody with neither is anonymous.
 
 use super::{
-    Authenticator, User,
+    Answer, Authenticator, Known, User,
     front_proxy::{FrontProxy, Standing},
     service_account::ServiceAccounts,
 };
@@ -23,7 +23,7 @@ impl Authenticator for Authenticators {
         &self,
         parts: &Parts,
         client_cert: &[CertificateDer<'static>],
-    ) -> Result<Option<User>, Status> {
+    ) -> Answer<Result<Option<User>, Status>> {
         // The TLS layer has checked the chain against the CAs of clients and front proxies, and the dates.
         let standing = match &self.front_proxy {
             Some(proxy) if !client_cert.is_empty() => proxy.standing(&parts.headers, client_cert),
@@ -35,10 +35,10 @@ impl Authenticator for Authenticators {
             Standing::Nobody => None,
         };
         if user.is_some() {
-            return Ok(user);
+            return Ok(user).into();
         }
         let Some(header) = parts.headers.get(AUTHORIZATION) else {
-            return Ok(None);
+            return Ok(None).into();
         };
         let token = header
             .to_str()
@@ -47,20 +47,20 @@ impl Authenticator for Authenticators {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         // An empty token is none, as upstream.
         let Some((_, token)) = token.filter(|(_, token)| !token.trim().is_empty()) else {
-            return Ok(None);
+            return Ok(None).into();
         };
-        match self.token(token.trim(), &[]) {
+        self.token(token.trim(), &[]).map(|known| match known {
             Ok(Some((user, _))) => Ok(Some(user)),
             Ok(None) => Err(Status::unauthorized()),
             Err(why) => {
                 tracing::info!(why, "unable to authenticate the request");
                 Err(Status::unauthorized())
             }
-        }
+        })
     }
 
-    fn token(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>, String> {
-        self.service_accounts.authenticate(token, audiences)
+    fn token(&self, token: &str, audiences: &[String]) -> Answer<Known> {
+        self.service_accounts.authenticate(token, audiences).into()
     }
 }
 

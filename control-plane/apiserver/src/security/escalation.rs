@@ -73,7 +73,10 @@ impl Escalation {
             name: name.to_owned(),
             ..attributes.clone()
         };
-        self.authorizer.authorize(&asked).allowed()
+        self.authorizer
+            .authorize(&asked)
+            .now()
+            .is_some_and(|decision| decision.allowed())
     }
 
     fn confirm(&self, user: &User, namespace: &str, rules: &[Rule]) -> Result<(), String> {

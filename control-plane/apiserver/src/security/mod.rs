@@ -1,5 +1,6 @@
 //! Who asks, and may they: the interfaces between the request flow and its guards.
 
+mod answer;
 mod authenticate;
 mod certificates;
 mod escalation;
@@ -14,6 +15,7 @@ mod standard;
 #[cfg(test)]
 mod stories;
 
+pub use answer::Answer;
 pub use authenticate::Authenticators;
 pub use certificates::Certificates;
 pub use escalation::Escalation;
@@ -85,12 +87,15 @@ pub trait Authenticator: Send + Sync + 'static {
         &self,
         parts: &Parts,
         client_cert: &[CertificateDer<'static>],
-    ) -> Result<Option<User>, Status>;
+    ) -> Answer<Result<Option<User>, Status>>;
 
     /// The user of a bearer token meant for one of `audiences` (empty: the API server's own), and the audiences that
     /// it is good for. `Err`: why not, for the `error` of a TokenReview.
-    fn token(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>, String>;
+    fn token(&self, token: &str, audiences: &[String]) -> Answer<Known>;
 }
+
+/// Whose token it is and for which audiences it is good; `None`: it is of no kind that is known; `Err`: it is not good.
+pub type Known = Result<Option<(User, Vec<String>)>, String>;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -204,7 +209,7 @@ pub struct Rules {
 /// Decides whether a user may do what is asked for.
 pub trait Authorizer: Send + Sync + 'static {
     /// Decides.
-    fn authorize(&self, attributes: &Attributes) -> Decision;
+    fn authorize(&self, attributes: &Attributes) -> Answer<Decision>;
 
     /// What `user` may do in `namespace`.
     fn rules(&self, _user: &User, _namespace: &str) -> Rules {

@@ -1,7 +1,7 @@
 //! The Node authorizer: a kubelet reads what the pods bound to its node refer to, and nothing else of its kind
 //! (upstream `plugin/pkg/auth/authorizer/node`). What every node may do alike is the role `system:node`.
 
-use super::{Attributes, Authorizer, Decision, Rules, User, rbac::bootstrap};
+use super::{Answer, Attributes, Authorizer, Decision, Rules, User, rbac::bootstrap};
 use crate::server::Reader;
 use api::Gvr;
 use serde::Deserialize;
@@ -211,16 +211,17 @@ impl NodeAuthorizer {
 }
 
 impl Authorizer for NodeAuthorizer {
-    fn authorize(&self, attributes: &Attributes) -> Decision {
+    fn authorize(&self, attributes: &Attributes) -> Answer<Decision> {
         let node = attributes
             .user
             .name
             .strip_prefix("system:node:")
             .filter(|_| attributes.user.in_group("system:nodes"));
-        match node {
+        let decision = match node {
             Some(node) if attributes.is_resource => self.decide(node, attributes),
             _ => Decision::no_opinion(""),
-        }
+        };
+        decision.into()
     }
 
     fn rules(&self, user: &User, _: &str) -> Rules {

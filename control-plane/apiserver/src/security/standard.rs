@@ -1,8 +1,8 @@
 //! The guards as a server has them: certificates and service account tokens, Node and RBAC, and what refuses writes.
 
 use super::{
-    Authenticators, Chain, Escalation, FrontProxy, NodeAuthorizer, Rbac, Security, ServiceAccounts, Trust,
-    oidc,
+    Authenticators, Authorizer, Chain, Escalation, FrontProxy, NodeAuthorizer, Rbac, Security,
+    ServiceAccounts, Trust, oidc,
 };
 use crate::{admission::Guard, server::Reader};
 use component::{Clock, Random};
@@ -55,7 +55,7 @@ pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String>
         ServiceAccounts::new(&signing_key, &issuer, audiences, reader.clone(), clock, random)?;
     let rbac = Arc::new(Rbac::new(reader.clone()));
     let node = Arc::new(NodeAuthorizer::new(reader.clone()));
-    let chain = Arc::new(Chain(vec![node, rbac.clone()]));
+    let chain = Arc::new(Chain([node as Arc<dyn Authorizer>, rbac.clone()].into()));
     Ok(Security {
         authn: Arc::new(Authenticators {
             front_proxy,

@@ -68,7 +68,7 @@ pub async fn create_virtual(
         old: None,
     };
     let body = server.handler.admit_body(call, what).await?;
-    reviews::create(server, of, namespace, call, &body)
+    reviews::create(server, of, namespace, call, &body).await
 }
 
 /// A `Status` that says success, as an object. Upstream writes the `code` into those that answer a create.

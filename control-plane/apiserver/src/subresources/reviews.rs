@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Answers a POST of the review `of`.
-pub fn create(
+pub async fn create(
     server: &Server,
     of: &VirtualResource,
     namespace: &str,
@@ -20,10 +20,10 @@ pub fn create(
     body: &[u8],
 ) -> Result<Outcome, Status> {
     let text = match of.kind {
-        "TokenReview" => token(server, of, body)?,
-        "SubjectAccessReview" => subject_access(server, of, body, None)?,
-        "LocalSubjectAccessReview" => subject_access(server, of, body, Some(namespace))?,
-        "SelfSubjectAccessReview" => self_access(server, of, &call.attributes.user, body)?,
+        "TokenReview" => token(server, of, body).await?,
+        "SubjectAccessReview" => subject_access(server, of, body, None).await?,
+        "LocalSubjectAccessReview" => subject_access(server, of, body, Some(namespace)).await?,
+        "SelfSubjectAccessReview" => self_access(server, of, &call.attributes.user, body).await?,
         "SelfSubjectRulesReview" => self_rules(server, of, &call.attributes.user, body)?,
         "SelfSubjectReview" => answer(
             of,
@@ -138,7 +138,7 @@ struct TokenStatus<'a> {
     error: String,
 }
 
-fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec<u8>, Status> {
+async fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<TokenSpec>(of, body)?;
     if asked.token.is_empty() {
         return Err(Status::bad_request(
@@ -150,6 +150,8 @@ fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec<u8>, 
         .security
         .authn
         .token(&asked.token, &asked.audiences)
+        .get()
+        .await
     {
         Ok(Some((user, audiences))) => {
             let status = TokenStatus {
@@ -222,7 +224,7 @@ impl From<Decision> for AccessStatus {
     }
 }
 
-fn subject_access(
+async fn subject_access(
     server: &Server,
     of: &VirtualResource,
     body: &[u8],
@@ -247,20 +249,20 @@ fn subject_access(
         groups: asked.groups.clone(),
         extra: asked.extra.clone(),
     };
-    decide(server, of, raw, &asked, user)
+    decide(server, of, raw, &asked, user).await
 }
 
-fn self_access(
+async fn self_access(
     server: &Server,
     of: &VirtualResource,
     user: &Arc<User>,
     body: &[u8],
 ) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<AccessSpec>(of, body)?;
-    decide(server, of, raw, &asked, user.as_ref().clone())
+    decide(server, of, raw, &asked, user.as_ref().clone()).await
 }
 
-fn decide(
+async fn decide(
     server: &Server,
     of: &VirtualResource,
     raw: &RawValue,
@@ -293,7 +295,7 @@ fn decide(
             return Err(Status::invalid(of.group, of.kind, "", vec![error]));
         }
     };
-    let decision = server.handler.security.authz.authorize(&attributes);
+    let decision = server.handler.security.authz.authorize(&attributes).get().await;
     answer(of, Some(raw), AccessStatus::from(decision))
 }
 

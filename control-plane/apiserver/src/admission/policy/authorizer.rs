@@ -60,6 +60,9 @@ impl cel::Authorizer for Asker<'_> {
             name: of.name,
             path: of.path.unwrap_or_default(),
         });
+        let decision = decision
+            .now()
+            .unwrap_or_else(|| security::Decision::no_opinion("another server must be asked"));
         Decision {
             allowed: decision.allowed(),
             reason: decision.reason,

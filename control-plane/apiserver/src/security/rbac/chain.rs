@@ -1,27 +1,55 @@
 //! The authorizers in turn.
 
-use crate::security::{Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User, Verdict};
+use crate::security::{
+    Answer, Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User, Verdict,
+};
 use std::sync::Arc;
 
 /// Authorizers in turn: the first that allows or denies decides. `system:masters` may do everything.
-pub struct Chain(pub Vec<Arc<dyn Authorizer>>);
+pub struct Chain(pub Arc<[Arc<dyn Authorizer>]>);
+
+/// Asks the authorizers from `at` on, which come after others that gave these reasons.
+fn ask(
+    all: &Arc<[Arc<dyn Authorizer>]>,
+    at: usize,
+    mut reasons: Vec<String>,
+    attributes: &Attributes,
+) -> Answer<Decision> {
+    for (at, authorizer) in all.iter().enumerate().skip(at) {
+        let decision = match authorizer.authorize(attributes) {
+            Answer::Now(decision) => decision,
+            Answer::Later(decision) => {
+                let (all, attributes) = (all.clone(), attributes.clone());
+                return Answer::Later(Box::pin(async move {
+                    let decision = decision.await;
+                    if decision.verdict != Verdict::NoOpinion {
+                        return decision;
+                    }
+                    note(&mut reasons, decision);
+                    ask(&all, at + 1, reasons, &attributes).get().await
+                }));
+            }
+        };
+        if decision.verdict != Verdict::NoOpinion {
+            return decision.into();
+        }
+        note(&mut reasons, decision);
+    }
+    Decision::no_opinion(reasons.join(", ")).into()
+}
+
+fn note(reasons: &mut Vec<String>, decision: Decision) {
+    if !decision.reason.is_empty() {
+        reasons.push(decision.reason);
+    }
+}
 
 impl Authorizer for Chain {
-    fn authorize(&self, attributes: &Attributes) -> Decision {
+    fn authorize(&self, attributes: &Attributes) -> Answer<Decision> {
         if attributes.user.in_group("system:masters") {
-            return Decision::allow("");
+            return Decision::allow("").into();
         }
-        let mut reasons = Vec::new();
-        for authorizer in &self.0 {
-            let decision = authorizer.authorize(attributes);
-            if decision.verdict != Verdict::NoOpinion {
-                return decision;
-            }
-            if !decision.reason.is_empty() {
-                reasons.push(decision.reason);
-            }
-        }
-        Decision::no_opinion(reasons.join(", "))
+        ask(&self.0, 0, Vec::new(), attributes)
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Rules {
@@ -39,7 +67,7 @@ impl Authorizer for Chain {
                 paths: any(),
             });
         }
-        for authorizer in &self.0 {
+        for authorizer in self.0.iter() {
             let rules = authorizer.rules(user, namespace);
             all.resources.extend(rules.resources);
             all.paths.extend(rules.paths);

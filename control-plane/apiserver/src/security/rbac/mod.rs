@@ -7,7 +7,7 @@ mod rule;
 pub use chain::Chain;
 pub(crate) use rule::{Rule, quoted, tell, uncovered};
 
-use super::{Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User};
+use super::{Answer, Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User};
 use crate::server::Reader;
 use api::{Gvr, Object};
 use serde::Deserialize;
@@ -213,7 +213,7 @@ fn rules(role: &Object) -> Vec<Rule> {
 }
 
 impl Authorizer for Rbac {
-    fn authorize(&self, attributes: &Attributes) -> Decision {
+    fn authorize(&self, attributes: &Attributes) -> Answer<Decision> {
         let compiled = self.current();
         let namespace = if attributes.is_resource {
             attributes.namespace.as_str()
@@ -222,10 +222,10 @@ impl Authorizer for Rbac {
         };
         for grant in grants(&compiled, &attributes.user, namespace) {
             if grant.rules.iter().any(|rule| rule.allows(attributes)) {
-                return Decision::allow(grant.told.to_string());
+                return Decision::allow(grant.told.to_string()).into();
             }
         }
-        Decision::no_opinion("")
+        Decision::no_opinion("").into()
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Rules {

@@ -39,7 +39,7 @@ async fn asks(trust: Trust, headers: &[(&str, &str)], chain: &[CertificateDer<'s
         request = request.header(*name, *value);
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    security.authn.authenticate(&parts, chain).unwrap()
+    security.authn.authenticate(&parts, chain).now().unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]

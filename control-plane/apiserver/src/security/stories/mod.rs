@@ -8,7 +8,7 @@ mod rbac;
 mod tokens;
 mod wire;
 
-use super::{Attributes, Security, Settings, Trust, User, standard};
+use super::{Attributes, Decision, Security, Settings, Trust, User, standard};
 use crate::{Config, Reader, Server};
 use api::{Gvr, Key, Object, Status};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -114,8 +114,13 @@ impl Guarded {
         create(&self.admin(), gvr, namespace, body).await.unwrap()
     }
 
+    pub fn decision(&self, user: &User, what: &str) -> Decision {
+        let answer = self.security.authz.authorize(&attributes(user, what));
+        answer.now().expect("nobody else is asked")
+    }
+
     pub fn asks(&self, user: &User, what: &str) -> bool {
-        self.security.authz.authorize(&attributes(user, what)).allowed()
+        self.decision(user, what).allowed()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Who may what: rules of roles, subjects of bindings, and what every cluster has.
 
 use super::{
-    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Guarded, ROLE_BINDINGS, ROLES, attributes, binding, guarded, merge,
-    role,
+    CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Guarded, ROLE_BINDINGS, ROLES, binding, guarded, merge, role,
 };
 use crate::security::{User, rbac::bootstrap};
 use api::{Key, Object};
@@ -89,10 +88,7 @@ async fn rules_and_subjects() {
     ] {
         assert_eq!(guarded.asks(user, what), allowed, "{} wants to {what}", user.name);
     }
-    let decision = guarded
-        .security
-        .authz
-        .authorize(&attributes(&maker, "create core/pods default"));
+    let decision = guarded.decision(&maker, "create core/pods default");
     assert_eq!(
         decision.reason,
         r#"RBAC: allowed by RoleBinding "a/default" of Role "maker" to Group "makers""#

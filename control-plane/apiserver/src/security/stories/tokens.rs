@@ -52,7 +52,13 @@ fn parts(header: &str) -> Parts {
 
 /// What the server says to a request with the token: the user, `nobody`, or the code of the refusal.
 fn told(guarded: &Guarded, header: &str) -> String {
-    match guarded.security.authn.authenticate(&parts(header), &[]) {
+    match guarded
+        .security
+        .authn
+        .authenticate(&parts(header), &[])
+        .now()
+        .unwrap()
+    {
         Ok(Some(user)) => user.name,
         Ok(None) => "nobody".to_owned(),
         Err(status) => status.code.to_string(),
@@ -70,7 +76,14 @@ async fn a_token_names_its_account_until_it_expires() {
     let guarded = guarded().await;
     let ask = ask(&*account(&guarded).await);
     let token = issue(&guarded, &ask);
-    let (user, audiences) = guarded.security.authn.token(&token, &[]).unwrap().unwrap();
+    let (user, audiences) = guarded
+        .security
+        .authn
+        .token(&token, &[])
+        .now()
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert_eq!((user.name.as_str(), user.uid.as_str()), (ROBOT, ask.uid.as_str()));
     assert_eq!(
         user.groups,
@@ -96,6 +109,8 @@ async fn a_token_names_its_account_until_it_expires() {
             .security
             .authn
             .token(&token, &[])
+            .now()
+            .unwrap()
             .unwrap_err()
             .contains("expired")
     );
@@ -181,6 +196,8 @@ async fn bad_tokens() {
         .security
         .authn
         .token(&vault, &["vault".to_owned()])
+        .now()
+        .unwrap()
         .unwrap()
         .unwrap();
     assert_eq!(audiences, ["vault"]);
@@ -208,7 +225,14 @@ async fn a_token_dies_with_what_it_is_bound_to() {
             ..plain.clone()
         },
     );
-    let (user, _) = guarded.security.authn.token(&token, &[]).unwrap().unwrap();
+    let (user, _) = guarded
+        .security
+        .authn
+        .token(&token, &[])
+        .now()
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert_eq!(user.extra["authentication.kubernetes.io/pod-name"], ["p"]);
     assert_eq!(user.extra["authentication.kubernetes.io/node-name"], ["n1"]);
     let now = || DeleteOptions {
@@ -259,7 +283,13 @@ async fn certificates_name_users_and_groups() {
     };
     let who = |chain: &[CertificateDer<'static>]| {
         let (parts, ()) = Request::new(()).into_parts();
-        guarded.security.authn.authenticate(&parts, chain).unwrap()
+        guarded
+            .security
+            .authn
+            .authenticate(&parts, chain)
+            .now()
+            .unwrap()
+            .unwrap()
     };
     let ann = who(&chain("a", &Purpose::client("ann", &["dev"])));
     assert_eq!(ann, Some(User::new("ann", &["dev", "system:authenticated"])));
