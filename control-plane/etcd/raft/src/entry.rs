@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+/// What an entry counts as beside its content.
+const ENTRY_BYTES: usize = 32;
+
 /// One entry of the log. Two logs that hold an entry of the same term and index are the same up to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -52,16 +55,17 @@ impl Entry {
     /// What it counts as in messages and limits.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.payload.bytes() + 16
+        self.payload.bytes()
     }
 }
 
 impl Payload {
     pub(crate) fn bytes(&self) -> usize {
-        match self {
+        let content = match self {
             Self::Empty => 0,
             Self::Data(data) => data.len(),
-            Self::Change(change) => change.context.len() + 16,
-        }
+            Self::Change(change) => change.context.len(),
+        };
+        content + ENTRY_BYTES
     }
 }

@@ -13,11 +13,18 @@
 //! members), waits, and gets a snapshot from the leader.
 
 mod config;
+mod dice;
+mod election;
 mod entry;
+mod follower;
+mod leader;
 mod log;
 mod members;
 mod message;
+mod outbox;
+mod progress;
 mod raft;
+mod reads;
 mod ready;
 mod status;
 

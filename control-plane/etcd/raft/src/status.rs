@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Members, Role};
+use crate::leader::Leading;
+use crate::raft::State;
+use crate::{Members, Raft, Role};
 
 /// How a member is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,4 +59,52 @@ pub enum ProgressState {
     Replicate,
     /// None, until the snapshot up to this index has arrived.
     Snapshot(u64),
+}
+
+impl Raft {
+    /// How the member is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let leading = match &self.state {
+            State::Leader(leading) => Some(leading),
+            _ => None,
+        };
+        Status {
+            id: self.config.id,
+            term: self.term,
+            vote: self.vote,
+            leader: self.leader,
+            role: self.role(),
+            commit: self.log.commit(),
+            applied: self.log.applied(),
+            first_index: self.log.first_index(),
+            last_index: self.log.last_index(),
+            members: self.members.clone(),
+            progress: leading.map(|leading| self.progress(leading)).unwrap_or_default(),
+            transferring: leading
+                .and_then(|leading| leading.transfer)
+                .map(|transfer| transfer.to),
+        }
+    }
+
+    fn progress(&self, leading: &Leading) -> BTreeMap<u64, ProgressStatus> {
+        let own = ProgressStatus {
+            matched: self.log.stable(),
+            next: self.log.last_index() + 1,
+            state: ProgressState::Replicate,
+            active: true,
+            learner: false,
+        };
+        let others = leading.progress.iter().map(|(id, progress)| {
+            let status = ProgressStatus {
+                matched: progress.matched,
+                next: progress.next,
+                state: progress.state,
+                active: progress.active,
+                learner: self.members.learners.contains(id),
+            };
+            (*id, status)
+        });
+        others.chain([(self.config.id, own)]).collect()
+    }
 }
