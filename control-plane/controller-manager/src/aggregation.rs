@@ -110,6 +110,10 @@ impl Controller for ClusterRoleAggregationController {
         "clusterrole-aggregation-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "ClusterRoleAggregator"
+    }
+
     fn primary(&self) -> Gvr {
         CLUSTER_ROLES
     }

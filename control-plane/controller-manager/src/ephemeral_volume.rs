@@ -94,6 +94,10 @@ impl Controller for EphemeralVolumeController {
         "ephemeral-volume-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "ephemeral_volume"
+    }
+
     fn primary(&self) -> Gvr {
         PODS
     }

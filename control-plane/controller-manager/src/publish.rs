@@ -124,6 +124,10 @@ impl Controller for RootCaController {
         "root-ca-certificate-publisher-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "root_ca_cert_publisher"
+    }
+
     fn primary(&self) -> Gvr {
         NAMESPACES
     }

@@ -1,6 +1,7 @@
 //! What the scheduler writes: bindings, the PodScheduled condition, events, decision records.
 
 use crate::{
+    metrics::Attempt,
     prebind::bind_volumes,
     schedule::Diagnosis,
     views::{PODS, Pod},
@@ -21,6 +22,7 @@ pub(crate) struct Bound {
     pub pod: Arc<Pod>,
     pub node: String,
     pub volumes: Assignment,
+    pub attempt: Option<Attempt>,
     pub done: bool,
 }
 
@@ -88,17 +90,14 @@ impl Binder {
         self.records.push(record);
     }
 
-    /// Binds `pod` to `node`, once it has its volumes, and tells `bound`.
-    pub fn bind(
-        &self,
-        pod: Arc<Pod>,
-        node: String,
-        volumes: Assignment,
-        bound: mpsc::UnboundedSender<Bound>,
-    ) {
+    /// Does what `wanted` says: binds its pod to its node, once the pod has its volumes, and tells `bound`.
+    pub fn bind(&self, wanted: Bound, bound: mpsc::UnboundedSender<Bound>) {
         let binder = self.clone();
         self.env.tasks.spawn("bind", async move {
-            let done = match binder.prepare_and_bind(&pod, &node, &volumes).await {
+            let Bound {
+                pod, node, volumes, ..
+            } = &wanted;
+            let done = match binder.prepare_and_bind(pod, node, volumes).await {
                 Ok(()) => {
                     let key = pod.object.key();
                     let message = format!("Successfully assigned {key} to {node}");
@@ -109,9 +108,9 @@ impl Binder {
                         message,
                     );
                     binder.record(
-                        &pod,
+                        pod,
                         Verdict::Done,
-                        vec![Reason::new("Scheduled").with("node", &node)],
+                        vec![Reason::new("Scheduled").with("node", node)],
                         "",
                     );
                     true
@@ -124,19 +123,14 @@ impl Binder {
                         message.clone(),
                     );
                     let reason = Reason::new("BindingRejected")
-                        .with("node", &node)
+                        .with("node", node)
                         .with("message", &message);
-                    binder.record(&pod, Verdict::Failed, vec![reason], "");
+                    binder.record(pod, Verdict::Failed, vec![reason], "");
                     false
                 }
             };
             // The receiver lives as long as the scheduler.
-            let _ = bound.send(Bound {
-                pod,
-                node,
-                volumes,
-                done,
-            });
+            let _ = bound.send(Bound { done, ..wanted });
         });
     }
 

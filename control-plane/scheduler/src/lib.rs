@@ -4,6 +4,7 @@
 //! assigned counts on its node at once, and its binding is written in the background.
 
 mod bind;
+mod metrics;
 mod plugins;
 mod prebind;
 mod queue;
@@ -14,6 +15,7 @@ mod volumes;
 
 use crate::{
     bind::{Binder, Bound},
+    metrics::{Metrics, plugins},
     queue::Queue,
     schedule::schedule,
     snapshot::Snapshot,
@@ -57,11 +59,14 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) {
     };
     let claims = storage.claims.clone();
     let binder = Binder::new(client, &config.scheduler_name, records, claims, env);
+    let metrics = Metrics::new(&config.scheduler_name, &env.metrics);
     let scheduler = Scheduler {
         config,
         env: env.clone(),
         binder,
-        queue: Queue::default(),
+        queue: Queue::new(metrics.clone()),
+        metrics,
+        assumed: 0,
         snapshot: Snapshot::default(),
         turn: 0,
     };
@@ -80,6 +85,9 @@ struct Scheduler {
     env: Env,
     binder: Binder,
     queue: Queue,
+    metrics: Metrics,
+    /// Pods whose binding is being written.
+    assumed: usize,
     snapshot: Snapshot,
     turn: u64,
 }
@@ -121,6 +129,7 @@ impl Scheduler {
                 tokio::task::yield_now().await;
                 continue;
             }
+            self.count();
             let wake = self.queue.next_wake();
             let timer = async {
                 match wake {
@@ -145,8 +154,8 @@ impl Scheduler {
         match change {
             Change::Applied { old, new } => {
                 self.snapshot.set_node(new.clone());
-                if old.as_deref().is_none_or(|old| matters(old, new)) {
-                    self.queue.wake_all(self.env.clock.now());
+                if let Some(event) = event(old.as_deref(), new) {
+                    self.queue.wake_all(self.env.clock.now(), event);
                 }
             }
             Change::Deleted { old } => self.snapshot.remove_node(old.name()),
@@ -157,7 +166,15 @@ impl Scheduler {
     fn storage(&mut self, change: &Change, take: fn(&mut Volumes, &Change)) {
         take(&mut self.snapshot.volumes, change);
         let now = self.env.clock.now();
-        self.queue.wake_those(now, |pod| pod.claims().next().is_some());
+        let event = match (change.object().kind(), change) {
+            ("StorageClass", _) => "StorageClassAdd",
+            ("PersistentVolume", Change::Applied { old: None, .. }) => "PersistentVolumeAdd",
+            ("PersistentVolume", _) => "PersistentVolumeUpdate",
+            (_, Change::Applied { old: None, .. }) => "PersistentVolumeClaimAdd",
+            _ => "PersistentVolumeClaimUpdate",
+        };
+        self.queue
+            .wake_those(now, event, |pod| pod.claims().next().is_some());
     }
 
     fn pod(&mut self, change: &Change) {
@@ -166,7 +183,7 @@ impl Scheduler {
             scheduler.queue.remove(uid);
             if scheduler.snapshot.node_of(uid).is_some() {
                 scheduler.snapshot.remove_pod(uid);
-                scheduler.queue.wake_all(now);
+                scheduler.queue.wake_all(now, "AssignedPodDelete");
             }
         };
         let object = change.object();
@@ -192,44 +209,86 @@ impl Scheduler {
             && self.snapshot.node_of(object.uid()).is_none()
         {
             self.queue.add(pod, now);
-        } else if object.deletion_timestamp().is_some() || !pod.spec.scheduling_gates.is_empty() {
+        } else if object.deletion_timestamp().is_some() {
             self.queue.remove(object.uid());
+        } else if !pod.spec.scheduling_gates.is_empty() {
+            self.queue.gate(object.uid());
         }
+    }
+
+    fn count(&self) {
+        let nodes = self.snapshot.nodes();
+        let (nodes, pods) = nodes.fold((0, 0), |(nodes, pods), (_, node)| {
+            (nodes + 1, pods + node.pods.len())
+        });
+        self.metrics
+            .sizes(self.queue.sizes(), (nodes, pods, self.assumed));
     }
 
     fn place(&mut self, pod: &Arc<Pod>, bound: &mpsc::UnboundedSender<Bound>) {
         self.turn += 1;
-        match schedule(pod, &self.snapshot, self.turn) {
+        let uid = pod.object.uid();
+        let (attempt, start) = (self.queue.attempt(uid), self.env.clock.now());
+        let decision = schedule(pod, &self.snapshot, self.turn);
+        let now = self.env.clock.now();
+        self.metrics.decided(start, now);
+        match decision {
             Ok(node) => {
                 let object = self.snapshot.node(&node);
                 let volumes = object.and_then(|object| self.snapshot.volumes.assign(pod, object).ok());
                 let volumes = volumes.unwrap_or_default();
                 self.snapshot.volumes.assume(&volumes, &node);
                 self.snapshot.set_pod(&node, pod.clone());
-                self.binder.bind(pod.clone(), node, volumes, bound.clone());
+                self.assumed += 1;
+                let wanted = Bound {
+                    pod: pod.clone(),
+                    node,
+                    volumes,
+                    attempt,
+                    done: false,
+                };
+                self.binder.bind(wanted, bound.clone());
             }
-            Err(diagnosis) => self.binder.refuse(pod.clone(), &diagnosis),
+            Err(diagnosis) => {
+                if let Some(attempt) = attempt {
+                    self.metrics.attempted(attempt, "unschedulable", now);
+                }
+                self.queue.refuse(uid, plugins(&diagnosis));
+                self.binder.refuse(pod.clone(), &diagnosis);
+            }
         }
     }
 
     fn bound(&mut self, outcome: Bound) {
         let uid = outcome.pod.object.uid();
+        self.assumed -= 1;
+        if let Some(attempt) = outcome.attempt {
+            let result = if outcome.done { "scheduled" } else { "error" };
+            self.metrics.attempted(attempt, result, self.env.clock.now());
+        }
         self.snapshot.volumes.forget(&outcome.volumes);
         if outcome.done {
             self.queue.remove(uid);
         } else if self.snapshot.node_of(uid) == Some(&outcome.node) {
             self.snapshot.remove_pod(uid);
-            self.queue.wake(uid, self.env.clock.now());
+            self.queue
+                .wake(uid, self.env.clock.now(), "ScheduleAttemptFailure");
         }
     }
 }
 
-/// Whether a change of a node could let a pod on it: a heartbeat does not.
-fn matters(old: &Object, new: &Object) -> bool {
-    let view = |o: &Object| {
-        o.view::<NodeView>()
-            .map(|v| (v.spec, v.status))
-            .unwrap_or_default()
+/// What of a node changed that could let a pod on it, as upstream calls it: a heartbeat does not.
+fn event(old: Option<&Object>, new: &Object) -> Option<&'static str> {
+    let Some(old) = old else {
+        return Some("NodeAdd");
     };
-    !old.labels().eq(new.labels()) || view(old) != view(new)
+    let view = |o: &Object| o.view::<NodeView>().unwrap_or_default();
+    let (was, is) = (view(old), view(new));
+    if was.spec != is.spec {
+        Some("NodeUpdateNodeTaint")
+    } else if was.status != is.status {
+        Some("NodeUpdateNodeAllocatable")
+    } else {
+        (!old.labels().eq(new.labels())).then_some("NodeUpdateNodeLabel")
+    }
 }

@@ -3,7 +3,10 @@
 
 use crate::{Client, Recorder};
 use api::{Gvr, Key, Object, Status};
-use component::Env;
+use component::{
+    Env,
+    metrics::{Description, Gauge},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,6 +17,12 @@ const LEASES: Gvr = Gvr::new("coordination.k8s.io", "v1", "leases");
 
 /// How much of the retry period is left to chance while another leads.
 const JITTER: f64 = 1.2;
+
+const MASTER: Description = Description::new(
+    "leader_election_master_status",
+    "[ALPHA] Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master. 'name' is the string used to identify the lease. Please make sure to group by name.",
+    &["name"],
+);
 
 /// Settings of an election. The defaults of the times are upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,11 +320,15 @@ pub async fn run(
         env,
         candidate: Candidate::new(config),
     };
+    let lease = &executor.config().lease.name;
+    let master = env.metrics.family::<Gauge>(MASTER).of(&[lease]).clone();
+    master.set(0);
     tokio::select! {
         biased;
         () = env.tasks.stopping() => return Ended::Stopped,
         () = executor.acquire() => {}
     }
+    master.set(1);
     tracing::info!(lease = name, identity, "became leader");
     if let Some(recorder) = recorder {
         let about = crate::About {
@@ -339,6 +352,7 @@ pub async fn run(
         () = env.tasks.stopping() => Ended::Stopped,
         () = executor.renew() => Ended::Lost,
     };
+    master.set(0);
     if !branch.tasks.drain(DRAIN).await {
         tracing::warn!(lease = name, "what the leader ran did not stop in time");
     }

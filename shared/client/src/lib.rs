@@ -9,6 +9,7 @@ mod dial;
 pub mod election;
 mod https;
 pub mod kubeconfig;
+mod metrics;
 mod recorder;
 mod reflector;
 mod transport;
@@ -16,6 +17,7 @@ mod transport;
 pub use client::Client;
 pub use dial::{Dial, Duplex, Peer, proxyable};
 pub use https::{ConnectError, Credential, Endpoint, HttpsTransport, TcpDial};
+pub use metrics::counted;
 pub use recorder::{About, Recorder, Severity};
 pub use reflector::{Cache, Caches, Change, Selector};
 pub use transport::{

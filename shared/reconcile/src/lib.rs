@@ -6,6 +6,7 @@
 
 mod executor;
 mod hold;
+mod metrics;
 mod plan;
 mod queue;
 mod runtime;

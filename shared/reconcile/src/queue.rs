@@ -1,8 +1,9 @@
 //! The key queue: each key at most once in it and at most once at work, with delays and back-off.
 
-use component::Clock;
+use crate::metrics::Metrics;
+use component::{Clock, Env};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,9 +13,12 @@ use tokio::{sync::Notify, time::Instant};
 struct State<K> {
     ready: VecDeque<K>,
     queued: BTreeSet<K>,
-    working: BTreeSet<K>,
+    /// Since when each is at work.
+    working: BTreeMap<K, Instant>,
     /// Keys that came while they were at work.
     dirty: BTreeSet<K>,
+    /// Since when each of `queued` and `dirty` waits.
+    since: BTreeMap<K, Instant>,
     later: BTreeSet<(Instant, K)>,
     /// When each key of `later` comes: the earliest wish counts.
     due: BTreeMap<K, Instant>,
@@ -27,6 +31,7 @@ pub struct Queue<K> {
     state: Arc<Mutex<State<K>>>,
     wake: Arc<Notify>,
     clock: Clock,
+    metrics: Metrics,
 }
 
 impl<K> Clone for Queue<K> {
@@ -35,26 +40,41 @@ impl<K> Clone for Queue<K> {
             state: self.state.clone(),
             wake: self.wake.clone(),
             clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 }
 
-impl<K: Clone + Ord> Queue<K> {
-    /// An empty queue.
-    pub fn new(clock: Clock) -> Self {
+impl<K: Clone + Ord + Send + 'static> Queue<K> {
+    /// An empty queue, which the metrics of `env` know as `name`.
+    pub fn new(name: &str, env: &Env) -> Self {
         let state = State {
             ready: VecDeque::new(),
             queued: BTreeSet::new(),
-            working: BTreeSet::new(),
+            working: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            since: BTreeMap::new(),
             later: BTreeSet::new(),
             due: BTreeMap::new(),
             failures: BTreeMap::new(),
         };
+        let state = Arc::new(Mutex::new(state));
+        let (metrics, clock) = (Metrics::new(name, &env.metrics), env.clock.clone());
+        let (told, held, time) = (metrics.clone(), Arc::downgrade(&state), clock.clone());
+        env.metrics.measure(move || {
+            let state = held.upgrade();
+            let now = time.now();
+            told.under_way(state.iter().flat_map(|state| {
+                let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let ages = state.working.values().map(|since| now - *since);
+                ages.collect::<Vec<_>>()
+            }));
+        });
         Self {
-            state: Arc::new(Mutex::new(state)),
+            state,
             wake: Arc::new(Notify::new()),
             clock,
+            metrics,
         }
     }
 
@@ -64,12 +84,14 @@ impl<K: Clone + Ord> Queue<K> {
 
     /// Puts a key in. While it is at work it comes again afterwards.
     pub fn add(&self, key: K) {
-        self.with(|s| s.add(key));
+        let now = self.clock.now();
+        self.with(|s| s.add(key, now, &self.metrics));
         self.wake.notify_one();
     }
 
     /// Puts a key in after `delay`, or sooner if that was wished before.
     pub fn add_after(&self, key: K, delay: Duration) {
+        self.metrics.retry();
         let at = self.clock.now() + delay;
         self.with(|s| s.add_at(key, at));
         self.wake.notify_one();
@@ -97,7 +119,8 @@ impl<K: Clone + Ord> Queue<K> {
     pub async fn next(&self) -> K {
         loop {
             let now = self.clock.now();
-            let (key, until) = self.with(|s| (s.take(now), s.later.first().map(|(at, _)| *at)));
+            let (key, until) =
+                self.with(|s| (s.take(now, &self.metrics), s.later.first().map(|(at, _)| *at)));
             if let Some(key) = key {
                 // Another worker may be waiting for what is still in the queue.
                 self.wake.notify_one();
@@ -116,10 +139,13 @@ impl<K: Clone + Ord> Queue<K> {
 
     /// Ends the work on a key.
     pub fn done(&self, key: &K) {
+        let now = self.clock.now();
         self.with(|s| {
-            s.working.remove(key);
+            if let Some(since) = s.working.remove(key) {
+                self.metrics.worked(now - since);
+            }
             if s.dirty.remove(key) {
-                s.add(key.clone());
+                s.enqueue(key.clone());
             }
         });
         self.wake.notify_one();
@@ -137,10 +163,20 @@ impl<K: Clone + Ord> Queue<K> {
 }
 
 impl<K: Clone + Ord> State<K> {
-    fn add(&mut self, key: K) {
-        if self.working.contains(&key) {
+    fn add(&mut self, key: K, now: Instant, metrics: &Metrics) {
+        if let Entry::Vacant(new) = self.since.entry(key.clone()) {
+            new.insert(now);
+            metrics.added();
+        }
+        if self.working.contains_key(&key) {
             self.dirty.insert(key);
-        } else if self.queued.insert(key.clone()) {
+        } else {
+            self.enqueue(key);
+        }
+    }
+
+    fn enqueue(&mut self, key: K) {
+        if self.queued.insert(key.clone()) {
             self.ready.push_back(key);
         }
     }
@@ -155,16 +191,19 @@ impl<K: Clone + Ord> State<K> {
         self.later.insert((at, key));
     }
 
-    fn take(&mut self, now: Instant) -> Option<K> {
+    fn take(&mut self, now: Instant, metrics: &Metrics) -> Option<K> {
         while self.later.first().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, key)) = self.later.pop_first() {
                 self.due.remove(&key);
-                self.add(key);
+                self.add(key, now, metrics);
             }
         }
         let key = self.ready.pop_front()?;
         self.queued.remove(&key);
-        self.working.insert(key.clone());
+        if let Some(since) = self.since.remove(&key) {
+            metrics.taken(now - since);
+        }
+        self.working.insert(key.clone(), now);
         Some(key)
     }
 }
@@ -175,7 +214,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_is_in_the_queue_once_and_at_work_once() {
-        let queue = Queue::new(Clock::system());
+        let queue = Queue::new("keys", &Env::simulated(1));
         queue.add(1);
         queue.add(1);
         queue.add(2);
@@ -195,7 +234,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_several_delays_of_a_key_the_shortest_counts() {
-        let queue = Queue::new(Clock::system());
+        let queue = Queue::new("keys", &Env::simulated(1));
         let start = queue.clock.now();
         for seconds in [50, 10, 30] {
             queue.add_after(1, Duration::from_secs(seconds));
@@ -215,7 +254,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_back_off() {
-        let queue = Queue::new(Clock::system());
+        let queue = Queue::new("keys", &Env::simulated(1));
         let start = queue.clock.now();
         for _ in 0..3 {
             queue.add_after_failure(7);

@@ -73,6 +73,11 @@ pub trait Controller: Send + Sync + 'static {
     /// Its name, such as `deployment-controller`; the actor of its records and the source of its events.
     fn name(&self) -> &'static str;
 
+    /// What metrics call its queue, where upstream does not call it by the name.
+    fn queue(&self) -> &'static str {
+        self.name().trim_end_matches("-controller")
+    }
+
     /// The resource of its keys.
     fn primary(&self) -> Gvr;
 
@@ -132,7 +137,7 @@ impl Runtime {
             .iter()
             .map(|w| self.caches.select(&w.gvr, w.selector.clone()))
             .collect();
-        let queue = Queue::new(self.env.clock.clone());
+        let queue = Queue::new(controller.queue(), &self.env);
         let recorder = Recorder::start(&self.client, controller.name(), "", &self.env);
         for (watch, cache) in watches.into_iter().zip(&caches) {
             let (mut changes, queue, all) = (cache.subscribe(), queue.clone(), self.caches.clone());

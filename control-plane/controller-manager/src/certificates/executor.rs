@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_secs(600);
 
 /// Starts approving, cleaning and, with a CA, signing.
 pub(crate) fn start(client: &Client, caches: &Caches, signer: Option<Arc<Signer>>, env: &Env) {
-    let (cache, queue) = (caches.all(&REQUESTS), Queue::new(env.clock.clone()));
+    let (cache, queue) = (caches.all(&REQUESTS), Queue::new("certificate", env));
     let (mut changes, keys) = (cache.subscribe(), queue.clone());
     env.tasks.spawn("csr-watch", async move {
         while let Some(change) = changes.recv().await {

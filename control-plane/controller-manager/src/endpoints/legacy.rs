@@ -64,6 +64,10 @@ impl Controller for EndpointsController {
         "endpoints-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "endpoint"
+    }
+
     fn primary(&self) -> Gvr {
         SERVICES
     }

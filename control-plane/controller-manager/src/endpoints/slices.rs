@@ -63,6 +63,10 @@ impl Controller for EndpointSliceController {
         "endpointslice-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "endpoint_slice"
+    }
+
     fn primary(&self) -> Gvr {
         SERVICES
     }

@@ -23,6 +23,10 @@ impl Controller for TtlAfterFinishedController {
         "ttl-after-finished-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "ttl_jobs_to_delete"
+    }
+
     fn primary(&self) -> Gvr {
         JOBS
     }

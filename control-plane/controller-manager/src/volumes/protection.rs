@@ -82,6 +82,10 @@ impl Controller for ClaimProtection {
         "pvc-protection-controller"
     }
 
+    fn queue(&self) -> &'static str {
+        "pvcprotection"
+    }
+
     fn primary(&self) -> Gvr {
         CLAIMS
     }
@@ -136,6 +140,10 @@ impl Controller for VolumeProtection {
 
     fn name(&self) -> &'static str {
         "pv-protection-controller"
+    }
+
+    fn queue(&self) -> &'static str {
+        "pvprotection"
     }
 
     fn primary(&self) -> Gvr {

@@ -122,6 +122,12 @@ async fn one_leads_at_a_time() {
     let mut next = async || told.recv().await.unwrap();
     let a = candidate(&board, &env, "a", &tell);
     assert_eq!(next().await, "a leads");
+    let mut counted = String::new();
+    env.metrics.write(&mut counted);
+    assert!(
+        counted.contains("leader_election_master_status{name=\"box\"} 1\n"),
+        "{counted}"
+    );
     let b = candidate(&board, &env, "b", &tell);
     let start = env.clock.now();
     env.clock.sleep(Duration::from_secs(60)).await;
@@ -156,6 +162,12 @@ async fn one_leads_at_a_time() {
     );
     c.env.tasks.stop();
     assert_eq!(next().await, "c Stopped");
+    counted.clear();
+    env.metrics.write(&mut counted);
+    assert!(
+        counted.contains("leader_election_master_status{name=\"box\"} 0\n"),
+        "{counted}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,9 @@ mod wire;
 pub use connection::ConnectError;
 pub use dial::TcpDial;
 
-use crate::{List, ListParams, Target, Transport, WatchParams, WatchStream, Write, WriteOptions};
+use crate::{
+    List, ListParams, Target, Transport, WatchParams, WatchStream, Write, WriteOptions, metrics::Metrics,
+};
 use api::{Object, Status};
 use bytes::Bytes;
 use component::{Env, pki::Leaf};
@@ -76,6 +78,7 @@ pub struct HttpsTransport {
     connection: Connection,
     credential: Credential,
     token: Mutex<Token>,
+    metrics: Metrics,
     env: Env,
 }
 
@@ -84,10 +87,13 @@ impl HttpsTransport {
     pub fn new(endpoint: Endpoint, env: Env) -> Result<Arc<Self>, ConnectError> {
         let credential = endpoint.credential.clone();
         let connection = Connection::new(endpoint, env.clone())?;
+        let host = connection.origin().split_once("://").map_or("", |(_, host)| host);
+        let metrics = Metrics::new(host, &env);
         Ok(Arc::new(Self {
             connection,
             credential,
             token: Mutex::default(),
+            metrics,
             env,
         }))
     }
@@ -138,11 +144,15 @@ impl HttpsTransport {
         let mut tries = 0;
         loop {
             let request = self.authorized(ask).await?;
+            let start = self.env.clock.now();
             let answer = self
                 .env
                 .clock
                 .timeout(ANSWER_LIMIT, self.connection.send(request))
                 .await;
+            let code = answer.as_ref().and_then(|answer| answer.as_ref().ok());
+            let code = code.map(|answer| answer.status().as_u16());
+            self.metrics.answered(&ask.method, code, start);
             let answer = answer.ok_or_else(|| Status::timeout("the API server did not answer in time"))??;
             if answer.status().is_success() {
                 return Ok(answer);

@@ -138,7 +138,7 @@ fn client(endpoint: Endpoint, env: &Env) -> Client {
 }
 
 #[tokio::test]
-async fn requests_and_answers() {
+async fn requests_and_answers_are_read_and_counted() {
     let env = Env::system();
     let (address, seen) = server(&env, None).await;
     let client = client(
@@ -178,6 +178,16 @@ async fn requests_and_answers() {
         1,
         "one connection serves all"
     );
+    let mut told = String::new();
+    env.metrics.write(&mut told);
+    for (code, count) in [(200, 3), (404, 1), (429, 2), (502, 1)] {
+        let line = format!(
+            "rest_client_requests_total{{code=\"{code}\",host=\"{address}\",method=\"GET\"}} {count}\n"
+        );
+        assert!(told.contains(&line), "{line} is not in {told}");
+    }
+    let line = format!("rest_client_request_duration_seconds_count{{host=\"{address}\",verb=\"GET\"}} 7\n");
+    assert!(told.contains(&line), "{line} is not in {told}");
     env.tasks.drain(Duration::from_secs(5)).await;
 }
 

@@ -77,7 +77,10 @@ impl Registry {
     /// The family of this name, told from now on. Who asks for it again gets the same.
     pub fn family<N: Number>(&self, description: Description) -> Arc<Family<N>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.families.iter().find(|known| known.name() == description.name);
+        let known = kept
+            .families
+            .iter()
+            .find(|known| known.name() == description.name);
         if let Some(known) = known.cloned()
             && let Ok(known) = (known as Arc<dyn Any + Send + Sync>).downcast()
         {
