@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use client::{Dial, Duplex, Peer};
 use component::{Env, pki};
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -53,11 +53,28 @@ pub struct Endpoint {
     /// The service; none: the host itself.
     peer: Option<Peer>,
     host: String,
+    /// The name in its certificate.
+    name: String,
     port: u16,
     authority: String,
     path: String,
-    tls: Result<Arc<ClientConfig>, String>,
+    /// None: plain HTTP.
+    tls: Result<Option<Arc<ClientConfig>>, String>,
     idle: Mutex<Vec<(Sender, Instant)>>,
+}
+
+/// A question and how it is put.
+pub struct Question {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    /// What stands in the head besides the host.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// An answer is no larger than this.
+    pub most: usize,
 }
 
 impl Endpoint {
@@ -69,6 +86,7 @@ impl Endpoint {
             peer: Some(Peer::Service(namespace.to_owned(), name.to_owned(), port)),
             authority: format!("{host}:{port}"),
             path: if path.is_empty() { "/" } else { path }.to_owned(),
+            name: host.clone(),
             host,
             port,
             tls: trusting(bundle),
@@ -78,16 +96,45 @@ impl Endpoint {
 
     /// What is at `url`.
     pub fn url(url: &str, bundle: &str) -> Option<Self> {
+        Self::at(url, None, trusting(bundle))
+    }
+
+    /// What is at `url` inside `tls`; with the scheme `http` without it. `name` is that of the certificate, if it is not
+    /// the host's.
+    pub fn at(url: &str, name: Option<&str>, tls: Result<Option<Arc<ClientConfig>>, String>) -> Option<Self> {
         let uri: http::Uri = url.parse().ok()?;
+        let secure = uri.scheme_str() != Some("http");
+        let host = uri.host()?.trim_matches(['[', ']']);
         Some(Self {
             peer: None,
-            host: uri.host()?.trim_matches(['[', ']']).to_owned(),
-            port: uri.port_u16().unwrap_or(443),
+            host: host.to_owned(),
+            name: name.unwrap_or(host).to_owned(),
+            port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             authority: uri.authority()?.to_string(),
             path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-            tls: trusting(bundle),
+            tls: if secure { tls } else { Ok(None) },
             idle: Mutex::default(),
         })
+    }
+
+    /// Its path and query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// That a question had no answer, as Go's client says it.
+    fn lost(&self, question: &Question, why: &str) -> String {
+        let scheme = if matches!(self.tls, Ok(None)) {
+            "http"
+        } else {
+            "https"
+        };
+        let method = question.method.as_str();
+        let method = format!("{}{}", &method[..1], method[1..].to_ascii_lowercase());
+        format!(
+            "{method} {:?}: {why}",
+            format!("{scheme}://{}{}", self.authority, question.path)
+        )
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Vec<(Sender, Instant)>> {
@@ -109,12 +156,17 @@ impl Endpoint {
     }
 }
 
-fn trusting(bundle: &str) -> Result<Arc<ClientConfig>, String> {
+/// The authorities of the host, PEM; empty for none.
+pub fn authorities() -> String {
+    let found = AUTHORITIES
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok());
+    found.unwrap_or_default()
+}
+
+fn trusting(bundle: &str) -> Result<Option<Arc<ClientConfig>>, String> {
     let pem = if bundle.is_empty() {
-        let found = AUTHORITIES
-            .iter()
-            .find_map(|path| std::fs::read_to_string(path).ok());
-        found.unwrap_or_default()
+        authorities()
     } else {
         let broken = |why: &dyn std::fmt::Display| format!("unable to load root certificates: {why}");
         let pem = STANDARD.decode(bundle).map_err(|why| broken(&why))?;
@@ -127,20 +179,20 @@ fn trusting(bundle: &str) -> Result<Arc<ClientConfig>, String> {
         return Err("unable to load root certificates: unable to parse bytes as PEM block".to_owned());
     }
     let made = pki::client_config(&pem, None);
-    made.map(Arc::new)
+    made.map(|made| Some(Arc::new(made)))
         .map_err(|why| format!("unable to load root certificates: {why}"))
 }
 
 /// Trusts nobody: the host has no authorities.
-fn nobody() -> Result<Arc<ClientConfig>, String> {
+fn nobody() -> Result<Option<Arc<ClientConfig>>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|why| why.to_string())?;
-    Ok(Arc::new(
+    Ok(Some(Arc::new(
         builder
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth(),
-    ))
+    )))
 }
 
 /// Asks webhooks.
@@ -159,30 +211,51 @@ impl Caller {
     /// There is no answer within `patience`, or it is not a success.
     pub async fn post(&self, to: &Endpoint, question: Bytes, patience: Duration) -> Result<Bytes, Failure> {
         let mark = if to.path.contains('?') { '&' } else { '?' };
-        let path = format!("{}{mark}timeout={}s", to.path, patience.as_secs());
-        let url = format!("https://{}{path}", to.authority);
-        let post = |why: String| Failure::Unreached(format!("Post {url:?}: {why}"));
-        let asked = self
-            .env
-            .clock
-            .timeout(patience, self.ask(to, &path, question))
-            .await;
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::ACCEPT, "application/json, */*"),
+            (header::USER_AGENT, "kube-apiserver-admission"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let question = Question {
+            method: Method::POST,
+            path: format!("{}{mark}timeout={}s", to.path, patience.as_secs()),
+            headers,
+            body: question,
+            most: MOST,
+        };
+        self.put(to, &question, patience).await
+    }
+
+    /// Puts a question and gives the body of the answer. No redirect is followed.
+    ///
+    /// # Errors
+    /// There is no answer within `patience`, or it is not a success.
+    pub async fn put(
+        &self,
+        to: &Endpoint,
+        question: &Question,
+        patience: Duration,
+    ) -> Result<Bytes, Failure> {
+        let asked = self.env.clock.timeout(patience, self.ask(to, question)).await;
         let late = || Err(Problem::Lost("context deadline exceeded".to_owned()));
         asked.unwrap_or_else(late).map_err(|problem| match problem {
-            Problem::Lost(why) => post(why),
+            Problem::Lost(why) => Failure::Unreached(to.lost(question, &why)),
             Problem::Refused(code, text) => Failure::Refused(code, refusal(code, &text)),
         })
     }
 
-    async fn ask(&self, to: &Endpoint, path: &str, question: Bytes) -> Result<Bytes, Problem> {
+    async fn ask(&self, to: &Endpoint, question: &Question) -> Result<Bytes, Problem> {
         // One that was kept may have been closed by the other end just now.
         while let Some(sender) = to.reuse(self.env.clock.now()) {
-            if let Some(answer) = self.talk(to, sender, path, &question, true).await? {
+            if let Some(answer) = self.talk(to, sender, question, true).await? {
                 return Ok(answer);
             }
         }
         let sender = self.connect(to).await?;
-        let answer = self.talk(to, sender, path, &question, false).await?;
+        let answer = self.talk(to, sender, question, false).await?;
         answer.ok_or_else(|| Problem::Lost("EOF".to_owned()))
     }
 
@@ -191,20 +264,21 @@ impl Caller {
         &self,
         to: &Endpoint,
         mut sender: Sender,
-        path: &str,
-        question: &Bytes,
+        question: &Question,
         used: bool,
     ) -> Result<Option<Bytes>, Problem> {
         if sender.ready().await.is_err() {
             return Ok(None);
         }
-        let request = Request::post(path)
-            .header(header::HOST, &to.authority)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json, */*")
-            .header(header::USER_AGENT, "kube-apiserver-admission")
-            .body(Full::new(question.clone()))
-            .map_err(|error| Problem::Lost(error.to_string()))?;
+        let mut request = Request::new(Full::new(question.body.clone()));
+        *request.method_mut() = question.method.clone();
+        *request.uri_mut() = question
+            .path
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| Problem::Lost(error.to_string()))?;
+        *request.headers_mut() = question.headers.clone();
+        let host = HeaderValue::from_str(&to.authority).map_err(|error| Problem::Lost(error.to_string()))?;
+        request.headers_mut().insert(header::HOST, host);
         let response = match sender.send_request(request).await {
             Ok(response) => response,
             Err(error)
@@ -215,7 +289,7 @@ impl Caller {
             Err(error) => return Err(Problem::Lost(crate::http::way::said(&error))),
         };
         let code = response.status();
-        let body = Limited::new(response.into_body(), MOST).collect().await;
+        let body = Limited::new(response.into_body(), question.most).collect().await;
         let text = body.map_err(|error| Problem::Lost(error.to_string()))?.to_bytes();
         to.keep(sender, self.env.clock.now());
         if code < StatusCode::OK || code > StatusCode::PARTIAL_CONTENT {
@@ -234,10 +308,12 @@ impl Caller {
                 .await
                 .map(|stream| Box::new(stream) as Box<dyn Duplex>),
         };
-        let stream = dialed.map_err(lost)?;
-        let name = ServerName::try_from(to.host.clone()).map_err(|e| Problem::Lost(e.to_string()))?;
-        let stream = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await;
-        let stream = stream.map_err(lost)?;
+        let mut stream = dialed.map_err(lost)?;
+        if let Some(tls) = tls {
+            let name = ServerName::try_from(to.name.clone()).map_err(|e| Problem::Lost(e.to_string()))?;
+            let secured = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await;
+            stream = Box::new(secured.map_err(lost)?);
+        }
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Problem::Lost(crate::http::way::said(&error)))?;
