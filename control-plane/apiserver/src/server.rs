@@ -121,6 +121,8 @@ pub struct Server {
     pub(crate) fairness: Arc<Fairness>,
     /// Who costs how much.
     pub(crate) clients: Arc<Clients>,
+    /// Watchers that are told the same.
+    pub(crate) choir: crate::http::Choir,
     /// Memory for lists in the making.
     pub(crate) lists: Room,
     /// How far it is on its way to its end.
@@ -284,6 +286,7 @@ impl Server {
             rooms: Rooms::new(&config.limits, metrics),
             fairness,
             clients,
+            choir: crate::http::Choir::default(),
             lists,
             life,
             limits: config.limits,
@@ -342,6 +345,7 @@ impl Server {
             name: place.name.clone(),
             path: String::new(),
             is_resource: true,
+            selectors: None,
         }
     }
 

@@ -72,6 +72,16 @@ impl Notes {
         });
     }
 
+    /// What others have noted, too.
+    pub fn add(&self, other: &Self) {
+        let warnings = other.take_warnings();
+        warnings.into_iter().for_each(|warning| self.warn(warning));
+        let annotations = other.annotations();
+        annotations
+            .into_iter()
+            .for_each(|(key, value)| self.annotate(key, value));
+    }
+
     /// The warnings, which are told only once.
     pub fn take_warnings(&self) -> Vec<String> {
         self.with(|noted| std::mem::take(&mut noted.warnings))

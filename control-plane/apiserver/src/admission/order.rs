@@ -104,7 +104,7 @@ pub static ORDER: &[Row] = &[
     on("PodGroupProtection", Absent),
     off(
         "OwnerReferencesPermissionEnforcement",
-        Plugin(|parts| Guard::here(OwnerReferences::new(parts))),
+        Plugin(|parts| Guard::elsewhere(OwnerReferences::new(parts))),
     ),
     on(
         "PersistentVolumeClaimResize",
@@ -117,12 +117,12 @@ pub static ORDER: &[Row] = &[
     // CertificateSigning and CertificateSubjectRestriction are in it.
     on(
         "CertificateApproval",
-        Plugin(|parts| Guard::Here(Certificates::new(parts.authorizer.clone()))),
+        Plugin(|parts| Guard::elsewhere(Certificates::new(parts.authorizer.clone()))),
     ),
     on("CertificateSigning", Inherent),
     on(
         "ClusterTrustBundleAttest",
-        Plugin(|parts| Guard::here(TrustBundleAttest::new(parts))),
+        Plugin(|parts| Guard::elsewhere(TrustBundleAttest::new(parts))),
     ),
     on("CertificateSubjectRestriction", Inherent),
     on("DefaultIngressClass", Inherent),
@@ -139,7 +139,7 @@ pub static ORDER: &[Row] = &[
         "MutatingAdmissionPolicy",
         Plugin(|parts| {
             let (reader, authorizer) = (parts.reader.clone(), parts.authorizer.clone());
-            Guard::here(policy::Mutating::new(reader, authorizer, parts.env.clock.clone()))
+            Guard::elsewhere(policy::Mutating::new(reader, authorizer, parts.env.clock.clone()))
         }),
     ),
     on(
@@ -150,7 +150,7 @@ pub static ORDER: &[Row] = &[
         "ValidatingAdmissionPolicy",
         Plugin(|parts| {
             let (reader, authorizer) = (parts.reader.clone(), parts.authorizer.clone());
-            Guard::here(policy::Validating::new(reader, authorizer))
+            Guard::elsewhere(policy::Validating::new(reader, authorizer))
         }),
     ),
     on(

@@ -1,12 +1,13 @@
 //! OwnerReferencesPermissionEnforcement: who lets others be deleted, or keeps them, by owner references, may do so
 //! directly (upstream `plugin/pkg/admission/gc`).
 
-use super::{Attributes, Operation, Parts, Plugin};
+use super::{Attributes, Operation, Parts, Remote};
 use crate::{
     Reader,
     security::{self, Authorizer},
 };
 use api::{Object, Owner, Status};
+use futures::{FutureExt, future::BoxFuture};
 use std::sync::Arc;
 
 /// The plugin.
@@ -25,15 +26,13 @@ impl OwnerReferences {
     }
 
     /// Why not, if not.
-    fn refusal(&self, asked: &security::Attributes) -> Option<String> {
-        let answer = self.authorizer.authorize(asked).now();
-        let decision =
-            answer.unwrap_or_else(|| security::Decision::no_opinion("another server must be asked"));
+    async fn refusal(&self, asked: &security::Attributes) -> Option<String> {
+        let decision = self.authorizer.authorize(asked).get().await;
         // Upstream tells the reason and an error, which is none.
         (!decision.allowed()).then(|| format!("{}, <nil>", decision.reason))
     }
 
-    fn blocking(&self, request: &Attributes<'_>, owner: &Owner) -> Result<(), Status> {
+    async fn blocking(&self, request: &Attributes<'_>, owner: &Owner) -> Result<(), Status> {
         let (group, version) = owner
             .api_version
             .split_once('/')
@@ -63,7 +62,7 @@ impl OwnerReferences {
             is_resource: true,
             ..security::Attributes::default()
         };
-        match self.refusal(&asked) {
+        match self.refusal(&asked).await {
             None => Ok(()),
             Some(why) => Err(request.forbidden(&format!(
                 "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: {why}"
@@ -72,14 +71,20 @@ impl OwnerReferences {
     }
 }
 
-impl Plugin for OwnerReferences {
+impl Remote for OwnerReferences {
     fn validates(&self, request: &Attributes<'_>) -> bool {
         let of = request.request();
         let status = of.group.is_empty() && of.resource == "pods" && of.subresource == "status";
         matches!(request.operation, Operation::Create | Operation::Update) && !status
     }
 
-    fn validate(&self, request: &Attributes<'_>) -> Result<(), Status> {
+    fn validate<'a>(&'a self, request: &'a Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        self.check(request).boxed()
+    }
+}
+
+impl OwnerReferences {
+    async fn check(&self, request: &Attributes<'_>) -> Result<(), Status> {
         let owners = |object: Option<&Object>| object.map_or(Vec::new(), |object| object.owners().to_vec());
         let (new, old) = (owners(request.object.as_deref()), owners(request.old.as_deref()));
         if new == old {
@@ -90,7 +95,7 @@ impl Plugin for OwnerReferences {
                 verb: "delete".to_owned(),
                 ..request.request().clone()
             };
-            if let Some(why) = self.refusal(&asked) {
+            if let Some(why) = self.refusal(&asked).await {
                 let why = format!("cannot set an ownerRef on a resource you can't delete: {why}");
                 return Err(request.forbidden(&why));
             }
@@ -102,8 +107,9 @@ impl Plugin for OwnerReferences {
         let blocking = new
             .iter()
             .filter(|owner| owner.block_owner_deletion && !blocked(&owner.uid));
-        blocking
-            .into_iter()
-            .try_for_each(|owner| self.blocking(request, owner))
+        for owner in blocking {
+            self.blocking(request, owner).await?;
+        }
+        Ok(())
     }
 }

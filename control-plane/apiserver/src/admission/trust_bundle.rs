@@ -1,9 +1,10 @@
 //! ClusterTrustBundleAttest: who writes a bundle in the name of a signer may attest for it (upstream
 //! `plugin/pkg/admission/certificates/ctbattest`).
 
-use super::{Attributes, Operation, Parts, Plugin};
+use super::{Attributes, Operation, Parts, Remote};
 use crate::security::{self, Authorizer};
 use api::{Status, scan};
+use futures::{FutureExt, future::BoxFuture};
 use std::sync::Arc;
 
 const GROUP: &str = "certificates.k8s.io";
@@ -22,13 +23,19 @@ impl TrustBundleAttest {
     }
 }
 
-impl Plugin for TrustBundleAttest {
+impl Remote for TrustBundleAttest {
     fn validates(&self, request: &Attributes<'_>) -> bool {
         let writes = matches!(request.operation, Operation::Create | Operation::Update);
         request.is(GROUP, "clustertrustbundles") && writes
     }
 
-    fn validate(&self, request: &Attributes<'_>) -> Result<(), Status> {
+    fn validate<'a>(&'a self, request: &'a Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        self.check(request).boxed()
+    }
+}
+
+impl TrustBundleAttest {
+    async fn check(&self, request: &Attributes<'_>) -> Result<(), Status> {
         let text = |object: &Option<Arc<api::Object>>, path: &str| {
             let body = object
                 .as_ref()
@@ -48,7 +55,7 @@ impl Plugin for TrustBundleAttest {
             return Ok(());
         }
         let domain = signer.split_once('/').map_or(&*signer, |(domain, _)| domain);
-        let may = |name: &str| {
+        let may = async |name: &str| {
             let asked = security::Attributes {
                 user: request.user().clone(),
                 verb: "attest".to_owned(),
@@ -59,12 +66,9 @@ impl Plugin for TrustBundleAttest {
                 is_resource: true,
                 ..security::Attributes::default()
             };
-            self.authorizer
-                .authorize(&asked)
-                .now()
-                .is_some_and(|decision| decision.allowed())
+            self.authorizer.authorize(&asked).get().await.allowed()
         };
-        if may(&signer) || may(&format!("{domain}/*")) {
+        if may(&signer).await || may(&format!("{domain}/*")).await {
             return Ok(());
         }
         Err(request.forbidden(&format!("user not permitted to attest for signerName {signer:?}")))

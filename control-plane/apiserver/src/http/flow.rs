@@ -217,6 +217,7 @@ fn attributes(user: &Arc<User>, route: &Route) -> Attributes {
             route.path.clone()
         },
         is_resource: route.is_resource(),
+        selectors: None,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{
     answer::{self, Body},
-    body, components, connect, decisions, discovery,
+    body, components, connect,
+    connection::Second,
+    decisions, discovery,
     flow::{self, Allowed},
     kubelet, listing,
     negotiate::{self, Kind},
@@ -91,7 +93,7 @@ async fn noted(
         }
         ("get", _) => get(&allowed, &place).await,
         ("list", "") => list(&allowed, &place).await,
-        ("watch", "") => watch(&allowed, &place).await,
+        ("watch", "") => watch(&allowed, &place, request.extensions().get()).await,
         ("deletecollection", "") => delete_collection(&allowed, &place, request, notes).await,
         ("create" | "update" | "patch" | "delete", _) => write(&allowed, &place, request, notes).await,
         _ => Err(Status::method_not_allowed()),
@@ -206,6 +208,7 @@ fn attributes(allowed: &Allowed, namespaced: bool) -> crate::security::Attribute
         name: route.name.clone(),
         path: String::new(),
         is_resource: true,
+        selectors: None,
     }
 }
 
@@ -285,7 +288,7 @@ fn listed(allowed: &Allowed, place: &Place, page: Page) -> Response<Body> {
     answer::json(200, shaper.list(&page), form)
 }
 
-async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
+async fn watch(allowed: &Allowed, place: &Place, way: Option<&Second>) -> Result<Response<Body>, Status> {
     let (server, query) = (&allowed.server, &allowed.query);
     let send_initial = query.flag("sendInitialEvents");
     let bookmarks = query.flag("allowWatchBookmarks");
@@ -310,12 +313,14 @@ async fn watch(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Statu
         bookmarks,
         initial: send_initial,
         timeout,
+        way: way.map(|Second(way)| way.clone()),
+        user: allowed.user.clone(),
     };
     let frames = stream::frames(
-        server.clone(),
+        server,
         watcher,
         shaper(allowed, place, allowed.form.shape),
-        &options,
+        options,
     );
     let mut response = Response::new(answer::streamed(frames));
     let kind = http::HeaderValue::from_static(match allowed.form.text {

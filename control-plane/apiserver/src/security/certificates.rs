@@ -2,9 +2,10 @@
 //! request, who may sign it, and what nobody may ask for (upstream `plugin/pkg/admission/certificates`).
 
 use super::{Attributes, Authorizer};
-use crate::admission::{self, Plugin};
+use crate::admission::{self, Remote};
 use api::{Gvr, Object, Status};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -74,12 +75,12 @@ pub(super) fn subject(request: &str) -> Result<(String, Vec<String>), String> {
 
 impl Certificates {
     /// `authorizer` is asked for `approve` and `sign`.
-    pub fn new(authorizer: Arc<dyn Authorizer>) -> Arc<Self> {
-        Arc::new(Self { authorizer })
+    pub fn new(authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { authorizer }
     }
 
     /// Whether the user has the power over a signer, or over all of its domain.
-    fn has(&self, attributes: &Attributes, verb: &str, signer: &str) -> bool {
+    async fn has(&self, attributes: &Attributes, verb: &str, signer: &str) -> bool {
         let asked = |name: String| Attributes {
             user: attributes.user.clone(),
             verb: verb.to_owned(),
@@ -91,23 +92,27 @@ impl Certificates {
             ..Attributes::default()
         };
         let domain = signer.split('/').next().unwrap_or("");
-        [signer.to_owned(), format!("{domain}/*")]
-            .into_iter()
-            .any(|name| {
-                self.authorizer
-                    .authorize(&asked(name))
-                    .now()
-                    .is_some_and(|decision| decision.allowed())
-            })
+        for name in [signer.to_owned(), format!("{domain}/*")] {
+            if self.authorizer.authorize(&asked(name)).get().await.allowed() {
+                return true;
+            }
+        }
+        false
     }
 }
 
-impl Plugin for Certificates {
+impl Remote for Certificates {
     fn validates(&self, request: &admission::Attributes<'_>) -> bool {
         request.request().group == GROUP
     }
 
-    fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
+    fn validate<'a>(&'a self, request: &'a admission::Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        self.check(request).boxed()
+    }
+}
+
+impl Certificates {
+    async fn check(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
         let (attributes, old, new) = (
             request.request(),
             request.old.as_deref(),
@@ -120,8 +125,8 @@ impl Plugin for Certificates {
         let refuse = |why: String| Err(Status::forbidden(&REQUESTS, object.name(), &why));
         let (was, is) = (view(old), view(new));
         let signer = &was.spec.signer_name;
-        let may = |verb| {
-            if self.has(attributes, verb, signer) {
+        let may = async |verb| {
+            if self.has(attributes, verb, signer).await {
                 return Ok(());
             }
             refuse(format!(
@@ -129,8 +134,8 @@ impl Plugin for Certificates {
             ))
         };
         match attributes.subresource.as_str() {
-            "approval" => may("approve"),
-            "status" if was.status.text() != is.status.text() => may("sign"),
+            "approval" => may("approve").await,
+            "status" if was.status.text() != is.status.text() => may("sign").await,
             "" if is.spec.signer_name == CLIENT => match subject(&is.spec.request) {
                 Err(why) => refuse(format!("failed to parse CSR: {why}")),
                 Ok((_, groups)) if groups.iter().any(|g| g == "system:masters") => refuse(format!(

@@ -5,8 +5,9 @@ use super::{
     Attributes, Authorizer, User,
     rbac::{Rbac, Rule, quoted, tell, uncovered},
 };
-use crate::admission::{self, Plugin};
+use crate::admission::{self, Remote};
 use api::{Gvr, Object, Status};
+use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Escalation {
     }
 
     /// Whether the writer has a power over the role `name`.
-    fn has(&self, attributes: &Attributes, verb: &str, resource: &str, name: &str) -> bool {
+    async fn has(&self, attributes: &Attributes, verb: &str, resource: &str, name: &str) -> bool {
         let asked = Attributes {
             verb: verb.to_owned(),
             resource: resource.to_owned(),
@@ -73,10 +74,7 @@ impl Escalation {
             name: name.to_owned(),
             ..attributes.clone()
         };
-        self.authorizer
-            .authorize(&asked)
-            .now()
-            .is_some_and(|decision| decision.allowed())
+        self.authorizer.authorize(&asked).get().await.allowed()
     }
 
     fn confirm(&self, user: &User, namespace: &str, rules: &[Rule]) -> Result<(), String> {
@@ -91,8 +89,16 @@ impl Escalation {
         ))
     }
 
-    fn admit_role(&self, attributes: &Attributes, old: Option<&Object>, new: &Object) -> Result<(), Status> {
-        if self.has(attributes, "escalate", &attributes.resource, new.name()) {
+    async fn admit_role(
+        &self,
+        attributes: &Attributes,
+        old: Option<&Object>,
+        new: &Object,
+    ) -> Result<(), Status> {
+        if self
+            .has(attributes, "escalate", &attributes.resource, new.name())
+            .await
+        {
             return Ok(());
         }
         let user = &attributes.user;
@@ -110,12 +116,12 @@ impl Escalation {
         Ok(())
     }
 
-    fn admit_binding(&self, attributes: &Attributes, new: &Object) -> Result<(), Status> {
+    async fn admit_binding(&self, attributes: &Attributes, new: &Object) -> Result<(), Status> {
         let view: BindingView = new.view().map_err(Status::internal)?;
         let cluster = view.role_ref.kind == "ClusterRole";
         let roles = if cluster { "clusterroles" } else { "roles" };
         let name = view.role_ref.name.as_str();
-        if self.has(attributes, "bind", roles, name) {
+        if self.has(attributes, "bind", roles, name).await {
             return Ok(());
         }
         let Some(rules) = self.rbac.rules_of(cluster, new.namespace(), name) else {
@@ -158,12 +164,18 @@ fn only_collected(old: Option<&Object>, new: &Object) -> bool {
     .all(|path| part(old, path) == part(new, path))
 }
 
-impl Plugin for Escalation {
+impl Remote for Escalation {
     fn validates(&self, request: &admission::Attributes<'_>) -> bool {
         request.request().group == GROUP
     }
 
-    fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
+    fn validate<'a>(&'a self, request: &'a admission::Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        self.check(request).boxed()
+    }
+}
+
+impl Escalation {
+    async fn check(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
         let (attributes, old, new) = (
             request.request(),
             request.old.as_deref(),
@@ -178,8 +190,8 @@ impl Plugin for Escalation {
             return Ok(());
         }
         match attributes.resource.as_str() {
-            "roles" | "clusterroles" => self.admit_role(attributes, old, new),
-            "rolebindings" | "clusterrolebindings" => self.admit_binding(attributes, new),
+            "roles" | "clusterroles" => self.admit_role(attributes, old, new).await,
+            "rolebindings" | "clusterrolebindings" => self.admit_binding(attributes, new).await,
             _ => Ok(()),
         }
     }

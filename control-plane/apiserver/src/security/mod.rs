@@ -1,6 +1,7 @@
 //! Who asks, and may they: the interfaces between the request flow and its guards.
 
 mod answer;
+mod asking;
 mod authenticate;
 mod certificates;
 mod escalation;
@@ -10,12 +11,14 @@ mod node_restriction;
 pub mod oidc;
 pub mod rbac;
 mod resize;
+mod selectors;
 mod service_account;
 mod standard;
 #[cfg(test)]
 mod stories;
 
 pub use answer::Answer;
+pub use asking::Asking;
 pub use authenticate::Authenticators;
 pub use certificates::Certificates;
 pub use escalation::Escalation;
@@ -24,6 +27,7 @@ pub use node::NodeAuthorizer;
 pub use node_restriction::NodeRestriction;
 pub use rbac::{Chain, Rbac};
 pub use resize::ClaimResize;
+pub use selectors::Selectors;
 pub use service_account::ServiceAccounts;
 pub use standard::{Settings, standard};
 
@@ -121,6 +125,8 @@ pub struct Attributes {
     pub path: String,
     /// Whether it is a resource.
     pub is_resource: bool,
+    /// What of a collection, if not all of it.
+    pub selectors: Option<Arc<Selectors>>,
 }
 
 /// What an authorizer says.
@@ -141,6 +147,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Why, for a person; may be empty.
     pub reason: String,
+    /// What went wrong on the way; may be empty.
+    pub error: String,
 }
 
 impl Decision {
@@ -149,6 +157,7 @@ impl Decision {
         Self {
             verdict: Verdict::Allow,
             reason: reason.into(),
+            error: String::new(),
         }
     }
 
@@ -157,6 +166,24 @@ impl Decision {
         Self {
             verdict: Verdict::NoOpinion,
             reason: reason.into(),
+            error: String::new(),
+        }
+    }
+
+    /// No, whatever others say.
+    pub fn deny(reason: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Deny,
+            ..Self::no_opinion(reason)
+        }
+    }
+
+    /// The same, with what went wrong.
+    #[must_use]
+    pub fn failed(self, error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+            ..self
         }
     }
 

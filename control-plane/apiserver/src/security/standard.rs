@@ -63,6 +63,6 @@ pub fn standard(reader: &Reader, settings: Settings) -> Result<Security, String>
         }),
         authz: chain.clone(),
         issuer: Some(service_accounts),
-        admission: vec![Guard::Here(Escalation::new(rbac, chain))],
+        admission: vec![Guard::Elsewhere(Escalation::new(rbac, chain))],
     })
 }

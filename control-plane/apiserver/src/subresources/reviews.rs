@@ -282,6 +282,7 @@ async fn decide(
             name: r.name.clone(),
             path: String::new(),
             is_resource: true,
+            selectors: None,
         },
         (None, Some(p)) => Attributes {
             user,

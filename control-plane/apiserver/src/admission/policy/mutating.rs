@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Reader,
-    admission::{Attributes, Plugin, matching::Target},
+    admission::{Attributes, Remote, matching::Target},
     handler::merged,
     security::Authorizer,
     splice,
@@ -19,6 +19,7 @@ use api::{Cause, Object, Status};
 use bytes::Bytes;
 use cel::{Bindings, Budget, MAX_REQUEST_BYTES, RUNTIME_BUDGET};
 use component::Clock;
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -41,18 +42,26 @@ impl Mutating {
     }
 }
 
-impl Plugin for Mutating {
+impl Remote for Mutating {
     fn mutates(&self, request: &Attributes<'_>) -> bool {
         self.source.concerns(request)
     }
 
-    fn admit(&self, request: &mut Attributes<'_>) -> Result<(), Status> {
+    fn admit<'a>(&'a self, request: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        self.change(request).boxed()
+    }
+}
+
+impl Mutating {
+    /// Lets all policies change the object.
+    async fn change(&self, request: &mut Attributes<'_>) -> Result<(), Status> {
         if request.rounds.second && request.rounds.policies.outdated(request.object.as_ref()) {
             request.rounds.policies.changed();
         }
         let mut refusals = Vec::new();
         for hook in self.source.hooks().iter() {
-            self.policy(&hook.policy, &hook.bindings, request, &mut refusals)?;
+            self.policy(&hook.policy, &hook.bindings, request, &mut refusals)
+                .await?;
         }
         request.rounds.policies.left = request.object.clone();
         match refused(request, refusals) {
@@ -78,7 +87,7 @@ fn refused(request: &Attributes<'_>, refusals: Vec<String>) -> Option<Status> {
 }
 
 impl Mutating {
-    fn policy(
+    async fn policy(
         &self,
         policy: &Policy,
         bindings: &[Binding],
@@ -120,45 +129,44 @@ impl Mutating {
                 }
             };
             for params in &params {
-                self.invoke(policy, binding, &target, params.as_ref(), request, &mut |why| {
+                let failed = self.invoke(policy, binding, &target, params.as_ref(), request);
+                for why in failed.await? {
                     refuse(Some(binding), why);
-                })?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Lets a policy change the object, with one set of parameters.
-    fn invoke(
+    /// Lets a policy change the object, with one set of parameters. What failed, for the failure policy.
+    async fn invoke(
         &self,
         policy: &Policy,
         binding: &Binding,
         target: &Target,
         params: Option<&Json>,
         request: &mut Attributes<'_>,
-        refuse: &mut dyn FnMut(String),
-    ) -> Result<(), Status> {
+    ) -> Result<Vec<String>, Status> {
         let key = key(policy, binding, params);
         {
             let asker = Asker::new(self.authorizer.as_ref(), request);
             let inputs = Inputs::new(request, target, &self.source.reader)?;
-            let bindings = inputs.bindings(policy, params, request, &asker);
-            match matches(policy, &bindings) {
+            let request: &Attributes<'_> = request;
+            let evaluate = || matches(policy, &inputs.bindings(policy, params, request, &asker));
+            match asker.settle(evaluate).await {
                 Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(why) => {
-                    refuse(why);
-                    return Ok(());
-                }
+                Ok(false) => return Ok(Vec::new()),
+                Err(why) => return Ok(vec![why]),
             }
         }
+        let mut failed = Vec::new();
         if request.rounds.second && !request.rounds.policies.again.contains(&key) {
-            return Ok(());
+            return Ok(failed);
         }
         let before = request.object.as_ref().map(|object| object.body().clone());
         for mutation in &policy.mutations {
-            if let Err(why) = self.mutate(policy, mutation, target, params, request)? {
-                refuse(why);
+            if let Err(why) = self.mutate(policy, mutation, target, params, request).await? {
+                failed.push(why);
             }
         }
         if request.object.as_ref().map(|object| object.body()) != before.as_ref() {
@@ -168,11 +176,11 @@ impl Mutating {
         if policy.again {
             request.rounds.policies.before.insert(key);
         }
-        Ok(())
+        Ok(failed)
     }
 
     /// One change. `Ok(Err)`: why not, for the failure policy.
-    fn mutate(
+    async fn mutate(
         &self,
         policy: &Policy,
         mutation: &Mutation,
@@ -187,8 +195,9 @@ impl Mutating {
         let patch = {
             let asker = Asker::new(self.authorizer.as_ref(), request);
             let inputs = Inputs::new(request, target, &self.source.reader)?;
-            let bindings = inputs.bindings(policy, params, request, &asker);
-            patch(mutation, &bindings)
+            let request: &Attributes<'_> = request;
+            let evaluate = || patch(mutation, &inputs.bindings(policy, params, request, &asker));
+            asker.settle(evaluate).await
         };
         let made = patch.and_then(|patch| changed(request, mutation, &shown, patch, self.clock.wall()));
         let body = match made {

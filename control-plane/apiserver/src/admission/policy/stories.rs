@@ -3,7 +3,7 @@
 use super::Validating;
 use crate::{
     Server,
-    admission::{Attributes, Operation, Plugin, Rounds},
+    admission::{Attributes, Operation, Remote, Rounds},
     fixture,
     handler::Call,
     http::stories::Http,
@@ -543,7 +543,7 @@ async fn cost_of_a_policy_with_three_expressions() {
     for _ in 0..rounds {
         let attributes = attributes(&stored);
         assert!(plugin.validates(&attributes));
-        plugin.validate(&attributes).unwrap();
+        plugin.validate(&attributes).await.unwrap();
     }
     let size = stored.body().len();
     println!(

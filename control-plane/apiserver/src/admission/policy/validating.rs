@@ -9,11 +9,12 @@ use super::{
 };
 use crate::{
     Reader,
-    admission::{Attributes, Plugin, matching::Target},
+    admission::{Attributes, Notes, Remote, matching::Target},
     security::Authorizer,
 };
 use api::{Cause, Status};
 use cel::{Bindings, Budget, MATCH_CONDITIONS_BUDGET, MAX_MESSAGE_BYTES, RUNTIME_BUDGET, Value};
+use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -37,27 +38,41 @@ impl Validating {
     }
 }
 
-impl Plugin for Validating {
+impl Validating {
+    /// Puts a request to all policies. What they have to say is noted when it is certain.
+    async fn judge(&self, request: &Attributes<'_>) -> Result<(), Status> {
+        let asker = Asker::new(self.authorizer.as_ref(), request);
+        let hooks = self.source.hooks();
+        let evaluate = || {
+            let mut asked = Asked {
+                request,
+                reader: &self.source.reader,
+                asker: &asker,
+                inputs: Vec::new(),
+                refusals: Vec::new(),
+                notes: Notes::default(),
+            };
+            for hook in hooks.iter() {
+                asked.policy(&hook.policy, &hook.bindings)?;
+            }
+            Ok((asked.refusals, asked.notes))
+        };
+        let (refusals, notes): (Vec<Refusal>, Notes) = asker.settle(evaluate).await?;
+        request.notes().add(&notes);
+        match refusals.into_iter().next() {
+            Some(refusal) => Err(refusal.status(request)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Remote for Validating {
     fn validates(&self, request: &Attributes<'_>) -> bool {
         self.source.concerns(request)
     }
 
-    fn validate(&self, request: &Attributes<'_>) -> Result<(), Status> {
-        let asker = Asker::new(self.authorizer.as_ref(), request);
-        let mut asked = Asked {
-            request,
-            reader: &self.source.reader,
-            asker: &asker,
-            inputs: Vec::new(),
-            refusals: Vec::new(),
-        };
-        for hook in self.source.hooks().iter() {
-            asked.policy(&hook.policy, &hook.bindings)?;
-        }
-        match asked.refusals.into_iter().next() {
-            Some(refusal) => Err(refusal.status(request)),
-            None => Ok(()),
-        }
+    fn validate<'a>(&'a self, request: &'a Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        self.judge(request).boxed()
     }
 }
 
@@ -115,6 +130,7 @@ struct Asked<'r> {
     /// What expressions see, as each version that was matched.
     inputs: Vec<(Target, Arc<Inputs>)>,
     refusals: Vec<Refusal>,
+    notes: Notes,
 }
 
 impl<'r> Asked<'r> {
@@ -158,7 +174,7 @@ impl<'r> Asked<'r> {
         }
         for (key, values) in annotations {
             let key = format!("{}/{key}", policy.name);
-            self.request.notes().annotate(key, values.join(", "));
+            self.notes.annotate(key, values.join(", "));
         }
         Ok(())
     }
@@ -236,7 +252,7 @@ impl<'r> Asked<'r> {
                     "Deny" => self
                         .refusals
                         .push(Refusal::of(policy, Some(binding), &reason, &message)),
-                    "Warn" => self.request.notes().warn(format!(
+                    "Warn" => self.notes.warn(format!(
                         "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {message}",
                         policy.name, binding.name
                     )),
@@ -248,7 +264,7 @@ impl<'r> Asked<'r> {
                             "expressionIndex": index,
                             "validationActions": binding.actions,
                         }]);
-                        self.request.notes().annotate(FAILURE, failure.to_string());
+                        self.notes.annotate(FAILURE, failure.to_string());
                     }
                     _ => {}
                 }

@@ -63,7 +63,7 @@ impl Conditions {
     ///
     /// # Errors
     /// An object cannot be read.
-    pub fn judge(
+    pub async fn judge(
         &self,
         request: &Attributes<'_>,
         target: &Target,
@@ -76,17 +76,21 @@ impl Conditions {
         let described = review::request(request, target, &asked, "", &texts)?;
         let described = serde_json::to_value(&described).map_err(Status::internal)?;
         let asker = Asker::new(authorizer, request);
-        let bindings = Bindings::new()
-            .with("object", Value::json(&object, None))
-            .with("oldObject", Value::json(&old, None))
-            .with("request", Value::json(&described, Some(&REQUEST)))
-            .with("namespaceObject", Value::Null)
-            .with("authorizer", Value::Authorization(Authorization::new(&asker)))
-            .with(
-                "authorizer.requestResource",
-                Value::Authorization(Authorization::of_resource(&asker, Asker::resource(request))),
-            );
-        Ok(self.evaluate(&bindings))
+        let resource = Asker::resource(request);
+        let evaluate = || {
+            let bindings = Bindings::new()
+                .with("object", Value::json(&object, None))
+                .with("oldObject", Value::json(&old, None))
+                .with("request", Value::json(&described, Some(&REQUEST)))
+                .with("namespaceObject", Value::Null)
+                .with("authorizer", Value::Authorization(Authorization::new(&asker)))
+                .with(
+                    "authorizer.requestResource",
+                    Value::Authorization(Authorization::of_resource(&asker, resource.clone())),
+                );
+            self.evaluate(&bindings)
+        };
+        Ok(asker.settle(evaluate).await)
     }
 
     fn evaluate<'a>(&'a self, bindings: &Bindings<'a>) -> (Verdict, usize) {

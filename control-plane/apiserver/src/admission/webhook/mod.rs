@@ -102,7 +102,8 @@ impl AdmissionWebhooks {
             return Ok(Some((target, objects)));
         }
         let seen = [objects.object.as_ref(), objects.old.as_ref()];
-        let (verdict, failed) = hook.conditions.judge(request, &target, seen, self.authorizer())?;
+        let judged = hook.conditions.judge(request, &target, seen, self.authorizer());
+        let (verdict, failed) = judged.await?;
         let metrics = &self.parts.metrics.webhooks;
         metrics.conditions_failed(&hook.name, self.phase.name(), request.operation, failed);
         match verdict {

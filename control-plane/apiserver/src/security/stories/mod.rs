@@ -177,6 +177,7 @@ pub fn attributes(user: &User, what: &str) -> Attributes {
         name: name.to_owned(),
         path: String::new(),
         is_resource: true,
+        selectors: None,
     }
 }
 
