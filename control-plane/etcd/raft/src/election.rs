@@ -111,7 +111,7 @@ impl Raft {
 
     /// The sender leads this term.
     pub(crate) fn follow(&mut self, leader: u64) {
-        debug_assert!(
+        assert!(
             !matches!(self.state, State::Leader(_)),
             "two leaders in term {}",
             self.term

@@ -29,9 +29,9 @@ pub(crate) struct Transfer {
 
 impl Leading {
     /// Whether a proposal can be taken now.
-    pub fn takes(&self, payload: &Payload, bytes: usize, log: &Log, config: &Config) -> Result<(), Refused> {
-        let full =
-            self.uncommitted_bytes > 0 && self.uncommitted_bytes + bytes > config.max_uncommitted_bytes;
+    pub fn takes(&self, payload: &Payload, log: &Log, config: &Config) -> Result<(), Refused> {
+        let bytes = self.uncommitted_bytes + payload.bytes();
+        let full = self.uncommitted_bytes > 0 && bytes > config.max_uncommitted_bytes;
         match payload {
             _ if self.transfer.is_some() => Err(Refused::Transferring),
             _ if full => Err(Refused::TooMuch),
@@ -66,7 +66,17 @@ impl Raft {
         self.append_own(Payload::Empty);
     }
 
-    pub(crate) fn append_own(&mut self, payload: Payload) {
+    /// Takes a proposal into the log, if this member leads.
+    pub(crate) fn append_proposal(&mut self, payload: Payload) -> Result<(), Refused> {
+        let State::Leader(leading) = &self.state else {
+            return Err(Refused::NoLeader);
+        };
+        leading.takes(&payload, &self.log, &self.config)?;
+        self.append_own(payload);
+        Ok(())
+    }
+
+    fn append_own(&mut self, payload: Payload) {
         let State::Leader(leading) = &mut self.state else {
             return;
         };
@@ -212,12 +222,7 @@ impl Raft {
         self.settle_reads();
     }
 
-    /// A read asked by a follower.
-    pub(crate) fn ask_read(&mut self, from: u64, context: u64) {
-        // Refused or not known here: the follower asks again.
-        let _ = self.take_read(from, context);
-    }
-
+    /// Takes a read that `from` asks for.
     pub(crate) fn take_read(&mut self, from: u64, context: u64) -> Result<(), Refused> {
         let commit = self.log.commit();
         let own = self.log.term(commit) == Some(self.term);

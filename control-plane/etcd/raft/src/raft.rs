@@ -63,7 +63,7 @@ impl Raft {
         log.restart(hard, config.applied);
         let mut raft = Self {
             term: hard.term.max(log.last_term()),
-            vote: hard.vote,
+            vote: if log.last_term() > hard.term { 0 } else { hard.vote },
             leader: 0,
             state: State::Follower,
             out: Outbox::new(config.id, hard),
@@ -94,13 +94,13 @@ impl Raft {
             return;
         }
         match message.body {
-            Body::Propose { payloads } => {
-                for payload in payloads {
-                    // Who proposed it learns by waiting in vain.
-                    let _ = self.offer(payload);
-                }
+            // What is not taken is asked again by whom it came from.
+            Body::Propose { payloads } => payloads.into_iter().for_each(|payload| {
+                let _ = self.append_proposal(payload);
+            }),
+            Body::ReadIndex { context } => {
+                let _ = self.take_read(message.from, context);
             }
-            Body::ReadIndex { context } => self.ask_read(message.from, context),
             _ if self.is_current(&message) => self.handle(message),
             _ => {}
         }
@@ -156,10 +156,8 @@ impl Raft {
     }
 
     fn offer(&mut self, payload: Payload) -> Result<(), Refused> {
-        if let State::Leader(leading) = &self.state {
-            leading.takes(&payload, &self.log, &self.config)?;
-            self.append_own(payload);
-            return Ok(());
+        if matches!(self.state, State::Leader(_)) {
+            return self.append_proposal(payload);
         }
         let (to, term) = (self.leader_to_ask()?, self.term);
         let queued = self.out.queued().last_mut().filter(|message| message.to == to);
@@ -167,13 +165,10 @@ impl Raft {
             Some(Body::Propose { payloads }) if fits(payloads, &payload, &self.config) => {
                 payloads.push(payload)
             }
-            _ => self.out.send(
-                to,
-                term,
-                Body::Propose {
-                    payloads: vec![payload],
-                },
-            ),
+            _ => {
+                let payloads = vec![payload];
+                self.out.send(to, term, Body::Propose { payloads });
+            }
         }
         Ok(())
     }
@@ -235,6 +230,12 @@ impl Raft {
             self.count_own_vote(term);
             self.advance_commit();
         }
+    }
+
+    /// The log in memory.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     fn hard(&self) -> HardState {
