@@ -1,14 +1,17 @@
 //! The checkpoint: a dump of the index, so that opening reads only the log after it.
 //!
 //! It is written while writers go on. So it may miss what was freed meanwhile, and it leaves out what is newer than its
-//! start; the log from its start on says both again. Format version 2 (1 had no counts), numbers little-endian:
+//! start; the log from its start on says both again. Format version 3 (1 had no counts; neither 1 nor 2 a term or a table
+//! beside the key space), numbers little-endian:
 //!
 //! ```text
 //! "FKCHECK\0", format u32, salt u32
 //! segment u32, offset u64, next index u64        where the log goes on
+//! term u64                                       of the newest entry
 //! revision u64, compacted u64, reserved u64
 //! count u32, then (after u64, last u64)          lost revisions
 //! count u32, then (id i64, ttl u64)              leases
+//! count u32, then (key length, value length u32, key, value)   the table beside the key space
 //! count u32, then (id u32)                       segments in use
 //! key length u32, versions u32, key,             for each key; a key length of 2^32-1 ends them
 //!   (revision, create, count, lease u64; segment, offset, length u32) each
@@ -34,7 +37,7 @@ use std::{
 pub(crate) const NAME: &str = "checkpoint";
 const NEW: &str = "checkpoint.new";
 /// The format that is written, and the newest that can be read.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const MAGIC: &[u8; 8] = b"FKCHECK\0";
 const END: u32 = u32::MAX;
 /// Keys that are copied while the lock is held.
@@ -45,12 +48,14 @@ const STEP: usize = 1024;
 pub(crate) struct Capture {
     pub segment: u32,
     pub offset: u64,
+    pub term: u64,
     pub next_index: u64,
     pub revision: Revision,
     pub compacted: Revision,
     pub reserved: Revision,
     pub lost: Vec<(Revision, Revision)>,
     pub leases: Vec<(i64, u64)>,
+    pub meta: Vec<(Bytes, Bytes)>,
 }
 
 /// A checkpoint that was read.
@@ -116,6 +121,7 @@ fn dump(core: &Core, file: Arc<dyn File>, capture: &Capture, without: &[u32]) ->
     for number in [
         capture.offset,
         capture.next_index,
+        capture.term,
         capture.revision,
         capture.compacted,
         capture.reserved,
@@ -131,6 +137,13 @@ fn dump(core: &Core, file: Arc<dyn File>, capture: &Capture, without: &[u32]) ->
     for (id, ttl) in &capture.leases {
         out.u64(*id as u64);
         out.u64(*ttl);
+    }
+    out.u32(capture.meta.len() as u32);
+    for (key, value) in &capture.meta {
+        out.u32(key.len() as u32);
+        out.u32(value.len() as u32);
+        out.buffer.extend_from_slice(key);
+        out.buffer.extend_from_slice(value);
     }
     let segments: Vec<u32> = core
         .read()
@@ -206,6 +219,12 @@ impl<'a> Input<'a> {
         self.take(8).map(|part| u64_at(part, 0))
     }
 
+    fn entry(&mut self) -> Option<(Bytes, Bytes)> {
+        let (key, value) = (self.u32()? as usize, self.u32()? as usize);
+        let mut part = |length| self.take(length).map(Bytes::copy_from_slice);
+        Some((part(key)?, part(value)?))
+    }
+
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.u32()?;
         (0..count).map(|_| item(self)).collect()
@@ -256,9 +275,15 @@ pub(crate) fn read(files: &dyn Files) -> Result<Option<Checkpoint>, OpenError> {
 fn parse(input: &mut Input<'_>, format: u32) -> Option<Checkpoint> {
     let salt = input.u32()?;
     let (segment, offset, next_index) = (input.u32()?, input.u64()?, input.u64()?);
+    // Before there was replication all was of the first term.
+    let term = if format < 3 { 1 } else { input.u64()? };
     let (revision, compacted, reserved) = (input.u64()?, input.u64()?, input.u64()?);
     let lost = input.list(|input| Some((input.u64()?, input.u64()?)))?;
     let leases = input.list(|input| Some((input.u64()? as i64, input.u64()?)))?;
+    let meta = match format {
+        0..3 => Vec::new(),
+        _ => input.list(Input::entry)?,
+    };
     let segments = input.list(Input::u32)?;
     let mut state = State::from_checkpoint(
         revision,
@@ -266,6 +291,7 @@ fn parse(input: &mut Input<'_>, format: u32) -> Option<Checkpoint> {
         reserved,
         lost.clone(),
         leases.iter().copied(),
+        meta.iter().cloned(),
     );
     loop {
         let key_length = input.u32()?;
@@ -286,12 +312,14 @@ fn parse(input: &mut Input<'_>, format: u32) -> Option<Checkpoint> {
     let capture = Capture {
         segment,
         offset,
+        term,
         next_index,
         revision,
         compacted,
         reserved,
         lost,
         leases,
+        meta,
     };
     Some(Checkpoint {
         salt,

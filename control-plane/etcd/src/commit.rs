@@ -4,9 +4,9 @@ use crate::{
     Error, KeyValue, Revision,
     checkpoint::{self, Capture},
     engine::{Core, hold},
-    record::Record,
+    record::{RECORD_HEADER, Record},
     segment::{Role, Segment, Tail},
-    state::{Command, Entry, Location, Output, apply},
+    state::{Command, Entry, Location, Output, State, apply},
     txn::TxnReply,
 };
 use std::{
@@ -17,6 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 
 mod encode;
 mod publish;
+mod replicate;
+
+use encode::Place;
+pub use replicate::Committed;
 
 /// Requests of one batch at most.
 const BATCH: usize = 1024;
@@ -26,8 +30,6 @@ const BATCH_BYTES: usize = 8 << 20;
 const RESERVE: Revision = 8192;
 /// Bytes of volatile writes that wait for the log at most.
 const UNLOGGED_BYTES: usize = 1 << 20;
-/// One member is always in its first term.
-const TERM: u64 = 1;
 
 /// What the writer is asked.
 pub(crate) enum Request {
@@ -37,6 +39,10 @@ pub(crate) enum Request {
         durable: bool,
         answer: oneshot::Sender<Result<Answer, Error>>,
     },
+    /// Apply what the members of a replicated store agreed on.
+    Committed(Vec<Committed>, oneshot::Sender<Result<Answers, Error>>),
+    /// Make everything durable, and say the term and index of the newest entry that is.
+    Persist(oneshot::Sender<Result<(u64, u64), Error>>),
     /// Say from where a checkpoint starts that is begun now.
     Capture(oneshot::Sender<Capture>),
     /// Log the volatile writes.
@@ -45,15 +51,21 @@ pub(crate) enum Request {
     Stop,
 }
 
-/// What the writer answers.
-#[derive(Debug)]
-pub(crate) enum Answer {
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// It was done, at this revision.
     Done(Revision),
+    /// The condition did not hold; the key as it is, and the store's revision.
     Mismatch(Option<KeyValue>, Revision),
+    /// What the transaction did.
     Txn(TxnReply),
     /// The transaction needs these values; it was not done.
     Wanting(Vec<KeyValue>),
 }
+
+/// What became of each of several entries.
+pub type Answers = Vec<Result<Answer, Error>>;
 
 type Reply = oneshot::Sender<Result<Answer, Error>>;
 
@@ -66,7 +78,8 @@ struct Applied {
 /// A batch that was applied: how to take it back, and whether it must be durable before it is published.
 struct Batch {
     applied: Vec<Applied>,
-    captures: Vec<oneshot::Sender<Capture>>,
+    /// What is done when it is published.
+    after: Vec<Request>,
     tail_before: usize,
     index_before: u64,
     sync: bool,
@@ -84,9 +97,14 @@ enum Failure {
 pub(crate) struct Writer {
     core: Arc<Core>,
     active: Arc<Segment>,
-    /// The newest index that was used, and the newest that is durable.
+    /// The term and index of the newest entry, and the newest index that is durable.
+    term: u64,
     index: u64,
     durable: u64,
+    /// The first of the newest entries, if they changed nothing and the log does not say so yet.
+    passed: Option<u64>,
+    /// Something is in the file that is not durable.
+    unsynced: bool,
     /// The newest revision in the log.
     logged: Revision,
     /// Volatile writes happen here, so that revisions must be reserved ahead.
@@ -110,13 +128,17 @@ pub(crate) async fn serve(mut writer: Writer, mut requests: mpsc::Receiver<Reque
 }
 
 impl Writer {
-    pub fn new(core: Arc<Core>, active: Arc<Segment>, next_index: u64, logged: Revision) -> Self {
-        let index = next_index - 1;
+    pub fn new(core: Arc<Core>, active: Arc<Segment>, logged: Revision) -> Self {
+        let (term, index) = core.read().applied;
         Self {
             core,
             active,
+            // One member is always in its first term.
+            term: term.max(1),
             index,
             durable: index,
+            passed: None,
+            unsynced: false,
             logged,
             volatile: false,
             broken: None,
@@ -143,6 +165,7 @@ impl Writer {
     fn commit(&mut self, requests: impl Iterator<Item = Request>) -> bool {
         let ready = match &self.broken {
             Some(why) => Err(why.clone()),
+            None if self.core.options.replicated => Ok(()),
             None => self.rotate().map_err(|failure| self.note(&failure)),
         };
         if let Err(why) = ready {
@@ -166,11 +189,14 @@ impl Writer {
                 self.core.timer.notify_one();
             }
         }
-        self.publish(batch.applied);
-        for capture in batch.captures {
-            // Whoever asked may have gone.
-            let _ = capture.send(self.capture());
+        let revision = self.publish(batch.applied.iter().map(|applied| &applied.output));
+        for Applied { output, answer } in batch.applied {
+            if let Some(answer) = answer {
+                // A writer that no longer waits need not be told.
+                let _ = answer.send(publish::outcome(&self.core, output, revision));
+            }
         }
+        self.after(batch.after);
         stop
     }
 
@@ -180,7 +206,7 @@ impl Writer {
         let mut tail = active.tail_mut();
         let mut batch = Batch {
             applied: Vec::with_capacity(requests.size_hint().0 + 1),
-            captures: Vec::new(),
+            after: Vec::new(),
             tail_before: tail.bytes.len(),
             index_before: self.index,
             sync: false,
@@ -203,7 +229,9 @@ impl Writer {
                         answer: Some(answer),
                     });
                 }
-                Request::Capture(answer) => batch.captures.push(answer),
+                Request::Capture(_) | Request::Committed(..) | Request::Persist(_) => {
+                    batch.after.push(request);
+                }
                 Request::Flush => batch.sync |= !tail.bytes.is_empty(),
                 Request::Stop => batch.stop = true,
             }
@@ -221,7 +249,8 @@ impl Writer {
         batch
     }
 
-    fn apply_one(&mut self, state: &mut crate::state::State, tail: &mut Tail, command: Command) -> Output {
+    /// Applies the next entry, and encodes it if it changed something.
+    fn apply_one(&mut self, state: &mut State, tail: &mut Tail, command: Command) -> Output {
         let length = match &command {
             Command::Write {
                 key,
@@ -230,27 +259,39 @@ impl Writer {
             } => Record::length(key, value),
             _ => 0,
         };
-        let offset = (tail.start + tail.bytes.len() as u64) as u32;
+        // What passed by is said before it.
+        let before = if self.passed.is_some() { RECORD_HEADER } else { 0 };
+        let offset = tail.start + (tail.bytes.len() + before) as u64;
         let at = Location {
             segment: self.active.id,
-            offset,
+            offset: offset as u32,
             length: length as u32,
         };
         let index = self.index + 1;
         let output = apply(
             state,
             Entry {
-                term: TERM,
+                term: self.term,
                 index,
                 at,
                 command,
             },
         );
         if output.is_logged() {
+            self.say_passed(tail);
             self.index = index;
-            output.encode(index, self.durable, self.core.salt, &mut tail.bytes);
+            output.encode(self.place(), &mut tail.bytes);
         }
         output
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            term: self.term,
+            index: self.index,
+            durable: self.durable,
+            salt: self.core.salt,
+        }
     }
 
     /// Starts a new segment when the active one is full.
@@ -258,7 +299,7 @@ impl Writer {
         if self.active.length() < self.core.options.segment_bytes {
             return Ok(());
         }
-        if !self.active.tail().bytes.is_empty() {
+        if self.is_dirty() {
             self.sync()?;
         }
         let id = self.core.new_segment();
@@ -275,30 +316,46 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether something is not durable yet.
+    fn is_dirty(&self) -> bool {
+        self.unsynced || self.passed.is_some() || !self.active.tail().bytes.is_empty()
+    }
+
     /// Writes the tail and returns when it is durable.
     fn sync(&mut self) -> Result<(), Failure> {
+        self.say_passed(&mut self.active.clone().tail_mut());
+        self.write()?;
+        self.active.file.sync().map_err(Failure::Sync)?;
+        self.unsynced = false;
+        self.durable = self.index;
+        self.logged = self.core.read().state.revision();
+        *hold(&self.core.flush_at) = None;
+        Ok(())
+    }
+
+    /// Writes the tail.
+    fn write(&mut self) -> Result<(), Failure> {
         let file = self.active.file.clone();
         let (start, written) = {
             let tail = self.active.tail();
             (tail.start, file.write_at(&tail.bytes, tail.start))
         };
         if let Err(error) = written {
-            // What was written of it must not come back after a crash, since its writers are told that it failed.
-            file.truncate(start)
-                .and_then(|()| file.sync())
-                .map_err(Failure::Sync)?;
+            if !self.core.options.replicated {
+                // What was written of it must not come back after a crash, since its writers are told that it failed.
+                file.truncate(start)
+                    .and_then(|()| file.sync())
+                    .map_err(Failure::Sync)?;
+            }
             return Err(Failure::Write(error));
         }
-        file.sync().map_err(Failure::Sync)?;
+        self.unsynced = true;
         let mut tail = self.active.tail_mut();
         let length = tail.bytes.len() as u64;
         tail.start += length;
         tail.bytes.clear();
         tail.bytes.shrink_to(UNLOGGED_BYTES);
         drop(tail);
-        self.durable = self.index;
-        self.logged = self.core.read().state.revision();
-        *hold(&self.core.flush_at) = None;
         let unsaved = self.core.unsaved.fetch_add(length, Ordering::Relaxed) + length;
         if unsaved >= self.core.options.checkpoint_bytes {
             self.core.upkeep.notify_one();
@@ -355,12 +412,36 @@ impl Writer {
         Capture {
             segment: self.active.id,
             offset: self.active.tail().start,
+            term: self.term,
             next_index: self.durable + 1,
             revision: self.logged,
             compacted: shared.state.compacted(),
             reserved: shared.state.reserved(),
             lost: shared.state.lost().to_vec(),
             leases: shared.state.leases().collect(),
+            meta: shared.state.meta().clone().into_iter().collect(),
+        }
+    }
+
+    /// What does not go into a batch.
+    fn after(&mut self, requests: Vec<Request>) {
+        for request in requests {
+            // Whoever asked may have gone.
+            match request {
+                Request::Capture(answer) => {
+                    // Alone, what is not logged yet is left out; what the members agreed on is in it.
+                    if !self.core.options.replicated || self.persist().is_ok() {
+                        let _ = answer.send(self.capture());
+                    }
+                }
+                Request::Committed(entries, answer) => {
+                    let _ = answer.send(self.committed(entries));
+                }
+                Request::Persist(answer) => {
+                    let _ = answer.send(self.persist());
+                }
+                Request::Apply { .. } | Request::Flush | Request::Stop => {}
+            }
         }
     }
 
@@ -386,7 +467,7 @@ impl Writer {
                 );
             }
         }
-        if !self.active.tail().bytes.is_empty()
+        if self.is_dirty()
             && let Err(failure) = self.sync()
         {
             self.note(&failure);
@@ -430,9 +511,13 @@ impl Request {
     }
 
     fn refuse(self, why: &str) {
-        if let Request::Apply { answer, .. } = self {
-            // A writer that no longer waits need not be told.
-            let _ = answer.send(Err(Error::Unavailable(why.to_owned())));
+        let error = Error::Unavailable(why.to_owned());
+        // Who no longer waits need not be told.
+        match self {
+            Request::Apply { answer, .. } => drop(answer.send(Err(error))),
+            Request::Committed(_, answer) => drop(answer.send(Err(error))),
+            Request::Persist(answer) => drop(answer.send(Err(error))),
+            Request::Capture(_) | Request::Flush | Request::Stop => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     Durability, Error, Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest,
     WatchItem, WatchRequest,
-    commit::{self, Answer, Request, Writer},
+    commit::{self, Answer, Answers, Committed, Request, Writer},
     files::{Disk, Files},
     lease::Deadlines,
     memory::MemoryFiles,
@@ -51,6 +51,9 @@ pub struct Options {
     pub flush_after: Duration,
     /// The revision of an empty store; etcd's is 1.
     pub first_revision: Revision,
+    /// What is written is decided by several members: only [`Engine::apply_committed`] writes, which is durable after
+    /// [`Engine::flush`], and leases end when the members say so.
+    pub replicated: bool,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             durable_leases: false,
             flush_after: Duration::from_secs(60),
             first_revision: 0,
+            replicated: false,
         }
     }
 }
@@ -74,6 +78,8 @@ pub(crate) struct Shared {
     pub visible: Revision,
     /// The newest published compaction.
     pub compacted: Revision,
+    /// The term and index of the newest published entry.
+    pub applied: (u64, u64),
 }
 
 impl Shared {
@@ -164,6 +170,10 @@ impl Core {
 
     /// Sends a command to the writer and waits for what became of it.
     pub async fn submit(&self, command: Command, durable: bool) -> Result<Answer, Error> {
+        if self.options.replicated {
+            let why = "the store is one of several members, who decide together what is written";
+            return Err(Error::Unavailable(why.to_owned()));
+        }
         let (answer, answered) = oneshot::channel();
         let closed = || Error::Unavailable("the store is closed".to_owned());
         self.queue
@@ -281,15 +291,11 @@ impl Engine {
                 compacted: recovered.state.compacted(),
                 state: recovered.state,
                 segments: recovered.segments,
+                applied: (recovered.term, recovered.next_index - 1),
             }),
             env,
         });
-        let writer = Writer::new(
-            core.clone(),
-            recovered.active,
-            recovered.next_index,
-            recovered.logged,
-        );
+        let writer = Writer::new(core.clone(), recovered.active, recovered.logged);
         start(&core, writer, requests);
         Ok(Arc::new(Self { core }))
     }
@@ -348,6 +354,22 @@ impl Engine {
         }
     }
 
+    /// Sets or removes an entry of the table beside the key space.
+    pub async fn set_meta(&self, key: Bytes, value: Option<Bytes>) -> Result<(), Error> {
+        let done = self.core.submit(Command::Meta { key, value }, true).await;
+        done.map(|_| ())
+    }
+
+    /// An entry of the table beside the key space.
+    pub fn meta(&self, key: &[u8]) -> Option<Bytes> {
+        self.core.read().state.meta().get(key).cloned()
+    }
+
+    /// The table beside the key space.
+    pub fn meta_all(&self) -> BTreeMap<Bytes, Bytes> {
+        self.core.read().state.meta().clone()
+    }
+
     /// A lease as it is; `None`: it is not there.
     pub fn lease(&self, id: i64) -> Option<LeaseState> {
         let (ttl, keys) = self.core.read().state.lease(id)?;
@@ -385,6 +407,52 @@ impl Engine {
     }
 }
 
+/// A member of a replicated store; see [`Options::replicated`].
+impl Engine {
+    /// Applies entries that the members agreed on, each with its term and index: none may be missing, an entry that does
+    /// nothing is [`Command::Nothing`]. They are seen at once and durable after a [`Engine::flush`]. What became of each
+    /// is told; an error of the whole means that this member cannot go on.
+    pub async fn apply_committed(&self, entries: Vec<Committed>) -> Result<Answers, Error> {
+        self.ask(|answer| Request::Committed(entries, answer)).await
+    }
+
+    /// Makes all that was applied durable; gives the term and index of the newest entry that is.
+    pub async fn flush(&self) -> Result<(u64, u64), Error> {
+        self.ask(Request::Persist).await
+    }
+
+    /// The term and index of the newest entry in the state that readers see; zeros: there is none.
+    pub fn applied(&self) -> (u64, u64) {
+        self.core.read().applied
+    }
+
+    /// The leases whose time is over.
+    pub fn expired(&self, now: Instant) -> Vec<i64> {
+        hold(&self.core.leases).ended(now)
+    }
+
+    /// When the next lease ends.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        hold(&self.core.leases).next()
+    }
+
+    /// Starts the time of every lease again, as a new leader does, who does not know who renewed what.
+    pub fn renew_all(&self) {
+        hold(&self.core.leases).renew_all(self.core.env.clock.now());
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let closed = || Error::Unavailable("the store is closed".to_owned());
+        let sent = self.core.queue.send(request(answer)).await;
+        sent.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         self.core.stop();
@@ -418,7 +486,9 @@ fn start(core: &Arc<Core>, writer: Writer, requests: mpsc::Receiver<Request>) {
         }
         let _ = ended.wait_for(|ended| *ended).await;
     });
-    tasks.spawn("store-timer", timer(core.clone()));
+    if !core.options.replicated {
+        tasks.spawn("store-timer", timer(core.clone()));
+    }
     tasks.spawn("store-upkeep", reclaim::upkeep(core.clone()));
 }
 

@@ -40,6 +40,18 @@ impl Deadlines {
         }
     }
 
+    /// Starts the time of every lease again, also of those that have ended.
+    pub fn renew_all(&mut self, now: Instant) {
+        let leases: Vec<_> = self
+            .by_lease
+            .iter()
+            .map(|(lease, (ttl, _))| (*lease, *ttl))
+            .collect();
+        for (lease, ttl) in leases {
+            self.insert(lease, ttl, now);
+        }
+    }
+
     /// How long a lease lives yet.
     pub fn left(&self, lease: i64, now: Instant) -> Option<Duration> {
         let (_, deadline) = self.by_lease.get(&lease)?;

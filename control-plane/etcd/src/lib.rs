@@ -26,6 +26,7 @@ pub mod state;
 pub mod txn;
 mod watch;
 
+pub use commit::{Answer, Answers, Committed};
 pub use compactor::Compactor;
 pub use edge::*;
 pub use engine::{Engine, Options};

@@ -1,4 +1,4 @@
-//! The format on disk, version 1. All numbers are little-endian.
+//! The format on disk, version 2 (1 had neither `Meta` nor `Passed`). All numbers are little-endian.
 //!
 //! A segment (`log-N.seg`, `live-N.seg`) is a header and records:
 //!
@@ -17,7 +17,7 @@
 //!        12  4  length of the key
 //!        16  3  term
 //!        19  5  version of the key, in a put; 0 if an older release wrote it, which did not count
-//!        24  8  index; the records of one entry have the same
+//!        24  8  index; the records of one entry have the same, the next entry has the next
 //!        32  8  index up to which the log was durable when this record was written
 //!        40  8  revision
 //!        48  8  detail, by kind
@@ -30,7 +30,7 @@
 use crc32fast::Hasher;
 
 /// The format that is written, and the newest that can be read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Bytes before the first record of a segment.
 pub const SEGMENT_HEADER: usize = 32;
 /// Bytes of a record before its key.
@@ -59,6 +59,10 @@ pub enum Kind {
     Reserve = 6,
     /// A crash may have lost the revisions after detail and before the revision.
     Lost = 7,
+    /// An entry of the table beside the key space became the value (detail 1) or was removed (detail 0).
+    Meta = 8,
+    /// The entries from index detail up to this one changed nothing.
+    Passed = 9,
 }
 
 impl Kind {
@@ -71,6 +75,8 @@ impl Kind {
             5 => Self::Compact,
             6 => Self::Reserve,
             7 => Self::Lost,
+            8 => Self::Meta,
+            9 => Self::Passed,
             _ => return None,
         })
     }

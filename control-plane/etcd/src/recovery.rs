@@ -65,6 +65,7 @@ pub(crate) struct Recovered {
     pub segments: BTreeMap<u32, Arc<Segment>>,
     pub active: Arc<Segment>,
     pub salt: u32,
+    pub term: u64,
     pub next_index: u64,
     pub next_segment: u32,
     /// The newest revision in the log.
@@ -95,6 +96,8 @@ struct Recovery<'a> {
     state: State,
     segments: BTreeMap<u32, Arc<Segment>>,
     salt: u32,
+    /// The term of the newest entry; 0 if there is none.
+    term: u64,
     next_index: u64,
 }
 
@@ -114,6 +117,7 @@ impl<'a> Recovery<'a> {
             state: State::default(),
             segments: BTreeMap::new(),
             salt: u32::from_le_bytes(salt),
+            term: 0,
             next_index: 1,
         };
         let mut found = this.list()?;
@@ -122,6 +126,7 @@ impl<'a> Recovery<'a> {
         if let Some(checkpoint) = checkpoint::read(files)? {
             this.salt = checkpoint.salt;
             this.state = checkpoint.state;
+            this.term = checkpoint.capture.term;
             this.next_index = checkpoint.capture.next_index;
             used = checkpoint.segments;
             start = Some(Start {
@@ -289,8 +294,12 @@ impl<'a> Recovery<'a> {
                     break;
                 }
             };
-            if record.index != self.next_index {
-                let why = format!("index {} follows {}", record.index, self.next_index - 1);
+            let first = match record.kind {
+                Kind::Passed => record.detail,
+                _ => record.index,
+            };
+            if first != self.next_index || record.index < first {
+                let why = format!("index {first} follows {}", self.next_index - 1);
                 return Err(self.corrupt(name, from + at as u64, why));
             }
             let offset = (from + at as u64) as u32;
@@ -304,7 +313,7 @@ impl<'a> Recovery<'a> {
             );
             at += size;
             if !record.more {
-                self.next_index += 1;
+                (self.term, self.next_index) = (record.term, record.index + 1);
                 (whole, revision) = (at, self.state.revision());
             }
         }
@@ -361,6 +370,7 @@ impl<'a> Recovery<'a> {
             segments: self.segments,
             active,
             salt: self.salt,
+            term: self.term,
             next_index: self.next_index,
             next_segment,
         })
@@ -372,7 +382,7 @@ impl<'a> Recovery<'a> {
         let record = Record {
             kind: Kind::Lost,
             more: false,
-            term: 1,
+            term: self.term,
             version: 0,
             index: self.next_index,
             durable: self.next_index - 1,
@@ -414,6 +424,8 @@ fn check_version(files: &dyn Files) -> Result<(), OpenError> {
             found,
             known: FORMAT,
         }),
+        // What is written from now on, an older release could not read.
+        Ok(found) if found < FORMAT => write_version(files).map_err(io),
         Ok(_) => Ok(()),
         Err(error) => {
             let (place, file) = (files.place(), VERSION.to_owned());

@@ -71,6 +71,15 @@ pub enum Command {
     Compact(Revision),
     /// Let revisions up to this one be used before they are logged.
     Reserve(Revision),
+    /// Set or remove an entry of the table beside the key space, which has no revisions: members, alarms, users.
+    Meta {
+        /// Its name.
+        key: Bytes,
+        /// What it becomes; `None`: it is removed.
+        value: Option<Bytes>,
+    },
+    /// Only take a place in the log, as the first entry of a leader does.
+    Nothing,
 }
 
 /// What became of an entry.
@@ -117,6 +126,17 @@ pub enum Output {
     Compacted(Revision, Revision),
     /// Revisions are reserved; the reservation before.
     Reserved(Revision, Revision),
+    /// An entry of the table beside the key space was set or removed.
+    Meta {
+        /// Its name.
+        key: Bytes,
+        /// What it is now.
+        value: Option<Bytes>,
+        /// What it was before.
+        prev: Option<Bytes>,
+    },
+    /// Nothing was to be done.
+    Nothing,
     /// It could not be done, and nothing changed.
     Refused(Refusal),
 }
@@ -194,6 +214,7 @@ pub struct State {
     cold: usize,
     warm_bytes: usize,
     leases: BTreeMap<i64, Lease>,
+    meta: BTreeMap<Bytes, Bytes>,
     revision: Revision,
     compacted: Revision,
     reserved: Revision,
@@ -224,6 +245,11 @@ pub fn apply(state: &mut State, entry: Entry) -> Output {
             Output::Compacted(revision, std::mem::replace(&mut state.compacted, revision))
         }
         Command::Reserve(until) => Output::Reserved(until, std::mem::replace(&mut state.reserved, until)),
+        Command::Meta { key, value } => {
+            let prev = state.set_meta(&key, value.as_ref());
+            Output::Meta { key, value, prev }
+        }
+        Command::Nothing => Output::Nothing,
     }
 }
 
@@ -274,6 +300,17 @@ impl State {
                     lease: None,
                 }
             }
+        }
+    }
+
+    /// Sets or removes an entry of the table beside the key space; gives what it was.
+    fn set_meta(&mut self, key: &Bytes, value: Option<&Bytes>) -> Option<Bytes> {
+        match value {
+            // Copies, since they may be slices of something large.
+            Some(value) => self
+                .meta
+                .insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)),
+            None => self.meta.remove(key),
         }
     }
 
@@ -403,7 +440,10 @@ impl State {
             }
             Output::Compacted(_, before) => self.compacted = *before,
             Output::Reserved(_, before) => self.reserved = *before,
-            Output::Mismatch(..) | Output::Wanting(_) | Output::Refused(_) => {}
+            Output::Meta { key, prev, .. } => {
+                self.set_meta(key, prev.as_ref());
+            }
+            Output::Mismatch(..) | Output::Wanting(_) | Output::Refused(_) | Output::Nothing => {}
         }
     }
 

@@ -1,8 +1,8 @@
 //! What was committed becomes visible: to the observer, then to readers and watches, then to the writer who asked.
 
-use super::{Answer, Applied, Writer};
+use super::{Answer, Writer};
 use crate::{
-    Error, Event, KeyValue, RangeResponse,
+    Error, Event, KeyValue, RangeResponse, Revision,
     engine::{Core, hold},
     segment::Found,
     state::{Did, Output, Version, Wrote},
@@ -12,12 +12,13 @@ use bytes::Bytes;
 use std::time::Duration;
 
 impl Writer {
-    pub(super) fn publish(&self, applied: Vec<Applied>) {
+    /// Shows outputs to all but those who wait for them; gives the revision they led to.
+    pub(super) fn publish<'a>(&self, outputs: impl Iterator<Item = &'a Output> + Clone) -> Revision {
         let core = &self.core;
         let observer = hold(&core.observer);
         if let Some(observer) = &*observer {
-            for applied in &applied {
-                match events(core, &applied.output).as_slice() {
+            for output in outputs.clone() {
+                match events(core, output).as_slice() {
                     [] => {}
                     events => observer.committed(events[0].revision(), events),
                 }
@@ -29,11 +30,12 @@ impl Writer {
             let advanced = revision > shared.visible;
             shared.visible = revision;
             shared.compacted = shared.state.compacted();
+            shared.applied = (self.term, self.index);
             (revision, advanced)
         };
         drop(observer);
-        for applied in &applied {
-            match &applied.output {
+        for output in outputs {
+            match output {
                 Output::Granted(lease, ttl) => {
                     let now = core.env.clock.now();
                     hold(&core.leases).insert(*lease, Duration::from_millis(*ttl), now);
@@ -50,20 +52,20 @@ impl Writer {
         if advanced {
             core.tip.send_modify(|tip| tip.revision = revision);
         }
-        for Applied { output, answer } in applied {
-            if let Some(answer) = answer {
-                // A writer that no longer waits need not be told.
-                let _ = answer.send(outcome(core, output, revision));
-            }
-        }
+        revision
     }
 }
 
-fn outcome(core: &Core, output: Output, revision: u64) -> Result<Answer, Error> {
+/// What the one is told who asked; `revision`: the newest.
+pub(super) fn outcome(core: &Core, output: Output, revision: u64) -> Result<Answer, Error> {
     match output {
         Output::Put { version, .. } => Ok(Answer::Done(version.revision)),
         Output::Removed { revision, .. } => Ok(Answer::Done(revision)),
-        Output::Granted(..) | Output::Compacted(..) | Output::Reserved(..) => Ok(Answer::Done(revision)),
+        Output::Granted(..)
+        | Output::Compacted(..)
+        | Output::Reserved(..)
+        | Output::Meta { .. }
+        | Output::Nothing => Ok(Answer::Done(revision)),
         Output::Txn {
             succeeded,
             results,

@@ -39,6 +39,11 @@ impl State {
             record::Kind::Compact => self.compacted = self.compacted.max(record.revision),
             record::Kind::Reserve => self.reserved = record.revision,
             record::Kind::Lost => self.lose(record.detail, record.revision),
+            record::Kind::Meta => {
+                let value = (record.detail == 1).then(|| Bytes::copy_from_slice(record.value));
+                self.set_meta(&Bytes::copy_from_slice(record.key), value.as_ref());
+            }
+            record::Kind::Passed => {}
         }
         if !matches!(record.kind, record::Kind::Compact | record::Kind::Reserve) {
             self.revision = self.revision.max(record.revision);

@@ -75,6 +75,11 @@ impl State {
         &self.live
     }
 
+    /// The table beside the key space.
+    pub fn meta(&self) -> &BTreeMap<Bytes, Bytes> {
+        &self.meta
+    }
+
     /// The leases with their TTL in milliseconds.
     pub fn leases(&self) -> impl Iterator<Item = (i64, u64)> {
         self.leases.iter().map(|(id, lease)| (*id, lease.ttl))
@@ -202,12 +207,14 @@ impl State {
         reserved: Revision,
         lost: Vec<(Revision, Revision)>,
         leases: impl IntoIterator<Item = (i64, u64)>,
+        meta: impl IntoIterator<Item = (Bytes, Bytes)>,
     ) -> Self {
         let mut state = Self {
             revision,
             compacted,
             reserved,
             lost,
+            meta: meta.into_iter().collect(),
             ..Self::default()
         };
         for (id, ttl) in leases {

@@ -52,6 +52,11 @@ fn command(words: &str) -> Command {
         "revoke" => Command::Revoke(number(1) as i64),
         "compact" => Command::Compact(number(1)),
         "reserve" => Command::Reserve(number(1)),
+        "meta" => Command::Meta {
+            key: bytes(1),
+            value: words.get(2).map(|_| bytes(2)),
+        },
+        "nothing" => Command::Nothing,
         other => panic!("{other}"),
     }
 }
@@ -76,6 +81,8 @@ fn describe(output: &Output) -> String {
         Output::Granted(id, _) => format!("granted {id}"),
         Output::Compacted(revision, before) => format!("compacted {before} to {revision}"),
         Output::Reserved(until, before) => format!("reserved {before} to {until}"),
+        Output::Meta { value, prev, .. } => format!("meta {prev:?} to {value:?}"),
+        Output::Nothing => "nothing".to_owned(),
         Output::Refused(why) => format!("refused {why:?}"),
         Output::Txn { .. } | Output::Wanting(_) => panic!("no story has a transaction"),
     }
@@ -138,6 +145,18 @@ const STORIES: &[(&str, &[(&str, &str)])] = &[
             ("compact 2", "refused Compacted(2)"),
             ("reserve 100", "reserved 0 to 100"),
             ("put a 3", "put at 3 created 1 before 2"),
+        ],
+    ),
+    (
+        "the table beside the key space has no revisions",
+        &[
+            ("put a 1", "put at 1 created 1 before 0"),
+            ("meta a x", "meta None to Some(b\"x\")"),
+            ("meta a y", "meta Some(b\"x\") to Some(b\"y\")"),
+            ("nothing", "nothing"),
+            ("meta a", "meta Some(b\"y\") to None"),
+            ("meta a", "meta None to None"),
+            ("put a 2", "put at 2 created 1 before 1"),
         ],
     ),
 ];

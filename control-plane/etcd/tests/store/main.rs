@@ -10,6 +10,8 @@ mod crash;
 mod damage;
 mod engine;
 mod lab;
+mod members;
+mod migration;
 mod model;
 mod power;
 mod races;
