@@ -5,7 +5,7 @@ use api::{FieldSelector, LabelSelector, Object, Status};
 use resources::Row;
 
 /// A namespace and selectors. Matches on headers only.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Namespace; empty: all.
     pub namespace: String,

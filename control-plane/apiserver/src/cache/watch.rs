@@ -1,6 +1,7 @@
 //! Watchers: who is told of which event.
 
 use super::{Cache, Event, Kind, Selection, Snapshot, mailbox::Mailbox};
+use api::Status;
 use resources::Row;
 use std::{
     collections::{HashMap, VecDeque},
@@ -181,6 +182,17 @@ impl Watcher {
     /// What is watched.
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Which objects are watched.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// A watch of the same from now on.
+    pub fn another(&self) -> Result<Self, Status> {
+        let now = self.cache.feed().revision();
+        self.cache.watch(self.selection.clone(), self.version, Some(now))
     }
 
     /// The next item; none when the watcher was cut or the cache was filled anew.

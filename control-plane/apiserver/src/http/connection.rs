@@ -1,6 +1,10 @@
 //! A connection: HTTP/1.1 or HTTP/2 over TLS or any stream, and what it may do.
 
-use super::{Caller, flow};
+use super::{
+    Caller,
+    door::{Door, Way},
+    flow,
+};
 use crate::Server;
 use component::{Clock, Tasks};
 use http::{Request, Response, Version, header};
@@ -36,6 +40,11 @@ const IDLE: Duration = Duration::from_secs(90);
 const HEAD_BYTES: u32 = 1 << 20;
 /// How many headers it may have.
 const HEADERS: usize = 512;
+
+/// The second way to the connection of a request that is alone on it, and is answered in chunks if its end is not known; one
+/// of its extensions.
+#[derive(Clone)]
+pub(super) struct Second(pub(super) Arc<dyn Way>);
 
 /// Spawns what a connection needs. It ends with the connection, which is asked to end when the server drains.
 #[derive(Clone)]
@@ -113,15 +122,20 @@ impl Server {
         let (server, peer): (_, Arc<[_]>) = (self.clone(), peer.into());
         let activity = Arc::<Activity>::default();
         let all = activity.clone();
+        let door = Door::new(stream);
+        let way = door.way();
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
+            }
+            if request.version() == Version::HTTP_11 {
+                request.extensions_mut().insert(Second(way.clone()));
             }
             let (server, peer, open) = (server.clone(), peer.clone(), Open::new(&all));
             async move { Ok::<_, Infallible>(server.answer_on(peer, request, open).await) }
         });
         let builder = self.builder();
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(door), service);
         let (mut connection, clock) = (pin!(connection), &self.handler.env.clock);
         let mut ending = false;
         loop {

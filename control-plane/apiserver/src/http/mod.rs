@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 pub mod decisions;
 mod discovery;
+mod door;
 mod documents;
 mod flow;
 mod health;
@@ -34,6 +35,7 @@ pub mod way;
 pub use documents::{Documents, Library};
 pub use life::Life;
 pub use query::percent_decode;
+pub(crate) use stream::Choir;
 pub use room::{Limits, Rooms};
 pub use version::BuildInfo;
 

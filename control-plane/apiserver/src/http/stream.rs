@@ -1,37 +1,20 @@
 //! A watch as a stream of frames over HTTP.
 
-use super::shape::Shaper;
-use crate::{
-    Server,
-    cache::{Item, Watcher},
-    local::BOOKMARKS,
-};
-use bytes::{Bytes, BytesMut};
-use component::metrics::Counter;
+mod chorus;
+mod seat;
+mod teller;
+
+pub use chorus::Choir;
+
+use super::{door::Way, shape::Shaper};
+use crate::{Server, cache::Watcher, security::User};
+use bytes::Bytes;
 use futures::{Stream, future::BoxFuture, stream};
+use seat::{Report, Seat};
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use teller::Teller;
 
-/// Frames that are there together go out together, up to this size.
-const BATCH: usize = 64 << 10;
-
-struct State {
-    server: Arc<Server>,
-    watcher: Watcher,
-    shaper: Shaper,
-    bookmarks: bool,
-    initial: bool,
-    end: Instant,
-    told: u64,
-    /// Until a bookmark may be due, or the end. It and the next are kept, for to wait anew after each event costs more
-    /// than the event.
-    pause: BoxFuture<'static, ()>,
-    /// Until the server stops.
-    stopping: BoxFuture<'static, ()>,
-    sent: Arc<Counter>,
-}
-
-/// What a watcher is told, and for how long.
+/// What a watcher is told, for how long, and how.
 pub struct Options {
     /// It wants bookmarks.
     pub bookmarks: bool,
@@ -39,123 +22,85 @@ pub struct Options {
     pub initial: bool,
     /// How long it lasts.
     pub timeout: Duration,
+    /// The second way to its connection, which answers only it, in chunks of HTTP/1.1.
+    pub way: Option<Arc<dyn Way>>,
+    /// Who watches.
+    pub user: Arc<User>,
 }
 
 /// The frames of `watcher`. The stream ends with its time, when the watcher is cut, and when the server stops.
+///
+/// When it was told what there is, and there is a second way to its connection, it is told with those who watch the same;
+/// then only what finds no room on that way comes here.
 pub fn frames(
-    server: Arc<Server>,
+    server: &Arc<Server>,
     watcher: Watcher,
     shaper: Shaper,
-    options: &Options,
+    options: Options,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<> {
-    let env = &server.handler.env;
-    let end = env.clock.now() + options.timeout;
-    let tasks = env.tasks.clone();
-    let labels = [
-        shaper.row.group,
-        shaper.row.plural,
-        shaper.row.versions[shaper.version].name,
-    ];
-    let state = State {
-        bookmarks: options.bookmarks,
-        initial: options.initial,
-        end,
-        told: 0,
-        pause: pause(&server, end),
-        stopping: Box::pin(async move { tasks.stopping().await }),
-        sent: server.handler.metrics.watch_events.of(&labels).clone(),
-        server,
-        watcher,
-        shaper,
-    };
-    stream::unfold(state, |mut state| async move {
-        let batch = state.next().await?;
-        Some((Ok(batch), state))
+    let end = server.handler.env.clock.now() + options.timeout;
+    let form = (options.bookmarks, options.initial);
+    let teller = Teller::new(server.clone(), watcher, shaper, form, Some(end));
+    let second = options.way.map(|way| (way, options.user));
+    let watch = Watch::Alone(Box::new(teller), second);
+    stream::unfold(watch, |watch| async move {
+        let (piece, watch) = watch.next().await?;
+        Some((Ok(piece), watch))
     })
 }
 
-/// Until a bookmark may be due, at most until `end`.
-fn pause(server: &Server, end: Instant) -> BoxFuture<'static, ()> {
-    let clock = server.handler.env.clock.clone();
-    let until = end.min(clock.now() + BOOKMARKS);
-    Box::pin(async move { clock.sleep_until(until).await })
+/// The way to a connection, and its user.
+type Second = (Arc<dyn Way>, Arc<User>);
+
+enum Watch {
+    Alone(Box<Teller>, Option<Second>),
+    Together(Together),
 }
 
-impl State {
+/// One of many.
+struct Together {
+    seat: Seat,
+    /// Until its end.
+    over: BoxFuture<'static, ()>,
+}
+
+impl Watch {
+    async fn next(self) -> Option<(Bytes, Self)> {
+        let mut together = match self {
+            Self::Alone(mut teller, second) => match join(&mut teller, second.as_ref()) {
+                Some(together) => together,
+                None => {
+                    let batch = teller.next().await?;
+                    teller.sent.add(batch.events);
+                    return Some((batch.after(0), Self::Alone(teller, second)));
+                }
+            },
+            Self::Together(together) => together,
+        };
+        let piece = together.next().await?;
+        Some((piece, Self::Together(together)))
+    }
+}
+
+/// Takes who listens to `teller` to those who are told the same.
+fn join(teller: &mut Teller, second: Option<&Second>) -> Option<Together> {
+    let ((way, user), server, end) = (second?, teller.server.clone(), teller.end?);
+    let report = || -> Report {
+        let (clients, user) = (server.clients.clone(), user.clone());
+        Box::new(move |bytes| clients.sent(&user.name, bytes))
+    };
+    let seat = server.choir.join(teller, way, report)?;
+    let clock = server.handler.env.clock.clone();
+    let over = Box::pin(async move { clock.sleep_until(end).await });
+    Some(Together { seat, over })
+}
+
+impl Together {
     async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            let item = self.wait().await?;
-            let mut events = u64::from(matches!(item, Item::Event(..)));
-            let first = self.show(item).await?;
-            let mut batch = BytesMut::new();
-            while first.len() + batch.len() < BATCH
-                && let Some(item) = self.watcher.try_next()
-            {
-                events += u64::from(matches!(item, Item::Event(..)));
-                let frame = self.show(item).await?;
-                if batch.is_empty() {
-                    batch.extend_from_slice(&first);
-                }
-                batch.extend_from_slice(&frame);
-            }
-            self.sent.add(events);
-            // A frame that is alone is the one that all watchers share.
-            let out = if batch.is_empty() { first } else { batch.freeze() };
-            if !out.is_empty() {
-                return Some(out);
-            }
-        }
-    }
-
-    /// The next item; a bookmark once in a while.
-    async fn wait(&mut self) -> Option<Item> {
-        loop {
-            tokio::select! {
-                biased;
-                item = self.watcher.next() => return item,
-                () = &mut self.stopping => return None,
-                () = &mut self.pause => {}
-            }
-            if self.server.handler.env.clock.now() >= self.end {
-                return None;
-            }
-            self.pause = pause(&self.server, self.end);
-            if self.bookmarks {
-                match self.watcher.bookmark() {
-                    Err(item) => return Some(item),
-                    Ok(revision) if revision > self.told => return Some(Item::Bookmark(revision)),
-                    Ok(_) => {}
-                }
-            }
-        }
-    }
-
-    /// The frame of an item, in the version that is watched; empty for what this watcher does not want to know.
-    async fn show(&mut self, item: Item) -> Option<Bytes> {
-        let handler = &self.server.handler;
-        if !handler.ensure_item(&self.watcher, &item).await {
-            return None;
-        }
-        Some(self.frame(item))
-    }
-
-    fn frame(&mut self, item: Item) -> Bytes {
-        match item {
-            Item::Event(kind, event) => {
-                self.told = self.told.max(event.revision);
-                let shaper = &self.shaper;
-                let form = (shaper.shape, shaper.text);
-                event.frame(kind, shaper.version, form, |held| shaper.frame(kind, held))
-            }
-            Item::InitialEnd(revision) if self.initial && self.bookmarks => {
-                self.told = revision;
-                self.shaper.bookmark(revision, true)
-            }
-            Item::InitialEnd(_) => Bytes::new(),
-            Item::Bookmark(revision) => {
-                self.told = revision;
-                self.shaper.bookmark(revision, false)
-            }
+        tokio::select! {
+            biased;
+            piece = self.seat.next() => piece,
+            () = &mut self.over => None,
         }
     }
 }
