@@ -47,6 +47,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("shared/etcd-proto", &[]),
+    ("shared/kms-proto", &[]),
     ("control-plane/etcd", &["component", "etcd-proto", "raft"]),
     ("control-plane/etcd/raft", &[]),
     (
@@ -60,6 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "component",
             "streams",
             "etcd",
+            "kms-proto",
         ],
     ),
     ("control-plane/scheduler", &["api", "client", "component"]),
