@@ -20,6 +20,7 @@ mod reclaim;
 pub mod record;
 mod recovery;
 pub mod remote;
+pub mod replica;
 mod segment;
 pub mod server;
 pub mod state;
