@@ -2,6 +2,7 @@
 //! decision records. It never does I/O, never waits, and knows no one kind.
 
 pub mod decision;
+mod encodings;
 pub mod field;
 mod names;
 mod node_selector;
@@ -16,6 +17,7 @@ mod status;
 mod taint;
 pub mod volume;
 
+pub use encodings::{Budget, Encoding};
 pub use k8s_openapi;
 pub use names::{Gvk, Gvr, Key, valid_dns_label, valid_dns_subdomain};
 pub use node_selector::{NodeSelector, NodeSelectorTerm};

@@ -1,10 +1,14 @@
 //! An API object at rest: its encoded bytes and a header of what every part of the system asks of it.
 
-use crate::{Key, scan};
+use crate::{
+    Key,
+    encodings::{Budget, Encoding, Encodings},
+    scan,
+};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 /// A stretch of an object's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +100,7 @@ pub enum ObjectError {
 pub struct Object {
     header: Header,
     body: Bytes,
+    encodings: Encodings,
 }
 
 impl Object {
@@ -120,7 +125,11 @@ impl Object {
         let values = wanted.scalars(&body);
         let values = values.map(|value| value.map(|value| value.into_owned().into_boxed_str()));
         header.fields = values.collect::<Result<_, _>>()?;
-        Ok(Self { header, body })
+        Ok(Self {
+            header,
+            body,
+            encodings: Encodings::default(),
+        })
     }
 
     /// Reads an object as a server sent it: takes `metadata.resourceVersion` out of the text.
@@ -321,6 +330,17 @@ impl Object {
         let mut out = Vec::new();
         self.write_json(None, &mut out);
         out.into()
+    }
+
+    /// The object, with its resourceVersion, in another form than JSON: made by `make` unless it is kept, and kept as long as
+    /// the object if `budget` has room.
+    pub fn encoded<E>(
+        &self,
+        encoding: Encoding,
+        budget: &Arc<Budget>,
+        make: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Bytes, E> {
+        self.encodings.get(encoding, budget, make)
     }
 
     /// Decodes a view: a small struct with the fields that are needed. `metadata.resourceVersion` is not in it; take

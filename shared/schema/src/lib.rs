@@ -24,7 +24,9 @@ mod time;
 mod yaml;
 
 pub use body::{TypeMeta, mishandled, type_meta, undecodable, unreadable};
-pub use cbor::{CborError, cbor_frame, cbor_to_json, is_cbor, json_to_cbor, list_to_cbor};
+pub use cbor::{
+    CborError, cbor_body, cbor_frame, cbor_list, cbor_to_json, is_cbor, json_to_cbor, json_to_item,
+};
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
 pub use gated::{Disabled, GATED, Gated};
 pub use openapi::{
@@ -33,8 +35,8 @@ pub use openapi::{
 };
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use protobuf::{
-    ProtobufError, has_protobuf, is_protobuf, json_to_protobuf, list_to_protobuf, protobuf_frame,
-    protobuf_to_json,
+    ProtobufError, has_protobuf, is_protobuf, json_to_message, json_to_protobuf, protobuf_body,
+    protobuf_frame, protobuf_list, protobuf_to_json, put_protobuf_item,
 };
 pub use prune::{canonical, prune};
 pub use structural::{

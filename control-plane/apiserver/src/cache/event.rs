@@ -1,6 +1,7 @@
 //! A change of one object, and its encoded frames.
 
 use super::Held;
+use api::Encoding;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -62,6 +63,17 @@ pub enum Text {
     Protobuf,
     /// CBOR.
     Cbor,
+}
+
+impl Text {
+    /// The encoding that it is, if it is no text.
+    pub fn encoding(self) -> Option<Encoding> {
+        match self {
+            Self::Protobuf => Some(Encoding::Protobuf),
+            Self::Cbor => Some(Encoding::Cbor),
+            Self::Json | Self::Yaml => None,
+        }
+    }
 }
 
 type FrameKey = (Kind, usize, Shape, Text);

@@ -1,6 +1,7 @@
 //! What fills the caches: the store's observer when it is in this process, else a watch of it.
 
 use super::{Cache, Objects};
+use api::Budget;
 use bytes::Bytes;
 use component::Env;
 use etcd::{Error, Event, Observer, RangeRequest, Store, WatchItem, WatchRequest};
@@ -21,6 +22,9 @@ const ROOT: &str = "/registry/";
 /// How long a read waits for a remote store's progress, as upstream.
 const FRESH: Duration = Duration::from_secs(3);
 
+/// Bytes of encodings other than JSON that are kept, of all objects.
+const ENCODINGS: usize = 64 << 20;
+
 /// A revision and its events.
 type Committed = (u64, Vec<Event>);
 
@@ -32,6 +36,7 @@ pub struct Feed {
     /// Revisions that came while the first list was read; none when it is done.
     early: Mutex<Option<Vec<Committed>>>,
     observed: AtomicBool,
+    encodings: Arc<Budget>,
 }
 
 impl Default for Feed {
@@ -41,6 +46,7 @@ impl Default for Feed {
             caches: RwLock::default(),
             early: Mutex::new(Some(Vec::new())),
             observed: AtomicBool::new(false),
+            encodings: Budget::new(ENCODINGS),
         }
     }
 }
@@ -49,6 +55,11 @@ impl Feed {
     /// Whether the store is in this process, and so its alone.
     pub fn is_own(&self) -> bool {
         self.observed.load(Ordering::Acquire)
+    }
+
+    /// What encodings of objects may take.
+    pub fn encodings(&self) -> &Arc<Budget> {
+        &self.encodings
     }
 
     /// The newest revision that is in the caches.

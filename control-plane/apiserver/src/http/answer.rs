@@ -3,9 +3,10 @@
 use super::{
     negotiate::{CBOR, Form, PROTOBUF},
     pretty::pretty,
+    shape::transcoded,
 };
 use crate::cache::Text;
-use api::Status;
+use api::{Encoding, Status};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures::StreamExt;
@@ -68,22 +69,29 @@ pub fn json(status: u16, text: Vec<u8>, form: Form) -> Response<Body> {
                 .unwrap_or(text);
             (yaml, "application/yaml")
         }
-        Text::Protobuf => match schema::json_to_protobuf(&text) {
-            Ok(body) => (body, PROTOBUF),
-            Err(error) => {
-                tracing::debug!(%error, "answered in JSON");
-                (text, "application/json")
+        Text::Protobuf | Text::Cbor => {
+            let encoded = form
+                .text
+                .encoding()
+                .map(|encoding| (encoding, transcoded(encoding, &text)));
+            match encoded {
+                Some((encoding, Ok(body))) => (body, media_type(encoding)),
+                other => {
+                    tracing::debug!(?other, "answered in JSON");
+                    (text, "application/json")
+                }
             }
-        },
-        Text::Cbor => match schema::json_to_cbor(&text) {
-            Ok(body) => (body, CBOR),
-            Err(error) => {
-                tracing::debug!(%error, "answered in JSON");
-                (text, "application/json")
-            }
-        },
+        }
     };
     packed(status, text, kind, form)
+}
+
+/// The media type of an encoding.
+pub fn media_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Protobuf => PROTOBUF,
+        Encoding::Cbor => CBOR,
+    }
 }
 
 /// Bytes that are `kind`, compressed if they are many and the client can take it.

@@ -1,10 +1,17 @@
-//! Large lists as JSON, which go out while they are written: one takes the memory of a piece, however long it is.
+//! Large lists, which go out while they are written: one takes the memory of a piece, however long it is.
 
-use super::{answer, answer::Body, negotiate::Form, shape::Shaper};
+use super::{
+    answer,
+    answer::Body,
+    negotiate::Form,
+    shape::{Encoded, Shaper},
+};
 use crate::{
-    cache::{Shape, Text},
+    cache::{Held, Shape, Text},
+    fairness::room::Taken,
     handler::Page,
 };
+use api::Encoding;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures::stream;
@@ -16,68 +23,124 @@ const PIECE: usize = 64 << 10;
 /// Lists of fewer bytes go out whole. Larger ones are compressed when the client can take it, as upstream.
 const LARGE: usize = 128 << 10;
 
-/// Whether a list is written in pieces.
-pub fn is_large(shaper: &Shaper, page: &Page, form: Form) -> bool {
+/// Whether a list of items of these sizes is large.
+fn is_large(mut sizes: impl Iterator<Item = usize>) -> bool {
+    sizes
+        .try_fold(0, |sum, size| (sum < LARGE).then_some(sum + size))
+        .is_none()
+}
+
+/// A list that is large as JSON, in pieces; the page itself if it goes out whole.
+pub fn json(shaper: Shaper, page: Page, form: Form) -> Result<Response<Body>, (Shaper, Page)> {
     let streams = form.text == Text::Json && !form.pretty && !matches!(shaper.shape, Shape::Table(_));
     let mut sizes = page
         .items
         .iter()
         .map(|held| held.version(shaper.version).body().len());
-    streams
-        && sizes
-            .try_fold(0, |sum, size| (sum < LARGE).then_some(sum + size))
-            .is_none()
+    if !(streams && is_large(&mut sizes)) {
+        return Err((shaper, page));
+    }
+    let mut head = Vec::new();
+    shaper.list_head(&page, &mut head);
+    let items = Items::Json(Box::new(shaper), page.items);
+    Ok(in_pieces(
+        Listing::new(head, items, b"]}".to_vec(), form),
+        "application/json",
+    ))
 }
 
-/// The answer with a list that is large.
-pub fn answer(shaper: Shaper, page: Page, form: Form) -> Response<Body> {
-    let mut response = answer::packed(200, Vec::new(), "application/json", Form { gzip: false, ..form });
-    if form.gzip {
+/// A list in another form. It holds what it has `taken` while its items are not all kept.
+pub fn encoded(list: Encoded, encoding: Encoding, taken: Option<Taken>, form: Form) -> Response<Body> {
+    let kind = answer::media_type(encoding);
+    let large = is_large(list.items.iter().map(Bytes::len));
+    let items = Items::Encoded(encoding, list.items, taken);
+    if large {
+        return in_pieces(Listing::new(list.head, items, list.tail, form), kind);
+    }
+    let mut whole = list.head;
+    (0..items.len()).for_each(|at| items.write(at, &mut whole));
+    whole.extend_from_slice(&list.tail);
+    answer::packed(200, whole, kind, form)
+}
+
+fn in_pieces(listing: Listing, kind: &'static str) -> Response<Body> {
+    let mut response = answer::packed(200, Vec::new(), kind, Form::default());
+    if listing.packer.is_some() {
         answer::mark_gzip(response.headers_mut());
     }
-    let listing = Listing {
-        shaper,
-        page,
-        told: 0,
-        ended: false,
-        packer: form
-            .gzip
-            .then(|| GzEncoder::new(Vec::with_capacity(PIECE), Compression::fast())),
-    };
     *response.body_mut() = answer::streamed(stream::iter(listing.map(Ok)));
     response
 }
 
+/// What is in a list.
+enum Items {
+    Json(Box<Shaper>, Vec<Held>),
+    Encoded(
+        Encoding,
+        Vec<Bytes>,
+        #[expect(dead_code, reason = "it is held")] Option<Taken>,
+    ),
+}
+
+impl Items {
+    fn len(&self) -> usize {
+        match self {
+            Self::Json(_, items) => items.len(),
+            Self::Encoded(_, items, _) => items.len(),
+        }
+    }
+
+    /// Writes one, with what stands between it and the one before.
+    fn write(&self, at: usize, out: &mut Vec<u8>) {
+        match self {
+            Self::Json(shaper, items) => {
+                if at > 0 {
+                    out.push(b',');
+                }
+                shaper.object(&items[at], out);
+            }
+            Self::Encoded(Encoding::Protobuf, items, _) => schema::put_protobuf_item(out, &items[at]),
+            Self::Encoded(Encoding::Cbor, items, _) => out.extend_from_slice(&items[at]),
+        }
+    }
+}
+
 struct Listing {
-    shaper: Shaper,
-    page: Page,
-    /// How many objects were written.
+    head: Vec<u8>,
+    items: Items,
+    tail: Vec<u8>,
+    /// How many items were written.
     told: usize,
     ended: bool,
     packer: Option<GzEncoder<Vec<u8>>>,
 }
 
 impl Listing {
+    fn new(head: Vec<u8>, items: Items, tail: Vec<u8>, form: Form) -> Self {
+        let packer = || GzEncoder::new(Vec::with_capacity(PIECE), Compression::fast());
+        Self {
+            head,
+            items,
+            tail,
+            told: 0,
+            ended: false,
+            packer: form.gzip.then(packer),
+        }
+    }
+
     /// The next piece of the text; none after the end.
     fn text(&mut self) -> Option<Vec<u8>> {
         if self.ended {
             return None;
         }
         let mut out = Vec::with_capacity(PIECE + PIECE / 4);
-        if self.told == 0 {
-            self.shaper.list_head(&self.page, &mut out);
-        }
-        while out.len() < PIECE
-            && let Some(held) = self.page.items.get(self.told)
-        {
-            if self.told > 0 {
-                out.push(b',');
-            }
-            self.shaper.object(held, &mut out);
+        out.append(&mut self.head);
+        while out.len() < PIECE && self.told < self.items.len() {
+            self.items.write(self.told, &mut out);
             self.told += 1;
         }
-        if self.told == self.page.items.len() {
-            out.extend_from_slice(b"]}");
+        if self.told == self.items.len() {
+            out.append(&mut self.tail);
             self.ended = true;
         }
         Some(out)
@@ -109,7 +172,8 @@ impl Iterator for Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cache::Held, fixture};
+    use crate::fixture;
+    use api::Budget;
     use http_body_util::BodyExt;
     use jiff::Timestamp;
     use std::io::Read;
@@ -138,6 +202,7 @@ mod tests {
             shape,
             text: Text::Json,
             custom: None,
+            encodings: Budget::new(0),
         }
     }
 
@@ -151,9 +216,8 @@ mod tests {
                     ..Form::default()
                 };
                 let (shaper, page) = (shaper(shape), page(1000));
-                assert!(is_large(&shaper, &page, form));
                 let whole = shaper.list(&page);
-                let answer = answer(shaper, page, form);
+                let answer = json(shaper, page, form).ok().expect("it is large");
                 assert_eq!(answer.headers().contains_key("content-encoding"), gzip);
                 let mut body = answer.into_body().collect().await.unwrap().to_bytes().to_vec();
                 if gzip {
@@ -170,25 +234,55 @@ mod tests {
 
     #[test]
     fn pieces_are_small_and_lists_that_are_small_go_whole() {
-        let listing = Listing {
-            shaper: shaper(Shape::Object),
-            page: page(1000),
-            told: 0,
-            ended: false,
-            packer: None,
-        };
+        let items = Items::Json(Box::new(shaper(Shape::Object)), page(1000).items);
+        let listing = Listing::new(b"[".to_vec(), items, b"]".to_vec(), Form::default());
         let sizes: Vec<usize> = listing.map(|piece| piece.len()).collect();
         assert!(
             sizes.len() > 10 && sizes.iter().all(|size| *size < PIECE + 2000),
             "{sizes:?}"
         );
-        let table = shaper(Shape::Table(crate::cache::Include::None));
-        assert!(!is_large(&table, &page(1000), Form::default()));
-        assert!(!is_large(&shaper(Shape::Object), &page(100), Form::default()));
+        let goes_whole = |shape, objects, form| json(shaper(shape), page(objects), form).is_err();
+        let table = Shape::Table(crate::cache::Include::None);
+        assert!(goes_whole(table, 1000, Form::default()));
+        assert!(goes_whole(Shape::Object, 100, Form::default()));
         let pretty = Form {
             pretty: true,
             ..Form::default()
         };
-        assert!(!is_large(&shaper(Shape::Object), &page(1000), pretty));
+        assert!(goes_whole(Shape::Object, 1000, pretty));
+    }
+
+    #[tokio::test]
+    async fn a_kept_encoding_is_the_one_that_is_made() {
+        for objects in [3, 1000] {
+            for gzip in [false, true] {
+                let form = Form {
+                    text: Text::Cbor,
+                    gzip,
+                    ..Form::default()
+                };
+                let (mut shaper, page) = (shaper(Shape::Object), page(objects));
+                let text = schema::cbor_to_json(&schema::json_to_cbor(&shaper.list(&page)).unwrap());
+                for budget in [Budget::new(0), Budget::new(500_000), Budget::new(64 << 20)] {
+                    shaper.encodings = budget.clone();
+                    for _ in 0..2 {
+                        let list = shaper.encoded_list(&page, Encoding::Cbor).unwrap();
+                        let answer = encoded(list, Encoding::Cbor, None, form);
+                        let packed = answer.headers().contains_key("content-encoding");
+                        assert_eq!(packed, gzip && objects > 3);
+                        let body = answer.into_body().collect().await.unwrap().to_bytes();
+                        let mut plain = Vec::new();
+                        if packed {
+                            let mut reader = flate2::read::GzDecoder::new(&body[..]);
+                            reader.read_to_end(&mut plain).unwrap();
+                        } else {
+                            plain = body.to_vec();
+                        }
+                        assert!(schema::cbor_to_json(&plain) == text);
+                    }
+                    assert!(budget.used() <= 500_000 || budget.used() > 900_000);
+                }
+            }
+        }
     }
 }

@@ -7,14 +7,15 @@ use super::{
     decisions, discovery,
     flow::{self, Allowed},
     kubelet, listing,
-    negotiate::{self, Kind},
+    negotiate::{self, Form, Kind},
     patience, proxy, query, room,
     shape::Shaper,
     stream,
 };
 use crate::{
     admission::{Notes, Operation},
-    cache::{Shape, Text},
+    cache::{Held, Shape, Text},
+    fairness::room::Taken,
     handler::{self, Call, Did, Outcome, Page, Place, WatchQuery},
     subresources,
 };
@@ -246,17 +247,30 @@ async fn get(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status>
         return Ok(answer::json(200, object.to_json().to_vec(), allowed.form));
     }
     let held = allowed.server.handler.find(place).await?;
-    let text = shaper(allowed, place, allowed.form.shape).one(&held);
-    Ok(answer::json(200, text, allowed.form))
+    Ok(one(
+        &shaper(allowed, place, allowed.form.shape),
+        &held,
+        allowed.form,
+    ))
+}
+
+/// The answer with one object.
+fn one(shaper: &Shaper, held: &Held, form: Form) -> Response<Body> {
+    if let Some(encoding) = form.text.encoding()
+        && let Ok(body) = shaper.body(held, encoding)
+    {
+        return answer::packed(200, body, answer::media_type(encoding), form);
+    }
+    answer::json(200, shaper.one(held), form)
 }
 
 async fn component_statuses(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
     let page = components::page(allowed, place).await?;
     if let Some(one) = page.items.first().filter(|_| !place.name.is_empty()) {
-        let text = shaper(allowed, place, allowed.form.shape).one(one);
-        return Ok(answer::json(200, text, allowed.form));
+        let shaper = shaper(allowed, place, allowed.form.shape);
+        return Ok(self::one(&shaper, one, allowed.form));
     }
-    Ok(listed(allowed, place, page))
+    Ok(listed(allowed, place, page, None))
 }
 
 async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status> {
@@ -266,26 +280,20 @@ async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status
         .list(place, &allowed.query.list(place)?)
         .await?;
     let taken = room::of_list(allowed, &page, place.version).await?;
-    Ok(room::hold(taken, listed(allowed, place, page)))
+    Ok(listed(allowed, place, page, taken))
 }
 
-/// The answer to a list.
-fn listed(allowed: &Allowed, place: &Place, page: Page) -> Response<Body> {
+/// The answer to a list, which has `taken` memory.
+fn listed(allowed: &Allowed, place: &Place, page: Page, taken: Option<Taken>) -> Response<Body> {
     let (shaper, form) = (shaper(allowed, place, allowed.form.shape), allowed.form);
-    if form.text == Text::Protobuf
-        && let Ok(body) = shaper.protobuf_list(&page)
+    if let Some(encoding) = form.text.encoding()
+        && let Ok(list) = shaper.encoded_list(&page, encoding)
     {
-        return answer::packed(200, body, negotiate::PROTOBUF, form);
+        return listing::encoded(list, encoding, taken, form);
     }
-    if form.text == Text::Cbor
-        && let Ok(body) = shaper.cbor_list(&page)
-    {
-        return answer::packed(200, body, negotiate::CBOR, form);
-    }
-    if listing::is_large(&shaper, &page, form) {
-        return listing::answer(shaper, page, form);
-    }
-    answer::json(200, shaper.list(&page), form)
+    let answer = listing::json(shaper, page, form);
+    let answer = answer.unwrap_or_else(|(shaper, page)| answer::json(200, shaper.list(&page), form));
+    room::hold(taken, answer)
 }
 
 async fn watch(allowed: &Allowed, place: &Place, way: Option<&Second>) -> Result<Response<Body>, Status> {
@@ -411,7 +419,7 @@ async fn delete_collection(
         .handler
         .delete_collection(place, &call, &query, &options)
         .await?;
-    Ok(listed(allowed, place, page))
+    Ok(listed(allowed, place, page, None))
 }
 
 /// The answer to a write.

@@ -4,11 +4,10 @@ use crate::{
     cache::{Held, Include, Kind, Shape, Text},
     handler::{Page, Place},
 };
-use api::{Object, Status};
+use api::{Budget, Encoding, Object, Status};
 use bytes::Bytes;
 use jiff::Timestamp;
 use resources::{Cell, Custom, CustomVersion, Row};
-use schema::{CborError, ProtobufError};
 use std::sync::Arc;
 
 /// Writes the shapes of one served resource.
@@ -26,6 +25,26 @@ pub struct Shaper {
     pub text: Text,
     /// The definition of a custom resource.
     pub custom: Option<Arc<Custom>>,
+    /// What encodings may take that are kept.
+    pub encodings: Arc<Budget>,
+}
+
+/// What stands before and after the items of a list, and the items.
+pub struct Encoded {
+    /// Before.
+    pub head: Vec<u8>,
+    /// The items.
+    pub items: Vec<Bytes>,
+    /// After.
+    pub tail: Vec<u8>,
+}
+
+/// The object `json` as a body of another form.
+pub fn transcoded(encoding: Encoding, json: &[u8]) -> Result<Vec<u8>, String> {
+    match encoding {
+        Encoding::Protobuf => schema::json_to_protobuf(json).map_err(|error| error.to_string()),
+        Encoding::Cbor => schema::json_to_cbor(json).map_err(|error| error.to_string()),
+    }
 }
 
 impl Shaper {
@@ -38,6 +57,7 @@ impl Shaper {
             shape,
             text,
             custom: place.cache.custom(),
+            encodings: place.cache.feed().encodings().clone(),
         }
     }
 
@@ -97,28 +117,67 @@ impl Shaper {
         out.extend_from_slice(head.as_bytes());
     }
 
-    /// A list of objects or metadata, as protobuf.
-    pub fn protobuf_list(&self, page: &Page) -> Result<Vec<u8>, ProtobufError> {
-        let (kind, version) = self.list_type();
-        let mut items = page.items.iter();
-        schema::list_to_protobuf(&version, &kind, list_meta(page).as_bytes(), |out| {
-            items.next().map(|held| self.object(held, out)).is_some()
-        })
+    /// An object or its metadata as a message of protobuf, or an item of CBOR. Those of objects are kept.
+    fn encoded(&self, held: &Held, encoding: Encoding) -> Result<Bytes, String> {
+        let object = held.version(self.version);
+        let make = || {
+            let ((kind, version), mut text) = (self.item_type(), Vec::new());
+            self.object(held, &mut text);
+            match encoding {
+                Encoding::Protobuf => {
+                    schema::json_to_message(&version, &kind, &text).map_err(|error| error.to_string())
+                }
+                Encoding::Cbor => {
+                    schema::json_to_item(&version, &kind, &text).map_err(|error| error.to_string())
+                }
+            }
+        };
+        match self.shape {
+            Shape::Object => object.encoded(encoding, &self.encodings, make),
+            Shape::Partial | Shape::Table(_) => make().map(Bytes::from),
+        }
     }
 
-    /// A list of objects or metadata, as CBOR.
-    pub fn cbor_list(&self, page: &Page) -> Result<Vec<u8>, CborError> {
-        let (kind, version) = self.list_type();
-        let mut items = page.items.iter();
-        schema::list_to_cbor(
-            &version,
-            &kind,
-            list_meta(page).as_bytes(),
-            page.items.len(),
-            |out| {
-                items.next().into_iter().for_each(|held| self.object(held, out));
-            },
-        )
+    /// An object or its metadata as a body of that form.
+    pub fn body(&self, held: &Held, encoding: Encoding) -> Result<Vec<u8>, String> {
+        let encoded = self.encoded(held, encoding)?;
+        match encoding {
+            Encoding::Protobuf => {
+                let (kind, version) = self.item_type();
+                schema::protobuf_body(&version, &kind, &encoded).map_err(|error| error.to_string())
+            }
+            Encoding::Cbor => Ok(schema::cbor_body(&encoded)),
+        }
+    }
+
+    /// A list of objects or metadata in that form.
+    pub fn encoded_list(&self, page: &Page, encoding: Encoding) -> Result<Encoded, String> {
+        let ((kind, version), meta) = (self.list_type(), list_meta(page));
+        let items = page.items.iter().map(|held| self.encoded(held, encoding));
+        let items: Vec<Bytes> = items.collect::<Result<_, _>>()?;
+        let (head, tail) = match encoding {
+            Encoding::Protobuf => {
+                let sizes = items.iter().map(Bytes::len);
+                schema::protobuf_list(&version, &kind, meta.as_bytes(), sizes)
+                    .map_err(|error| error.to_string())?
+            }
+            Encoding::Cbor => {
+                let head = schema::cbor_list(&version, &kind, meta.as_bytes(), items.len());
+                (head.map_err(|error| error.to_string())?, Vec::new())
+            }
+        };
+        Ok(Encoded { head, items, tail })
+    }
+
+    /// Kind and version of an object, or its metadata.
+    fn item_type(&self) -> (String, String) {
+        match self.shape {
+            Shape::Partial => ("PartialObjectMetadata".to_owned(), "meta.k8s.io/v1".to_owned()),
+            _ => {
+                let version = crate::cache::api_version(self.row, &self.row.versions[self.version]);
+                (self.row.kind.to_owned(), version)
+            }
+        }
     }
 
     /// Kind and version of lists.
@@ -157,33 +216,36 @@ impl Shaper {
 
     /// A frame of a watch.
     pub fn frame(&self, kind: Kind, held: &Held) -> Bytes {
-        self.framed(kind.name(), &self.one(held))
+        match self.text.encoding() {
+            Some(encoding) => self.encoded_frame(kind.name(), encoding, self.body(held, encoding)),
+            None => json_frame(kind.name(), &self.one(held)),
+        }
     }
 
     /// An event of the type `kind` about `object`, which is JSON.
     fn framed(&self, kind: &str, object: &[u8]) -> Bytes {
-        let error = match self.text {
-            Text::Json | Text::Yaml => {
-                let head = format!(r#"{{"type":"{kind}","object":"#);
-                return [head.as_bytes(), object, b"}\n"].concat().into();
-            }
-            Text::Protobuf => match schema::json_to_protobuf(object) {
-                Ok(body) => return schema::protobuf_frame(kind, &body).into(),
-                Err(error) => error.to_string(),
-            },
-            Text::Cbor => match schema::json_to_cbor(object) {
-                Ok(body) => return schema::cbor_frame(kind, &body).into(),
-                Err(error) => error.to_string(),
-            },
-        };
-        tracing::error!(resource = %self.row.gvr(), form = ?self.text, %error, "an event cannot be written");
-        let status = Status::internal(error).to_json();
-        if self.text == Text::Cbor {
-            let body = schema::json_to_cbor(&status).unwrap_or_default();
-            return schema::cbor_frame("ERROR", &body).into();
+        match self.text.encoding() {
+            Some(encoding) => self.encoded_frame(kind, encoding, transcoded(encoding, object)),
+            None => json_frame(kind, object),
         }
-        let body = schema::json_to_protobuf(&status).unwrap_or_default();
-        schema::protobuf_frame("ERROR", &body).into()
+    }
+
+    /// An event of the type `kind` about an object, of which that is the body.
+    fn encoded_frame(&self, kind: &str, encoding: Encoding, body: Result<Vec<u8>, String>) -> Bytes {
+        let frame = match encoding {
+            Encoding::Protobuf => schema::protobuf_frame,
+            Encoding::Cbor => schema::cbor_frame,
+        };
+        let body = body.inspect_err(|error| {
+            tracing::error!(resource = %self.row.gvr(), form = ?encoding, error, "an event cannot be written");
+        });
+        match body {
+            Ok(body) => frame(kind, &body).into(),
+            Err(error) => {
+                let status = transcoded(encoding, &Status::internal(error).to_json());
+                frame("ERROR", &status.unwrap_or_default()).into()
+            }
+        }
     }
 
     /// A bookmark; `initial_end` marks the end of the state at the start.
@@ -246,6 +308,11 @@ impl Shaper {
         }
         out.extend_from_slice(b"]}");
     }
+}
+
+fn json_frame(kind: &str, object: &[u8]) -> Bytes {
+    let head = format!(r#"{{"type":"{kind}","object":"#);
+    [head.as_bytes(), object, b"}\n"].concat().into()
 }
 
 fn partial(object: &Object, out: &mut Vec<u8>) {

@@ -26,22 +26,26 @@ pub fn json_to_cbor(json: &[u8]) -> Result<Vec<u8>, CborError> {
     Ok(out)
 }
 
-/// A list of `count` items as a CBOR body, from the JSON of its metadata and items: `item` writes the next one.
+/// The object `json` of that kind as an item: what a body holds, or the item of a list.
 ///
 /// # Errors
 /// As [`json_to_cbor`].
-pub fn list_to_cbor(
-    api_version: &str,
-    kind: &str,
-    metadata: &[u8],
-    count: usize,
-    mut item: impl FnMut(&mut Vec<u8>),
-) -> Result<Vec<u8>, CborError> {
-    let element = match shape_of(api_version, kind) {
-        Some(Shape::Struct(list)) => list.field("items").map(|(_, items)| items.shape),
-        _ => None,
-    };
-    let element = element.and_then(element_of);
+pub fn json_to_item(api_version: &str, kind: &str, json: &[u8]) -> Result<Vec<u8>, CborError> {
+    let mut out = Vec::new();
+    encode(json, shape_of(api_version, kind), &mut out)?;
+    Ok(out)
+}
+
+/// The body of an object, which is `item`.
+pub fn cbor_body(item: &[u8]) -> Vec<u8> {
+    [SELF_DESCRIBED, item].concat()
+}
+
+/// What stands before the `count` items of a list of that kind in its body: `metadata` is JSON. Nothing stands after them.
+///
+/// # Errors
+/// Metadata that is no JSON.
+pub fn cbor_list(api_version: &str, kind: &str, metadata: &[u8], count: usize) -> Result<Vec<u8>, CborError> {
     let mut out = SELF_DESCRIBED.to_vec();
     head(&mut out, Major::Map, 4);
     for (name, value) in [("kind", kind), ("apiVersion", api_version)] {
@@ -52,12 +56,6 @@ pub fn list_to_cbor(
     encode(metadata, None, &mut out)?;
     string(&mut out, b"items");
     head(&mut out, Major::Array, count as u64);
-    let mut text = Vec::new();
-    for _ in 0..count {
-        text.clear();
-        item(&mut text);
-        encode(&text, element, &mut out)?;
-    }
     Ok(out)
 }
 

@@ -9,7 +9,7 @@ mod tests;
 use crate::{SyntaxError, syntax::quote};
 
 pub use decode::cbor_to_json;
-pub use encode::{cbor_frame, json_to_cbor, list_to_cbor};
+pub use encode::{cbor_body, cbor_frame, cbor_list, json_to_cbor, json_to_item};
 
 /// The tag "this is CBOR", before every body.
 const SELF_DESCRIBED: &[u8] = &[0xd9, 0xd9, 0xf7];

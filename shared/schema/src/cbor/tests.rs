@@ -224,17 +224,18 @@ fn what_json_cannot_hold_is_refused() {
 #[test]
 fn lists_are_written_item_by_item_and_events_hold_bodies() {
     let items = [r#"{"data":{"k":"aGk="}}"#, r#"{"metadata":{"name":"b"}}"#];
-    let mut next = items.iter();
-    let list = list_to_cbor("v1", "SecretList", br#"{"resourceVersion":"7"}"#, 2, |out| {
-        out.extend_from_slice(next.next().unwrap().as_bytes());
-    })
-    .unwrap();
+    let mut list = cbor_list("v1", "SecretList", br#"{"resourceVersion":"7"}"#, 2).unwrap();
+    for item in items {
+        list.extend(json_to_item("v1", "Secret", item.as_bytes()).unwrap());
+    }
     assert!(shown(&list).contains("22(h'6869')"));
     assert_eq!(
         json(&list).unwrap(),
         r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[{"data":{"k":"aGk="}},{"metadata":{"name":"b"}}]}"#
     );
     let body = json_to_cbor(br#"{"kind":"Pod","apiVersion":"v1"}"#).unwrap();
+    let item = json_to_item("v1", "Pod", br#"{"kind":"Pod","apiVersion":"v1"}"#).unwrap();
+    assert_eq!(cbor_body(&item), body);
     let frame = cbor_frame("ADDED", &body);
     assert!(is_cbor(&frame));
     assert!(shown(&frame).contains("h'6f626a656374':55799({"));

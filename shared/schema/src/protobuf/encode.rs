@@ -33,18 +33,6 @@ impl<'a, 'o> Encoder<'a, 'o> {
         Ok(Self { json, out, depth: 0 })
     }
 
-    /// Writes the object that comes next as an item of the list that `message` is.
-    pub fn item(&mut self, message: &Message) -> Result<(), ProtobufError> {
-        match message.member("items") {
-            Some(Member {
-                number,
-                shape: Shape::List(item),
-                ..
-            }) => self.value(*number, item),
-            _ => Err(wrong("items of what is no list")),
-        }
-    }
-
     /// Writes the object that comes next, without its length.
     pub fn message(&mut self, message: &Message) -> Result<(), ProtobufError> {
         self.depth += 1;

@@ -98,25 +98,57 @@ pub fn json_to_protobuf(json: &[u8]) -> Result<Vec<u8>, ProtobufError> {
     })
 }
 
-/// A list as a protobuf body, from the JSON of its metadata and items: `item` writes the next one, until there is none.
+/// The object `json` of that kind as a message: what a body holds, or the item of a list.
 ///
 /// # Errors
 /// As [`json_to_protobuf`].
-pub fn list_to_protobuf(
+pub fn json_to_message(api_version: &str, kind: &str, json: &[u8]) -> Result<Vec<u8>, ProtobufError> {
+    let mut out = Vec::new();
+    Encoder::new(json, &mut out)?.message(of_kind(api_version, kind)?)?;
+    Ok(out)
+}
+
+/// The body of an object of that kind, whose message is `message`.
+///
+/// # Errors
+/// A kind without a protobuf form.
+pub fn protobuf_body(api_version: &str, kind: &str, message: &[u8]) -> Result<Vec<u8>, ProtobufError> {
+    enveloped(api_version, kind, |_, out| {
+        out.extend_from_slice(message);
+        Ok(())
+    })
+}
+
+/// What stands before the items of a list of that kind in its body, and after them: `metadata` is JSON, and the messages of the
+/// items, which [`put_protobuf_item`] writes, have these sizes.
+///
+/// # Errors
+/// As [`json_to_protobuf`].
+pub fn protobuf_list(
     api_version: &str,
     kind: &str,
     metadata: &[u8],
-    mut item: impl FnMut(&mut Vec<u8>) -> bool,
-) -> Result<Vec<u8>, ProtobufError> {
-    enveloped(api_version, kind, |message, out| {
-        Encoder::new(&[br#"{"metadata":"#, metadata, b"}"].concat(), out)?.message(message)?;
-        let mut text = Vec::new();
-        while item(&mut text) {
-            Encoder::new(&text, out)?.item(message)?;
-            text.clear();
-        }
-        Ok(())
-    })
+    sizes: impl Iterator<Item = usize>,
+) -> Result<(Vec<u8>, Vec<u8>), ProtobufError> {
+    let list = of_kind(api_version, kind)?;
+    if list.member("items").is_none_or(|items| items.number != ITEMS) {
+        return Err(ProtobufError::Json("items of what is no list".to_owned()));
+    }
+    let mut own = Vec::new();
+    Encoder::new(&[br#"{"metadata":"#, metadata, b"}"].concat(), &mut own)?.message(list)?;
+    let mut head = head(api_version, kind);
+    put_varint(&mut head, u64::from(RAW) << 3 | 2);
+    let length: usize = sizes.map(wire::size_of_bytes).sum();
+    put_varint(&mut head, (own.len() + length) as u64);
+    head.extend_from_slice(&own);
+    let mut tail = Vec::new();
+    end(&mut tail);
+    Ok((head, tail))
+}
+
+/// Appends an item of a list, whose message is `message`.
+pub fn put_protobuf_item(out: &mut Vec<u8>, message: &[u8]) {
+    put_bytes(out, ITEMS, message);
 }
 
 /// A frame of a watch: its length in four bytes, and the event of type `kind` that holds `object`, a protobuf body.
@@ -132,26 +164,46 @@ pub fn protobuf_frame(kind: &str, object: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The number of the items of all lists.
+const ITEMS: u32 = 2;
+/// The number of the object in what stands around it.
+const RAW: u32 = 2;
+
+fn of_kind(api_version: &str, kind: &str) -> Result<&'static Message, ProtobufError> {
+    table::of_kind(api_version, kind)
+        .map(table::MessageRef::get)
+        .ok_or_else(|| ProtobufError::Kind(api_version.to_owned(), kind.to_owned()))
+}
+
 /// A body of that kind with what `raw` writes.
 fn enveloped(
     api_version: &str,
     kind: &str,
     raw: impl FnOnce(&'static Message, &mut Vec<u8>) -> Result<(), ProtobufError>,
 ) -> Result<Vec<u8>, ProtobufError> {
-    let message = table::of_kind(api_version, kind)
-        .ok_or_else(|| ProtobufError::Kind(api_version.to_owned(), kind.to_owned()))?;
+    let message = of_kind(api_version, kind)?;
+    let mut out = head(api_version, kind);
+    let start = wire::start(&mut out, RAW);
+    raw(message, &mut out)?;
+    wire::finish(&mut out, start);
+    end(&mut out);
+    Ok(out)
+}
+
+/// What stands before an object of that kind.
+fn head(api_version: &str, kind: &str) -> Vec<u8> {
     let mut out = PREFIX.to_vec();
     let meta = wire::start(&mut out, 1);
     put_bytes(&mut out, 1, api_version.as_bytes());
     put_bytes(&mut out, 2, kind.as_bytes());
     wire::finish(&mut out, meta);
-    let start = wire::start(&mut out, 2);
-    raw(message.get(), &mut out)?;
-    wire::finish(&mut out, start);
-    // Neither a content encoding nor a content type: upstream writes both, always.
-    put_bytes(&mut out, 3, &[]);
-    put_bytes(&mut out, 4, &[]);
-    Ok(out)
+    out
+}
+
+/// What stands after an object: neither a content encoding nor a content type; upstream writes both, always.
+fn end(out: &mut Vec<u8>) {
+    put_bytes(out, 3, &[]);
+    put_bytes(out, 4, &[]);
 }
 
 /// What stands around an object: upstream's `runtime.Unknown`.

@@ -123,6 +123,12 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// The size of a field of so many bytes, of a number below 16.
+pub(super) fn size_of_bytes(length: usize) -> usize {
+    let bits = usize::BITS - length.leading_zeros();
+    1 + bits.div_ceil(7).max(1) as usize + length
+}
+
 /// Appends the head of a field whose bytes come next; where they start, for [`finish`].
 pub(super) fn start(out: &mut Vec<u8>, number: u32) -> usize {
     put_varint(out, u64::from(number) << 3 | 2);

@@ -5,9 +5,11 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    Envelope, PREFIX, enveloped, json_to_protobuf, list_to_protobuf, protobuf_frame, protobuf_to_json,
+    Envelope, PREFIX, enveloped, json_to_message, json_to_protobuf, protobuf_body, protobuf_frame,
+    protobuf_list, protobuf_to_json, put_bytes, put_protobuf_item,
     table::{self, MessageRef, Shape},
     tests::bodies,
+    wire,
 };
 
 /// Ends of the paths of members that came after the release that the other library knows.
@@ -221,26 +223,34 @@ fn lists_are_written_item_by_item() {
         r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"v"}}"#,
         r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b","resourceVersion":"3"}}"#,
     ];
-    let mut rest = items.iter();
-    let list = list_to_protobuf(
-        "v1",
-        "ConfigMapList",
-        br#"{"resourceVersion":"7","remainingItemCount":0}"#,
-        |out| {
-            rest.next()
-                .map(|item| out.extend_from_slice(item.as_bytes()))
-                .is_some()
-        },
-    );
+    let items = items.map(|item| json_to_message("v1", "ConfigMap", item.as_bytes()).unwrap());
+    let metadata = br#"{"resourceVersion":"7","remainingItemCount":0}"#;
+    let (mut list, tail) =
+        protobuf_list("v1", "ConfigMapList", metadata, items.iter().map(Vec::len)).unwrap();
+    items.iter().for_each(|item| put_protobuf_item(&mut list, item));
+    list.extend_from_slice(&tail);
     let expected = json!({"apiVersion": "v1", "kind": "ConfigMapList",
         "metadata": {"resourceVersion": "7", "remainingItemCount": 0},
         "items": [{"metadata": {"name": "a"}, "data": {"k": "v"}}, {"metadata": {"name": "b", "resourceVersion": "3"}}]});
-    assert_eq!(read(&list.unwrap()), expected);
-    let one = list_to_protobuf("v1", "ConfigMap", b"{}", |out| {
-        out.extend_from_slice(b"{}");
-        true
-    });
-    assert!(one.is_err());
+    assert_eq!(read(&list), expected);
+    assert!(protobuf_list("v1", "ConfigMap", b"{}", std::iter::empty()).is_err());
+}
+
+#[test]
+fn sizes_are_those_that_are_written() {
+    for length in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
+        let mut out = Vec::new();
+        put_bytes(&mut out, 2, &vec![0; length]);
+        assert_eq!(wire::size_of_bytes(length), out.len());
+    }
+}
+
+#[test]
+fn a_body_is_made_of_a_message() {
+    let json = br#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"nodeName":"n"}}"#;
+    let message = json_to_message("v1", "Pod", json).unwrap();
+    let body = protobuf_body("v1", "Pod", &message).unwrap();
+    assert_eq!(body, json_to_protobuf(json).unwrap());
 }
 
 #[test]
