@@ -383,10 +383,11 @@ fn ranges(text: &str) -> Option<Vec<Cidr>> {
 /// 403 unless the authorizer allows it.
 pub(crate) async fn authorize(security: &Security, attributes: &Attributes) -> Result<(), Status> {
     let decision = security.authz.authorize(attributes).get().await;
-    if decision.verdict == Verdict::Allow {
-        Ok(())
-    } else {
-        Err(forbidden(attributes, &decision.reason))
+    match decision.verdict {
+        Verdict::Allow => Ok(()),
+        // Nobody said yes, and somebody who might have could not say.
+        _ if !decision.error.is_empty() => Err(Status::internal(decision.error)),
+        _ => Err(forbidden(attributes, &decision.reason)),
     }
 }
 

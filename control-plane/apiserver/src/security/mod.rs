@@ -3,6 +3,7 @@
 mod answer;
 mod asking;
 mod authenticate;
+pub mod authorization;
 mod certificates;
 mod escalation;
 mod front_proxy;

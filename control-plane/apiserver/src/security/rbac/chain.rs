@@ -12,7 +12,7 @@ pub struct Chain(pub Arc<[Arc<dyn Authorizer>]>);
 fn ask(
     all: &Arc<[Arc<dyn Authorizer>]>,
     at: usize,
-    mut reasons: Vec<String>,
+    mut said: Said,
     attributes: &Attributes,
 ) -> Answer<Decision> {
     for (at, authorizer) in all.iter().enumerate().skip(at) {
@@ -25,22 +25,46 @@ fn ask(
                     if decision.verdict != Verdict::NoOpinion {
                         return decision;
                     }
-                    note(&mut reasons, decision);
-                    ask(&all, at + 1, reasons, &attributes).get().await
+                    said.note(decision);
+                    ask(&all, at + 1, said, &attributes).get().await
                 }));
             }
         };
         if decision.verdict != Verdict::NoOpinion {
             return decision.into();
         }
-        note(&mut reasons, decision);
+        said.note(decision);
     }
-    Decision::no_opinion(reasons.join(", ")).into()
+    said.decision().into()
 }
 
-fn note(reasons: &mut Vec<String>, decision: Decision) {
-    if !decision.reason.is_empty() {
-        reasons.push(decision.reason);
+/// What those said who had no opinion.
+#[derive(Default)]
+struct Said {
+    reasons: Vec<String>,
+    errors: Vec<String>,
+}
+
+impl Said {
+    fn note(&mut self, decision: Decision) {
+        let parts = [
+            (&mut self.reasons, decision.reason),
+            (&mut self.errors, decision.error),
+        ];
+        for (list, text) in parts {
+            if !text.is_empty() {
+                list.push(text);
+            }
+        }
+    }
+
+    fn decision(self) -> Decision {
+        let error = match self.errors.as_slice() {
+            [] => String::new(),
+            [only] => only.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        Decision::no_opinion(self.reasons.join("\n")).failed(error)
     }
 }
 
@@ -49,7 +73,7 @@ impl Authorizer for Chain {
         if attributes.user.in_group("system:masters") {
             return Decision::allow("").into();
         }
-        ask(&self.0, 0, Vec::new(), attributes)
+        ask(&self.0, 0, Said::default(), attributes)
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Rules {

@@ -1,0 +1,1 @@
+//! Stories of the authorizers beside Node and RBAC.
