@@ -1,7 +1,8 @@
 //! The documents by which others verify service account tokens (upstream `pkg/serviceaccount/openidmetadata.go`).
 
-use component::jwt::Key;
+use component::jwt::{Jwk, PublicKey};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// The path of the provider's configuration.
 pub const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
@@ -21,50 +22,33 @@ pub struct Documents {
 #[derive(Serialize)]
 struct Configuration<'a> {
     issuer: &'a str,
-    jwks_uri: String,
+    jwks_uri: &'a str,
     response_types_supported: [&'a str; 1],
     subject_types_supported: [&'a str; 1],
-    id_token_signing_alg_values_supported: [&'a str; 1],
+    id_token_signing_alg_values_supported: BTreeSet<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Keys<'a> {
-    keys: [WebKey<'a>; 1],
+struct Keys {
+    keys: Vec<Jwk>,
 }
 
-#[derive(Serialize)]
-struct WebKey<'a> {
-    r#use: &'a str,
-    kty: &'a str,
-    kid: &'a str,
-    crv: &'a str,
-    alg: &'a str,
-    x: String,
-    y: String,
-}
-
-/// The documents of an issuer; `server` is the URL at which its clients reach the API server, without a final slash.
-pub fn documents(issuer: &str, server: &str, key: &Key) -> Result<Documents, String> {
+/// The documents of an issuer, whose clients find `keys` at `jwks_uri`.
+///
+/// # Errors
+/// They cannot be written.
+pub fn documents(issuer: &str, jwks_uri: &str, keys: &[PublicKey]) -> Result<Documents, String> {
     let configuration = Configuration {
         issuer,
-        jwks_uri: format!("{server}{KEYS_PATH}"),
+        jwks_uri,
         response_types_supported: ["id_token"],
         subject_types_supported: ["public"],
-        id_token_signing_alg_values_supported: ["ES256"],
+        id_token_signing_alg_values_supported: keys.iter().map(|key| key.algorithm().name()).collect(),
     };
-    let (x, y) = key.coordinates();
     let keys = Keys {
-        keys: [WebKey {
-            r#use: "sig",
-            kty: "EC",
-            kid: key.id(),
-            crv: "P-256",
-            alg: "ES256",
-            x,
-            y,
-        }],
+        keys: keys.iter().map(PublicKey::jwk).collect(),
     };
-    let json = |result: Result<Vec<u8>, serde_json::Error>| result.map_err(|e| e.to_string());
+    let json = |result: Result<Vec<u8>, serde_json::Error>| result.map_err(|error| error.to_string());
     Ok(Documents {
         configuration: json(serde_json::to_vec(&configuration))?,
         keys: json(serde_json::to_vec(&keys))?,

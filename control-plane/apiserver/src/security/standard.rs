@@ -28,11 +28,9 @@ pub struct Settings {
 impl Settings {
     /// The documents by which others verify the tokens; see [`oidc::documents`].
     pub fn documents(&self, server: &str) -> Result<oidc::Documents, String> {
-        oidc::documents(
-            &self.issuer,
-            server,
-            &component::jwt::Key::from_pem(&self.signing_key)?,
-        )
+        let key = component::jwt::Key::from_pem(&self.signing_key)?;
+        let keys = format!("{server}{}", oidc::KEYS_PATH);
+        oidc::documents(&self.issuer, &keys, &[key.public().clone()])
     }
 }
 

@@ -306,7 +306,12 @@ async fn certificates_name_users_and_groups() {
 fn others_verify_with_the_published_key() {
     let pem = key();
     let signing = SigningKey::from_pem(&pem).unwrap();
-    let documents = oidc::documents(ISSUER, "https://10.0.0.1:6443", &signing).unwrap();
+    let documents = oidc::documents(
+        ISSUER,
+        "https://10.0.0.1:6443/openid/v1/jwks",
+        &[signing.public().clone()],
+    )
+    .unwrap();
     let configuration = String::from_utf8(documents.configuration).unwrap();
     assert!(configuration.starts_with(&format!(
         r#"{{"issuer":"{ISSUER}","jwks_uri":"https://10.0.0.1:6443/openid/v1/jwks""#
