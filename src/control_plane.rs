@@ -1,6 +1,10 @@
 //! The control plane: store, API server, scheduler, controllers, joined in memory.
 
-use crate::{dial::MemoryDial, settings::Settings};
+use crate::{
+    dial::MemoryDial,
+    parts::pages::{OPEN, Pages},
+    settings::Settings,
+};
 use anyhow::{Context, Result, anyhow};
 use api::decision::Ring;
 use apiserver::{
@@ -40,8 +44,8 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// A client in memory, as `user` of `groups`.
-    pub fn client(&self, user: &str, groups: &[&str]) -> Client {
+    /// A client in memory, as `user` of `groups`, whose requests are counted in `env`.
+    pub fn client(&self, user: &str, groups: &[&str], env: &Env) -> Client {
         let mut all = groups.to_vec();
         all.push("system:authenticated");
         let manager = match user.rsplit(':').next() {
@@ -49,7 +53,47 @@ impl ControlPlane {
             Some(name) => name,
             None => user,
         };
-        Client::new(self.server.local(User::new(user, &all)), manager)
+        let way = self.server.local(User::new(user, &all));
+        Client::new(client::counted(way, "in-process", env), manager)
+    }
+
+    /// The pages of a part where it has them when it runs alone; the cluster does without if the port is taken.
+    async fn pages(
+        &self,
+        settings: &Settings,
+        name: &'static str,
+        port: u16,
+        client: &Client,
+        env: &Env,
+    ) -> Result<()> {
+        settings.gates.tell(&env.metrics);
+        let names = vec![
+            settings.node_name.clone(),
+            settings.node_ip.to_string(),
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+        ];
+        let serving = Rotating::open(
+            &self.authority,
+            name,
+            Purpose::server(name, names),
+            env.clock.wall(),
+        )?;
+        let renewed = vec![(serving.clone(), self.authority.clone())];
+        env.tasks.spawn("certificates", renew(renewed, env.clone()));
+        let tls = Arc::new(server_config(serving, self.authority.certificate())?);
+        let pages = Pages {
+            name,
+            address: SocketAddr::new(settings.bind_address, port),
+            tls: tokio::sync::watch::channel(tls).1,
+            tokens: client.clone(),
+            access: client.clone(),
+            open: OPEN.map(str::to_owned).into(),
+        };
+        if let Err(error) = pages.serve(env).await {
+            tracing::warn!("no health and metrics of {name}: {error:#}");
+        }
+        Ok(())
     }
 }
 
@@ -78,7 +122,7 @@ pub async fn start(
     env.tasks
         .spawn("compactor", async move { compactor.run(COMPACTION, life).await });
     let sealing = settings.encryption_provider_config.as_deref();
-    let behind = crate::encryption::seal(store.clone(), sealing, true, env)?;
+    let behind = crate::encryption::seal(store.clone(), sealing, true, env).await?;
     let records = Ring::default();
     let way = dial.clone();
     let given = (authority.as_ref(), &front_proxy);
@@ -91,7 +135,7 @@ pub async fn start(
         authority: authority.clone(),
         records: records.clone(),
     };
-    let master = plane.client("system:apiserver", &["system:masters"]);
+    let master = plane.client("system:apiserver", &["system:masters"], env);
     apiserver::security::rbac::bootstrap::reconcile(&master)
         .await
         .map_err(|e| anyhow!("RBAC bootstrap: {e}"))?;
@@ -112,9 +156,17 @@ pub async fn start(
     env.tasks.spawn("certificates", renew(renewed, env.clone()));
     env.ready.set("kube-apiserver", State::Ready);
 
-    let scheduler = plane.client("system:kube-scheduler", &[]);
-    scheduler::start(&scheduler, scheduler::Config::default(), records.clone(), env);
-    let controllers = plane.client("system:kube-controller-manager", &[]);
+    let inner = env.counted();
+    let scheduler = plane.client("system:kube-scheduler", &[], &inner);
+    plane
+        .pages(settings, scheduler::NAME, 10259, &scheduler, &inner)
+        .await?;
+    scheduler::start(&scheduler, scheduler::Config::default(), records.clone(), &inner);
+    let inner = env.counted();
+    let controllers = plane.client("system:kube-controller-manager", &[], &inner);
+    plane
+        .pages(settings, controller_manager::NAME, 10257, &controllers, &inner)
+        .await?;
     let ca_key = authority.dir().join("ca.key");
     let ca_key = std::fs::read_to_string(&ca_key).with_context(|| ca_key.display().to_string())?;
     let signer = controller_manager::Signer::new(authority.certificate(), &ca_key)?;
@@ -128,7 +180,7 @@ pub async fn start(
         node_cidr_prefix: 24,
         resources: crate::cluster::collectable().fixed(),
     };
-    controller_manager::start(&controllers, config, records, env);
+    controller_manager::start(&controllers, config, records, &inner);
     Ok(plane)
 }
 

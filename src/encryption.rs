@@ -7,13 +7,14 @@ use etcd::Store;
 use std::{fs, path::Path, sync::Arc};
 
 /// The store behind an `EncryptionConfiguration`; the store itself if there is none.
-pub fn seal(store: Arc<dyn Store>, file: Option<&Path>, reload: bool, env: &Env) -> Result<Arc<dyn Store>> {
+pub async fn seal(store: Arc<dyn Store>, file: Option<&Path>, reload: bool, env: &Env) -> Result<Arc<dyn Store>> {
     let Some(file) = file else { return Ok(store) };
     let shown = file.display();
     let text =
         fs::read(file).with_context(|| format!("--encryption-provider-config: cannot read {shown}"))?;
     let keyring = Keyring::parse(&text).with_context(|| format!("--encryption-provider-config {shown}"))?;
-    let sealed = Sealed::new(store, keyring, resources::table(), env.random.clone());
+    let sealed = Sealed::new(store, keyring, resources::table(), env);
+    sealed.prepare().await;
     let file = file.to_owned();
     let read: Option<ReadFile> = reload.then(|| Box::new(move || fs::read(&file)) as ReadFile);
     sealed.clone().keep(read, env);

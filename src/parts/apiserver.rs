@@ -104,7 +104,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         settings.bool("encryption-provider-config-automatic-reload"),
     );
     let sealing = (!sealing.is_empty()).then(|| Path::new(sealing));
-    let store = crate::encryption::seal(store, sealing, reload, &env)?;
+    let store = crate::encryption::seal(store, sealing, reload, &env).await?;
     let (nodes, records) = (dial::Nodes::default(), Ring::default());
     let config = apiserver::Config {
         build: crate::build_info::info(),

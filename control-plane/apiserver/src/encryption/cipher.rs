@@ -14,7 +14,7 @@ const CBC_BLOCK: usize = 16;
 const BOX_NONCE: usize = 24;
 
 /// Why a value cannot be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     /// Cut off.
     #[error("the stored data was shorter than the required size")]
@@ -22,6 +22,9 @@ pub(super) enum Refused {
     /// Another key, or other bytes than were written.
     #[error("the stored data was not written with this key, or was changed")]
     Forged,
+    /// A KMS provider says no, or nothing.
+    #[error("{0}")]
+    Kms(String),
 }
 
 /// A cipher with its key. `place` is the key under which the value is stored; only AES-GCM binds the value to it.
@@ -30,6 +33,10 @@ pub(super) trait Cipher: Send + Sync {
     fn seal(&self, value: &[u8], place: &[u8], random: &Random) -> Result<Vec<u8>, Refused>;
     /// What was sealed.
     fn open(&self, stored: &[u8], place: &[u8]) -> Result<Vec<u8>, Refused>;
+    /// Whether it would seal with another key now.
+    fn stale(&self, _stored: &[u8]) -> bool {
+        false
+    }
 }
 
 /// A cipher by the name of its provider; none for another length of the secret.

@@ -1,12 +1,15 @@
 //! `EncryptionConfiguration`, `apiserver.config.k8s.io/v1`: which values are sealed with which keys.
 
-use super::cipher::{Cipher, Refused, cipher};
+use super::{
+    cipher::{Cipher, Refused, cipher},
+    kms::{Envelope, Kms, KmsConfiguration},
+};
 use api::field::{self, Error};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use component::Random;
 use serde::{Deserialize, de::IgnoredAny};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What all sealed values start with; their provider and key follow.
 pub(crate) const SEALED: &[u8] = b"k8s:enc:";
@@ -47,7 +50,7 @@ struct Provider {
     aescbc: Option<Keys>,
     secretbox: Option<Keys>,
     identity: Option<IgnoredAny>,
-    kms: Option<IgnoredAny>,
+    kms: Option<KmsConfiguration>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +86,8 @@ struct Rule {
 struct Sealer {
     prefix: String,
     cipher: Option<Box<dyn Cipher>>,
+    /// What the cipher asks for keys.
+    kms: Option<Arc<Kms>>,
 }
 
 /// A stored value that was opened.
@@ -118,13 +123,45 @@ impl Keyring {
         if file.resources.is_empty() {
             errors.push(at_least_one("resources", "resources"));
         }
+        let mut services = BTreeSet::new();
         let rules = (file.resources.iter().enumerate())
-            .map(|(index, entry)| rule(entry, &field::index("resources", index), &mut errors))
+            .map(|(index, entry)| rule(entry, &field::index("resources", index), &mut services, &mut errors))
             .collect();
         match errors.is_empty() {
             true => Ok(Self { rules }),
             false => Err(ConfigError::Invalid(errors)),
         }
+    }
+
+    /// The KMS providers.
+    pub(super) fn services(&self) -> Vec<Arc<Kms>> {
+        let sealers = self.rules.iter().flat_map(|rule| &rule.providers);
+        sealers.filter_map(|sealer| sealer.kms.clone()).collect()
+    }
+
+    /// Goes on with the services of `old` that are the same, and with what is known by them.
+    pub(super) fn adopt(&mut self, old: &Self) {
+        let old = old.services();
+        for sealer in self.rules.iter_mut().flat_map(|rule| &mut rule.providers) {
+            let Some(kms) = &mut sealer.kms else { continue };
+            if let Some(same) = old.iter().find(|old| old.settings() == kms.settings()) {
+                *kms = same.clone();
+                sealer.cipher = Some(Box::new(Envelope(same.clone())));
+            }
+        }
+    }
+
+    /// The service that has the key of a stored value, and what it wants to see of it.
+    pub(super) fn service_of<'a>(
+        &'a self,
+        (group, plural): (&str, &str),
+        stored: &'a [u8],
+    ) -> Option<(&'a Arc<Kms>, &'a [u8])> {
+        let mut sealers = self.providers(group, plural)?.iter();
+        sealers.find_map(|sealer| {
+            let rest = stored.strip_prefix(sealer.prefix.as_bytes())?;
+            Some((sealer.kms.as_ref()?, rest))
+        })
     }
 
     /// The providers of a resource; none: its values are stored as they are.
@@ -162,6 +199,7 @@ impl Keyring {
         let Some(Sealer {
             prefix,
             cipher: Some(cipher),
+            ..
         }) = first
         else {
             return Ok(value);
@@ -187,15 +225,16 @@ impl Keyring {
             };
         };
         let mut failed = Unreadable::NoKey;
-        for (index, Sealer { prefix, cipher }) in providers.iter().enumerate() {
+        for (index, Sealer { prefix, cipher, .. }) in providers.iter().enumerate() {
             let stale = index > 0;
             match cipher {
                 None if !stored.starts_with(SEALED) => return Ok(Opened { value: stored, stale }),
                 None if providers.len() == 1 => failed = Unreadable::Encrypted,
                 Some(cipher) if stored.starts_with(prefix.as_bytes()) => {
-                    match cipher.open(&stored[prefix.len()..], place) {
+                    let sealed = &stored[prefix.len()..];
+                    match cipher.open(sealed, place) {
                         Ok(value) => {
-                            let value = value.into();
+                            let (value, stale) = (value.into(), stale || cipher.stale(sealed));
                             return Ok(Opened { value, stale });
                         }
                         Err(why) => failed = why.into(),
@@ -212,7 +251,7 @@ fn at_least_one(path: &str, what: &str) -> Error {
     Error::required(path, format!("at least one {what} is required"))
 }
 
-fn rule(entry: &Entry, path: &str, errors: &mut Vec<Error>) -> Rule {
+fn rule(entry: &Entry, path: &str, services: &mut BTreeSet<String>, errors: &mut Vec<Error>) -> Rule {
     let place = field::child(path, "resources");
     if entry.resources.is_empty() {
         errors.push(at_least_one(&place, &place));
@@ -233,7 +272,7 @@ fn rule(entry: &Entry, path: &str, errors: &mut Vec<Error>) -> Rule {
         errors.push(at_least_one(&place, &place));
     }
     let providers = (entry.providers.iter().enumerate())
-        .flat_map(|(index, provider)| sealers(provider, &field::index(&place, index), errors))
+        .flat_map(|(index, provider)| sealers(provider, &field::index(&place, index), services, errors))
         .collect();
     Rule { resources, providers }
 }
@@ -279,7 +318,12 @@ fn no_resource(name: &str, plural: &str, group: &str) -> Option<&'static str> {
     }
 }
 
-fn sealers(provider: &Provider, path: &str, errors: &mut Vec<Error>) -> Vec<Sealer> {
+fn sealers(
+    provider: &Provider,
+    path: &str,
+    services: &mut BTreeSet<String>,
+    errors: &mut Vec<Error>,
+) -> Vec<Sealer> {
     let Provider {
         aesgcm,
         aescbc,
@@ -305,15 +349,31 @@ fn sealers(provider: &Provider, path: &str, errors: &mut Vec<Error>) -> Vec<Seal
             "more than one provider specified in a single element, should split into different list elements",
         ),
         (_, Some((name, keys))) => return keys.sealers(name, &field::child(path, name), errors),
-        _ if kms.is_some() => wrong("KMS providers are not taken yet"),
-        _ => {
-            return vec![Sealer {
-                prefix: String::new(),
-                cipher: None,
-            }];
-        }
+        _ => match kms {
+            Some(kms) => {
+                let settings = kms.settings(&field::child(path, "kms"), services, errors);
+                return settings.map(Kms::new).map(Sealer::kms).into_iter().collect();
+            }
+            None => {
+                return vec![Sealer {
+                    prefix: String::new(),
+                    cipher: None,
+                    kms: None,
+                }];
+            }
+        },
     }
     Vec::new()
+}
+
+impl Sealer {
+    fn kms(kms: Arc<Kms>) -> Self {
+        Self {
+            prefix: format!("k8s:enc:kms:v2:{}:", kms.settings().name),
+            cipher: Some(Box::new(Envelope(kms.clone()))),
+            kms: Some(kms),
+        }
+    }
 }
 
 impl Keys {
@@ -360,6 +420,7 @@ impl Key {
         Some(Sealer {
             prefix: format!("k8s:enc:{provider}:v1:{}:", self.name),
             cipher: Some(cipher),
+            kms: None,
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod cipher;
 mod config;
+mod kms;
 mod renew;
 #[cfg(test)]
 mod stories;
@@ -11,15 +12,16 @@ pub(crate) use config::SEALED;
 pub use config::{ConfigError, Keyring};
 
 use bytes::Bytes;
-use component::{Env, Random};
+use component::{Clock, Env, Random};
 use etcd::{
     Error, Event, KeyValue, Observer, Op, RangeRequest, RangeResponse, Revision, Store, TxnOutcome,
     TxnRequest, WatchItem, WatchRequest,
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
+use kms::Locked;
 use resources::Row;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -36,6 +38,7 @@ struct Seal {
     /// Groups and plurals by the prefix of their keys.
     rows: BTreeMap<&'static str, (&'static str, &'static str)>,
     random: Random,
+    clock: Clock,
 }
 
 /// Reads the configuration's file.
@@ -43,12 +46,13 @@ pub type ReadFile = Box<dyn Fn() -> std::io::Result<Vec<u8>> + Send + Sync>;
 
 impl Sealed {
     /// Seals what goes into `inner`. Values of the table's rows and of custom resources are known by their keys.
-    pub fn new(inner: Arc<dyn Store>, keyring: Keyring, rows: &[&'static Row], random: Random) -> Arc<Self> {
+    pub fn new(inner: Arc<dyn Store>, keyring: Keyring, rows: &[&'static Row], env: &Env) -> Arc<Self> {
         let rows = rows.iter().map(|row| (row.prefix, (row.group, row.plural)));
         let seal = Seal {
             keyring: RwLock::new(Arc::new(keyring)),
             rows: rows.collect(),
-            random,
+            random: env.random.clone(),
+            clock: env.clock.clone(),
         };
         Arc::new(Self {
             inner,
@@ -56,42 +60,75 @@ impl Sealed {
         })
     }
 
-    /// Goes by another configuration from now on.
-    pub fn exchange(&self, keyring: Keyring) {
-        *self.seal.keyring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keyring);
+    /// Asks the KMS providers for keys, so that values can be sealed. One that gives none is asked again later.
+    pub async fn prepare(&self) {
+        self.probe().await;
     }
 
-    /// Seals anew, in the background, what another provider or key than the first one sealed; then looks once a minute
-    /// whether `read` has something else to say, if it is given.
+    /// Goes by another configuration from now on, when its KMS providers have been asked.
+    pub async fn exchange(&self, mut keyring: Keyring) {
+        keyring.adopt(&self.seal.keyring());
+        let keyring = Arc::new(keyring);
+        self.seal.probe(&keyring).await;
+        *self.seal.keyring.write().unwrap_or_else(PoisonError::into_inner) = keyring;
+    }
+
+    /// Whether all KMS providers are well.
+    pub fn health(&self) -> Result<(), String> {
+        let services = self.seal.keyring().services();
+        services.iter().try_for_each(|kms| kms.health())
+    }
+
+    /// True: a provider has another key than before, so that what is stored is to be sealed anew.
+    async fn probe(&self) -> bool {
+        self.seal.probe(&self.seal.keyring()).await
+    }
+
+    /// Seals anew, in the background, what another provider or key than the first one sealed, also when a KMS provider has
+    /// another key; looks once a minute whether `read` has something else to say, if it is given.
     pub fn keep(self: Arc<Self>, read: Option<ReadFile>, env: &Env) {
-        const LOOK: Duration = Duration::from_secs(60);
         let clock = env.clock.clone();
         env.tasks.spawn("encryption", async move {
             let mut seen = read.as_ref().and_then(|read| read().ok());
+            let mut due = true;
             loop {
-                if let Err(error) = self.renew().await {
+                if due && let Err(error) = self.renew().await {
                     tracing::error!(%error, "stored values could not be sealed with the first key");
                 }
-                let Some(read) = &read else { return };
-                loop {
-                    clock.sleep(LOOK).await;
-                    match read() {
-                        Ok(text) if seen.as_ref() != Some(&text) => {
-                            let keyring = Keyring::parse(&text);
-                            seen = Some(text);
-                            match keyring {
-                                Ok(keyring) => break self.exchange(keyring),
-                                Err(error) => {
-                                    tracing::error!(%error, "the encryption configuration stays as it was")
-                                }
-                            }
-                        }
-                        Ok(_) => {}
-                        Err(error) => tracing::error!(%error, "the encryption configuration cannot be read"),
-                    }
+                if read.is_none() && self.seal.keyring().services().is_empty() {
+                    return;
+                }
+                clock.sleep(if self.health().is_ok() { kms::LOOK } else { kms::LOOK_AGAIN }).await;
+                due = self.probe().await;
+                if let Some(read) = &read {
+                    due |= self.look(read, &mut seen).await;
                 }
             }
         });
+    }
+
+    /// Takes what the file says if it is another text than `seen`. True: it was taken.
+    async fn look(&self, read: &ReadFile, seen: &mut Option<Vec<u8>>) -> bool {
+        let text = match read() {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(%error, "the encryption configuration cannot be read");
+                return false;
+            }
+        };
+        if seen.as_ref() == Some(&text) {
+            return false;
+        }
+        let keyring = Keyring::parse(&text);
+        *seen = Some(text);
+        match keyring {
+            Ok(keyring) => self.exchange(keyring).await,
+            Err(error) => {
+                tracing::error!(%error, "the encryption configuration stays as it was");
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -113,6 +150,45 @@ impl Seal {
         let mut parts = key.split('/').skip(2);
         let (group, plural) = (parts.next()?, parts.next()?);
         group.contains('.').then_some((group, plural))
+    }
+
+    async fn probe(&self, keyring: &Keyring) -> bool {
+        let mut changed = false;
+        for kms in keyring.services() {
+            match kms.probe(&self.clock, &self.random).await {
+                Ok(new) => changed |= new,
+                Err(why) => tracing::error!(provider = kms.settings().name, %why, "a KMS provider is not well"),
+            }
+        }
+        changed
+    }
+
+    /// Has the keys of these values at hand that KMS providers must decrypt first. Fails if one cannot be reached; what it
+    /// does not decrypt stays sealed.
+    async fn unlock(&self, kvs: impl Iterator<Item = &KeyValue>) -> Result<(), Error> {
+        let keyring = self.keyring();
+        let mut refused = BTreeSet::new();
+        for kv in kvs {
+            let Some(of) = self.resource(&kv.key) else { continue };
+            let Some((kms, stored)) = keyring.service_of(of, &kv.value) else {
+                continue;
+            };
+            let Some(key) = kms.needs(stored).filter(|key| !refused.contains(key)) else {
+                continue;
+            };
+            match kms.unlock(stored, &self.random, &self.clock).await {
+                Ok(()) => {}
+                Err(Locked::Refused) => {
+                    refused.insert(key);
+                }
+                Err(Locked::Unreachable(why)) => {
+                    let name = &kms.settings().name;
+                    let why = format!("failed to decrypt DEK, error: KMS provider {name}: {why}");
+                    return Err(Error::Unavailable(why));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn close(&self, key: &[u8], value: Bytes) -> Result<Bytes, Error> {
@@ -152,6 +228,7 @@ impl Store for Sealed {
     fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse, Error>> {
         let opened = async {
             let mut found = self.inner.range(request).await?;
+            self.seal.unlock(found.kvs.iter()).await?;
             found.kvs.iter_mut().for_each(|kv| self.seal.open(kv));
             Ok(found)
         };
@@ -165,6 +242,7 @@ impl Store for Sealed {
             }
             let mut outcome = self.inner.txn(request).await?;
             if let TxnOutcome::Mismatch(Some(kv), _) = &mut outcome {
+                self.seal.unlock(std::iter::once(&*kv)).await?;
                 self.seal.open(kv);
             }
             Ok(outcome)
@@ -174,11 +252,15 @@ impl Store for Sealed {
 
     fn watch(&self, request: WatchRequest) -> BoxStream<'static, Result<WatchItem, Error>> {
         let seal = self.seal.clone();
-        let items = self.inner.watch(request).map(move |mut item| {
-            if let Ok(WatchItem::Events(events)) = &mut item {
-                events.iter_mut().for_each(|event| seal.open_event(event));
+        let items = self.inner.watch(request).then(move |mut item| {
+            let seal = seal.clone();
+            async move {
+                if let Ok(WatchItem::Events(events)) = &mut item {
+                    seal.unlock(events.iter().flat_map(values)).await?;
+                    events.iter_mut().for_each(|event| seal.open_event(event));
+                }
+                item
             }
-            item
         });
         items.boxed()
     }
@@ -211,7 +293,16 @@ impl Store for Sealed {
     }
 }
 
-/// Opens the values for an observer.
+/// The values of an event.
+fn values(event: &Event) -> impl Iterator<Item = &KeyValue> {
+    let (new, old) = match event {
+        Event::Put { kv, prev } => (Some(kv), prev.as_ref()),
+        Event::Delete { prev, .. } => (None, prev.as_ref()),
+    };
+    new.into_iter().chain(old)
+}
+
+/// Opens the values for an observer. Those of this process are sealed with keys that are at hand.
 struct Opening {
     observer: Arc<dyn Observer>,
     seal: Arc<Seal>,

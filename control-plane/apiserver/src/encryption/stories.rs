@@ -171,7 +171,39 @@ fn configurations_that_cannot_work_are_refused() {
         ),
         (
             of("[secrets]", "[{kms: {name: a}}]"),
-            "KMS providers are not taken yet",
+            "KMSv1 is deprecated",
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v2}}]"),
+            "providers[0].kms.name: Required value: name is a mandatory field for a provider",
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v2, name: 'a:b', endpoint: 'unix:///k'}}]"),
+            "invalid KMS provider name a:b, must not contain ':'",
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k'}}, {kms: {apiVersion: v2, name: a, endpoint: 'unix:///l'}}]"),
+            "duplicate KMS provider name a, names must be unique",
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v2, name: a}}]"),
+            "endpoint is a mandatory field for a kms",
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'https://kms.example'}}]"),
+            r#"unsupported scheme "https" for KMS provider, only unix is supported"#,
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v3, name: a, endpoint: 'unix:///k'}}]"),
+            "only v1 and v2 are supported",
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k', timeout: 0s}}]"),
+            "timeout should be a positive value",
+        ),
+        (
+            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k', cachesize: 9}}]"),
+            "cachesize is not supported in v2",
         ),
         (
             of("[secrets, '*.']", &format!("[{good}]")),
@@ -237,7 +269,7 @@ async fn word(client: &Client, name: &str) -> Result<bool, Status> {
 /// A server over what is stored in `engine`, with this configuration.
 async fn over(engine: &Arc<Engine>, keyring: Keyring, env: &Env) -> (Arc<Sealed>, Client) {
     let rows = resources::table().to_vec();
-    let sealed = Sealed::new(engine.clone(), keyring, &rows, env.random.clone());
+    let sealed = Sealed::new(engine.clone(), keyring, &rows, env);
     let server = fixture::start(sealed.clone(), rows, fixture::no_nodes(), env).await;
     (sealed, fixture::client(&server))
 }
@@ -288,11 +320,11 @@ async fn keys_are_rotated_and_the_old_one_is_needed_no_more() {
     assert_eq!(sealed.renew().await.unwrap(), 1);
     assert_eq!(sealed.renew().await.unwrap(), 0);
     begins("k8s:enc:aescbc:v1:old:").await;
-    sealed.exchange(of(&[new, old]));
+    sealed.exchange(of(&[new, old])).await;
     assert!(word(&client, "one").await.unwrap());
     assert_eq!(sealed.renew().await.unwrap(), 1);
     begins("k8s:enc:aesgcm:v1:new:").await;
-    sealed.exchange(of(&[new]));
+    sealed.exchange(of(&[new])).await;
     create(&client, &SECRETS, "two").await;
     let (_, client) = over(&engine, of(&[new]), &env).await;
     assert!(word(&client, "one").await.unwrap() && word(&client, "two").await.unwrap());
