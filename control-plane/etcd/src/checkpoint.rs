@@ -22,7 +22,6 @@ use crate::{
     Revision,
     engine::Core,
     files::{File, Files},
-    record::{u32_at, u64_at},
     recovery::OpenError,
     state::{Location, State, Version},
 };
@@ -32,6 +31,10 @@ use std::{
     io,
     sync::{Arc, atomic::Ordering},
 };
+
+mod summary;
+
+pub(crate) use summary::{Input, Summary};
 
 /// Its file.
 pub(crate) const NAME: &str = "checkpoint";
@@ -44,7 +47,7 @@ const END: u32 = u32::MAX;
 const STEP: usize = 1024;
 
 /// Where a checkpoint starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Capture {
     pub segment: u32,
     pub offset: u64,
@@ -53,9 +56,7 @@ pub(crate) struct Capture {
     pub revision: Revision,
     pub compacted: Revision,
     pub reserved: Revision,
-    pub lost: Vec<(Revision, Revision)>,
-    pub leases: Vec<(i64, u64)>,
-    pub meta: Vec<(Bytes, Bytes)>,
+    pub summary: Summary,
 }
 
 /// A checkpoint that was read.
@@ -94,20 +95,47 @@ impl Output {
 /// Writes a checkpoint from `capture` that does not use the segments in `without`. The caller holds `dumping`.
 pub(crate) fn write(core: &Core, capture: &Capture, without: &[u32]) -> io::Result<()> {
     let unsaved = core.unsaved.load(Ordering::Relaxed);
-    let files = core.files.as_ref();
-    let written = dump(core, files.create(NEW)?, capture, without);
+    let segments: Vec<u32> = core
+        .read()
+        .segments
+        .keys()
+        .copied()
+        .filter(|id| !without.contains(id))
+        .collect();
+    write_to(core.files.as_ref(), core.salt, capture, &segments, |last| {
+        core.read().state.keys_after(last, STEP)
+    })?;
+    core.unsaved.fetch_sub(unsaved, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Writes a checkpoint of the keys that `keys` gives: the next few after the one it is told.
+pub(crate) fn write_to(
+    files: &dyn Files,
+    salt: u32,
+    capture: &Capture,
+    segments: &[u32],
+    keys: impl Fn(Option<&Bytes>) -> Vec<(Bytes, Vec<Version>)>,
+) -> io::Result<()> {
+    let written = files
+        .create(NEW)
+        .and_then(|file| dump(file, salt, capture, segments, keys));
     if let Err(error) = written {
         // It is only in the way; the next one is written over it.
         let _ = files.remove(NEW);
         return Err(error);
     }
     files.rename(NEW, NAME)?;
-    files.sync()?;
-    core.unsaved.fetch_sub(unsaved, Ordering::Relaxed);
-    Ok(())
+    files.sync()
 }
 
-fn dump(core: &Core, file: Arc<dyn File>, capture: &Capture, without: &[u32]) -> io::Result<()> {
+fn dump(
+    file: Arc<dyn File>,
+    salt: u32,
+    capture: &Capture,
+    segments: &[u32],
+    keys: impl Fn(Option<&Bytes>) -> Vec<(Bytes, Vec<Version>)>,
+) -> io::Result<()> {
     let mut out = Output {
         file,
         offset: 0,
@@ -115,7 +143,7 @@ fn dump(core: &Core, file: Arc<dyn File>, capture: &Capture, without: &[u32]) ->
         hasher: Hasher::new(),
     };
     out.buffer.extend_from_slice(MAGIC);
-    for number in [FORMAT, core.salt, capture.segment] {
+    for number in [FORMAT, salt, capture.segment] {
         out.u32(number);
     }
     for number in [
@@ -128,37 +156,14 @@ fn dump(core: &Core, file: Arc<dyn File>, capture: &Capture, without: &[u32]) ->
     ] {
         out.u64(number);
     }
-    out.u32(capture.lost.len() as u32);
-    for (after, last) in &capture.lost {
-        out.u64(*after);
-        out.u64(*last);
-    }
-    out.u32(capture.leases.len() as u32);
-    for (id, ttl) in &capture.leases {
-        out.u64(*id as u64);
-        out.u64(*ttl);
-    }
-    out.u32(capture.meta.len() as u32);
-    for (key, value) in &capture.meta {
-        out.u32(key.len() as u32);
-        out.u32(value.len() as u32);
-        out.buffer.extend_from_slice(key);
-        out.buffer.extend_from_slice(value);
-    }
-    let segments: Vec<u32> = core
-        .read()
-        .segments
-        .keys()
-        .copied()
-        .filter(|id| !without.contains(id))
-        .collect();
+    capture.summary.write(&mut out.buffer);
     out.u32(segments.len() as u32);
     for id in segments {
-        out.u32(id);
+        out.u32(*id);
     }
     let mut last: Option<Bytes> = None;
     loop {
-        let keys = core.read().state.keys_after(last.as_ref(), STEP);
+        let keys = keys(last.as_ref());
         let Some((key, _)) = keys.last() else { break };
         last = Some(key.clone());
         for (key, versions) in keys {
@@ -197,37 +202,6 @@ fn dump_key(out: &mut Output, key: &Bytes, versions: &[Version], upto: Revision)
         for number in [at.segment, at.offset, at.length] {
             out.u32(number);
         }
-    }
-}
-
-struct Input<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Input<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (part, rest) = self.bytes.split_at_checked(length)?;
-        self.bytes = rest;
-        Some(part)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4).map(|part| u32_at(part, 0))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8).map(|part| u64_at(part, 0))
-    }
-
-    fn entry(&mut self) -> Option<(Bytes, Bytes)> {
-        let (key, value) = (self.u32()? as usize, self.u32()? as usize);
-        let mut part = |length| self.take(length).map(Bytes::copy_from_slice);
-        Some((part(key)?, part(value)?))
-    }
-
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let count = self.u32()?;
-        (0..count).map(|_| item(self)).collect()
     }
 }
 
@@ -278,21 +252,9 @@ fn parse(input: &mut Input<'_>, format: u32) -> Option<Checkpoint> {
     // Before there was replication all was of the first term.
     let term = if format < 3 { 1 } else { input.u64()? };
     let (revision, compacted, reserved) = (input.u64()?, input.u64()?, input.u64()?);
-    let lost = input.list(|input| Some((input.u64()?, input.u64()?)))?;
-    let leases = input.list(|input| Some((input.u64()? as i64, input.u64()?)))?;
-    let meta = match format {
-        0..3 => Vec::new(),
-        _ => input.list(Input::entry)?,
-    };
+    let summary = Summary::read(input, format >= 3)?;
     let segments = input.list(Input::u32)?;
-    let mut state = State::from_checkpoint(
-        revision,
-        compacted,
-        reserved,
-        lost.clone(),
-        leases.iter().copied(),
-        meta.iter().cloned(),
-    );
+    let mut state = State::from_checkpoint(revision, compacted, reserved, &summary);
     loop {
         let key_length = input.u32()?;
         if key_length == END {
@@ -317,9 +279,7 @@ fn parse(input: &mut Input<'_>, format: u32) -> Option<Checkpoint> {
         revision,
         compacted,
         reserved,
-        lost,
-        leases,
-        meta,
+        summary,
     };
     Some(Checkpoint {
         salt,

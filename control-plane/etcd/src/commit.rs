@@ -43,8 +43,11 @@ pub(crate) enum Request {
     Committed(Vec<Committed>, oneshot::Sender<Result<Answers, Error>>),
     /// Make everything durable, and say the term and index of the newest entry that is.
     Persist(oneshot::Sender<Result<(u64, u64), Error>>),
-    /// Say from where a checkpoint starts that is begun now.
-    Capture(oneshot::Sender<Capture>),
+    /// Say from where a checkpoint starts that is begun now; `durable`: with all that was done until now.
+    Capture {
+        durable: bool,
+        answer: oneshot::Sender<Capture>,
+    },
     /// Log the volatile writes.
     Flush,
     /// End.
@@ -229,7 +232,7 @@ impl Writer {
                         answer: Some(answer),
                     });
                 }
-                Request::Capture(_) | Request::Committed(..) | Request::Persist(_) => {
+                Request::Capture { .. } | Request::Committed(..) | Request::Persist(_) => {
                     batch.after.push(request);
                 }
                 Request::Flush => batch.sync |= !tail.bytes.is_empty(),
@@ -417,9 +420,7 @@ impl Writer {
             revision: self.logged,
             compacted: shared.state.compacted(),
             reserved: shared.state.reserved(),
-            lost: shared.state.lost().to_vec(),
-            leases: shared.state.leases().collect(),
-            meta: shared.state.meta().clone().into_iter().collect(),
+            summary: shared.state.summary(),
         }
     }
 
@@ -428,9 +429,10 @@ impl Writer {
         for request in requests {
             // Whoever asked may have gone.
             match request {
-                Request::Capture(answer) => {
-                    // Alone, what is not logged yet is left out; what the members agreed on is in it.
-                    if !self.core.options.replicated || self.persist().is_ok() {
+                Request::Capture { durable, answer } => {
+                    // A lone store leaves out of a checkpoint what is not logged yet.
+                    let whole = durable || self.core.options.replicated;
+                    if !whole || self.persist().is_ok() {
                         let _ = answer.send(self.capture());
                     }
                 }
@@ -517,7 +519,7 @@ impl Request {
             Request::Apply { answer, .. } => drop(answer.send(Err(error))),
             Request::Committed(_, answer) => drop(answer.send(Err(error))),
             Request::Persist(answer) => drop(answer.send(Err(error))),
-            Request::Capture(_) | Request::Flush | Request::Stop => {}
+            Request::Capture { .. } | Request::Flush | Request::Stop => {}
         }
     }
 }

@@ -208,7 +208,7 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a lease and removes its keys.
     fn revoke(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Sets the observer that a store in this process calls for each committed revision, in order and before the
+    /// Adds an observer that a store in this process calls for each committed revision, in order and before the
     /// writer is answered, so that a cache is never behind an acknowledged write. False if the store cannot
     /// (a remote one): then consistent reads wait for [`WatchItem::Progress`].
     fn observe(&self, observer: Arc<dyn Observer>) -> bool;

@@ -111,7 +111,9 @@ pub(crate) struct Core {
     pub files: Arc<dyn Files>,
     pub salt: u32,
     pub shared: RwLock<Shared>,
-    pub observer: Mutex<Option<Arc<dyn Observer>>>,
+    pub observers: Mutex<Vec<Arc<dyn Observer>>>,
+    /// What dumps still have to read: the oldest revision of each.
+    pub pins: Mutex<Vec<Revision>>,
     pub tip: tokio::sync::watch::Sender<Tip>,
     pub queue: mpsc::Sender<Request>,
     pub stopping: AtomicBool,
@@ -155,6 +157,11 @@ impl Core {
         } else {
             Ok(work())
         }
+    }
+
+    /// The oldest revision that a dump still has to read.
+    pub fn pinned(&self) -> Revision {
+        hold(&self.pins).iter().copied().min().unwrap_or(Revision::MAX)
     }
 
     pub fn new_segment(&self) -> u32 {
@@ -221,6 +228,43 @@ pub(crate) async fn load(core: &Core, found: Vec<Found>) -> Result<Vec<crate::Ke
     }
 }
 
+/// Keeps a revision from being forgotten, until it is dropped.
+pub(crate) struct Pin {
+    core: Arc<Core>,
+    revision: Revision,
+}
+
+impl Pin {
+    /// Keeps everything.
+    pub fn new(core: &Arc<Core>) -> Self {
+        hold(&core.pins).push(0);
+        Self {
+            core: core.clone(),
+            revision: 0,
+        }
+    }
+
+    /// Keeps a revision and what is newer.
+    pub fn at(&mut self, revision: Revision) {
+        let mut pins = hold(&self.core.pins);
+        if let Some(pin) = pins.iter_mut().find(|pin| **pin == self.revision) {
+            *pin = revision;
+        }
+        self.revision = revision;
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = hold(&self.core.pins);
+        if let Some(at) = pins.iter().position(|pin| *pin == self.revision) {
+            pins.swap_remove(at);
+        }
+        drop(pins);
+        self.core.upkeep.notify_one();
+    }
+}
+
 /// A lease as it is.
 #[derive(Clone, Debug)]
 pub struct LeaseState {
@@ -271,7 +315,8 @@ impl Engine {
             options,
             files,
             salt: recovered.salt,
-            observer: Mutex::new(None),
+            observers: Mutex::default(),
+            pins: Mutex::default(),
             tip: tokio::sync::watch::Sender::new(Tip {
                 revision,
                 closed: false,
@@ -298,6 +343,10 @@ impl Engine {
         let writer = Writer::new(core.clone(), recovered.active, recovered.logged);
         start(&core, writer, requests);
         Ok(Arc::new(Self { core }))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// Logs what is not logged, writes a checkpoint and gives the directory back.
@@ -612,8 +661,8 @@ impl Store for Engine {
 
     fn observe(&self, observer: Arc<dyn Observer>) -> bool {
         // The writer publishes under this lock: a revision is either readable now or will be observed.
-        let mut slot = hold(&self.core.observer);
-        *slot = Some(observer);
+        let mut observers = hold(&self.core.observers);
+        observers.push(observer);
         self.core.write().state.set_keep_values();
         true
     }

@@ -11,10 +11,13 @@
 mod checkpoint;
 mod commit;
 mod compactor;
+mod dump;
 mod edge;
 pub mod engine;
 mod files;
+mod hash;
 mod lease;
+mod load;
 mod memory;
 mod reclaim;
 pub mod record;
@@ -29,9 +32,11 @@ mod watch;
 
 pub use commit::{Answer, Answers, Committed};
 pub use compactor::Compactor;
+pub use dump::Dump;
 pub use edge::*;
 pub use engine::{Engine, Options};
 pub use files::{Disk, File, Files, Locked};
+pub use load::LoadError;
 pub use memory::MemoryFiles;
 pub use recovery::OpenError;
 pub use remote::{Endpoints, Remote};

@@ -49,7 +49,8 @@ pub(crate) async fn upkeep(core: Arc<Core>) {
 fn sweep(core: &Core) -> bool {
     let (compacted, sweepable) = {
         let shared = core.read();
-        (shared.compacted, shared.state.sweepable(shared.compacted))
+        let compacted = shared.compacted.min(core.pinned());
+        (compacted, shared.state.sweepable(compacted))
     };
     sweepable && core.write().state.sweep(compacted, STEP)
 }
@@ -107,7 +108,13 @@ async fn reclaim(core: &Arc<Core>, old: Vec<u32>) -> io::Result<()> {
 /// Writes a checkpoint that does not need `emptied`, then removes those.
 async fn save(core: &Arc<Core>, emptied: Vec<u32>) -> io::Result<()> {
     let (answer, capture) = oneshot::channel();
-    if core.queue.send(Request::Capture(answer)).await.is_err() {
+    let durable = false;
+    if core
+        .queue
+        .send(Request::Capture { durable, answer })
+        .await
+        .is_err()
+    {
         return Ok(());
     }
     // No answer: the store is ending, and writes its own checkpoint.

@@ -3,6 +3,7 @@
 use crate::{
     checkpoint,
     files::{File, Files, Locked},
+    load,
     record::{Damage, FORMAT, Kind, Record, SEGMENT_HEADER, SegmentHeader},
     segment::{Role, Segment},
     state::{Location, State},
@@ -10,7 +11,8 @@ use crate::{
 use component::Env;
 use std::{collections::BTreeMap, io, sync::Arc};
 
-const VERSION: &str = "version";
+/// The file that says the format.
+pub(crate) const VERSION: &str = "version";
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,12 @@ pub enum OpenError {
         found: u32,
         /// The newest format that can be read.
         known: u32,
+    },
+    /// A dump was to be loaded into it, and was not to its end.
+    #[error("the store in {place} was not loaded to its end: load it again")]
+    Unfinished {
+        /// The directory.
+        place: String,
     },
     /// It was damaged after it was written. Restore it from a snapshot.
     #[error("the store in {place} is damaged: {file} at offset {offset}: {why}")]
@@ -109,7 +117,17 @@ struct Start {
 
 impl<'a> Recovery<'a> {
     fn run(files: &'a dyn Files, env: &Env) -> Result<Recovered, OpenError> {
-        check_version(files)?;
+        match files.open(load::MARK) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => check_version(files)?,
+            Err(source) => {
+                let what = format!("{}/{}", files.place(), load::MARK);
+                return Err(OpenError::Io { what, source });
+            }
+            Ok(_) => {
+                let place = files.place();
+                return Err(OpenError::Unfinished { place });
+            }
+        }
         let mut salt = [0; 4];
         env.random.fill(&mut salt);
         let mut this = Self {
@@ -439,7 +457,7 @@ fn check_version(files: &dyn Files) -> Result<(), OpenError> {
     }
 }
 
-fn write_version(files: &dyn Files) -> io::Result<()> {
+pub(crate) fn write_version(files: &dyn Files) -> io::Result<()> {
     let new = "version.new";
     let file = files.create(new)?;
     file.write_at(format!("{FORMAT}\n").as_bytes(), 0)?;

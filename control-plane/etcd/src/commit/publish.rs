@@ -15,12 +15,13 @@ impl Writer {
     /// Shows outputs to all but those who wait for them; gives the revision they led to.
     pub(super) fn publish<'a>(&self, outputs: impl Iterator<Item = &'a Output> + Clone) -> Revision {
         let core = &self.core;
-        let observer = hold(&core.observer);
-        if let Some(observer) = &*observer {
+        let observers = hold(&core.observers);
+        if !observers.is_empty() {
             for output in outputs.clone() {
-                match events(core, output).as_slice() {
-                    [] => {}
-                    events => observer.committed(events[0].revision(), events),
+                let events = events(core, output);
+                if let Some(first) = events.first() {
+                    let revision = first.revision();
+                    observers.iter().for_each(|observer| observer.committed(revision, &events));
                 }
             }
         }
@@ -33,7 +34,7 @@ impl Writer {
             shared.applied = (self.term, self.index);
             (revision, advanced)
         };
-        drop(observer);
+        drop(observers);
         for output in outputs {
             match output {
                 Output::Granted(lease, ttl) => {

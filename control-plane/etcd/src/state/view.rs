@@ -1,7 +1,7 @@
 //! What can be read of a state, now and as of any retained revision.
 
 use super::{Change, State, Version};
-use crate::{Error, RangeRequest, Revision};
+use crate::{Error, RangeRequest, Revision, checkpoint::Summary};
 use bytes::Bytes;
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -200,25 +200,32 @@ impl State {
             .collect()
     }
 
+    /// What there is besides keys.
+    pub(crate) fn summary(&self) -> Summary {
+        Summary {
+            lost: self.lost.clone(),
+            leases: self.leases().collect(),
+            meta: self.meta.clone().into_iter().collect(),
+        }
+    }
+
     /// Starts a state from what a checkpoint says of the whole.
     pub(crate) fn from_checkpoint(
         revision: Revision,
         compacted: Revision,
         reserved: Revision,
-        lost: Vec<(Revision, Revision)>,
-        leases: impl IntoIterator<Item = (i64, u64)>,
-        meta: impl IntoIterator<Item = (Bytes, Bytes)>,
+        summary: &Summary,
     ) -> Self {
         let mut state = Self {
             revision,
             compacted,
             reserved,
-            lost,
-            meta: meta.into_iter().collect(),
+            lost: summary.lost.clone(),
+            meta: summary.meta.iter().cloned().collect(),
             ..Self::default()
         };
-        for (id, ttl) in leases {
-            state.leases.entry(id).or_default().ttl = ttl;
+        for (id, ttl) in &summary.leases {
+            state.leases.entry(*id).or_default().ttl = *ttl;
         }
         state
     }

@@ -183,6 +183,18 @@ async fn the_observer_sees_each_revision_before_the_writer_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn several_observers_see_the_same() {
+    let store = open(&MemoryFiles::new());
+    let (first, second) = (Arc::new(Recorder::default()), Arc::new(Recorder::default()));
+    assert!(store.observe(first.clone()));
+    put(&store, "/a", "1").await;
+    assert!(store.observe(second.clone()));
+    put(&store, "/b", "2").await;
+    assert_eq!(*first.0.lock().unwrap(), ["+/a=1@1", "+/b=2@2"]);
+    assert_eq!(*second.0.lock().unwrap(), ["+/b=2@2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_takes_its_keys_when_its_time_is_over() {
     let env = Env::simulated(1);
     let store = Engine::in_memory(env.clone()).unwrap();

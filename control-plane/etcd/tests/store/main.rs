@@ -8,6 +8,7 @@
 mod apply;
 mod crash;
 mod damage;
+mod dump;
 mod engine;
 mod lab;
 mod members;
