@@ -94,7 +94,8 @@ impl Raft {
         match self.state {
             _ if lost => self.become_follower(self.term, 0),
             _ if count(true) < majority => {}
-            State::PreCandidate(_) => self.stand(false),
+            State::PreCandidate(_) if self.may_campaign() => self.stand(false),
+            State::PreCandidate(_) => self.become_follower(self.term, 0),
             _ => self.become_leader(),
         }
     }
@@ -133,7 +134,7 @@ impl Raft {
         }
         match message.body {
             Body::PreVote { .. } | Body::Vote { transfer: false, .. } if self.hears_leader() => return false,
-            Body::PreVote { .. } | Body::PreVoteReply { granted: true } => {}
+            Body::PreVote { .. } | Body::PreVoteReply { granted: true, .. } => {}
             Body::Append { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot(_) => {
                 self.become_follower(message.term, message.from);
             }
@@ -155,7 +156,7 @@ impl Raft {
                 index: 0,
                 refused: None,
             },
-            Body::PreVote { .. } => Body::PreVoteReply { granted: false },
+            Body::PreVote { .. } => self.pre_vote_reply(false),
             _ => return,
         };
         self.out.send_after_sync(message.from, self.term, body);
@@ -166,7 +167,23 @@ impl Raft {
         let free = term > self.term || self.vote == from || (self.vote == 0 && self.leader == 0);
         let granted = free && self.log.is_covered_by(last_index, last_term);
         let term = if granted { term } else { self.term };
-        self.out.send(from, term, Body::PreVoteReply { granted });
+        self.out.send(from, term, self.pre_vote_reply(granted));
+    }
+
+    fn pre_vote_reply(&self, granted: bool) -> Body {
+        let commit = self.log.commit();
+        Body::PreVoteReply {
+            granted,
+            commit,
+            commit_term: self.log.term(commit).unwrap_or_default(),
+        }
+    }
+
+    /// Another member knows the entry at `index`, of `term`, to be committed.
+    pub(crate) fn learn_commit(&mut self, index: u64, term: u64) {
+        if self.log.term(index) == Some(term) && !matches!(self.state, State::Leader(_)) {
+            self.log.commit_to(index);
+        }
     }
 
     pub(crate) fn on_vote(&mut self, from: u64, last_index: u64, last_term: u64) {

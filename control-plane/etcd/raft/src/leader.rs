@@ -109,6 +109,10 @@ impl Raft {
             return;
         };
         leading.transfer = None;
+        self.leave();
+        let State::Leader(leading) = &mut self.state else {
+            return;
+        };
         let voters = self.members.voters.iter();
         let heard = |id: &u64| {
             *id == self.config.id || leading.progress.get(id).is_some_and(|progress| progress.active)
@@ -186,6 +190,10 @@ impl Raft {
         if let Some(progress) = leading.progress.get_mut(&from) {
             progress.alive(&self.log);
             progress.read = progress.read.max(read);
+            if let Some(transfer) = leading.transfer.as_mut().filter(|transfer| transfer.to == from) {
+                // It answers and still does not stand: the message may be lost.
+                transfer.told = false;
+            }
             self.settle_reads();
         }
     }
@@ -287,14 +295,6 @@ impl Raft {
 
     /// The members changed.
     pub(crate) fn follow_members(&mut self) {
-        if !self.members.voters.contains(&self.config.id) {
-            // The others should know that it is committed, before they miss the leader.
-            self.send_what_is_due();
-            if matches!(self.state, State::Leader(_)) {
-                self.become_follower(self.term, 0);
-            }
-            return;
-        }
         let last = self.log.last_index();
         let State::Leader(leading) = &mut self.state else {
             return;
@@ -303,15 +303,28 @@ impl Raft {
         leading.progress.retain(|other, _| members.contains(*other));
         for other in members.iter().filter(|other| *other != id) {
             // A new one counts as heard of, so that the quorum does not fail before it can answer.
-            leading
-                .progress
-                .entry(other)
-                .or_insert_with(|| Progress::new(last, true));
+            let progress = leading.progress.entry(other);
+            progress.or_insert_with(|| Progress::new(last, true));
         }
-        leading.transfer = leading
-            .transfer
-            .filter(|transfer| members.voters.contains(&transfer.to));
+        let transfer = leading.transfer;
+        leading.transfer = transfer.filter(|transfer| members.voters.contains(&transfer.to));
+        self.leave();
         self.advance_commit();
         self.settle_reads();
+    }
+
+    /// A leader that is no member any more leads on, without a vote of its own, until another one does: so the others learn
+    /// that it left.
+    fn leave(&mut self) {
+        let State::Leader(leading) = &mut self.state else {
+            return;
+        };
+        if leading.transfer.is_some() || self.members.voters.contains(&self.config.id) {
+            return;
+        }
+        let voters = leading.progress.iter();
+        let voters = voters.filter(|(id, _)| self.members.voters.contains(id));
+        let best = voters.max_by_key(|(_, progress)| (progress.active, progress.matched));
+        leading.transfer = best.map(|(to, _)| Transfer { to: *to, told: false });
     }
 }

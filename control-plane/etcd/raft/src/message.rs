@@ -29,6 +29,11 @@ pub enum Body {
     PreVoteReply {
         /// Whether the vote would be given.
         granted: bool,
+        /// Up to where the answering member knows the log to be committed. Whoever has the same entry there knows it then, too:
+        /// so the last members that wait for the vote of one that left learn that they need it no more.
+        commit: u64,
+        /// The term of the entry there.
+        commit_term: u64,
     },
     /// Vote for me.
     Vote {

@@ -118,7 +118,14 @@ impl Raft {
                 last_term,
                 ..
             } => self.on_vote(from, last_index, last_term),
-            Body::PreVoteReply { granted } => self.on_pre_vote_reply(from, term, granted),
+            Body::PreVoteReply {
+                granted,
+                commit,
+                commit_term,
+            } => {
+                self.learn_commit(commit, commit_term);
+                self.on_pre_vote_reply(from, term, granted);
+            }
             Body::VoteReply { granted } => self.on_vote_reply(from, granted),
             Body::Append {
                 prev_index,
@@ -193,7 +200,8 @@ impl Raft {
     }
 
     /// Does a committed change of the members, when its entry is applied; to be called for every such entry that the
-    /// application takes, in order, before [`Raft::applied`] of its index. One that the application refuses is not told here.
+    /// application takes, in order, before [`Raft::applied`] of its index. One that the application refuses is not told here. A leader that removes itself
+    /// leads on until another one does; then its process may end.
     pub fn apply_change(&mut self, change: &Change) -> Members {
         self.members.apply(change);
         self.follow_members();

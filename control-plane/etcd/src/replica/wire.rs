@@ -122,8 +122,12 @@ fn write_body(out: &mut Pack, body: &Body) {
             last_index,
             last_term,
         } => numbers(out, PRE_VOTE, &[*last_index, *last_term]),
-        Body::PreVoteReply { granted } => {
-            out.tag(PRE_VOTE_REPLY);
+        Body::PreVoteReply {
+            granted,
+            commit,
+            commit_term,
+        } => {
+            numbers(out, PRE_VOTE_REPLY, &[*commit, *commit_term]);
             out.flag(*granted);
         }
         Body::Vote {
@@ -197,6 +201,8 @@ fn read_body(from: &mut Unpack) -> Result<Body, Garbled> {
             last_term: from.number()?,
         },
         PRE_VOTE_REPLY => Body::PreVoteReply {
+            commit: from.number()?,
+            commit_term: from.number()?,
             granted: from.flag()?,
         },
         VOTE => Body::Vote {
@@ -279,7 +285,11 @@ mod tests {
                 last_index,
                 last_term,
             },
-            Body::PreVoteReply { granted: true },
+            Body::PreVoteReply {
+                granted: true,
+                commit: 300,
+                commit_term: 2,
+            },
             Body::Vote {
                 last_index,
                 last_term,

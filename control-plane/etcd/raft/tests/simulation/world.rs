@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use raft::{Body, Change, ChangeKind, Members, Message, Role, SnapshotMeta};
+use raft::{Body, Change, ChangeKind, Members, Message, Role, SnapshotMeta, Status};
 
 use crate::client::Clients;
 use crate::disk::Disk;
@@ -121,7 +121,12 @@ impl World {
                 return;
             }
         }
-        panic!("no progress in calm water");
+        panic!("no progress in calm water: {:#?}", self.statuses());
+    }
+
+    fn statuses(&self) -> Vec<Status> {
+        let processes = self.members.values().filter_map(|member| member.process.as_ref());
+        processes.map(|process| process.raft.status()).collect()
     }
 
     fn ids(&self) -> Vec<u64> {
