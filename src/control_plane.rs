@@ -167,11 +167,10 @@ pub async fn start(
     plane
         .pages(settings, controller_manager::NAME, 10257, &controllers, &inner)
         .await?;
-    let ca_key = authority.dir().join("ca.key");
-    let ca_key = std::fs::read_to_string(&ca_key).with_context(|| ca_key.display().to_string())?;
-    let signer = controller_manager::Signer::new(authority.certificate(), &ca_key)?;
+    let [certificate, key] = ["ca.crt", "ca.key"].map(|name| authority.dir().join(name));
+    let signer = controller_manager::Signer::open(&certificate, &key)?;
     let config = controller_manager::Config {
-        signer: Some(Arc::new(signer)),
+        signers: controller_manager::Signers::one(signer),
         root_ca: authority.certificate().to_owned(),
         token_key: Some(Arc::new(
             component::jwt::Key::from_pem(&authority.signing_key("sa")?).map_err(|e| anyhow!(e))?,

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use api::decision::Ring;
 use client::Client;
 use component::{Env, flags::Settings};
-use controller_manager::{Config, Signer};
+use controller_manager::{Config, Signer, Signers};
 use std::sync::Arc;
 
 const NAME: &str = controller_manager::NAME;
@@ -75,16 +75,56 @@ fn config(settings: &Settings, root_ca: String) -> Result<Config> {
         .map(|pem| component::jwt::Key::from_pem(&pem).map(Arc::new))
         .transpose()
         .map_err(|error| anyhow!("--service-account-private-key-file: {error}"))?;
-    let signer = tls::pair(settings, "cluster-signing-cert-file", "cluster-signing-key-file")?
-        .map(|ca| Signer::new(&ca.certificate, &ca.key).map(Arc::new))
-        .transpose()
-        .context("--cluster-signing-cert-file, --cluster-signing-key-file")?;
+    let signers = signers(settings)?;
     Ok(Config {
         root_ca,
-        signer,
+        signers,
         token_key,
         cluster_cidr,
         node_cidr_prefix,
         resources: crate::cluster::collectable().fixed(),
     })
+}
+
+/// Who signs: one CA for all, or one each.
+fn signers(settings: &Settings) -> Result<Signers> {
+    let signer = |what: &str| {
+        let names = ["cert", "key"].map(|part| format!("cluster-signing-{what}{part}-file"));
+        match [&names[0], &names[1]].map(|name| settings.text(name)) {
+            ["", ""] => Ok(None),
+            ["", _] | [_, ""] => bail!(
+                "--{} and --{} are given together or not at all",
+                names[0],
+                names[1]
+            ),
+            [certificate, key] => Signer::open(certificate.as_ref(), key.as_ref())
+                .map(Some)
+                .with_context(|| format!("--{}, --{}", names[0], names[1])),
+        }
+    };
+    let each = |what: &str| Ok::<_, anyhow::Error>(signer(what)?.map(Arc::new));
+    let signers = Signers {
+        client: each("kube-apiserver-client-")?,
+        kubelet_client: each("kubelet-client-")?,
+        kubelet_serving: each("kubelet-serving-")?,
+        legacy_unknown: each("legacy-unknown-")?,
+        ..Signers::default()
+    };
+    let longest = settings.duration("cluster-signing-duration").try_into();
+    let longest = longest.context("--cluster-signing-duration")?;
+    let any = [
+        &signers.client,
+        &signers.kubelet_client,
+        &signers.kubelet_serving,
+        &signers.legacy_unknown,
+    ];
+    let any = any.iter().any(|signer| signer.is_some());
+    let signers = match signer("")? {
+        Some(_) if any => bail!(
+            "cannot specify --cluster-signing-{{cert,key}}-file and other --cluster-signing-*-file flags at the same time"
+        ),
+        Some(one) => Signers::one(one),
+        None => signers,
+    };
+    Ok(Signers { longest, ..signers })
 }

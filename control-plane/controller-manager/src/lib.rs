@@ -30,7 +30,7 @@ mod volumes;
 mod workloads;
 
 pub use aggregation::ClusterRoleAggregationController;
-pub use certificates::{Signer, SignerError};
+pub use certificates::{Signer, SignerError, Signers};
 pub use cronjob::CronJobController;
 pub use daemonset::DaemonSetController;
 pub use deployment::DeploymentController;
@@ -65,8 +65,8 @@ pub struct Config {
     pub cluster_cidr: (Ipv4Addr, u8),
     /// The prefix length of a node's range.
     pub node_cidr_prefix: u8,
-    /// Signs certificates that are approved; without it nobody here does.
-    pub signer: Option<Arc<Signer>>,
+    /// Sign certificates that are approved.
+    pub signers: Signers,
     /// Every resource that can be listed, watched and deleted, but for custom ones; it may change.
     pub resources: gc::Served,
 }
@@ -106,7 +106,7 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     });
     runtime.start(TaintEvictionController);
     volumes::start(&runtime);
-    certificates::start(client, runtime.caches(), config.signer, env);
+    certificates::start(client, runtime.caches(), config.signers, env);
     runtime.start(EphemeralVolumeController);
     runtime.start(ServiceCidrController);
     runtime.start(AddressController);

@@ -208,7 +208,7 @@ impl Cluster {
         let config = controller_manager::Config {
             root_ca: "the root\n".to_owned(),
             token_key: None,
-            signer: None,
+            signers: controller_manager::Signers::default(),
             cluster_cidr: ([10, 244, 0, 0].into(), 16),
             node_cidr_prefix: 24,
             resources: Resources(rows.map(collectable).collect()).fixed(),

@@ -8,7 +8,6 @@ use component::flags::{
 const WORKERS: &str = "a controller's plans are pure; their number at a time is not set";
 const ABSENT: &str = "its controller is not there yet";
 const EVENTS: &str = "it follows events; there is no period";
-const SIGNER: &str = "certificates are not signed yet";
 const CLOUD: &str = "clouds are the cloud controller manager's";
 const NODES: &str = "upstream's default is what is done";
 const SLICES: &str = "a slice holds 100 endpoints and changes are written at once";
@@ -20,7 +19,12 @@ pub const KUBE_CONTROLLER_MANAGER: &[Flag] = &[
         Int,
         "streams are bounded by the server",
     ),
-    Flag::new("secure-port", Int, "10257", "the port at which health is served"),
+    Flag::new(
+        "secure-port",
+        Int,
+        "10257",
+        "the port at which health and metrics are served; 0: none",
+    ),
     Flag::new("cluster-cidr", Text, "10.244.0.0/16", "addresses of pods"),
     Flag::new(
         "allocate-node-cidrs",
@@ -170,13 +174,38 @@ pub const KUBE_CONTROLLER_MANAGER: &[Flag] = &[
         "the CA that signs approved certificate signing requests, PEM; empty: nobody here signs them",
     ),
     Flag::new("cluster-signing-key-file", Text, "", "its key, PEM"),
-    Flag::refused("cluster-signing-duration", Duration, SIGNER),
-    Flag::refused("cluster-signing-kube-apiserver-client-cert-file", Text, SIGNER),
-    Flag::refused("cluster-signing-kube-apiserver-client-key-file", Text, SIGNER),
-    Flag::refused("cluster-signing-kubelet-client-cert-file", Text, SIGNER),
-    Flag::refused("cluster-signing-kubelet-client-key-file", Text, SIGNER),
-    Flag::refused("cluster-signing-kubelet-serving-cert-file", Text, SIGNER),
-    Flag::refused("cluster-signing-kubelet-serving-key-file", Text, SIGNER),
-    Flag::refused("cluster-signing-legacy-unknown-cert-file", Text, SIGNER),
-    Flag::refused("cluster-signing-legacy-unknown-key-file", Text, SIGNER),
+    Flag::new(
+        "cluster-signing-duration",
+        Duration,
+        "8760h0m0s",
+        "the longest life of a certificate, and that of one whose request does not say",
+    ),
+    Flag::new(
+        "cluster-signing-kube-apiserver-client-cert-file",
+        Text,
+        "",
+        "the CA that signs for kubernetes.io/kube-apiserver-client; not with --cluster-signing-cert-file",
+    ),
+    Flag::new("cluster-signing-kube-apiserver-client-key-file", Text, "", "its key, PEM"),
+    Flag::new(
+        "cluster-signing-kubelet-client-cert-file",
+        Text,
+        "",
+        "the CA that signs for kubernetes.io/kube-apiserver-client-kubelet; not with --cluster-signing-cert-file",
+    ),
+    Flag::new("cluster-signing-kubelet-client-key-file", Text, "", "its key, PEM"),
+    Flag::new(
+        "cluster-signing-kubelet-serving-cert-file",
+        Text,
+        "",
+        "the CA that signs for kubernetes.io/kubelet-serving; not with --cluster-signing-cert-file",
+    ),
+    Flag::new("cluster-signing-kubelet-serving-key-file", Text, "", "its key, PEM"),
+    Flag::new(
+        "cluster-signing-legacy-unknown-cert-file",
+        Text,
+        "",
+        "the CA that signs for kubernetes.io/legacy-unknown; not with --cluster-signing-cert-file",
+    ),
+    Flag::new("cluster-signing-legacy-unknown-key-file", Text, "", "its key, PEM"),
 ];

@@ -1,6 +1,6 @@
 //! Carries the steps of certificate signing requests out.
 
-use super::{Condition, REQUESTS, Signer, Step, View, request::Text, step};
+use super::{Condition, REQUESTS, Signers, Step, View, request::Text, step};
 use crate::views::seconds;
 use api::{Gvr, Key, Object, Status};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -16,8 +16,8 @@ const REVIEWS: Gvr = Gvr::new("authorization.k8s.io", "v1", "subjectaccessreview
 /// So long until a request that may not be approved by itself is asked for again.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Starts approving, cleaning and, with a CA, signing.
-pub(crate) fn start(client: &Client, caches: &Caches, signer: Option<Arc<Signer>>, env: &Env) {
+/// Starts approving, cleaning and, for those of `signers`, signing.
+pub(crate) fn start(client: &Client, caches: &Caches, signers: Signers, env: &Env) {
     let (cache, queue) = (caches.all(&REQUESTS), Queue::new("certificate", env));
     let (mut changes, keys) = (cache.subscribe(), queue.clone());
     env.tasks.spawn("csr-watch", async move {
@@ -29,7 +29,7 @@ pub(crate) fn start(client: &Client, caches: &Caches, signer: Option<Arc<Signer>
         client: client.clone(),
         cache,
         queue,
-        signer,
+        signers,
         env: env.clone(),
     };
     env.tasks.spawn("csr", executor.run());
@@ -39,7 +39,7 @@ struct Executor {
     client: Client,
     cache: Cache,
     queue: Queue<Key>,
-    signer: Option<Arc<Signer>>,
+    signers: Signers,
     env: Env,
 }
 
@@ -56,7 +56,7 @@ impl Executor {
                         self.queue.add_after(key.clone(), wait);
                     }
                     Err(status) => {
-                        tracing::debug!(request = %key, error = %status, "will be tried again");
+                        tracing::warn!(request = %key, error = %status, "will be tried again");
                         self.queue.add_after_failure(key.clone());
                     }
                 }
@@ -71,7 +71,7 @@ impl Executor {
             return Ok(None);
         };
         let now = self.env.clock.wall();
-        match step(object, &view, self.signer.is_some(), now) {
+        match step(object, &view, &self.signers, now) {
             Step::Wait(wait) => Ok(Some(wait)),
             Step::Delete => {
                 let options = DeleteOptions {
@@ -108,25 +108,19 @@ impl Executor {
         view: &View,
         life: SignedDuration,
     ) -> Result<Option<Duration>, Status> {
-        let Some(signer) = &self.signer else {
+        let Some(signer) = self.signers.of(&view.spec.signer_name) else {
             return Ok(None);
         };
         let text = BASE64.decode(&view.spec.request).map_err(Status::internal)?;
         let text = Text::new(&text).map_err(Status::internal)?;
         let request = text.request().map_err(Status::internal)?;
         let now = self.env.clock.wall();
-        let signed = signer.sign(&request, &view.spec.usages, life, now, &self.env.random);
-        match signed {
-            Ok(certificate) => {
-                let certificate = BASE64.encode(certificate);
-                self.write(object, view, "status", None, Some(certificate))
-                    .await?;
-            }
-            Err(why) => {
-                let condition = self.condition("Failed", "SignerValidationFailure", why);
-                self.write(object, view, "status", condition, None).await?;
-            }
-        }
+        let signed = signer
+            .authority()
+            .sign(&request, &view.spec.usages, life, now, &self.env.random)
+            .map_err(|why| Status::internal(format!("error auto signing csr: {why}")))?;
+        let certificate = Some(BASE64.encode(signed));
+        self.write(object, view, "status", None, certificate).await?;
         Ok(None)
     }
 

@@ -6,11 +6,13 @@
 mod executor;
 mod request;
 mod signer;
+mod signers;
 #[cfg(test)]
 mod stories;
 
 pub(crate) use executor::start;
 pub use signer::{Signer, SignerError};
+pub use signers::Signers;
 
 use api::{Gvr, Object};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -23,10 +25,6 @@ const REQUESTS: Gvr = Gvr::new("certificates.k8s.io", "v1", "certificatesigningr
 /// After so long, requests that were settled are deleted; and those that nobody settled.
 const SETTLED: Duration = Duration::from_secs(3600);
 const PENDING: Duration = Duration::from_secs(24 * 3600);
-
-/// The longest and the shortest life of a certificate.
-const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
-const SHORTEST: SignedDuration = SignedDuration::from_mins(10);
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -84,8 +82,9 @@ enum Step {
     Wait(Duration),
 }
 
-/// What is next for a request. `signs`: there is a CA.
-fn step(object: &Object, view: &View, signs: bool, now: Timestamp) -> Step {
+/// What is next for a request.
+fn step(object: &Object, view: &View, signers: &Signers, now: Timestamp) -> Step {
+    let signs = signers.of(&view.spec.signer_name).is_some();
     let has = |kind: &str| view.status.conditions.iter().find(|c| c.r#type == kind);
     let (approved, denied, failed) = (has("Approved"), has("Denied"), has("Failed"));
     let issued = !view.status.certificate.is_empty();
@@ -117,7 +116,7 @@ fn step(object: &Object, view: &View, signs: bool, now: Timestamp) -> Step {
     };
     if approved.is_some() {
         return match request::check(&view.spec.signer_name, &request, &view.spec.usages) {
-            Some(Ok(())) if signs => Step::Sign(life(view.spec.expiration_seconds)),
+            Some(Ok(())) if signs => Step::Sign(signers.life(view.spec.expiration_seconds)),
             Some(Err(why)) if signs => Step::Fail(why),
             _ => Step::Wait(wait),
         };
@@ -151,9 +150,4 @@ fn left(since: Option<Timestamp>, limit: Duration, now: Timestamp) -> Duration {
     let Some(since) = since else { return limit };
     let passed = (now.as_second() - since.as_second()).max(0).unsigned_abs();
     limit.saturating_sub(Duration::from_secs(passed))
-}
-
-fn life(seconds: Option<i64>) -> SignedDuration {
-    let wished = seconds.map_or(LONGEST, SignedDuration::from_secs);
-    wished.clamp(SHORTEST, LONGEST)
 }

@@ -102,8 +102,8 @@ const KUBERNETES: &str = "kubernetes.io/";
 /// The signers of this controller manager.
 pub(super) const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 pub(super) const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
-const KUBELET_SERVING: &str = "kubernetes.io/kubelet-serving";
-const LEGACY: &str = "kubernetes.io/legacy-unknown";
+pub(super) const KUBELET_SERVING: &str = "kubernetes.io/kubelet-serving";
+pub(super) const LEGACY: &str = "kubernetes.io/legacy-unknown";
 
 /// Whether `signer` signs the request; `None`: it is none of ours. `Err`: why not.
 pub(super) fn check(signer: &str, request: &Request<'_>, usages: &[String]) -> Option<Result<(), String>> {

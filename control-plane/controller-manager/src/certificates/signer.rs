@@ -7,6 +7,11 @@ use component::Random;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 use x509_parser::{
     certificate::X509Certificate, extensions::ParsedExtension, prelude::FromDer, time::ASN1Time,
 };
@@ -14,6 +19,9 @@ use x509_parser::{
 /// The CA's certificate or key is no good.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    File(PathBuf, io::Error),
     /// The certificate.
     #[error("the CA's certificate: {0}")]
     Certificate(String),
@@ -22,8 +30,21 @@ pub enum SignerError {
     Key(String),
 }
 
-/// A CA that signs what is approved.
+/// A CA that signs what is approved, in files that may change.
 pub struct Signer {
+    certificate: PathBuf,
+    key: PathBuf,
+    loaded: Mutex<Loaded>,
+}
+
+struct Loaded {
+    /// What the files said.
+    text: [String; 2],
+    authority: Arc<Authority>,
+}
+
+/// A CA as it is now.
+pub(super) struct Authority {
     key: KeyPair,
     /// The algorithm by which the key signs, the CA's name and its key's identifier, as they stand in a certificate.
     algorithm: Vec<u8>,
@@ -68,6 +89,10 @@ const EXTENDED_USAGES: [(&str, &[u8]); 13] = [
     ("microsoft sgc", &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 3, 3]),
     ("netscape sgc", &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 4, 1]),
 ];
+
+/// A certificate begins a little in the past, for clocks of other machines; unless its life is short, that counts.
+const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+const SHORT: SignedDuration = SignedDuration::from_hours(8);
 
 const SEQUENCE: u8 = 0x30;
 const BOOLEAN: u8 = 1;
@@ -131,6 +156,48 @@ fn key_usage(bits: u16) -> Vec<u8> {
 }
 
 impl Signer {
+    /// Of the files of a certificate and its key, PEM.
+    pub fn open(certificate: &Path, key: &Path) -> Result<Self, SignerError> {
+        let text = [read(certificate)?, read(key)?];
+        let authority = Arc::new(Authority::new(&text[0], &text[1])?);
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            loaded: Mutex::new(Loaded { text, authority }),
+        })
+    }
+
+    /// The CA of the files; the one before, if they are no good now.
+    pub(super) fn authority(&self) -> Arc<Authority> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match (read(&self.certificate), read(&self.key)) {
+            (Ok(certificate), Ok(key)) => {
+                let text = [certificate, key];
+                if text != loaded.text {
+                    match Authority::new(&text[0], &text[1]) {
+                        Ok(authority) => {
+                            tracing::info!(file = %self.certificate.display(), "another CA signs from now on");
+                            loaded.authority = Arc::new(authority);
+                            loaded.text = text;
+                        }
+                        // The two are not written at once: it will be looked at again.
+                        Err(error) => tracing::warn!(%error, "the CA that signs stays as it was"),
+                    }
+                }
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "the CA that signs stays as it was");
+            }
+        }
+        loaded.authority.clone()
+    }
+}
+
+fn read(path: &Path) -> Result<String, SignerError> {
+    fs::read_to_string(path).map_err(|error| SignerError::File(path.to_owned(), error))
+}
+
+impl Authority {
     /// Of a certificate and a key in PEM.
     pub fn new(certificate: &str, key: &str) -> Result<Self, SignerError> {
         let wrong = |e: String| SignerError::Certificate(e);
@@ -163,10 +230,19 @@ impl Signer {
         now: Timestamp,
         random: &Random,
     ) -> Result<String, String> {
-        // A little into the past, for clocks of other machines.
-        let begin = now - SignedDuration::from_mins(5);
+        let begin = now - BACKDATE;
         let ends = Timestamp::from_second(self.ends).unwrap_or(now);
-        let end = (now + life).min(ends);
+        if now >= ends {
+            return Err(format!(
+                "refusing to sign a certificate that expired in the past: NotAfter={ends}"
+            ));
+        }
+        let end = if life < SHORT {
+            now + life
+        } else {
+            now + life - BACKDATE
+        };
+        let end = end.min(ends);
         let mut serial = [0_u8; 16];
         random.fill(&mut serial);
         // Positive, and never a zero in front.

@@ -1,6 +1,11 @@
 //! What becomes of certificate signing requests.
 
-use super::{Signer, Step, View, request::Text, signer::end_of, step};
+use super::{
+    Signer, Signers, Step, View,
+    request::Text,
+    signer::{Authority, end_of},
+    step,
+};
 use api::Object;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use component::Random;
@@ -41,9 +46,35 @@ fn signing_request(pem: &str, signer: &str, usages: &str, user: &str, status: &s
     (object, view)
 }
 
+/// A CA that is good until the year begins: its certificate and key.
+fn authority(until: &str) -> (rcgen::Certificate, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.not_before = rcgen::date_time_ymd(2029, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until.parse().unwrap(), 1, 1);
+    (params.self_signed(&key).unwrap(), key.serialize_pem())
+}
+
+/// One that signs for all, in files.
+fn signers() -> Signers {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, key) = authority("2039");
+    Signers::one(signer(dir.path(), &ca.pem(), &key))
+}
+
+fn signer(dir: &std::path::Path, certificate: &str, key: &str) -> Signer {
+    let paths = ["ca.crt", "ca.key"].map(|name| dir.join(name));
+    for (path, text) in paths.iter().zip([certificate, key]) {
+        std::fs::write(path, text).unwrap();
+    }
+    Signer::open(&paths[0], &paths[1]).unwrap()
+}
+
 fn next(pem: &str, signer: &str, usages: &str, user: &str, status: &str) -> Step {
     let (object, view) = signing_request(pem, signer, usages, user, status);
-    step(&object, &view, true, now())
+    step(&object, &view, &signers(), now())
 }
 
 const CLIENT: &str = r#""digital signature","key encipherment","client auth""#;
@@ -114,7 +145,14 @@ fn old_requests_are_deleted() {
         "jane",
         "",
     );
-    let after = |view: &View, hours| step(&object, view, false, now() + SignedDuration::from_hours(hours));
+    let after = |view: &View, hours| {
+        step(
+            &object,
+            view,
+            &Signers::default(),
+            now() + SignedDuration::from_hours(hours),
+        )
+    };
     assert!(matches!(after(&view, 23), Step::Wait(_)));
     assert_eq!(after(&view, 24), Step::Delete);
     let denied =
@@ -126,14 +164,8 @@ fn old_requests_are_deleted() {
 
 #[test]
 fn a_signed_certificate_says_what_was_asked_for() {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    params.not_before = rcgen::date_time_ymd(2029, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2039, 1, 1);
-    let ca = params.self_signed(&key).unwrap();
-    let signer = Signer::new(&ca.pem(), &key.serialize_pem()).unwrap();
+    let (ca, key) = authority("2039");
+    let signer = Authority::new(&ca.pem(), &key).unwrap();
     let text =
         Text::new(request("system:node:n1", "system:nodes", &["n1", "n1.example"]).as_bytes()).unwrap();
     let usages: Vec<String> = ["digital signature", "key encipherment", "server auth"]
@@ -175,5 +207,205 @@ fn a_signed_certificate_says_what_was_asked_for() {
         .unwrap();
     let ends = issuer.validity().not_after.timestamp();
     assert_eq!(end_of(pem.as_bytes()), Some(ends), "not longer than the CA");
-    assert!(Signer::new(&ca.pem(), &KeyPair::generate().unwrap().serialize_pem()).is_err());
+    assert!(Authority::new(&ca.pem(), &KeyPair::generate().unwrap().serialize_pem()).is_err());
+}
+
+#[test]
+fn a_wished_life_is_within_bounds() {
+    let signers = Signers {
+        longest: SignedDuration::from_hours(24),
+        ..Signers::default()
+    };
+    for (wished, hours, minutes) in [
+        (None, 24, 0),
+        (Some(1), 0, 10),
+        (Some(7200), 2, 0),
+        (Some(1 << 30), 24, 0),
+    ] {
+        let life = SignedDuration::from_hours(hours) + SignedDuration::from_mins(minutes);
+        assert_eq!(signers.life(wished), life);
+    }
+}
+
+#[test]
+fn each_signer_has_its_own_ca_and_none_signs_for_others() {
+    let one = signers().client;
+    let only = Signers {
+        client: one,
+        ..Signers::default()
+    };
+    let jane = request("jane", "devs", &[]);
+    for (signer, signs) in [("kube-apiserver-client", true), ("legacy-unknown", false)] {
+        let (object, view) = signing_request(&jane, signer, CLIENT, "jane", APPROVED);
+        let next = step(&object, &view, &only, now());
+        assert_eq!(matches!(next, Step::Sign(_)), signs, "{next:?}");
+    }
+}
+
+#[test]
+fn a_ca_that_changes_on_disk_is_taken_when_it_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, old_key) = authority("2039");
+    let (new, new_key) = authority("2039");
+    let signer = signer(dir.path(), &old.pem(), &old_key);
+    let text = Text::new(request("jane", "devs", &[]).as_bytes()).unwrap();
+    let signed_by = |ca: &rcgen::Certificate| {
+        let (life, random) = (SignedDuration::from_hours(1), Random::seeded(1));
+        let pem = signer
+            .authority()
+            .sign(
+                &text.request().unwrap(),
+                &["client auth".to_owned()],
+                life,
+                now(),
+                &random,
+            )
+            .unwrap();
+        let (_, block) = parse_x509_pem(pem.as_bytes()).unwrap();
+        let (_, issuer) = X509Certificate::from_der(ca.der()).unwrap();
+        block
+            .parse_x509()
+            .unwrap()
+            .verify_signature(Some(issuer.public_key()))
+            .is_ok()
+    };
+    std::fs::write(dir.path().join("ca.crt"), new.pem()).unwrap();
+    assert!(signed_by(&old), "the key is the old one's");
+    std::fs::write(dir.path().join("ca.key"), new_key).unwrap();
+    assert!(signed_by(&new));
+    std::fs::write(dir.path().join("ca.key"), "garbage").unwrap();
+    assert!(signed_by(&new));
+}
+
+/// What is approved and yet not signed: each with what is said of it.
+#[test]
+fn bad_requests_fail() {
+    let kubelet = |name: &str, group: &str, names: &[&str]| request(name, group, names);
+    let good = kubelet("system:node:n1", "system:nodes", &[]);
+    let mut forged = Pem::iter_from_buffer(good.as_bytes())
+        .next()
+        .unwrap()
+        .unwrap()
+        .contents;
+    let last = forged.len() - 5;
+    forged[last] ^= 1;
+    let forged = format!(
+        "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+        BASE64.encode(forged)
+    );
+    let (client, kubelet_client, serving) = (
+        "kube-apiserver-client",
+        "kube-apiserver-client-kubelet",
+        "kubelet-serving",
+    );
+    let cases = [
+        (
+            String::new(),
+            client,
+            CLIENT,
+            "PEM block type must be CERTIFICATE REQUEST",
+        ),
+        (
+            "garbage".to_owned(),
+            client,
+            CLIENT,
+            "PEM block type must be CERTIFICATE REQUEST",
+        ),
+        (
+            good.replace("CERTIFICATE REQUEST", "PRIVATE KEY"),
+            client,
+            CLIENT,
+            "PEM block type must be CERTIFICATE REQUEST",
+        ),
+        (good.replacen("MI", "AA", 1), client, CLIENT, "Parsing Error"),
+        (forged, client, CLIENT, "signature verification error"),
+        (
+            good.clone(),
+            client,
+            SERVER,
+            "invalid usage for client certificate: server auth",
+        ),
+        (
+            good.clone(),
+            client,
+            r#""cert sign","client auth""#,
+            "invalid usage for client certificate: cert sign",
+        ),
+        (
+            kubelet("jane", "system:nodes", &[]),
+            kubelet_client,
+            CLIENT,
+            "subject common name does not begin with system:node: ",
+        ),
+        (
+            kubelet("system:node:n1", "system:masters", &[]),
+            kubelet_client,
+            CLIENT,
+            "subject organization is not system:nodes",
+        ),
+        (
+            kubelet("system:node:n1", "system:nodes", &["a.example"]),
+            kubelet_client,
+            CLIENT,
+            "DNS subjectAltNames are not allowed",
+        ),
+        (good.clone(), kubelet_client, SERVER, "usages did not match"),
+        (
+            good.clone(),
+            serving,
+            SERVER,
+            "DNS or IP subjectAltName is required",
+        ),
+        (
+            kubelet("system:node:n1", "system:nodes", &["n1"]),
+            serving,
+            CLIENT,
+            "usages did not match",
+        ),
+        (
+            kubelet("jane", "system:nodes", &["n1"]),
+            serving,
+            SERVER,
+            "subject common name does not begin with system:node: ",
+        ),
+    ];
+    for (pem, signer, usages, why) in cases {
+        match next(&pem, signer, usages, "jane", APPROVED) {
+            Step::Fail(said) => assert!(said.contains(why.trim_end()), "{said}"),
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_ca_that_ended_signs_nothing() {
+    let (ca, key) = authority("2030");
+    let ended = Authority::new(&ca.pem(), &key).unwrap();
+    let text = Text::new(request("jane", "devs", &[]).as_bytes()).unwrap();
+    let (life, random) = (SignedDuration::from_hours(1), Random::seeded(1));
+    let refused = ended.sign(&text.request().unwrap(), &[], life, now(), &random);
+    assert!(
+        refused
+            .unwrap_err()
+            .starts_with("refusing to sign a certificate that expired in the past")
+    );
+    let (ca, key) = authority("2039");
+    let authority = Authority::new(&ca.pem(), &key).unwrap();
+    let long = SignedDuration::from_hours(24);
+    let pem = authority
+        .sign(&text.request().unwrap(), &[], long, now(), &random)
+        .unwrap();
+    assert_eq!(
+        end_of(pem.as_bytes()),
+        Some(now().as_second() + 24 * 3600 - 300),
+        "the past counts"
+    );
+    let unknown = authority.sign(
+        &text.request().unwrap(),
+        &["flying".to_owned()],
+        long,
+        now(),
+        &random,
+    );
+    assert!(unknown.unwrap_err().contains("unrecognized usage values"));
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequestStatus,
 };
 use std::collections::BTreeSet;
-use x509_parser::prelude::{FromDer, Pem, X509Certificate, X509CertificationRequest};
+use x509_parser::prelude::{FromDer, Pem, X509Certificate, X509CertificationRequest, X509Error};
 
 const CONDITIONS: &str = "status.conditions";
 
@@ -88,7 +88,13 @@ fn request(pem: &[u8]) -> Result<(), String> {
         return Err(wrong.to_owned());
     }
     match X509CertificationRequest::from_der(&block.contents) {
-        Ok(_) => Ok(()),
+        // Who asks has the key.
+        Ok((_, request)) => request.verify_signature().map_err(|error| match error {
+            X509Error::SignatureUnsupportedAlgorithm => {
+                "x509: cannot verify signature: algorithm unimplemented".to_owned()
+            }
+            _ => "x509: signature verification failure".to_owned(),
+        }),
         Err(error) => Err(format!("asn1: structure error: {error}")),
     }
 }
