@@ -1,6 +1,9 @@
 //! The certificate authority and the folder it lives in.
 
-use super::leaf::{self, Leaf, Purpose};
+use super::{
+    leaf::{self, Leaf, Purpose},
+    rotation::{Files, Rotation},
+};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -25,7 +28,10 @@ pub enum PkiError {
 /// A CA, with its key.
 pub struct Authority {
     dir: PathBuf,
+    files: Files,
+    common_name: String,
     certificate: String,
+    trusted: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -36,7 +42,8 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Opens the CA in `dir` (`ca.crt`, `ca.key`), or makes one there, good for ten years.
+    /// Opens the CA in `dir` (`ca.crt`, `ca.key`), or makes one there, good for ten years. Takes the steps of its
+    /// replacement that are due; one that ends within a year is replaced.
     pub fn open(dir: &Path, now: jiff::Timestamp) -> Result<Self, PkiError> {
         Self::named(dir, "ca", "kubernetes", now)
     }
@@ -49,19 +56,45 @@ impl Authority {
             .mode(0o700)
             .create(dir)
             .map_err(file)?;
-        let (crt, key) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
-        if !crt.exists() || !key.exists() {
-            make(&crt, &key, common_name, now)?;
-        }
-        let certificate = read(&crt)?;
-        let broken = |e: rcgen::Error| PkiError::Broken(crt.display().to_string(), e.to_string());
-        let key = KeyPair::from_pem(&read(&key)?).map_err(broken)?;
+        let files = Files::new(dir, name);
+        files.advance(common_name, now)?;
+        let certificate = read(&files.certificate())?;
+        let broken =
+            |e: rcgen::Error| PkiError::Broken(files.certificate().display().to_string(), e.to_string());
+        let key = KeyPair::from_pem(&read(&files.key())?).map_err(broken)?;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(broken)?;
         Ok(Self {
             dir: dir.to_owned(),
+            trusted: [certificate.as_str(), &files.others()].concat(),
+            files,
+            common_name: common_name.to_owned(),
             certificate,
             issuer,
         })
+    }
+
+    /// The certificates to trust, PEM: that of the CA, and while it is replaced that of the next or of the one before.
+    pub fn trusted(&self) -> &str {
+        &self.trusted
+    }
+
+    /// Where its replacement stands.
+    pub fn rotation(&self) -> Rotation {
+        self.files.rotation()
+    }
+
+    /// Begins to replace it: the next one is trusted when it is opened again, and signs `overlap` later.
+    pub fn begin_rotation(
+        &self,
+        now: jiff::Timestamp,
+        overlap: jiff::SignedDuration,
+    ) -> Result<(), PkiError> {
+        self.files.begin(&self.common_name, now, overlap)
+    }
+
+    /// Forgets the one before, when it is opened again.
+    pub fn finish_rotation(&self) -> Result<(), PkiError> {
+        self.files.finish()
     }
 
     /// The CA's certificate, PEM.
@@ -124,7 +157,7 @@ pub(super) fn offset(now: jiff::Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(now.as_second()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-fn make(crt: &Path, key: &Path, common_name: &str, now: jiff::Timestamp) -> Result<(), PkiError> {
+pub(super) fn make(crt: &Path, key: &Path, common_name: &str, now: jiff::Timestamp) -> Result<(), PkiError> {
     let broken = |e: rcgen::Error| PkiError::Broken(crt.display().to_string(), e.to_string());
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
