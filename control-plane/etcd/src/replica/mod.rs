@@ -1,7 +1,288 @@
 //! The store of several members that agree on every write by Raft; of one as well, by the same code.
+//!
+//! A write is a proposal: [`Replica::submit`] gives it to the driver (`node`), Raft puts it into the log (`log`), which
+//! `disk` writes and syncs while the next ones gather, the peers (`peer`) get it, and once a majority has it `apply` hands
+//! it to the engine of every member in the same order and answers who proposed it. What the engine made durable is
+//! dropped from the log. Who is a member is itself said by entries (`members`), and so are alarms.
 
+mod alarms;
+mod apply;
+mod boot;
+mod check;
 mod codec;
+mod disk;
+mod failure;
 mod identity;
+mod lessor;
 mod log;
+mod members;
+mod node;
 mod pack;
+pub mod peer;
+mod reads;
+mod reconfigure;
+mod settings;
+mod watch;
 mod wire;
+
+use crate::{
+    Answer, Engine, Error,
+    state::Command,
+    txn::{Known, Txn, TxnReply},
+};
+use apply::{Pending, Waiting};
+use codec::{Proposal, Task};
+use component::{Env, Tasks};
+use node::Input;
+use peer::Peers;
+use raft::Role;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub use alarms::Alarm;
+pub use failure::{Failure, StartError};
+pub use log::{Identity, LogError};
+pub use members::{Member, MemberError, Membership};
+pub use settings::{PeerTls, Settings};
+
+/// How long a request may take beyond two elections.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// What this member knows of the cluster's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The term.
+    pub term: u64,
+    /// Who leads; 0: nobody that is known.
+    pub leader: u64,
+    /// Whether this member leads.
+    pub leads: bool,
+    /// How often the leader has changed.
+    pub changes: u64,
+}
+
+/// A member of the replicated store.
+#[derive(Clone)]
+pub struct Replica(Arc<Inner>);
+
+pub(crate) struct Inner {
+    settings: Settings,
+    identity: Identity,
+    env: Env,
+    /// Tasks that end with this member.
+    tasks: Tasks,
+    engine: RwLock<Arc<Engine>>,
+    /// Counts the engines: a snapshot takes the place of one.
+    engines: tokio::sync::watch::Sender<u64>,
+    members: RwLock<Arc<Membership>>,
+    pending: Pending,
+    next_proposal: AtomicU64,
+    input: mpsc::Sender<Input>,
+    view: tokio::sync::watch::Sender<View>,
+    /// This member is the only one and leads: what it has applied is all there is.
+    alone: AtomicBool,
+    /// Which alarms are raised.
+    alarms: std::sync::atomic::AtomicU8,
+    /// One snapshot is taken at a time.
+    taking: tokio::sync::Mutex<()>,
+    applied: AtomicU64,
+    committed: AtomicU64,
+    peers: Peers,
+    /// A lease was granted, or ended.
+    leases: Notify,
+    /// Why nothing can be written, for now or for ever.
+    trouble: Mutex<Option<String>>,
+    /// This member was removed from the cluster.
+    removed: tokio::sync::watch::Sender<bool>,
+    ended: tokio::sync::watch::Sender<bool>,
+}
+
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    fn engine(&self) -> Arc<Engine> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn members(&self) -> Arc<Membership> {
+        self.members.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_members(&self, members: Membership) {
+        let members = Arc::new(members);
+        self.peers.follow(&members);
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+    }
+
+    /// Nothing can be written any more.
+    fn break_down(&self, why: String) {
+        tracing::error!(why, "this member cannot go on");
+        *hold(&self.trouble) = Some(why);
+        self.tasks.stop();
+    }
+}
+
+impl Replica {
+    /// The engine with what is applied. Reads of it are as of now on this member: see [`Replica::linearizable`].
+    pub fn engine(&self) -> Arc<Engine> {
+        self.0.engine()
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
+    /// How it was set up.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The members, as applied here.
+    pub fn members(&self) -> Arc<Membership> {
+        self.0.members()
+    }
+
+    /// Whether this member has no vote.
+    pub fn is_learner(&self) -> bool {
+        let members = self.0.members();
+        members.get(self.0.identity.member).is_some_and(|me| me.learner)
+    }
+
+    /// The state of the cluster as this member sees it.
+    pub fn view(&self) -> View {
+        *self.0.view.borrow()
+    }
+
+    /// The index up to which the log is applied here.
+    pub fn applied(&self) -> u64 {
+        self.0.applied.load(Ordering::Acquire)
+    }
+
+    /// The index up to which the log is known to be committed here.
+    pub fn committed(&self) -> u64 {
+        self.0.committed.load(Ordering::Acquire)
+    }
+
+    /// Why nothing can be written, for now or for ever.
+    pub fn trouble(&self) -> Option<String> {
+        hold(&self.0.trouble).clone()
+    }
+
+    /// Resolves when this member was removed from the cluster.
+    pub async fn removed(&self) {
+        let mut removed = self.0.removed.subscribe();
+        if removed.wait_for(|removed| *removed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Ends this member's part and closes its store.
+    pub async fn close(&self) {
+        self.0.tasks.stop();
+        let _ = self.0.ended.subscribe().wait_for(|ended| *ended).await;
+        self.0.engine().close().await;
+    }
+
+    /// How long a request may take.
+    fn limit(&self) -> Duration {
+        REQUEST + self.0.settings.election * 2
+    }
+
+    /// Does a command on every member; its answer is that of this one.
+    pub async fn submit(&self, command: Command) -> Result<Answer, Failure> {
+        self.propose(Task::Do(command)).await
+    }
+
+    /// Does a transaction.
+    pub async fn transact(&self, txn: Txn) -> Result<TxnReply, Failure> {
+        txn.check()?;
+        match self.submit(Command::Txn(txn, Known::new())).await? {
+            Answer::Txn(reply) => Ok(reply),
+            answer => Err(Error::Unknown(format!("the store answered {answer:?}")).into()),
+        }
+    }
+
+    async fn propose(&self, task: Task) -> Result<Answer, Failure> {
+        let proposal = Proposal {
+            id: self.0.next_proposal.fetch_add(1, Ordering::Relaxed),
+            task,
+        };
+        let refused = || Error::Unavailable("only one server alone does that".to_owned());
+        let data = proposal.encode().ok_or_else(refused)?;
+        let (id, task) = (proposal.id, proposal.task);
+        let input = Input::Propose { id, data };
+        self.settle(id, Some(task), input).await
+    }
+
+    /// Proposes something and waits for what becomes of it.
+    async fn settle(&self, id: u64, task: Option<Task>, input: Input) -> Result<Answer, Failure> {
+        if let Some(why) = self.trouble() {
+            return Err(Error::Unavailable(why).into());
+        }
+        let (answer, answered) = oneshot::channel();
+        let _forgetting = Forgetting(&self.0.pending, id);
+        hold(&self.0.pending).insert(id, Waiting { task, answer });
+        let changes = self.view().changes;
+        let sent = async {
+            self.0.input.send(input).await.map_err(|_| Failure::Stopped)?;
+            answered.await.unwrap_or(Err(Failure::Stopped))
+        };
+        match self.0.env.clock.timeout(self.limit(), sent).await {
+            Some(answered) => answered,
+            None if self.view().changes != changes => Err(Failure::LeaderFailed),
+            None => Err(Failure::TimedOut),
+        }
+    }
+
+    /// Waits until this member has applied all that was acknowledged by anybody before now.
+    pub async fn linearizable(&self) -> Result<(), Failure> {
+        if self.0.alone.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            let sent = self.0.input.send(Input::Read(answer)).await;
+            sent.map_err(|_| Failure::Stopped)?;
+            answered.await.unwrap_or(Err(Failure::Stopped))
+        };
+        match self.0.env.clock.timeout(self.limit(), asked).await {
+            Some(answered) => answered,
+            None => Err(Failure::TimedOut),
+        }
+    }
+
+    /// How Raft is.
+    pub async fn status(&self) -> Result<raft::Status, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.0.input.send(Input::Status(answer)).await;
+        sent.map_err(|_| Failure::Stopped)?;
+        answered.await.map_err(|_| Failure::Stopped)
+    }
+
+    /// The status on the leader, if that is this member.
+    async fn leading(&self) -> Result<raft::Status, Failure> {
+        let status = self.status().await?;
+        match status.role {
+            Role::Leader => Ok(status),
+            _ => Err(Failure::NotLeader),
+        }
+    }
+}
+
+/// Forgets a proposal when nobody waits for it any more.
+struct Forgetting<'a>(&'a Pending, u64);
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        hold(self.0).remove(&self.1);
+    }
+}

@@ -1,5 +1,6 @@
 //! `etcd` as a server: the v3 API over gRPC and JSON, of one member, on our engine.
 
+pub(crate) mod accept;
 mod bolt;
 mod cluster;
 mod convert;

@@ -156,13 +156,13 @@ impl Log {
     }
 
     /// Writes entries, then the hard state. Nothing is changed by a failure.
-    pub fn append(&mut self, entries: Vec<Entry>, hard: Option<HardState>) -> io::Result<()> {
+    pub fn append(&mut self, entries: &[Entry], hard: Option<HardState>) -> io::Result<()> {
         if self.offset >= self.segment_bytes {
             self.sync()?;
             self.begin(&[Record::Tip(self.tip.0, self.tip.1), Record::Hard(self.hard)])?;
         }
         let tip = entries.last().map_or(self.tip, |last| (last.index, last.term));
-        let records = entries.into_iter().map(Record::Entry);
+        let records = entries.iter().cloned().map(Record::Entry);
         self.write(records.chain(hard.map(Record::Hard)))?;
         self.tip = tip;
         self.greatest = self.greatest.max(tip.0);

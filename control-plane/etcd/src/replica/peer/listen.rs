@@ -1,0 +1,144 @@
+//! What the other members ask.
+
+use super::{
+    CALL, CLUSTER, MEMBERS, OTHER_CLUSTER, REMOVED, SNAPSHOT, STREAM, TO, FROM,
+    call::{self, Call},
+    connect, snapshot, unframe,
+};
+use crate::{
+    replica::{Replica, node::Input, wire},
+    server::accept::{Acceptor, Body, reply},
+};
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use std::{io, sync::Arc};
+use tokio::net::TcpListener;
+
+/// Bytes of a question, at most.
+const QUESTION: usize = 1 << 10;
+/// Bytes of a message, at most.
+const MESSAGE: usize = 512 << 20;
+
+/// Serves the other members.
+pub struct PeerListener {
+    replica: Replica,
+    acceptor: Arc<Acceptor>,
+}
+
+impl PeerListener {
+    /// What serves the others of `replica`.
+    pub fn new(replica: Replica, secure: bool) -> Self {
+        let inner = &replica.0;
+        let tls = inner.settings.tls.as_ref().filter(|_| secure);
+        let acceptor = Acceptor::new(tls.map(|tls| tls.server.clone()), inner.env.clone(), "peer-connection");
+        Self {
+            acceptor: Arc::new(acceptor),
+            replica,
+        }
+    }
+
+    /// Takes connections.
+    pub async fn serve(self, listener: TcpListener) {
+        let replica = self.replica;
+        let answering = move |request| {
+            let replica = replica.clone();
+            async move { answer(&replica, request).await }
+        };
+        self.acceptor.serve(listener, answering).await;
+    }
+}
+
+fn hex(headers: &HeaderMap, name: &str) -> Option<u64> {
+    let text = headers.get(name)?.to_str().ok()?;
+    u64::from_str_radix(text, 16).ok()
+}
+
+async fn answer(replica: &Replica, request: Request<Incoming>) -> Response<Body> {
+    let mine = replica.identity();
+    let mut response = match refusal(replica, &request) {
+        Some((status, why)) => reply(status, why.to_owned() + "\n"),
+        None => match request.uri().path() {
+            STREAM => stream_of(replica, request).await,
+            SNAPSHOT => snapshot::take(replica, request.into_body()).await,
+            MEMBERS => Response::new(Body::new(http_body_util::Full::new(connect::list(&replica.members())))),
+            CALL => question(replica, request.into_body()).await,
+            _ => reply(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
+        },
+    };
+    if let Ok(cluster) = HeaderValue::from_str(&format!("{:x}", mine.cluster)) {
+        response.headers_mut().insert(CLUSTER, cluster);
+    }
+    response
+}
+
+/// Why a request is not answered.
+fn refusal(replica: &Replica, request: &Request<Incoming>) -> Option<(StatusCode, &'static str)> {
+    let (mine, headers) = (replica.identity(), request.headers());
+    if request.uri().path() == MEMBERS {
+        return None;
+    }
+    if hex(headers, CLUSTER) != Some(mine.cluster) {
+        let theirs = hex(headers, CLUSTER).unwrap_or(0);
+        tracing::warn!(
+            local = format!("{:x}", mine.cluster),
+            remote = format!("{theirs:x}"),
+            "request cluster ID mismatch"
+        );
+        return Some((StatusCode::PRECONDITION_FAILED, OTHER_CLUSTER));
+    }
+    if hex(headers, FROM).is_some_and(|from| replica.members().is_removed(from)) {
+        return Some((StatusCode::GONE, REMOVED));
+    }
+    if hex(headers, TO) != Some(mine.member) {
+        return Some((StatusCode::PRECONDITION_FAILED, "member ID mismatch"));
+    }
+    None
+}
+
+/// Messages, as long as they come. The answer begins at once and never ends by itself.
+async fn stream_of(replica: &Replica, request: Request<Incoming>) -> Response<Body> {
+    let inner = replica.0.clone();
+    let (open, closing) = tokio::sync::oneshot::channel::<()>();
+    let mut body = request.into_body().into_data_stream();
+    replica.0.tasks.spawn("peer-messages", async move {
+        let _open = open;
+        let mut read = BytesMut::new();
+        while let Some(Ok(data)) = body.next().await {
+            read.extend_from_slice(&data);
+            while let Some(message) = unframe(&mut read) {
+                match wire::read_message(message) {
+                    Ok(message) if message.to == inner.identity.member => {
+                        if inner.input.send(Input::Step(message)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => return tracing::warn!(%error, "a message of another member"),
+                }
+            }
+            if read.len() > MESSAGE {
+                return tracing::warn!("a message of another member is too large");
+            }
+        }
+    });
+    let end = stream::once(async move {
+        // It ends with the task, and so the other side learns that nobody reads.
+        let _ = closing.await;
+        Err::<Frame<Bytes>, _>(io::Error::from(io::ErrorKind::ConnectionAborted))
+    });
+    Response::new(Body::new(StreamBody::new(end)))
+}
+
+async fn question(replica: &Replica, body: Incoming) -> Response<Body> {
+    let read = Limited::new(body, QUESTION).collect().await;
+    match read.ok().and_then(|body| Call::decode(body.to_bytes()).ok()) {
+        Some(asked) => {
+            let told = call::answer(replica, asked).await.encode();
+            Response::new(Body::new(http_body_util::Full::new(told)))
+        }
+        None => reply(StatusCode::BAD_REQUEST, "the question cannot be read\n".to_owned()),
+    }
+}

@@ -1,0 +1,84 @@
+//! How a member is set up.
+
+use crate::Options;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// TLS towards the other members.
+#[derive(Clone)]
+pub struct PeerTls {
+    /// When they are called.
+    pub client: Arc<rustls::ClientConfig>,
+    /// When they call; `None`: as plain text.
+    pub server: Arc<rustls::ServerConfig>,
+}
+
+/// How a member is set up.
+#[derive(Clone)]
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// Where its data is.
+    pub data_dir: PathBuf,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+    /// Where the others reach it.
+    pub peer_urls: Vec<String>,
+    /// The names of the first members with their peer URLs; one with several is there several times.
+    pub initial_cluster: Vec<(String, String)>,
+    /// Whether it joins a cluster that is there.
+    pub existing: bool,
+    /// What sets the cluster apart from others.
+    pub token: String,
+    /// Between two heartbeats of the leader.
+    pub heartbeat: Duration,
+    /// Without a heartbeat for so long there is an election.
+    pub election: Duration,
+    /// Whether changes of the members are refused that would cost the majority.
+    pub strict: bool,
+    /// How long a member must be reached before it counts as healthy.
+    pub health: Duration,
+    /// How many learners there may be.
+    pub max_learners: usize,
+    /// Makes this member the only one, whatever its log says.
+    pub force_new: bool,
+    /// Compares what it holds with the others before it starts.
+    pub check_at_start: bool,
+    /// How often the leader compares what the members hold; 0: never.
+    pub check_every: Duration,
+    /// TLS towards the other members.
+    pub tls: Option<PeerTls>,
+    /// How the store is kept.
+    pub store: Options,
+}
+
+impl Settings {
+    /// The settings of a cluster of one that keeps its data in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        let url = "http://localhost:2380".to_owned();
+        Self {
+            name: "default".to_owned(),
+            data_dir: data_dir.into(),
+            client_urls: vec!["http://localhost:2379".to_owned()],
+            initial_cluster: vec![("default".to_owned(), url.clone())],
+            peer_urls: vec![url],
+            existing: false,
+            token: "etcd-cluster".to_owned(),
+            heartbeat: Duration::from_millis(100),
+            election: Duration::from_millis(1000),
+            strict: true,
+            health: Duration::from_secs(5),
+            max_learners: 1,
+            force_new: false,
+            check_at_start: false,
+            check_every: Duration::ZERO,
+            tls: None,
+            store: Options {
+                replicated: true,
+                durable_leases: true,
+                max_value_bytes: usize::MAX,
+                first_revision: 1,
+                ..Options::default()
+            },
+        }
+    }
+}
