@@ -303,6 +303,7 @@ pub fn config(store: Arc<dyn Store>, rows: Vec<&'static Row>, dial: Arc<dyn Dial
                 authz: guards,
                 issuer: Some(Arc::new(Guards)),
                 admission: Vec::new(),
+                audit: None,
             })
         }),
         dial,

@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod aggregate;
 mod allocate;
+pub mod audit;
 mod bootstrap;
 mod cache;
 mod custom;

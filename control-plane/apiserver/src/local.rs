@@ -2,6 +2,9 @@
 
 use crate::{
     Server,
+    aggregate::Across,
+    admission::Notes,
+    audit::{Outside, Record},
     cache::{Item, Kind, Selection, Watcher},
     fairness::{Listing, Seat},
     handler::{Call, ListQuery, Place, Validation, WatchQuery},
@@ -10,11 +13,15 @@ use crate::{
 };
 use api::{FieldSelector, Object, Status};
 use client::{
-    List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
+    Discovered, List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use resources::VirtualResource;
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// How often a watcher that asked for bookmarks is told where it stands, if that has moved.
 pub const BOOKMARKS: Duration = Duration::from_secs(60);
@@ -23,6 +30,8 @@ pub const BOOKMARKS: Duration = Duration::from_secs(60);
 pub(crate) struct Local {
     server: Arc<Server>,
     user: Arc<User>,
+    /// What is told of the request for which this is, if anything is.
+    record: OnceLock<Arc<Record>>,
 }
 
 impl Local {
@@ -30,6 +39,37 @@ impl Local {
         Self {
             server,
             user: Arc::new(user),
+            record: OnceLock::new(),
+        }
+    }
+
+    /// The same for one request.
+    fn one(&self) -> Self {
+        Self {
+            server: self.server.clone(),
+            user: self.user.clone(),
+            record: OnceLock::new(),
+        }
+    }
+
+    /// Begins the record of a request, if it is to have one.
+    async fn begin(&self, asked: &Attributes) -> Result<(), Status> {
+        let Some(audit) = &self.server.handler.security.audit else {
+            return Ok(());
+        };
+        let long = asked.verb == "watch";
+        match audit.record(asked, Outside::here(asked), long) {
+            // It is begun once.
+            Some(record) => self.record.get_or_init(|| record).begin().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends it.
+    async fn end<T>(&self, code: u16, done: &Result<T, Status>, object: impl FnOnce(&T) -> Option<&Object>) {
+        if let Some(record) = self.record.get() {
+            let answer = done.as_ref().map(object);
+            record.returned(code, answer).await;
         }
     }
 
@@ -38,18 +78,26 @@ impl Local {
         places.find(&target.gvr, &target.namespace, &target.name, target.subresource)
     }
 
+    /// The way to the other server that answers for the resource, if one does.
+    fn across(&self, target: &Target) -> Option<Across> {
+        Across::find(&self.server, &self.user, &target.gvr.group, &target.gvr.version)
+    }
+
     /// Waits for a seat, and asks whether it is allowed.
     async fn allow(
         &self,
         asked: Attributes,
         list: Option<Listing>,
     ) -> Result<(Option<Seat>, Attributes), Status> {
+        self.begin(&asked).await?;
         let asked = Arc::new(asked);
         let patience = self.server.limits.request_timeout;
         let seat = self.server.seat(&asked, list, patience).await;
         self.server.clients.answered(&self.user.name, seat.is_err());
         let seat = seat.map_err(|refused| refused.status())?;
-        self.server.authorize(&asked).await?;
+        self.server
+            .permit(&asked, self.record.get().map(AsRef::as_ref))
+            .await?;
         Ok((seat, Arc::unwrap_or_clone(asked)))
     }
 
@@ -60,6 +108,7 @@ impl Local {
         let call = Call {
             attributes,
             validation: Validation::Ignore,
+            notes: Arc::new(Notes::of(self.record.get().cloned())),
             ..Call::default()
         };
         Ok((seat, call))
@@ -79,6 +128,10 @@ impl Local {
     }
 
     async fn read(&self, target: Target) -> Result<Arc<Object>, Status> {
+        if let Some(across) = self.across(&target) {
+            let _seat = self.allow(across.attributes("get", &target), None).await?;
+            return across.get(target).await;
+        }
         let place = self.place(&target)?;
         let _seat = self
             .allow(Server::attributes(&self.user, "get", &place), None)
@@ -87,6 +140,11 @@ impl Local {
     }
 
     async fn read_list(&self, target: Target, params: ListParams) -> Result<List, Status> {
+        if let Some(across) = self.across(&target) {
+            let asked = across.attributes("list", &target);
+            let _seat = self.allow(asked, Some(Listing::default())).await?;
+            return across.list(target, params).await;
+        }
         let place = self.place(&target)?;
         let asked = self.collection("list", &place, &params.field_selector);
         let list = Listing {
@@ -110,6 +168,10 @@ impl Local {
     }
 
     async fn read_watch(&self, target: Target, params: WatchParams) -> Result<WatchStream, Status> {
+        if let Some(across) = self.across(&target) {
+            let _seat = self.allow(across.attributes("watch", &target), None).await?;
+            return across.watch(target, params).await;
+        }
         let place = self.place(&target)?;
         let asked = self.collection("watch", &place, &params.field_selector);
         let list = Listing {
@@ -149,8 +211,14 @@ impl Local {
         if let Some(of) = self.server.handler.places.virtual_resource(&target.gvr) {
             return self.ask(of, &target, write, options).await;
         }
+        if let Some(across) = self.across(&target) {
+            let asked = across.attributes(verb(&write, &target.name), &target);
+            let _seat = self.allow(asked, None).await?;
+            return across.write(target, write, options).await;
+        }
         let place = self.place(&target)?;
-        let (_seat, mut call) = self.call(verb(&write, &place), &place).await?;
+        let (_seat, mut call) = self.call(verb(&write, &place.name), &place).await?;
+        self.sent(&write);
         call.dry_run = options.dry_run;
         (call.field_manager, call.force) = (options.field_manager, options.force);
         if let (Write::Delete(delete), true) = (&write, place.name.is_empty()) {
@@ -167,6 +235,52 @@ impl Local {
 }
 
 impl Local {
+    /// What a version of a group has, here or elsewhere.
+    async fn resources(&self, group: &str, version: &str) -> Result<Vec<Discovered>, Status> {
+        let path = match group {
+            "" => format!("/api/{version}"),
+            group => format!("/apis/{group}/{version}"),
+        };
+        let asked = Attributes {
+            user: self.user.clone(),
+            verb: "get".to_owned(),
+            path,
+            ..Attributes::default()
+        };
+        let _seat = self.allow(asked, None).await?;
+        if let Some(across) = Across::find(&self.server, &self.user, group, version) {
+            return across.resources();
+        }
+        let documents = self.server.documents();
+        let served = documents.served.iter();
+        let found: Vec<_> = served
+            .filter(|served| (served.group, served.version) == (group, version))
+            .flat_map(|served| &served.resources)
+            .filter(|listed| !listed.name.contains('/'))
+            .map(|listed| Discovered {
+                name: listed.name.clone(),
+                kind: listed.kind.2.to_owned(),
+                namespaced: listed.namespaced,
+                verbs: listed.verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            })
+            .collect();
+        if found.is_empty() {
+            return Err(Status::no_such_path());
+        }
+        Ok(found)
+    }
+
+    /// Tells the record what is sent.
+    fn sent(&self, write: &Write) {
+        if let Some(record) = self.record.get() {
+            match write {
+                Write::Create(json) | Write::Update(json) => record.sent(json, true),
+                Write::Patch(_, json) => record.sent(json, false),
+                Write::Delete(_) => {}
+            }
+        }
+    }
+
     /// A create of what is not stored.
     async fn ask(
         &self,
@@ -180,7 +294,9 @@ impl Local {
         };
         let attributes = Server::virtual_attributes(&self.user, of, &target.namespace);
         let (_seat, attributes) = self.allow(attributes, None).await?;
+        self.sent(&Write::Create(body.clone()));
         let call = Call {
+            notes: Arc::new(Notes::of(self.record.get().cloned())),
             attributes,
             dry_run: options.dry_run,
             validation: Validation::Ignore,
@@ -191,12 +307,12 @@ impl Local {
     }
 }
 
-fn verb(write: &Write, place: &Place) -> &'static str {
+fn verb(write: &Write, name: &str) -> &'static str {
     match write {
         Write::Create(_) => "create",
         Write::Update(_) => "update",
         Write::Patch(..) => "patch",
-        Write::Delete(_) if place.name.is_empty() => "deletecollection",
+        Write::Delete(_) if name.is_empty() => "deletecollection",
         Write::Delete(_) => "delete",
     }
 }
@@ -273,15 +389,44 @@ async fn contained<T>(work: impl Future<Output = Result<T, Status>>) -> Result<T
 
 impl Transport for Local {
     fn get(&self, target: Target) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
-        contained(self.read(target)).boxed()
+        let own = self.one();
+        async move {
+            let done = contained(own.read(target)).await;
+            own.end(200, &done, |object| Some(object.as_ref())).await;
+            done
+        }
+        .boxed()
     }
 
     fn list(&self, target: Target, params: ListParams) -> BoxFuture<'_, Result<List, Status>> {
-        contained(self.read_list(target, params)).boxed()
+        let own = self.one();
+        async move {
+            let done = contained(own.read_list(target, params)).await;
+            own.end(200, &done, |_| None).await;
+            done
+        }
+        .boxed()
     }
 
     fn watch(&self, target: Target, params: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>> {
-        contained(self.read_watch(target, params)).boxed()
+        let own = self.one();
+        async move {
+            let done = contained(own.read_watch(target, params)).await;
+            let began = done.as_ref().map(drop).map_err(Clone::clone);
+            own.end(200, &began, |()| None).await;
+            let Some(record) = own.record.get().cloned() else {
+                return done;
+            };
+            // It is complete when nobody watches any more.
+            done.map(|events| {
+                let keep = move |event| {
+                    let _record = &record;
+                    event
+                };
+                events.map(keep).boxed()
+            })
+        }
+        .boxed()
     }
 
     fn write(
@@ -290,6 +435,23 @@ impl Transport for Local {
         write: Write,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
-        contained(self.change(target, write, options)).boxed()
+        let own = self.one();
+        let code = if matches!(write, Write::Create(_)) { 201 } else { 200 };
+        async move {
+            let done = contained(own.change(target, write, options)).await;
+            own.end(code, &done, |object| Some(object.as_ref())).await;
+            done
+        }
+        .boxed()
+    }
+
+    fn discover(&self, group: String, version: String) -> BoxFuture<'_, Result<Vec<Discovered>, Status>> {
+        let own = self.one();
+        async move {
+            let done = contained(own.resources(&group, &version)).await;
+            own.end(200, &done, |_| None).await;
+            done
+        }
+        .boxed()
     }
 }

@@ -107,6 +107,19 @@ const AUTHENTICATION: Description = Description::new(
     "[ALPHA] Counter of authenticated attempts.",
     &["result"],
 );
+const AUTHORIZATION: Description = Description::new(
+    "authorization_attempts_total",
+    "[ALPHA] Counter of authorization attempts broken down by result. It can be either 'allowed', 'denied', 'no-opinion' or 'error'.",
+    &["result"],
+);
+const AUTHORIZATION_SECONDS: Description = Description::new(
+    "authorization_duration_seconds",
+    "[ALPHA] Authorization duration in seconds broken out by result.",
+    &["result"],
+)
+.with(&[
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,
+]);
 const WATCH_EVENTS: Description = Description::new(
     "apiserver_watch_events_total",
     "[ALPHA] Number of events sent in watch clients",
@@ -144,6 +157,10 @@ pub struct Metrics {
     pub handshakes: Arc<Family<Counter>>,
     /// Who said who they are, and was believed or not.
     pub authentication: Arc<Family<Counter>>,
+    /// Who might do what they asked for, or not.
+    pub authorization: Arc<Family<Counter>>,
+    /// How long it took to say so.
+    pub authorization_seconds: Arc<Family<Histogram>>,
     /// Events that were sent to watchers.
     pub watch_events: Arc<Family<Counter>>,
     /// What is counted of webhooks of admission.
@@ -167,6 +184,8 @@ impl Default for Metrics {
             aborts: registry.family(ABORTS),
             handshakes: registry.family(HANDSHAKES),
             authentication: registry.family(AUTHENTICATION),
+            authorization: registry.family(AUTHORIZATION),
+            authorization_seconds: registry.family(AUTHORIZATION_SECONDS),
             watch_events: registry.family(WATCH_EVENTS),
             etcd: registry.family(ETCD),
             webhooks: WebhookMetrics::new(&registry),

@@ -4,6 +4,7 @@ use crate::{
     admission::{self, Chain},
     aggregate::{self, Aggregator},
     allocate::{Allocator, Cidr, NODE_PORTS},
+    audit,
     cache::{Cache, Feed},
     custom::{Definitions, Ending, Webhooks},
     fairness::{Fairness, clients::Clients, room::Room},
@@ -11,7 +12,7 @@ use crate::{
     http::{BuildInfo, Life, Limits, Rooms},
     local::Local,
     metrics::Metrics,
-    security::{Attributes, Security, User, Verdict, oidc},
+    security::{Attributes, Decision, Security, User, Verdict, oidc},
 };
 use api::{Gvr, Object, Status, decision::Record};
 use client::{Dial, Transport};
@@ -299,6 +300,9 @@ impl Server {
         server.attend();
         server.keep_trust();
         server.follow_fairness();
+        if let Some(issuer) = &server.handler.security.issuer {
+            issuer.follow(&server);
+        }
         Ok(server)
     }
 
@@ -316,6 +320,12 @@ impl Server {
     /// those of every request. The identity is in this value and nowhere else.
     pub fn local(self: &Arc<Self>, user: User) -> Arc<dyn Transport> {
         Arc::new(Local::new(self.clone(), user))
+    }
+
+    /// The server as its own client.
+    pub(crate) fn own_client(self: &Arc<Self>, manager: &str) -> client::Client {
+        let user = User::new("system:apiserver", &["system:masters"]);
+        client::Client::new(self.local(user), manager)
     }
 
     /// Reads what is stored.
@@ -363,6 +373,34 @@ impl Server {
         }
     }
 
+    /// 403 unless the authorizer allows it. It is the request itself: it is counted, and noted in its record.
+    pub(crate) async fn permit(&self, asked: &Attributes, record: Option<&audit::Record>) -> Result<(), Status> {
+        let (metrics, clock) = (&self.handler.metrics, &self.handler.env.clock);
+        let started = clock.now();
+        let decision = self.handler.security.authz.authorize(asked).get().await;
+        let result = match decision.verdict {
+            Verdict::Allow => "allowed",
+            _ if !decision.error.is_empty() => "error",
+            Verdict::Deny => "denied",
+            Verdict::NoOpinion => "no-opinion",
+        };
+        metrics.authorization.of(&[result]).add(1);
+        let seconds = (clock.now() - started).as_secs_f64();
+        metrics.authorization_seconds.of(&[result]).observe(seconds);
+        if let Some(record) = record {
+            let (said, reason) = match result {
+                "allowed" => (Some("allow"), decision.reason.as_str()),
+                "error" => (None, "internal error"),
+                _ => (Some("forbid"), decision.reason.as_str()),
+            };
+            if let Some(said) = said {
+                record.annotate("authorization.k8s.io/decision", said);
+            }
+            record.annotate("authorization.k8s.io/reason", reason);
+        }
+        judged(asked, decision)
+    }
+
     /// 403 unless the authorizer allows it.
     pub(crate) async fn authorize(&self, attributes: &Attributes) -> Result<(), Status> {
         authorize(&self.handler.security, attributes).await
@@ -382,7 +420,10 @@ fn ranges(text: &str) -> Option<Vec<Cidr>> {
 
 /// 403 unless the authorizer allows it.
 pub(crate) async fn authorize(security: &Security, attributes: &Attributes) -> Result<(), Status> {
-    let decision = security.authz.authorize(attributes).get().await;
+    judged(attributes, security.authz.authorize(attributes).get().await)
+}
+
+fn judged(attributes: &Attributes, decision: Decision) -> Result<(), Status> {
     match decision.verdict {
         Verdict::Allow => Ok(()),
         // Nobody said yes, and somebody who might have could not say.

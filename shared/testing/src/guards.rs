@@ -5,7 +5,7 @@ use apiserver::{
     Reader,
     admission::Guard,
     security::{
-        Authenticator, Chain, Escalation, NodeAuthorizer, Rbac, Security, Token, TokenAsk, TokenIssuer, User,
+        Answer, Authenticator, Authorizer, Chain, Escalation, Known, NodeAuthorizer, Rbac, Security, Token, TokenAsk, TokenIssuer, User,
     },
 };
 use component::Clock;
@@ -17,27 +17,26 @@ use std::sync::Arc;
 /// Node and RBAC authorization, and tokens that nobody can use.
 pub(crate) fn guards(reader: &Reader, clock: Clock) -> Security {
     let rbac = Arc::new(Rbac::new(reader.clone()));
-    let chain = Arc::new(Chain(vec![
-        Arc::new(NodeAuthorizer::new(reader.clone())),
-        rbac.clone(),
-    ]));
+    let node = Arc::new(NodeAuthorizer::new(reader.clone()));
+    let chain = Arc::new(Chain([node as Arc<dyn Authorizer>, rbac.clone()].into()));
     Security {
         authn: Arc::new(Nobody),
         authz: chain.clone(),
         issuer: Some(Arc::new(Paper(clock))),
-        admission: vec![Guard::Here(Escalation::new(rbac, chain))],
+        admission: vec![Guard::Elsewhere(Escalation::new(rbac, chain))],
+        audit: None,
     }
 }
 
 struct Nobody;
 
 impl Authenticator for Nobody {
-    fn authenticate(&self, _: &Parts, _: &[CertificateDer<'static>]) -> Result<Option<User>, Status> {
-        Ok(None)
+    fn authenticate(&self, _: &Parts, _: &[CertificateDer<'static>]) -> Answer<Result<Option<User>, Status>> {
+        Ok(None).into()
     }
 
-    fn token(&self, _: &str, _: &[String]) -> Result<Option<(User, Vec<String>)>, String> {
-        Err("there are no tokens here".to_owned())
+    fn token(&self, _: &str, _: &[String]) -> Answer<Known> {
+        Err("there are no tokens here".to_owned()).into()
     }
 }
 

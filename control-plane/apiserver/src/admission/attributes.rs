@@ -1,6 +1,7 @@
 //! What a plugin is given.
 
 use crate::{
+    audit::Record,
     handler::{Call, Place},
     security::{self, User},
 };
@@ -45,9 +46,18 @@ pub struct Notes(Mutex<Noted>);
 struct Noted {
     warnings: Vec<String>,
     annotations: Vec<(String, String)>,
+    record: Option<Arc<Record>>,
 }
 
 impl Notes {
+    /// Notes that go to the audit record of a request as well, if it has one.
+    pub fn of(record: Option<Arc<Record>>) -> Self {
+        Self(Mutex::new(Noted {
+            record,
+            ..Noted::default()
+        }))
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -66,6 +76,9 @@ impl Notes {
     pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
         let (key, value) = (key.into(), value.into());
         self.with(|noted| {
+            if let Some(record) = &noted.record {
+                record.annotate(&key, &value);
+            }
             if noted.annotations.iter().all(|(known, _)| *known != key) {
                 noted.annotations.push((key, value));
             }

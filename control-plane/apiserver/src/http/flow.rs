@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     Server, aggregate,
-    security::{Attributes, User},
+    audit::{AUDIT_ID, Outside, Record},
+    security::{Attributes, Selectors, User},
 };
 use api::Status;
 use futures::FutureExt;
@@ -38,6 +39,8 @@ pub struct Allowed {
     pub query: Query,
     /// In which form.
     pub form: Form,
+    /// What is told of it, if anything is.
+    pub record: Option<Arc<Record>>,
 }
 
 impl Allowed {
@@ -84,14 +87,16 @@ pub async fn answer(
         Ok(patience) => patience,
         Err(status) => return measured.answered(answer::status(&status, form), None),
     };
-    let user = OnceLock::new();
-    let work = handle(&user, (server, patience), peer, route, query, wished, request);
+    let asker = Asker::default();
+    let audit_id = audit_id(&server, &request);
+    let work = handle(&asker, (server, patience), peer, route, query, wished, (request, audit_id.clone()));
     let work = AssertUnwindSafe(work).catch_unwind();
     let done = if long {
         Some(work.await)
     } else {
         clock.timeout(patience, work).await
     };
+    let panicked = matches!(done, Some(Err(_)));
     let mut response = match done {
         Some(Ok(Ok(response))) => response,
         Some(Ok(Err(status))) => answer::status(&status, form),
@@ -104,28 +109,83 @@ pub async fn answer(
             answer::status(&Status::timeout(message), form)
         }
     };
+    if let Some(record) = asker.record.get().cloned() {
+        if panicked {
+            record
+                .panicked(&Status::internal("APIServer panic'd"))
+                .await;
+        } else {
+            response = record.answered(response).await;
+        }
+    }
     if head {
         *response.body_mut() = answer::full("");
     }
-    measured.answered(response, user.get())
+    response.headers_mut().entry(AUDIT_ID).or_insert(audit_id);
+    measured.answered(response, asker.user.get())
+}
+
+/// What is found out of a request on its way.
+#[derive(Default)]
+struct Asker {
+    user: OnceLock<Arc<User>>,
+    record: OnceLock<Arc<Record>>,
+}
+
+/// The number of a request: its own, or a new one.
+fn audit_id<B>(server: &Server, request: &Request<B>) -> HeaderValue {
+    let own = request.headers().get(AUDIT_ID).filter(|id| !id.is_empty());
+    own.cloned().unwrap_or_else(|| {
+        let made = HeaderValue::from_str(&server.handler.env.random.uuid());
+        made.unwrap_or_else(|_| HeaderValue::from_static(""))
+    })
+}
+
+/// The record of a request by `asked`, if it is to have one.
+fn record(server: &Server, asked: &Attributes, parts: &mut Parts, id: &HeaderValue, long: bool) -> Option<Arc<Record>> {
+    let audit = server.handler.security.audit.as_ref()?;
+    parts.headers.insert(AUDIT_ID, id.clone());
+    let from = parts.extensions.get::<super::Caller>().map(|caller| caller.0);
+    audit.record(asked, Outside::there(parts, from), long)
 }
 
 /// Finds out who asks, which `asker` is told, waits for a seat, and answers.
 async fn handle(
-    asker: &OnceLock<Arc<User>>,
+    asker: &Asker,
     (server, patience): (Arc<Server>, Duration),
     peer: Arc<[CertificateDer<'static>]>,
     route: Route,
     query: Query,
     wished: Result<Form, Status>,
-    request: Request<Incoming>,
+    (request, audit_id): (Request<Incoming>, HeaderValue),
 ) -> Result<Response<Body>, Status> {
-    let (parts, body) = request.into_parts();
-    let user = authenticate(&server, &parts, &peer).await?;
-    let user = impersonate::user(&server, user, &parts.headers).await?;
-    // It is found once.
-    let _ = asker.set(user.clone());
-    let asked = Arc::new(attributes(&user, &route));
+    let (mut parts, body) = request.into_parts();
+    let long = route.is_long();
+    let known = match authenticate(&server, &parts, &peer).await {
+        Ok(user) => user,
+        Err(status) => {
+            let nobody = attributes(&Arc::default(), &route, &query);
+            if let Some(record) = record(&server, &nobody, &mut parts, &audit_id, long) {
+                record.unauthenticated(&parts.headers).await;
+            }
+            return Err(status);
+        }
+    };
+    if server.handler.security.audit.is_some() {
+        let asked = attributes(&known, &route, &query);
+        if let Some(record) = record(&server, &asked, &mut parts, &audit_id, long) {
+            // It is found once.
+            let _ = asker.record.set(record.clone());
+            record.begin().await?;
+        }
+    }
+    let record = asker.record.get();
+    let user = impersonate::user(&server, known.clone(), &parts.headers).await?;
+    if let Some(record) = record.filter(|_| !Arc::ptr_eq(&known, &user)) {
+        record.impersonates(&user);
+    }
+    let _ = asker.user.set(user.clone());
+    let asked = Arc::new(attributes(&user, &route, &query));
     let admitted = match room::admit(&server, &asked, &route, &query, patience).await {
         Ok(admitted) => admitted,
         Err(refused) => return Ok(refused),
@@ -137,7 +197,7 @@ async fn handle(
         route,
         query,
         wished,
-        Request::from_parts(parts, body),
+        (Request::from_parts(parts, body), record.cloned()),
     )
     .await;
     let response = answered.unwrap_or_else(|status| answer::status(&status, form));
@@ -151,9 +211,9 @@ async fn allowed(
     route: Route,
     query: Query,
     wished: Result<Form, Status>,
-    request: Request<Incoming>,
+    (request, record): (Request<Incoming>, Option<Arc<Record>>),
 ) -> Result<Response<Body>, Status> {
-    server.authorize(&asked).await?;
+    server.permit(&asked, record.as_deref()).await?;
     let (parts, body) = request.into_parts();
     let user = asked.user.clone();
     if let Some(elsewhere) = server.aggregator.behind(parts.uri.path()) {
@@ -171,6 +231,7 @@ async fn allowed(
         route,
         query,
         form,
+        record,
     };
     if allowed.route.is_resource() {
         return objects::answer(allowed, Request::from_parts(parts, body)).await;
@@ -201,7 +262,9 @@ async fn authenticate(
     }
 }
 
-fn attributes(user: &Arc<User>, route: &Route) -> Attributes {
+fn attributes(user: &Arc<User>, route: &Route, query: &Query) -> Attributes {
+    let collection = matches!(route.verb, "list" | "watch" | "deletecollection");
+    let selectors = collection.then(|| Selectors::parse(query.get("fieldSelector"), query.get("labelSelector")));
     Attributes {
         user: user.clone(),
         verb: route.verb.to_owned(),
@@ -217,7 +280,7 @@ fn attributes(user: &Arc<User>, route: &Route) -> Attributes {
             route.path.clone()
         },
         is_resource: route.is_resource(),
-        selectors: None,
+        selectors: selectors.flatten(),
     }
 }
 

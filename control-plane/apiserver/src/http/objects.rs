@@ -27,7 +27,7 @@ use std::{sync::Arc, time::Duration};
 
 /// Answers it, with the warnings of admission whatever becomes of it.
 pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
-    let (notes, form) = (Arc::<Notes>::default(), allowed.form);
+    let (notes, form) = (Arc::new(Notes::of(allowed.record.clone())), allowed.form);
     let answered = noted(allowed, request, &notes).await;
     let warnings = notes.take_warnings();
     if warnings.is_empty() {
@@ -233,7 +233,16 @@ fn call(allowed: &Allowed, namespaced: bool, notes: &Arc<Notes>) -> Result<Call,
 async fn object_body(allowed: &Allowed, request: Request<Incoming>) -> Result<bytes::Bytes, Status> {
     let (parts, incoming) = request.into_parts();
     let bytes = body::read(&parts.headers, incoming).await?;
-    body::object(&parts.headers, bytes, allowed.speaks_cbor())
+    let object = body::object(&parts.headers, bytes, allowed.speaks_cbor())?;
+    tell(allowed, &object, true);
+    Ok(object)
+}
+
+/// Tells the record what is sent.
+fn tell(allowed: &Allowed, json: &[u8], object: bool) {
+    if let Some(record) = &allowed.record {
+        record.sent(json, object);
+    }
 }
 
 fn shaper(allowed: &Allowed, place: &Place, shape: Shape) -> Shaper {
@@ -366,6 +375,7 @@ async fn write(
     }
     let bytes = body::read(&parts.headers, incoming).await?;
     let cbor = allowed.speaks_cbor();
+    let mut sent = bytes::Bytes::new();
     let write = match allowed.route.verb {
         "create" => Write::Create(body::object(&parts.headers, bytes, cbor)?),
         "update" => Write::Update(body::object(&parts.headers, bytes, cbor)?),
@@ -375,14 +385,17 @@ async fn write(
             Write::Patch(kind, patch)
         }
         _ => {
-            let (options, dry_run) =
-                allowed
-                    .query
-                    .delete_options(&delete_body(&parts.headers, bytes, cbor)?)?;
+            sent = delete_body(&parts.headers, bytes, cbor)?;
+            let (options, dry_run) = allowed.query.delete_options(&sent)?;
             call.dry_run = dry_run;
             Write::Delete(options)
         }
     };
+    match &write {
+        Write::Create(json) | Write::Update(json) => tell(allowed, json, true),
+        Write::Patch(_, json) => tell(allowed, json, false),
+        Write::Delete(_) => tell(allowed, &sent, false),
+    }
     let outcome = subresources::write(&allowed.server, place, &call, write).await?;
     Ok(written(allowed, Some(place), outcome))
 }
@@ -409,9 +422,9 @@ async fn delete_collection(
     let (parts, incoming) = request.into_parts();
     let bytes = body::read(&parts.headers, incoming).await?;
     let cbor = allowed.speaks_cbor();
-    let (options, dry_run) = allowed
-        .query
-        .delete_options(&delete_body(&parts.headers, bytes, cbor)?)?;
+    let sent = delete_body(&parts.headers, bytes, cbor)?;
+    tell(allowed, &sent, false);
+    let (options, dry_run) = allowed.query.delete_options(&sent)?;
     call.dry_run = dry_run;
     let query = allowed.query.list(place)?;
     let page = allowed
