@@ -10,6 +10,7 @@ mod object;
 mod quantity;
 pub mod quota;
 pub mod requests;
+pub mod rules;
 pub mod scan;
 pub mod schedule;
 mod selector;

@@ -1,5 +1,7 @@
 //! Label and field selectors: parse, match, and print in upstream's canonical form.
 
+mod parse;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -82,16 +84,7 @@ impl LabelSelector {
 
     /// Parses the query form: `a=b,c!=d,e in (f,g),h,!i`.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        let mut parser = Parser { rest: text.trim() };
-        let mut requirements = Vec::new();
-        while !parser.rest.is_empty() {
-            requirements.push(parser.requirement()?);
-            parser.space();
-            if !parser.rest.is_empty() && !parser.take(",") {
-                return Err(parser.unexpected("',' or end of selector"));
-            }
-        }
-        Ok(Self::new(requirements))
+        parse::requirements(text).map(Self::new).map_err(SelectorError)
     }
 
     /// Its requirements.
@@ -131,147 +124,6 @@ impl fmt::Display for LabelSelector {
         }
         Ok(())
     }
-}
-
-struct Parser<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Parser<'a> {
-    fn space(&mut self) {
-        self.rest = self.rest.trim_start();
-    }
-
-    fn take(&mut self, token: &str) -> bool {
-        self.space();
-        match self.rest.strip_prefix(token) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn unexpected(&self, wanted: &str) -> SelectorError {
-        let found = self.rest.split([',', ' ']).next().unwrap_or_default();
-        SelectorError(format!(
-            "unable to parse requirement: found '{found}', expected: {wanted}"
-        ))
-    }
-
-    fn word(&mut self) -> &'a str {
-        self.space();
-        let end = self
-            .rest
-            .find([',', '=', '!', '<', '>', '(', ')', ' ', '\t'])
-            .unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        word
-    }
-
-    fn key(&mut self) -> Result<String, SelectorError> {
-        let word = self.word();
-        if valid_label_key(word) {
-            Ok(word.to_owned())
-        } else if word.is_empty() {
-            Err(self.unexpected("!, identifier, or 'end of string'"))
-        } else {
-            Err(SelectorError(format!(
-                "unable to parse requirement: <nil>: Invalid value: {word:?}: name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-            )))
-        }
-    }
-
-    fn value(&mut self, key: &str) -> Result<String, SelectorError> {
-        let word = self.word();
-        if valid_label_value(word) {
-            Ok(word.to_owned())
-        } else {
-            Err(SelectorError(format!(
-                "unable to parse requirement: values[0][{key}]: Invalid value: {word:?}: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-            )))
-        }
-    }
-
-    fn list(&mut self, key: &str) -> Result<BTreeSet<String>, SelectorError> {
-        if !self.take("(") {
-            return Err(self.unexpected("'('"));
-        }
-        let mut values = BTreeSet::new();
-        loop {
-            values.insert(self.value(key)?);
-            if self.take(")") {
-                return Ok(values);
-            }
-            if !self.take(",") {
-                return Err(self.unexpected("',', or ')'"));
-            }
-        }
-    }
-
-    fn number(&mut self, key: &str) -> Result<i64, SelectorError> {
-        let word = self.word();
-        word.parse().map_err(|_| SelectorError(format!("unable to parse requirement: values[0][{key}]: Invalid value: {word:?}: for 'Gt', 'Lt' operators, the value must be an integer")))
-    }
-
-    fn requirement(&mut self) -> Result<Requirement, SelectorError> {
-        if self.rest.trim_start().starts_with('!') && !self.rest.trim_start().starts_with("!=") {
-            self.take("!");
-            return Ok(Requirement::Absent(self.key()?));
-        }
-        let key = self.key()?;
-        self.space();
-        if self.take("==") || (!self.rest.starts_with("=>") && self.take("=")) {
-            let value = self.value(&key)?;
-            return Ok(Requirement::In(key, BTreeSet::from([value])));
-        }
-        if self.take("!=") {
-            let value = self.value(&key)?;
-            return Ok(Requirement::NotIn(key, BTreeSet::from([value])));
-        }
-        if self.take(">") {
-            return self.number(&key).map(|n| Requirement::Greater(key, n));
-        }
-        if self.take("<") {
-            return self.number(&key).map(|n| Requirement::Less(key, n));
-        }
-        if self.rest.is_empty() || self.rest.starts_with(',') {
-            return Ok(Requirement::Exists(key));
-        }
-        match self.word() {
-            "in" => Ok(Requirement::In(key.clone(), self.list(&key)?)),
-            "notin" => Ok(Requirement::NotIn(key.clone(), self.list(&key)?)),
-            word => Err(SelectorError(format!(
-                "unable to parse requirement: found '{word}', expected: in, notin, =, ==, !=, gt, lt"
-            ))),
-        }
-    }
-}
-
-fn name_part(name: &str) -> bool {
-    let alphanumeric = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    bytes.len() <= 63
-        && alphanumeric(bytes.first())
-        && alphanumeric(bytes.last())
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
-}
-
-/// Whether `key` is a qualified name: `[prefix/]name`.
-pub fn valid_label_key(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((prefix, name)) => crate::valid_dns_subdomain(prefix) && name_part(name),
-        None => name_part(key),
-    }
-}
-
-/// Whether `value` may be a label's value.
-pub fn valid_label_value(value: &str) -> bool {
-    value.is_empty() || name_part(value)
 }
 
 /// `metav1.LabelSelector`, as it stands in objects.
@@ -438,6 +290,17 @@ mod tests {
         ] {
             assert_eq!(matches(selector, &labels), expected, "{selector}");
         }
+        for odd in [
+            "x in ()",
+            "x in (,)",
+            "x in (a,,b)",
+            "x=",
+            "in=in",
+            "x in (in,notin)",
+            "x notin (,a)",
+        ] {
+            assert!(LabelSelector::parse(odd).is_ok(), "{odd}");
+        }
         for bad in ["app=we b", "=x", "a in web", "a in (b", "a,,b", "-a=b", "a=b c"] {
             assert!(LabelSelector::parse(bad).is_err(), "{bad}");
         }
@@ -445,6 +308,46 @@ mod tests {
             LabelSelector::parse("a==b, c in (e,d)").unwrap().to_string(),
             "a=b,c in (d,e)"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_label_selector_is_said_in_upstreams_words() {
+        let name = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+        let value = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+        let operators = "expected: in, notin, =, ==, !=, gt, lt";
+        for (selector, why) in [
+            ("=x", "found '=', expected: !, identifier, or 'end of string'".to_owned()),
+            (",a", "found ',', expected: !, identifier, or 'end of string'".to_owned()),
+            ("a,", "found '', expected: identifier after ','".to_owned()),
+            ("a,,b", "found ',', expected: identifier after ','".to_owned()),
+            ("a=b c", "found 'c', expected: ',' or 'end of string'".to_owned()),
+            ("a=b=c", "found '=', expected: ',' or 'end of string'".to_owned()),
+            ("!", "unable to parse requirement: found '', expected: identifier".to_owned()),
+            ("a b", format!("unable to parse requirement: found 'b', {operators}")),
+            ("a===b", format!("unable to parse requirement: found '=', expected: identifier")),
+            ("!a=b", "found '=', expected: ',' or 'end of string'".to_owned()),
+            ("a=>b", "unable to parse requirement: found '>', expected: identifier".to_owned()),
+            ("-a=b", format!("unable to parse requirement: <nil>: Invalid value: \"-a\": {name}")),
+            (
+                "a/=b",
+                format!("unable to parse requirement: <nil>: Invalid value: \"a/\": name part must be non-empty; {name}"),
+            ),
+            ("a=-b", format!("unable to parse requirement: values[0][a]: Invalid value: \"-b\": {value}")),
+            (
+                "a in (c,-b)",
+                format!("unable to parse requirement: values[0][a]: Invalid value: \"-b\": {value}"),
+            ),
+            (
+                "a>b",
+                "unable to parse requirement: values[0]: Invalid value: \"b\": for 'Gt', 'Lt' operators, the value must be an integer".to_owned(),
+            ),
+            ("a in b", "unable to parse requirement: found 'b' expected: '('".to_owned()),
+            ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'".to_owned()),
+            ("a in (=)", "unable to parse requirement: found '=', expected: ',', ')' or identifier".to_owned()),
+            ("a in (b,=)", "unable to parse requirement: found '=', expected: ',', or identifier".to_owned()),
+        ] {
+            assert_eq!(LabelSelector::parse(selector).unwrap_err().0, why, "{selector}");
+        }
     }
 
     #[test]

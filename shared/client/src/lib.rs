@@ -16,11 +16,11 @@ mod transport;
 
 pub use client::Client;
 pub use dial::{Dial, Duplex, Peer, proxyable};
-pub use https::{ConnectError, Credential, Endpoint, HttpsTransport, TcpDial};
+pub use https::{Ask, Body, ConnectError, Credential, Endpoint, Exchange, HttpsTransport, TcpDial};
 pub use metrics::counted;
 pub use recorder::{About, Recorder, Severity};
 pub use reflector::{Cache, Caches, Change, Selector};
 pub use transport::{
-    DeleteOptions, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams, WatchStream, Write,
-    WriteOptions,
+    DeleteOptions, Discovered, List, ListParams, Patch, Target, Transport, WatchEvent, WatchParams,
+    WatchStream, Write, WriteOptions,
 };

@@ -1,6 +1,6 @@
 //! What clients count of their requests, under upstream's names.
 
-use crate::{List, ListParams, Target, Transport, WatchParams, WatchStream, Write, WriteOptions};
+use crate::{Discovered, List, ListParams, Target, Transport, WatchParams, WatchStream, Write, WriteOptions};
 use api::{Object, Status};
 use component::{
     Clock, Env,
@@ -107,6 +107,11 @@ impl Transport for Counted {
             Write::Delete(_) => (Method::DELETE, 200),
         };
         self.count(method, success, self.inner.write(target, write, options))
+            .boxed()
+    }
+
+    fn discover(&self, group: String, version: String) -> BoxFuture<'_, Result<Vec<Discovered>, Status>> {
+        self.count(Method::GET, 200, self.inner.discover(group, version))
             .boxed()
     }
 }

@@ -2,7 +2,8 @@
 
 use api::{Gvr, Key, Object, Status};
 use bytes::Bytes;
-use futures::{future::BoxFuture, stream::BoxStream};
+use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// What a request is about.
@@ -169,6 +170,20 @@ pub struct WriteOptions {
     pub force: bool,
 }
 
+/// A resource of a version of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Discovered {
+    /// Plural.
+    pub name: String,
+    /// The kind of its objects.
+    pub kind: String,
+    /// Whether its objects are in namespaces.
+    pub namespaced: bool,
+    /// What can be done with it.
+    pub verbs: Vec<String>,
+}
+
 /// A way to an API server, as one identity.
 pub trait Transport: Send + Sync + 'static {
     /// Reads one object.
@@ -185,4 +200,8 @@ pub trait Transport: Send + Sync + 'static {
         write: Write,
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Arc<Object>, Status>>;
+    /// The resources that a version of a group has. A way that has no discovery knows of none.
+    fn discover(&self, _group: String, _version: String) -> BoxFuture<'_, Result<Vec<Discovered>, Status>> {
+        std::future::ready(Err(Status::no_such_path())).boxed()
+    }
 }

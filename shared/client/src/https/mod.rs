@@ -2,6 +2,7 @@
 
 mod connection;
 mod dial;
+mod exchange;
 #[cfg(test)]
 mod stories;
 mod watch;
@@ -9,35 +10,25 @@ mod wire;
 
 pub use connection::ConnectError;
 pub use dial::TcpDial;
+pub use exchange::{Ask, Body, Exchange};
 
-use crate::{
-    List, ListParams, Target, Transport, WatchParams, WatchStream, Write, WriteOptions, metrics::Metrics,
-};
-use api::{Object, Status};
+use crate::metrics::Metrics;
+use api::Status;
 use bytes::Bytes;
-use component::{Env, pki::Leaf};
+use component::{Clock, Env, pki::Leaf};
 use connection::Connection;
+use exchange::ANSWER_LIMIT;
 use futures::{FutureExt, future::BoxFuture};
-use http::{Request, Response, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
-
-/// An answer must have come, whole, after so long; of a watch, its head.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// A token file is read again after so long (upstream's transport does the same).
 const TOKEN_AGE: Duration = Duration::from_secs(60);
 
 /// So often is a request repeated that the server had no time for (client-go's number).
 const RETRIES: u32 = 10;
-
-/// The largest answer that is taken, but for lists.
-const MAX_OBJECT: usize = 32 << 20;
-
-/// The largest list that is taken.
-const MAX_LIST: usize = 1 << 30;
 
 /// Who the client says it is, beside its certificate.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +120,7 @@ impl HttpsTransport {
         Ok(held.text.clone())
     }
 
-    async fn authorized(&self, ask: &wire::Ask) -> Result<Request<Full<Bytes>>, Status> {
+    async fn authorized(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, Status> {
         let mut request = ask.request(self.connection.origin()).map_err(Status::internal)?;
         if let Some(token) = self.token().await? {
             let value = format!("Bearer {token}").try_into().map_err(Status::internal)?;
@@ -138,9 +129,9 @@ impl HttpsTransport {
         Ok(request)
     }
 
-    /// Sends a request and waits for the head of the answer, which is a success. A request that the server had no time
-    /// for is sent again when it says so.
-    async fn send(&self, ask: &wire::Ask) -> Result<Response<Incoming>, Status> {
+    /// Sends a request and waits for the head of the answer. A request that the server had no time for is sent again
+    /// when it says so.
+    async fn send(&self, ask: &Ask) -> Result<Response<Body>, Status> {
         let mut tries = 0;
         loop {
             let request = self.authorized(ask).await?;
@@ -154,86 +145,31 @@ impl HttpsTransport {
             let code = code.map(|answer| answer.status().as_u16());
             self.metrics.answered(&ask.method, code, start);
             let answer = answer.ok_or_else(|| Status::timeout("the API server did not answer in time"))??;
-            if answer.status().is_success() {
-                return Ok(answer);
-            }
-            if answer.status() == http::StatusCode::UNAUTHORIZED {
+            let answer = answer.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
+            if answer.status() == StatusCode::UNAUTHORIZED {
                 // The file may hold another one by now.
                 self.token.lock().await.read = None;
             }
-            let status = self.refusal(answer).await;
-            let wait = status
-                .details
-                .as_ref()
-                .map_or(0, |details| details.retry_after_seconds);
-            if status.code != 429 || wait == 0 || tries == RETRIES {
-                return Err(status);
+            let wait = answer.headers().get(header::RETRY_AFTER);
+            let wait = wait.and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
+            match wait {
+                Some(wait) if answer.status() == StatusCode::TOO_MANY_REQUESTS && tries < RETRIES => {
+                    tries += 1;
+                    self.env.clock.sleep(Duration::from_secs(wait)).await;
+                }
+                _ => return Ok(answer),
             }
-            tries += 1;
-            self.env.clock.sleep(Duration::from_secs(wait.into())).await;
         }
-    }
-
-    async fn refusal(&self, answer: Response<Incoming>) -> Status {
-        let (head, body) = answer.into_parts();
-        let body = self.body(body, MAX_OBJECT).await.unwrap_or_default();
-        wire::status(&head, &body)
-    }
-
-    async fn body(&self, body: Incoming, limit: usize) -> Result<Bytes, Status> {
-        let collected = self
-            .env
-            .clock
-            .timeout(ANSWER_LIMIT, Limited::new(body, limit).collect())
-            .await;
-        let collected = collected.ok_or_else(|| Status::timeout("the API server did not answer in time"))?;
-        collected
-            .map(http_body_util::Collected::to_bytes)
-            .map_err(|e| Status::timeout(e.to_string()))
-    }
-
-    async fn object(&self, ask: &wire::Ask) -> Result<Arc<Object>, Status> {
-        let answer = self.send(ask).await?;
-        let body = self.body(answer.into_body(), MAX_OBJECT).await?;
-        Object::parse_any(body, &[])
-            .map(Arc::new)
-            .map_err(Status::internal)
     }
 }
 
-impl Transport for HttpsTransport {
-    fn get(&self, target: Target) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
-        async move { self.object(&wire::get(&target)).await }.boxed()
+impl Exchange for HttpsTransport {
+    fn exchange<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Response<Body>, Status>> {
+        self.send(ask).boxed()
     }
 
-    fn list(&self, target: Target, params: ListParams) -> BoxFuture<'_, Result<List, Status>> {
-        async move {
-            let answer = self.send(&wire::list(&target, &params)).await?;
-            let body = self.body(answer.into_body(), MAX_LIST).await?;
-            wire::items(&body).map_err(Status::internal)
-        }
-        .boxed()
-    }
-
-    fn watch(&self, target: Target, params: WatchParams) -> BoxFuture<'_, Result<WatchStream, Status>> {
-        async move {
-            let answer = self.send(&wire::watch(&target, &params)).await?;
-            Ok(watch::events(answer.into_body()))
-        }
-        .boxed()
-    }
-
-    fn write(
-        &self,
-        target: Target,
-        write: Write,
-        options: WriteOptions,
-    ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
-        async move {
-            let ask = wire::write(&target, write, &options).map_err(Status::internal)?;
-            self.object(&ask).await
-        }
-        .boxed()
+    fn clock(&self) -> &Clock {
+        &self.env.clock
     }
 }
 

@@ -1,13 +1,16 @@
 //! Stories of the transport against a server on loopback.
 
 use super::*;
-use crate::{Client, WatchEvent};
+use crate::{Client, WatchEvent, WatchParams};
 use api::{Gvr, Key};
 use component::pki::{Authority, Leaf, Purpose, Rotating, server_config};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, Method};
 use http_body_util::{StreamBody, combinators::BoxBody};
-use hyper::{body::Frame, service::service_fn};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     convert::Infallible,

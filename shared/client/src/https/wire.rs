@@ -1,22 +1,25 @@
 //! Requests and answers as they are on the wire.
 
-use crate::{List, ListParams, Patch, Target, WatchParams, Write, WriteOptions};
+use crate::{Discovered, List, ListParams, Patch, Target, WatchParams, Write, WriteOptions};
 use api::{Object, ObjectError, Status, scan};
 use bytes::Bytes;
 use http::{Method, Request, header, response};
 use http_body_util::Full;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{fmt::Write as _, sync::Arc};
 
 const JSON: &str = "application/json";
 
 /// A request before it has an origin and credentials.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ask {
+pub struct Ask {
+    /// Method.
     pub method: Method,
     /// Path and query.
     pub path: String,
+    /// Of the body; empty: there is none.
     pub content_type: &'static str,
+    /// Body.
     pub body: Bytes,
 }
 
@@ -30,6 +33,7 @@ impl Ask {
         }
     }
 
+    /// To `origin`, such as `https://host:port`; none: with a path alone.
     pub fn request(&self, origin: &str) -> Result<Request<Full<Bytes>>, http::Error> {
         let mut request = Request::builder()
             .method(self.method.clone())
@@ -108,6 +112,32 @@ pub(super) fn watch(target: &Target, params: &WatchParams) -> Ask {
         .with("resourceVersion", &params.resource_version.to_string())
         .with("allowWatchBookmarks", if params.bookmarks { "true" } else { "" });
     Ask::read(target, query)
+}
+
+pub(super) fn discover(group: &str, version: &str) -> Ask {
+    let path = match group {
+        "" => format!("/api/{version}"),
+        group => format!("/apis/{group}/{version}"),
+    };
+    Ask {
+        method: Method::GET,
+        path: Query::default().after(&path),
+        content_type: "",
+        body: Bytes::new(),
+    }
+}
+
+#[derive(Deserialize)]
+struct ResourceList {
+    #[serde(default)]
+    resources: Vec<Discovered>,
+}
+
+/// The resources of an `APIResourceList`, without their parts.
+pub(super) fn resources(body: &Bytes) -> Result<Vec<Discovered>, serde_json::Error> {
+    let mut resources = serde_json::from_slice::<ResourceList>(body)?.resources;
+    resources.retain(|resource| !resource.name.contains('/'));
+    Ok(resources)
 }
 
 #[derive(Serialize)]
