@@ -1,4 +1,4 @@
-//! etcd alone: the store as a server that speaks etcd's own interface.
+//! etcd alone: the store as a server that speaks etcd's own interface, of one member or several.
 
 use super::{
     flags::{ETCD, PROCESS},
@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use component::{
     Env, State,
     flags::{Settings, parse_duration},
-    pki::Leaf,
+    pki::{self, Leaf},
 };
 use etcd::{
-    Compactor, Engine, Options,
+    Compactor,
+    replica::{self, PeerTls, Replica, peer::PeerListener},
     server::{self, Listener, Member},
 };
 use rustls::{
@@ -21,18 +22,25 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::net::{TcpListener, lookup_host};
 
 /// The part.
 pub const PART: Part = Part {
     name: "etcd",
     tables: &[ETCD, PROCESS],
-    choices: &[Choice::new(
-        "auto-compaction-mode",
-        &["periodic"],
-        "revisions are kept by time",
-    )],
+    choices: &[
+        Choice::new(
+            "auto-compaction-mode",
+            &["periodic"],
+            "revisions are kept by time",
+        ),
+        Choice::new(
+            "initial-cluster-state",
+            &["new", "existing"],
+            "a cluster is new or there already",
+        ),
+    ],
     config: None,
     start: |settings, env, base| Box::pin(start(settings, env, base)),
 };
@@ -43,20 +51,33 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let leaf = tls::pair(&settings, "cert-file", "key-file")?;
     let secure = leaf
         .as_ref()
-        .map(|leaf| server_config(&settings, leaf))
+        .map(|leaf| server_config(&settings, leaf, "trusted-ca-file", "client-cert-auth"))
         .transpose()?;
     let mut listeners = Vec::new();
     for url in &urls {
         listeners.push(bind(url, secure.is_some()).await?);
     }
-    let engine = open(&settings, &base)?;
+    let mut peers = Vec::new();
+    for url in settings.list("listen-peer-urls") {
+        peers.push(bind(&url, !settings.text("peer-cert-file").is_empty()).await?);
+    }
+    let replica = Replica::open(replica_settings(&settings, advertised)?, base).await?;
+    for (listener, is_secure) in peers {
+        let serving = PeerListener::new(replica.clone(), is_secure);
+        env.tasks.spawn_draining("etcd-peers", serving.serve(listener));
+    }
     let kept = retention(settings.text("auto-compaction-retention"))?;
     if !kept.is_zero() {
-        let (compactor, clock) = (Compactor::new(engine.clone(), false), env.clone());
+        let (compactor, clock) = (Compactor::new(Arc::new(replica.clone()), false), env.clone());
         env.tasks
             .spawn("compactor", async move { compactor.run(kept, clock).await });
     }
-    let member = Member::new(engine, member_settings(&settings, advertised), env.clone());
+    let (watched, ready) = (replica.clone(), env.ready.clone());
+    env.tasks.spawn("member", async move {
+        let why = watched.failed().await;
+        ready.set("member", State::Failed(why));
+    });
+    let member = Member::new(replica, member_settings(&settings), env.clone());
     for (listener, is_secure) in listeners {
         let tls = secure.clone().filter(|_| is_secure);
         let serving = Listener::new(member.clone(), tls, env.clone())?;
@@ -77,18 +98,86 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     Ok(())
 }
 
-fn member_settings(settings: &Settings, advertised: Vec<String>) -> server::Settings {
+fn member_settings(settings: &Settings) -> server::Settings {
     let number = |flag| u64::try_from(settings.int(flag)).unwrap_or(0);
     server::Settings {
-        name: settings.text("name").to_owned(),
-        client_urls: advertised,
-        peer_urls: settings.list("initial-advertise-peer-urls"),
-        token: settings.text("initial-cluster-token").to_owned(),
         quota: number("quota-backend-bytes"),
         max_request_bytes: number("max-request-bytes") as usize,
         max_txn_ops: number("max-txn-ops") as usize,
         progress_interval: settings.duration("experimental-watch-progress-notify-interval"),
     }
+}
+
+fn replica_settings(settings: &Settings, advertised: Vec<String>) -> Result<replica::Settings> {
+    let name = settings.text("name").to_owned();
+    let data_dir = match settings.text("data-dir") {
+        "" => format!("{name}.etcd"),
+        dir => dir.to_owned(),
+    };
+    let millis = |flag| Duration::from_millis(u64::try_from(settings.int(flag)).unwrap_or(0));
+    let (heartbeat, election) = (millis("heartbeat-interval"), millis("election-timeout"));
+    if heartbeat.is_zero() || election < 5 * heartbeat {
+        bail!(
+            "--election-timeout[{}ms] should be at least as 5 times as --heartbeat-interval[{}ms]",
+            election.as_millis(),
+            heartbeat.as_millis()
+        );
+    }
+    if election > Duration::from_secs(50) {
+        bail!(
+            "--election-timeout[{}ms] is too long, and should be set less than 50000ms",
+            election.as_millis()
+        );
+    }
+    let peer_urls = settings.list("initial-advertise-peer-urls");
+    let initial_cluster = match settings.text("initial-cluster") {
+        "" => peer_urls.iter().map(|url| (name.clone(), url.clone())).collect(),
+        text => initial_cluster(text)?,
+    };
+    let usual = replica::Settings::new(data_dir);
+    Ok(replica::Settings {
+        name,
+        client_urls: advertised,
+        peer_urls,
+        initial_cluster,
+        existing: settings.text("initial-cluster-state") == "existing",
+        token: settings.text("initial-cluster-token").to_owned(),
+        heartbeat,
+        election,
+        strict: settings.bool("strict-reconfig-check"),
+        max_learners: usize::try_from(settings.int("experimental-max-learners")).unwrap_or(0),
+        force_new: settings.bool("force-new-cluster"),
+        check_at_start: settings.bool("experimental-initial-corrupt-check"),
+        check_every: settings.duration("experimental-corrupt-check-time"),
+        tls: peer_tls(settings)?,
+        ..usual
+    })
+}
+
+/// Names and URLs: `a=http://a:2380,b=http://b:2380`.
+fn initial_cluster(text: &str) -> Result<Vec<(String, String)>> {
+    let pairs = text.split(',').map(|pair| {
+        let (name, url) = pair
+            .trim()
+            .split_once('=')
+            .with_context(|| format!("--initial-cluster: {pair:?} is not NAME=URL"))?;
+        Ok((name.to_owned(), url.to_owned()))
+    });
+    pairs.collect()
+}
+
+/// TLS between the members, if they have certificates.
+fn peer_tls(settings: &Settings) -> Result<Option<PeerTls>> {
+    let Some(leaf) = tls::pair(settings, "peer-cert-file", "peer-key-file")? else {
+        return Ok(None);
+    };
+    let ca = tls::file(settings, "peer-trusted-ca-file")?;
+    let client = pki::client_config(&ca, Some(&leaf)).context("--peer-cert-file")?;
+    let server = server_config(settings, &leaf, "peer-trusted-ca-file", "peer-client-cert-auth")?;
+    Ok(Some(PeerTls {
+        client: Arc::new(client),
+        server,
+    }))
 }
 
 /// How long old revisions are kept: a number of hours, or a duration.
@@ -110,7 +199,7 @@ async fn bind(url: &str, have_certificate: bool) -> Result<(TcpListener, bool)> 
         _ => bail!("{url:?} is not http://host:port or https://host:port"),
     };
     if secure && !have_certificate {
-        bail!("{url} needs --cert-file and --key-file");
+        bail!("{url} needs a certificate and a key");
     }
     let address = address.trim_end_matches('/');
     let found = lookup_host(address)
@@ -124,15 +213,15 @@ async fn bind(url: &str, have_certificate: bool) -> Result<(TcpListener, bool)> 
 }
 
 /// TLS of the certificate; clients must show one too if they are asked for it.
-fn server_config(settings: &Settings, leaf: &Leaf) -> Result<Arc<ServerConfig>> {
-    let ca = tls::optional_file(settings, "trusted-ca-file")?;
-    if !settings.bool("client-cert-auth") {
-        return tls::server(leaf, ca.as_deref());
+fn server_config(settings: &Settings, leaf: &Leaf, ca: &str, auth: &str) -> Result<Arc<ServerConfig>> {
+    let known = tls::optional_file(settings, ca)?;
+    if !settings.bool(auth) {
+        return tls::server(leaf, known.as_deref());
     }
-    let ca = ca.context("--client-cert-auth needs --trusted-ca-file")?;
+    let ca = known.with_context(|| format!("--{auth} needs --{ca}"))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        roots.add(certificate.context("--trusted-ca-file")?)?;
+        roots.add(certificate.context("the CA of those who connect")?)?;
     }
     let provider = Arc::new(default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
@@ -141,31 +230,7 @@ fn server_config(settings: &Settings, leaf: &Leaf) -> Result<Arc<ServerConfig>> 
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
-        .context("--cert-file")?;
+        .context("the certificate to show")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-/// Opens the store. It is closed when `base` drains, after the server.
-fn open(settings: &Settings, base: &Env) -> Result<Arc<Engine>> {
-    let dir = match settings.text("data-dir") {
-        "" => format!("{}.etcd", settings.text("name")),
-        dir => dir.to_owned(),
-    };
-    let dir = Path::new(&dir).join("store");
-    let options = Options {
-        durable_leases: true,
-        max_value_bytes: usize::MAX,
-        first_revision: 1,
-        ..Options::default()
-    };
-    let inner = base.child();
-    let engine = Engine::open(&dir, options, inner.clone())?;
-    let (closing, tasks) = (engine.clone(), base.tasks.clone());
-    base.tasks.spawn_draining("store", async move {
-        tasks.stopping().await;
-        closing.close().await;
-        inner.tasks.drain(Duration::from_secs(5)).await;
-    });
-    Ok(engine)
 }

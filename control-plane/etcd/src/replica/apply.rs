@@ -156,11 +156,7 @@ impl Applier {
 
     /// Makes an entry a command.
     fn one(&mut self, entry: Entry, batch: &mut Batch) -> Result<(), String> {
-        let Entry {
-            term,
-            index,
-            payload,
-        } = entry;
+        let Entry { term, index, payload } = entry;
         let mut reply = None;
         let mut instead = None;
         let command = match payload {
@@ -182,7 +178,9 @@ impl Applier {
             }
             Payload::Change(change) => {
                 let id = proposal_of(&change);
-                reply = id.and_then(|id| hold(&self.inner.pending).remove(&id)).map(|it| it.answer);
+                reply = id
+                    .and_then(|id| hold(&self.inner.pending).remove(&id))
+                    .map(|it| it.answer);
                 match self.members.change(&change) {
                     Ok(command) => {
                         tracing::info!(id = format!("{:x}", change.id), kind = ?change.kind, "the members change");

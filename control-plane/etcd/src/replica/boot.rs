@@ -5,15 +5,16 @@
 //! first member of a cluster.
 
 use super::{
-    Inner, Member, Membership, Replica, Settings, StartError, View, apply::{self, Applier},
+    Inner, Member, Membership, Replica, Settings, StartError, View,
+    apply::{self, Applier},
     check,
+    codec::{Proposal, Task},
     disk::{self, Disk},
     identity::{cluster_id, member_id},
     lessor,
     log::{self, Identity, Log, Place, SEGMENT, Stored},
     node::{Driver, Ends},
     peer::{Caller, Peers, members_of, send_snapshots},
-    codec::{Proposal, Task},
 };
 use crate::{Committed, Disk as Folder, Engine, files::Files, state::Command};
 use component::{Env, Tasks};
@@ -63,7 +64,14 @@ impl Replica {
             ..env.clone()
         };
         let engine = Engine::open(dir.join("store"), settings.store.clone(), apart.clone())?;
-        let caller = Caller::new(Identity { member: 0, cluster: 0 }, settings.tls.clone(), apart.tasks.clone());
+        let caller = Caller::new(
+            Identity {
+                member: 0,
+                cluster: 0,
+            },
+            settings.tls.clone(),
+            apart.tasks.clone(),
+        );
         let starting = Starting {
             settings: &settings,
             env: &apart,
@@ -105,7 +113,8 @@ impl Starting<'_> {
                 settings.name
             )));
         };
-        let (said, told): (BTreeSet<_>, BTreeSet<_>) = (mine.iter().collect(), settings.peer_urls.iter().collect());
+        let (said, told): (BTreeSet<_>, BTreeSet<_>) =
+            (mine.iter().collect(), settings.peer_urls.iter().collect());
         if said != told {
             return Err(StartError::Members(format!(
                 "--initial-cluster has {}={} but missing from --initial-advertise-peer-urls={}",
@@ -145,7 +154,10 @@ impl Starting<'_> {
         }
         first.sort_by_key(|member| member.id);
         let identity = Identity {
-            member: first.iter().find(|member| self.is_mine(member)).map_or(0, |me| me.id),
+            member: first
+                .iter()
+                .find(|member| self.is_mine(member))
+                .map_or(0, |me| me.id),
             cluster: cluster_id(first.iter().map(|member| member.id)),
         };
         self.not_bootstrapped(&first, identity).await?;
@@ -302,7 +314,8 @@ impl Starting<'_> {
         let tip = stored.entries.last().map_or(stored.base.0, |last| last.index);
         let installed = stored.installing == Some((index, term));
         if installed {
-            log.reset((index, term), None).map_err(io_error(&self.settings.data_dir))?;
+            log.reset((index, term), None)
+                .map_err(io_error(&self.settings.data_dir))?;
             (stored.base, stored.entries) = ((index, term), Vec::new());
         } else if index > tip || stored.base.0 > index || stored.hard.commit > tip {
             return Err(StartError::Members(format!(
@@ -338,15 +351,12 @@ impl Starting<'_> {
         let agreed = std::mem::take(&mut start.entries).into_iter();
         let agreed = agreed.filter(|entry| entry.index > applied && entry.index <= start.hard.commit);
         let mut entries = Vec::new();
-        for Entry {
-            term,
-            index,
-            payload,
-        } in agreed
-        {
+        for Entry { term, index, payload } in agreed {
             let command = match payload {
                 Payload::Empty => Command::Nothing,
-                Payload::Data(data) => members.task(Proposal::decode(data)?.task).unwrap_or(Command::Nothing),
+                Payload::Data(data) => members
+                    .task(Proposal::decode(data)?.task)
+                    .unwrap_or(Command::Nothing),
                 Payload::Change(change) => members.change(&change).unwrap_or(Command::Nothing),
             };
             entries.push((term, index, command));
@@ -359,7 +369,10 @@ impl Starting<'_> {
             learner: false,
             ..mine
         };
-        let others = members.iter().filter(|member| member.id != me).map(|member| removed(member.id));
+        let others = members
+            .iter()
+            .filter(|member| member.id != me)
+            .map(|member| removed(member.id));
         for command in others.chain([mine.command()]) {
             index += 1;
             entries.push((start.hard.term, index, command));
@@ -368,7 +381,10 @@ impl Starting<'_> {
         let place = (index, start.hard.term);
         start.hard.commit = index;
         start.base = place;
-        tracing::warn!(member = format!("{me:x}"), "the only member of its cluster from now on");
+        tracing::warn!(
+            member = format!("{me:x}"),
+            "the only member of its cluster from now on"
+        );
         start
             .log
             .reset(place, Some(start.hard))
@@ -401,7 +417,14 @@ async fn run(
     let removed = tokio::sync::watch::Sender::new(false);
     let tasks = Tasks::new();
     let caller = Caller::new(identity, settings.tls.clone(), tasks.clone());
-    let peers = Peers::new(caller, env.clone(), tasks.clone(), input.clone(), removed.clone(), snapshots);
+    let peers = Peers::new(
+        caller,
+        env.clone(),
+        tasks.clone(),
+        input.clone(),
+        removed.clone(),
+        snapshots,
+    );
     if let Some(told) = &start.told {
         peers.follow(told);
     }
@@ -463,7 +486,9 @@ async fn run(
     tasks.spawn("lessor", lessor::run(replica.clone()));
     tasks.spawn("corruption-check", check::run(replica.clone()));
     tasks.spawn("publish", publish(replica.clone()));
-    outer.tasks.spawn_draining("replica", end(replica.clone(), outer.tasks.clone()));
+    outer
+        .tasks
+        .spawn_draining("replica", end(replica.clone(), outer.tasks.clone()));
     if replica.settings().check_at_start
         && let Err(error) = replica.check_at_start().await
     {

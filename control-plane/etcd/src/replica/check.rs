@@ -26,8 +26,16 @@ impl Replica {
     async fn unlike(&self) -> Result<Vec<u64>, Failure> {
         let (mine, revision, _) = self.hash(0).await?;
         let mut unlike = Vec::new();
-        for member in self.members().iter().filter(|member| member.id != self.identity().member) {
-            if self.hash_of(member.id, revision).await.is_some_and(|theirs| theirs != mine) {
+        for member in self
+            .members()
+            .iter()
+            .filter(|member| member.id != self.identity().member)
+        {
+            if self
+                .hash_of(member.id, revision)
+                .await
+                .is_some_and(|theirs| theirs != mine)
+            {
                 unlike.push(member.id);
             }
         }
@@ -61,7 +69,10 @@ pub async fn run(replica: Replica) {
         let compared = async {
             replica.linearizable().await?;
             for id in replica.unlike().await? {
-                tracing::error!(id = format!("{id:x}"), "a member holds other data than the leader");
+                tracing::error!(
+                    id = format!("{id:x}"),
+                    "a member holds other data than the leader"
+                );
                 replica.set_alarm(id, Alarm::Corrupt, true).await?;
             }
             Ok::<_, Failure>(())

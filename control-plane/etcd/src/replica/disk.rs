@@ -69,7 +69,8 @@ impl Disk {
         let mut inbox = Vec::with_capacity(BATCH);
         while jobs.blocking_recv_many(&mut inbox, BATCH) > 0 {
             if let Err(error) = self.all(&mut inbox) {
-                self.inner.break_down(format!("the log could not be synced ({error})"));
+                self.inner
+                    .break_down(format!("the log could not be synced ({error})"));
                 return;
             }
         }

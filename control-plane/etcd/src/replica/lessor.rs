@@ -119,10 +119,7 @@ impl Replica {
 fn lease_of(reply: &Reply) -> Result<Option<(Duration, Duration)>, Failure> {
     match reply {
         Reply::NoLease => Ok(None),
-        Reply::Lease(ttl, left) => Ok(Some((
-            Duration::from_millis(*ttl),
-            Duration::from_millis(*left),
-        ))),
+        Reply::Lease(ttl, left) => Ok(Some((Duration::from_millis(*ttl), Duration::from_millis(*left)))),
         _ => Err(Failure::TimedOut),
     }
 }

@@ -22,6 +22,7 @@ pub mod peer;
 mod reads;
 mod reconfigure;
 mod settings;
+mod store;
 mod watch;
 mod wire;
 
@@ -113,7 +114,10 @@ impl Inner {
     }
 
     fn members(&self) -> Arc<Membership> {
-        self.members.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.members
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn set_members(&self, members: Membership) {
@@ -177,11 +181,21 @@ impl Replica {
         hold(&self.0.trouble).clone()
     }
 
-    /// Resolves when this member was removed from the cluster.
-    pub async fn removed(&self) {
-        let mut removed = self.0.removed.subscribe();
-        if removed.wait_for(|removed| *removed).await.is_err() {
-            std::future::pending::<()>().await;
+    /// Resolves when this member cannot go on, with the reason.
+    pub async fn failed(&self) -> String {
+        let (mut removed, mut ended) = (self.0.removed.subscribe(), self.0.ended.subscribe());
+        let reason = tokio::select! {
+            biased;
+            Ok(_) = removed.wait_for(|removed| *removed) => {
+                Some(MemberError::Removed.to_string())
+            }
+            Ok(_) = ended.wait_for(|ended| *ended) => self.trouble(),
+            else => None,
+        };
+        match reason {
+            Some(reason) => reason,
+            // It ended as it was told to.
+            None => std::future::pending().await,
         }
     }
 

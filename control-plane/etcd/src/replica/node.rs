@@ -32,13 +32,26 @@ const KEEP_BYTES: u64 = 32 << 20;
 
 /// What comes in.
 pub enum Input {
-    Propose { id: u64, data: Bytes },
-    Change { id: u64, change: Change },
+    Propose {
+        id: u64,
+        data: Bytes,
+    },
+    Change {
+        id: u64,
+        change: Change,
+    },
     Read(Asking),
     Step(Message),
     /// A snapshot came; the store that it makes is in this directory.
-    Snapshot { message: Message, dir: PathBuf, taken: oneshot::Sender<bool> },
-    SnapshotSent { to: u64, ok: bool },
+    Snapshot {
+        message: Message,
+        dir: PathBuf,
+        taken: oneshot::Sender<bool>,
+    },
+    SnapshotSent {
+        to: u64,
+        ok: bool,
+    },
     Unreachable(u64),
     Transfer(u64),
     Status(oneshot::Sender<raft::Status>),
@@ -154,11 +167,7 @@ impl Driver {
             Input::Change { id, change } => self.propose(id, Stalled::Change(change)),
             Input::Read(asking) => self.reads.add(asking),
             Input::Step(message) => self.raft.step(message),
-            Input::Snapshot {
-                message,
-                dir,
-                taken,
-            } => {
+            Input::Snapshot { message, dir, taken } => {
                 // Raft says in `work` what becomes of it.
                 self.incoming = Some((dir, taken));
                 self.raft.step(message);
@@ -174,7 +183,8 @@ impl Driver {
     }
 
     fn propose(&mut self, id: u64, what: Stalled) {
-        let behind = self.inner.committed.load(Ordering::Relaxed) > self.inner.applied.load(Ordering::Relaxed) + BEHIND;
+        let behind = self.inner.committed.load(Ordering::Relaxed)
+            > self.inner.applied.load(Ordering::Relaxed) + BEHIND;
         if behind || self.stalled.len() >= STALLED {
             return self.refuse(id, Failure::TooMany);
         }
@@ -304,7 +314,10 @@ impl Driver {
             return false;
         }
         if let (Some(last), false) = (ready.append.last(), ready.append.is_empty()) {
-            let (last, bytes) = (last.index, ready.append.iter().map(raft::Entry::bytes).sum::<usize>());
+            let (last, bytes) = (
+                last.index,
+                ready.append.iter().map(raft::Entry::bytes).sum::<usize>(),
+            );
             self.bytes += bytes as u64;
             self.marks.push_back((last, self.bytes));
         }
@@ -335,7 +348,11 @@ impl Driver {
         if soft.leader != before.leader {
             match soft.leader {
                 0 => tracing::info!(term = soft.term, "there is no leader"),
-                leader => tracing::info!(leader = format!("{leader:x}"), term = soft.term, "there is a leader"),
+                leader => tracing::info!(
+                    leader = format!("{leader:x}"),
+                    term = soft.term,
+                    "there is a leader"
+                ),
             }
         }
         let gained = soft.leader != 0 && soft.leader != before.leader;
@@ -374,7 +391,8 @@ impl Driver {
     /// Puts the store of a snapshot in the place of ours. A crash in between is mended at the next start.
     async fn install(&mut self, place: Place) -> bool {
         let Some((dir, taken)) = self.incoming.take() else {
-            self.inner.break_down("a snapshot is to be installed that did not come".to_owned());
+            self.inner
+                .break_down("a snapshot is to be installed that did not come".to_owned());
             return false;
         };
         tracing::info!(index = place.0, "a snapshot takes the place of the store");
@@ -385,7 +403,8 @@ impl Driver {
         let installed = begun
             && self.apply.send(apply::Job::Install(dir, swapped)).is_ok()
             && matches!(swaps.await, Ok(Ok(())));
-        let done = installed && self.disk.send(disk::Job::Reset(place, reset)).is_ok() && resets.await.is_ok();
+        let done =
+            installed && self.disk.send(disk::Job::Reset(place, reset)).is_ok() && resets.await.is_ok();
         if done {
             self.inner.committed.store(place.0, Ordering::Release);
             self.raft.applied(place.0);

@@ -46,10 +46,7 @@ impl Replica {
             context: context(proposal, member),
         };
         self.members().check(&change, self.settings().max_learners)?;
-        let input = Input::Change {
-            id: proposal,
-            change,
-        };
+        let input = Input::Change { id: proposal, change };
         self.settle(proposal, None, input).await.map(drop)
     }
 

@@ -1,27 +1,46 @@
-//! The Cluster service of a cluster that has one member and takes no others.
+//! The Cluster service.
 
-use super::{Member, failure::Refusal};
+use super::{
+    Member,
+    failure::{Refusal, failed},
+};
+use crate::replica;
 use etcd_proto::etcdserverpb::{self as pb, cluster_server::Cluster};
 use tonic::{Request, Response, Status, async_trait};
 
-impl Member {
-    pub(super) fn me(&self) -> pb::Member {
-        pb::Member {
-            id: self.0.id,
-            name: self.settings().name.clone(),
-            peer_ur_ls: self.settings().peer_urls.clone(),
-            client_ur_ls: self.settings().client_urls.clone(),
-            is_learner: false,
-        }
+fn member(member: &replica::Member) -> pb::Member {
+    pb::Member {
+        id: member.id,
+        name: member.name.clone(),
+        peer_ur_ls: member.peer_urls.clone(),
+        client_ur_ls: member.client_urls.clone(),
+        is_learner: member.learner,
     }
+}
 
-    fn is_me(&self, id: u64) -> Result<(), Refusal> {
-        if id == self.0.id {
-            Ok(())
-        } else {
-            Err(Refusal::MemberNotFound)
-        }
+impl Member {
+    fn members(&self) -> Vec<pb::Member> {
+        self.replica().members().iter().map(member).collect()
     }
+}
+
+/// The URLs, if others can be reached there.
+fn peer_urls(mut urls: Vec<String>) -> Result<Vec<String>, Refusal> {
+    let good = |url: &String| {
+        let address = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        address
+            .and_then(|address| address.rsplit_once(':'))
+            .is_some_and(|(host, port)| {
+                !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+            })
+    };
+    if urls.is_empty() || !urls.iter().all(good) {
+        return Err(Refusal::MemberUrls);
+    }
+    urls.sort();
+    Ok(urls)
 }
 
 #[async_trait]
@@ -30,46 +49,57 @@ impl Cluster for Member {
         &self,
         request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
-        let urls = request.into_inner().peer_ur_ls;
-        if urls.is_empty() || urls.iter().any(|url| !url.starts_with("http")) {
-            return Err(Refusal::MemberUrls.into());
-        }
-        Err(Status::unimplemented(
-            "etcdserver: this cluster has one member and takes no others",
-        ))
+        let request = request.into_inner();
+        let urls = peer_urls(request.peer_ur_ls)?;
+        let added = self
+            .replica()
+            .add(urls, request.is_learner)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(pb::MemberAddResponse {
+            header: self.header_now(),
+            member: Some(member(&added)),
+            members: self.members(),
+        }))
     }
 
     async fn member_remove(
         &self,
         request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
-        self.is_me(request.into_inner().id)?;
-        Err(Refusal::OneMember.into())
+        self.replica()
+            .remove(request.into_inner().id)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(pb::MemberRemoveResponse {
+            header: self.header_now(),
+            members: self.members(),
+        }))
     }
 
     async fn member_update(
         &self,
         request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
-        let pb::MemberUpdateRequest { id, peer_ur_ls } = request.into_inner();
-        self.is_me(id)?;
-        if peer_ur_ls != self.settings().peer_urls {
-            let why = "etcdserver: this member talks to no others; its URLs are those of its flags";
-            return Err(Status::unimplemented(why));
-        }
+        let request = request.into_inner();
+        let urls = peer_urls(request.peer_ur_ls)?;
+        self.replica().update(request.id, urls).await.map_err(failed)?;
         Ok(Response::new(pb::MemberUpdateResponse {
             header: self.header_now(),
-            members: vec![self.me()],
+            members: self.members(),
         }))
     }
 
     async fn member_list(
         &self,
-        _: Request<pb::MemberListRequest>,
+        request: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
+        if request.into_inner().linearizable {
+            self.replica().linearizable().await.map_err(failed)?;
+        }
         Ok(Response::new(pb::MemberListResponse {
             header: self.header_now(),
-            members: vec![self.me()],
+            members: self.members(),
         }))
     }
 
@@ -77,7 +107,13 @@ impl Cluster for Member {
         &self,
         request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
-        self.is_me(request.into_inner().id)?;
-        Err(Refusal::MemberNotLearner.into())
+        self.replica()
+            .promote(request.into_inner().id)
+            .await
+            .map_err(failed)?;
+        Ok(Response::new(pb::MemberPromoteResponse {
+            header: self.header_now(),
+            members: self.members(),
+        }))
     }
 }

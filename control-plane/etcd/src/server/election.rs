@@ -102,7 +102,7 @@ impl Election for Member {
     ) -> Result<Response<Self::ObserveStream>, Status> {
         let name = request.into_inner().name;
         let prefix = [name.as_ref(), b"/"].concat();
-        let changes = self.engine().watch(WatchRequest {
+        let changes = self.replica().watch(WatchRequest {
             end: end_of(&prefix),
             start: prefix.into(),
             ..WatchRequest::default()

@@ -1,6 +1,9 @@
 //! etcd's own codes and messages.
 
-use crate::Error;
+use crate::{
+    Error,
+    replica::{Failure, MemberError},
+};
 use tonic::{Code, Status};
 
 /// What a request is refused for.
@@ -15,11 +18,7 @@ pub enum Refusal {
     NoSpace,
     LeaseNotFound,
     LeaseTtlTooLarge,
-    MemberNotFound,
-    MemberNotLearner,
     MemberUrls,
-    OneMember,
-    BadTransferee,
     NoLeader,
     SessionExpired,
 }
@@ -36,14 +35,7 @@ impl From<Refusal> for Status {
             Refusal::NoSpace => (Code::ResourceExhausted, "mvcc: database space exceeded"),
             Refusal::LeaseNotFound => (Code::NotFound, "requested lease not found"),
             Refusal::LeaseTtlTooLarge => (Code::OutOfRange, "too large lease TTL"),
-            Refusal::MemberNotFound => (Code::NotFound, "member not found"),
-            Refusal::MemberNotLearner => (Code::FailedPrecondition, "can only promote a learner member"),
             Refusal::MemberUrls => (Code::InvalidArgument, "given member URLs are invalid"),
-            Refusal::OneMember => (
-                Code::FailedPrecondition,
-                "re-configuration failed due to not enough started members",
-            ),
-            Refusal::BadTransferee => (Code::FailedPrecondition, "bad leader transferee"),
             Refusal::NoLeader => return Status::unknown("election: no leader"),
             Refusal::SessionExpired => return Status::unknown("election: session expired"),
         };
@@ -66,4 +58,29 @@ pub fn status(error: Error) -> Status {
         Error::Unknown(why) => return Status::unavailable(format!("etcdserver: request timed out: {why}")),
     };
     Status::new(code, format!("etcdserver: {message}"))
+}
+
+/// The status of a failure of a member.
+pub fn failed(failure: Failure) -> Status {
+    let code = match &failure {
+        Failure::Store(error) => return status(error.clone()),
+        Failure::Member(MemberError::NotFound | MemberError::Removed) => {
+            return Status::not_found(format!("etcdserver: {}", MemberError::NotFound));
+        }
+        Failure::Member(_)
+        | Failure::NotLeader
+        | Failure::BadTransferee
+        | Failure::NotEnoughStarted
+        | Failure::LearnerNotReady => Code::FailedPrecondition,
+        Failure::TooMany => Code::ResourceExhausted,
+        Failure::Corrupt => Code::DataLoss,
+        Failure::TimedOut
+        | Failure::LeaderFailed
+        | Failure::TransferTimedOut
+        | Failure::NoLeader
+        | Failure::Stopped
+        | Failure::Unhealthy
+        | Failure::Learner => Code::Unavailable,
+    };
+    Status::new(code, format!("etcdserver: {failure}"))
 }

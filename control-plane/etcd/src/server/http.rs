@@ -1,6 +1,12 @@
 //! The listener: gRPC and HTTP on one port.
 
-use super::{Member, VERSION, gateway::Gateway};
+use super::{
+    Member, VERSION,
+    accept::{Acceptor, reply},
+    failure::failed,
+    gateway::Gateway,
+};
+use crate::replica::{Alarm, Failure};
 use bytes::Bytes;
 use component::Env;
 use etcd_proto::{
@@ -12,26 +18,15 @@ use etcd_proto::{
     v3electionpb::election_server::ElectionServer,
     v3lockpb::lock_server::LockServer,
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
-};
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-};
-use tokio_rustls::TlsAcceptor;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use std::{convert::Infallible, sync::Arc};
+use tokio::net::TcpListener;
 use tower_service::Service;
 
-/// The body of a request or an answer.
-pub type Body = tonic::body::Body;
+pub use super::accept::Body;
 
-/// How long a client may take to begin.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Beyond the largest request, for what is around it.
 const OVERHEAD: usize = 512 << 10;
 
@@ -59,6 +54,9 @@ impl Member {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<tonic::codegen::StdError> + Send,
     {
+        if let Err(failure) = self.admits(request.uri().path(), request.headers()) {
+            return failed(failure).into_http();
+        }
         let most = self.settings().max_request_bytes + OVERHEAD;
         let member = Arc::new(self.clone());
         let answered: Result<Response<Body>, Infallible> = dispatch!(
@@ -79,12 +77,42 @@ impl Member {
     }
 }
 
+/// What a learner answers; a range only if it need not be linearizable.
+const OF_LEARNERS: &[&str] = &[
+    "/etcdserverpb.KV/Range",
+    "/etcdserverpb.Maintenance/Status",
+    "/etcdserverpb.Maintenance/Snapshot",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+];
+/// Services that answer nothing while the members hold different data.
+const OF_DATA: &[&str] = &["/etcdserverpb.KV/", "/etcdserverpb.Lease/"];
+/// How a client says that it wants no answer of a member that has no leader.
+const NEEDS_LEADER: &str = "hasleader";
+
+impl Member {
+    /// Whether a call can be answered as the cluster is.
+    fn admits(&self, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+        let replica = self.replica();
+        if replica.is_learner() && !OF_LEARNERS.contains(&path) {
+            return Err(Failure::Learner);
+        }
+        let needs = headers.get(NEEDS_LEADER).is_some_and(|needs| needs == "true");
+        if needs && replica.view().leader == 0 {
+            return Err(Failure::NoLeader);
+        }
+        if replica.is_raised(Alarm::Corrupt) && OF_DATA.iter().any(|service| path.starts_with(service)) {
+            return Err(Failure::Corrupt);
+        }
+        Ok(())
+    }
+}
+
 /// Serves a member at a listener, until its tasks are told to stop; without TLS if none is given.
 pub struct Listener {
     member: Member,
     gateway: Gateway,
-    tls: Option<TlsAcceptor>,
-    env: Env,
+    acceptor: Arc<Acceptor>,
 }
 
 impl Listener {
@@ -97,68 +125,18 @@ impl Listener {
         Ok(Arc::new(Self {
             member,
             gateway: Gateway::new()?,
-            tls: tls.map(TlsAcceptor::from),
-            env,
+            acceptor: Arc::new(Acceptor::new(tls, env, "etcd-connection")),
         }))
     }
 
     /// Takes connections.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.env.tasks.stopping() => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let this = self.clone();
-                    // A branch of its own: a panic ends this connection and no other.
-                    let branch = self.env.tasks.child();
-                    branch.spawn("etcd-connection", async move { this.connection(stream).await });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "accept");
-                    self.env.clock.sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        // It works without, only slower.
-        let _ = stream.set_nodelay(true);
-        let Some(tls) = self.tls.clone() else {
-            return self.speak(stream).await;
+        let acceptor = self.acceptor.clone();
+        let answering = move |request| {
+            let this = self.clone();
+            async move { this.answer(request).await }
         };
-        match self.env.clock.timeout(HANDSHAKE, tls.accept(stream)).await {
-            Some(Ok(stream)) => self.speak(stream).await,
-            Some(Err(error)) => tracing::warn!(%error, "rejected connection"),
-            None => tracing::warn!("a client did not finish its TLS handshake in time"),
-        }
-    }
-
-    async fn speak(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let this = self.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let this = this.clone();
-            async move { Ok::<_, Infallible>(this.answer(request).await) }
-        });
-        let mut builder = auto::Builder::new(Spawner(self.env.tasks.child()));
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HANDSHAKE);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(u32::MAX)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(32 << 20);
-        let served = builder.serve_connection(TokioIo::new(stream), service).await;
-        if let Err(error) = served {
-            tracing::debug!(error, "connection ended");
-        }
+        acceptor.serve(listener, answering).await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -202,10 +180,17 @@ impl Listener {
     }
 
     fn health(&self) -> Response<Body> {
-        let why = match (self.member.engine().is_closed(), self.member.room()) {
-            (true, _) => "the store is closed",
-            (false, Err(_)) => "ALARM NOSPACE",
-            (false, Ok(())) => return json(StatusCode::OK, r#"{"health":"true","reason":""}"#.to_owned()),
+        let replica = self.member.replica();
+        let why = if self.member.engine().is_closed() {
+            "the store is closed"
+        } else if replica.is_raised(Alarm::NoSpace) {
+            "ALARM NOSPACE"
+        } else if replica.is_raised(Alarm::Corrupt) {
+            "ALARM CORRUPT"
+        } else if replica.view().leader == 0 {
+            "RAFT NO LEADER"
+        } else {
+            return json(StatusCode::OK, r#"{"health":"true","reason":""}"#.to_owned());
         };
         let body = format!("{{\"health\":\"false\",\"reason\":{why:?}}}");
         json(StatusCode::SERVICE_UNAVAILABLE, body)
@@ -213,7 +198,7 @@ impl Listener {
 }
 
 fn text(body: String) -> Response<Body> {
-    Response::new(Body::new(Full::new(Bytes::from(body))))
+    reply(StatusCode::OK, body)
 }
 
 fn json(code: StatusCode, body: String) -> Response<Body> {
@@ -222,14 +207,4 @@ fn json(code: StatusCode, body: String) -> Response<Body> {
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
     response
-}
-
-/// Streams of a connection are tasks of a branch.
-#[derive(Clone)]
-struct Spawner(component::Tasks);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
-    fn execute(&self, stream: F) {
-        self.0.spawn("etcd-stream", stream);
-    }
 }

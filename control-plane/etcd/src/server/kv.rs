@@ -2,10 +2,12 @@
 
 use super::{
     Member, convert,
-    failure::{Refusal, status},
+    failure::{Refusal, failed, status},
 };
 use crate::{
     Revision, Store,
+    replica::Failure,
+    state::Command,
     txn::{Txn, TxnOp, TxnReply, TxnResult},
 };
 use etcd_proto::etcdserverpb::{self as pb, kv_server::Kv};
@@ -23,7 +25,7 @@ impl Member {
     }
 
     pub(super) async fn transact(&self, txn: Txn) -> Result<TxnReply, Status> {
-        self.engine().transact(txn).await.map_err(status)
+        self.replica().transact(txn).await.map_err(failed)
     }
 }
 
@@ -41,11 +43,12 @@ impl Kv for Member {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         let request = request.into_inner();
         self.0.counters.ranges.add();
-        let found = self
-            .engine()
-            .range(convert::range(&request)?)
-            .await
-            .map_err(status)?;
+        let range = convert::range(&request)?;
+        let found = match request.serializable {
+            true => self.engine().range(range).await.map_err(status)?,
+            false if self.replica().is_learner() => return Err(failed(Failure::Learner)),
+            false => self.range_now(range).await?,
+        };
         let revision = match request.revision {
             0 => found.revision,
             // The head of an answer about the past is of now.
@@ -58,7 +61,7 @@ impl Kv for Member {
         let request = request.into_inner();
         self.fits(&request)?;
         let op = convert::put(request)?;
-        self.room()?;
+        self.room().await?;
         self.0.counters.puts.add();
         let done = self.transact(Txn::of(op)).await?;
         let prev = match done.results.into_iter().next() {
@@ -94,7 +97,7 @@ impl Kv for Member {
         self.fits(&request)?;
         let txn = convert::txn(&request, self.settings().max_txn_ops)?;
         if grows(&txn) {
-            self.room()?;
+            self.room().await?;
         }
         self.0.counters.txns.add();
         let done = self.transact(txn).await?;
@@ -107,7 +110,8 @@ impl Kv for Member {
         request: Request<pb::CompactionRequest>,
     ) -> Result<Response<pb::CompactionResponse>, Status> {
         let revision = Revision::try_from(request.into_inner().revision).unwrap_or(0);
-        self.engine().compact(revision).await.map_err(status)?;
+        let compact = Command::Compact(revision);
+        self.replica().submit(compact).await.map_err(failed)?;
         Ok(Response::new(pb::CompactionResponse {
             header: self.header_now(),
         }))

@@ -2,9 +2,9 @@
 
 use super::{
     Member,
-    failure::{Refusal, status},
+    failure::{Refusal, failed},
 };
-use crate::{Error, Store};
+use crate::state::Command;
 use etcd_proto::etcdserverpb::{self as pb, lease_server::Lease};
 use futures::{StreamExt, stream, stream::BoxStream};
 use std::time::Duration;
@@ -29,10 +29,10 @@ impl Lease for Member {
         }
         let ttl = ttl.max(1);
         let granted = self
-            .engine()
+            .replica()
             .grant_as(id, Duration::from_secs(ttl.unsigned_abs()))
             .await
-            .map_err(status)?;
+            .map_err(failed)?;
         Ok(Response::new(pb::LeaseGrantResponse {
             header: self.header_now(),
             id: granted,
@@ -45,10 +45,8 @@ impl Lease for Member {
         &self,
         request: Request<pb::LeaseRevokeRequest>,
     ) -> Result<Response<pb::LeaseRevokeResponse>, Status> {
-        self.engine()
-            .revoke(request.into_inner().id)
-            .await
-            .map_err(status)?;
+        let revoke = Command::Revoke(request.into_inner().id);
+        self.replica().submit(revoke).await.map_err(failed)?;
         Ok(Response::new(pb::LeaseRevokeResponse {
             header: self.header_now(),
         }))
@@ -77,7 +75,7 @@ impl Lease for Member {
         request: Request<pb::LeaseTimeToLiveRequest>,
     ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
         let pb::LeaseTimeToLiveRequest { id, keys } = request.into_inner();
-        let lease = self.engine().lease(id);
+        let lease = self.replica().lease(id).await.map_err(failed)?;
         let mut response = pb::LeaseTimeToLiveResponse {
             header: self.header_now(),
             id,
@@ -96,6 +94,7 @@ impl Lease for Member {
         &self,
         _: Request<pb::LeaseLeasesRequest>,
     ) -> Result<Response<pb::LeaseLeasesResponse>, Status> {
+        self.replica().linearizable().await.map_err(failed)?;
         let leases = self.engine().leases().into_iter();
         Ok(Response::new(pb::LeaseLeasesResponse {
             header: self.header_now(),
@@ -106,11 +105,8 @@ impl Lease for Member {
 
 impl Member {
     async fn keep(&self, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
-        let ttl = match self.engine().keep_alive(id).await {
-            Ok(()) => self.engine().lease(id).map_or(0, |lease| seconds(lease.ttl)),
-            Err(Error::LeaseNotFound) => 0,
-            Err(error) => return Err(status(error)),
-        };
+        let kept = self.replica().keep_alive(id).await.map_err(failed)?;
+        let ttl = kept.map_or(0, seconds);
         Ok(pb::LeaseKeepAliveResponse {
             header: self.header_now(),
             id,

@@ -1,6 +1,9 @@
 //! The Lock service: who made the oldest key under a name holds the lock.
 
-use super::{Member, failure::status};
+use super::{
+    Member,
+    failure::{failed, status},
+};
 use crate::{
     KeyValue, RangeRequest, Revision, Store, WatchItem, WatchRequest,
     txn::{Compare, Field, Relation, Txn, TxnOp, TxnResult},
@@ -80,7 +83,7 @@ impl Member {
             start: prefix.into(),
             ..RangeRequest::default()
         };
-        let found = self.engine().range(all).await.map_err(status)?;
+        let found = self.range_now(all).await?;
         let (mut kvs, revision) = (found.kvs, found.revision);
         kvs.sort_by_key(|kv| kv.create_revision);
         Ok((kvs, revision))
@@ -100,7 +103,7 @@ impl Member {
                 return Ok(true);
             }
             let prefix = [name.as_ref(), b"/"].concat();
-            let mut changes = self.engine().watch(WatchRequest {
+            let mut changes = self.replica().watch(WatchRequest {
                 end: end_of(&prefix),
                 start: prefix.into(),
                 after: revision,
@@ -160,7 +163,7 @@ impl Lock for Member {
             // As etcd: a lease of a minute that nobody keeps alive but the lock's holder.
             0 => {
                 let minute = std::time::Duration::from_secs(60);
-                self.engine().grant_as(0, minute).await.map_err(status)?
+                self.replica().grant_as(0, minute).await.map_err(failed)?
             }
             lease => lease,
         };

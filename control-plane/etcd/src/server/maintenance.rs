@@ -2,56 +2,60 @@
 
 use super::{
     Member, VERSION,
-    failure::{Refusal, status},
+    failure::{failed, status},
     snapshot,
 };
-use crate::{KeyValue, RangeRequest, Revision, Store};
-use bytes::Bytes;
-use crc32fast::Hasher;
+use crate::{Revision, replica::Alarm};
 use etcd_proto::etcdserverpb::{
     self as pb, AlarmType, alarm_request::AlarmAction, maintenance_server::Maintenance,
 };
 use futures::{StreamExt, stream, stream::BoxStream};
-use std::sync::atomic::Ordering;
 use tonic::{Request, Response, Status, async_trait};
 
+/// Each alarm here and there.
+const ALARMS: [(Alarm, AlarmType); 2] = [
+    (Alarm::NoSpace, AlarmType::Nospace),
+    (Alarm::Corrupt, AlarmType::Corrupt),
+];
+
 impl Member {
-    fn alarms(&self) -> Vec<pb::AlarmMember> {
-        let raised = self.0.no_space.load(Ordering::Relaxed);
-        let alarm = pb::AlarmMember {
-            member_id: self.0.id,
-            alarm: AlarmType::Nospace as i32,
-        };
-        raised.then_some(alarm).into_iter().collect()
+    /// The alarms of one kind; `None`: of all.
+    fn alarms(&self, kind: AlarmType) -> Vec<pb::AlarmMember> {
+        let raised = self.replica().alarms().into_iter();
+        let told = raised.filter_map(|(member_id, alarm)| {
+            let (_, told) = ALARMS.into_iter().find(|(known, _)| *known == alarm)?;
+            (kind == AlarmType::None || kind == told).then_some(pb::AlarmMember {
+                member_id,
+                alarm: told as i32,
+            })
+        });
+        told.collect()
     }
 
-    /// A checksum of all keys with their values as of a revision; 0: now.
-    async fn hash_at(&self, revision: Revision) -> Result<(u32, Revision), Status> {
-        let all = RangeRequest {
-            start: Bytes::from_static(&[0]),
-            end: Bytes::from_static(&[0]),
-            revision,
-            ..RangeRequest::default()
+    async fn raise(&self, member: u64, kind: AlarmType) -> Result<Vec<pb::AlarmMember>, Status> {
+        let Some((alarm, _)) = ALARMS.into_iter().find(|(_, told)| *told == kind) else {
+            return Ok(Vec::new());
         };
-        let found = self.engine().range(all).await.map_err(status)?;
-        let mut hasher = Hasher::new();
-        for KeyValue {
-            key,
-            value,
-            mod_revision,
-            create_revision,
-            version,
-            lease,
-        } in &found.kvs
-        {
-            for number in [*mod_revision, *create_revision, *version, *lease as u64] {
-                hasher.update(&number.to_le_bytes());
+        self.replica()
+            .set_alarm(member, alarm, true)
+            .await
+            .map_err(failed)?;
+        let mut raised = self.alarms(kind);
+        raised.retain(|raised| raised.member_id == member);
+        Ok(raised)
+    }
+
+    /// Takes back the alarms of a kind about a member (0: of all); gives those.
+    async fn disarm(&self, member: u64, kind: AlarmType) -> Result<Vec<pb::AlarmMember>, Status> {
+        let mut raised = self.alarms(kind);
+        raised.retain(|raised| member == 0 || raised.member_id == member);
+        for one in &raised {
+            for (alarm, _) in ALARMS.iter().filter(|(_, told)| *told as i32 == one.alarm) {
+                let disarmed = self.replica().set_alarm(one.member_id, *alarm, false).await;
+                disarmed.map_err(failed)?;
             }
-            hasher.update(&(key.len() as u64).to_le_bytes());
-            hasher.update(key);
-            hasher.update(value);
         }
-        Ok((hasher.finalize(), found.revision))
+        Ok(raised)
     }
 }
 
@@ -59,25 +63,11 @@ impl Member {
 impl Maintenance for Member {
     async fn alarm(&self, request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
         let request = request.into_inner();
-        let about_space = matches!(request.alarm(), AlarmType::Nospace | AlarmType::None);
-        let about_me = request.member_id == 0 || request.member_id == self.0.id;
-        let mut alarms = self.alarms();
-        match request.action() {
-            AlarmAction::Get => {
-                alarms.retain(|alarm| request.alarm() == AlarmType::None || alarm.alarm == request.alarm)
-            }
-            AlarmAction::Activate if request.alarm() == AlarmType::Nospace && about_me => {
-                self.0.no_space.store(true, Ordering::Relaxed);
-                alarms = self.alarms();
-            }
-            AlarmAction::Activate => {
-                return Err(Status::unimplemented("etcdserver: only NOSPACE can be raised"));
-            }
-            AlarmAction::Deactivate if about_space && about_me => {
-                self.0.no_space.store(false, Ordering::Relaxed);
-            }
-            AlarmAction::Deactivate => alarms.clear(),
-        }
+        let alarms = match request.action() {
+            AlarmAction::Get => self.alarms(request.alarm()),
+            AlarmAction::Activate => self.raise(request.member_id, request.alarm()).await?,
+            AlarmAction::Deactivate => self.disarm(request.member_id, request.alarm()).await?,
+        };
         Ok(Response::new(pb::AlarmResponse {
             header: self.header_now(),
             alarms,
@@ -85,20 +75,32 @@ impl Maintenance for Member {
     }
 
     async fn status(&self, _: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
-        let revision = self.engine().visible();
-        let alarms = self.alarms().into_iter();
-        let errors = alarms.map(|alarm| format!("memberID:{} alarm:NOSPACE ", alarm.member_id));
+        let (engine, replica) = (self.engine(), self.replica());
+        let view = replica.view();
+        let alarms = self.alarms(AlarmType::None).into_iter();
+        let mut errors: Vec<String> = alarms
+            .map(|alarm| {
+                format!(
+                    "memberID:{} alarm:{} ",
+                    alarm.member_id,
+                    alarm.alarm().as_str_name()
+                )
+            })
+            .collect();
+        if view.leader == 0 {
+            errors.push("etcdserver: no leader".to_owned());
+        }
         Ok(Response::new(pb::StatusResponse {
-            header: self.header(revision),
+            header: self.header(engine.visible()),
             version: VERSION.to_owned(),
-            db_size: self.engine().file_bytes() as i64,
-            leader: self.0.id,
-            raft_index: revision,
-            raft_term: 2,
-            raft_applied_index: revision,
-            errors: errors.collect(),
-            db_size_in_use: self.engine().live_bytes() as i64,
-            is_learner: false,
+            db_size: engine.file_bytes() as i64,
+            leader: view.leader,
+            raft_index: replica.committed(),
+            raft_term: view.term,
+            raft_applied_index: replica.applied(),
+            errors,
+            db_size_in_use: engine.live_bytes() as i64,
+            is_learner: replica.is_learner(),
         }))
     }
 
@@ -114,7 +116,7 @@ impl Maintenance for Member {
     }
 
     async fn hash(&self, _: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
-        let (hash, revision) = self.hash_at(0).await?;
+        let (hash, revision) = self.engine().hash(0).await.map_err(status)?;
         Ok(Response::new(pb::HashResponse {
             header: self.header(revision),
             hash,
@@ -126,7 +128,9 @@ impl Maintenance for Member {
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
         let revision = Revision::try_from(request.into_inner().revision).unwrap_or(0);
-        let (hash, _) = self.hash_at(revision).await?;
+        // As upstream does, so that what was acknowledged is in it.
+        self.replica().linearizable().await.map_err(failed)?;
+        let (hash, _) = self.engine().hash(revision).await.map_err(status)?;
         Ok(Response::new(pb::HashKvResponse {
             header: self.header_now(),
             hash,
@@ -158,9 +162,8 @@ impl Maintenance for Member {
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        if request.into_inner().target_id != self.0.id {
-            return Err(Refusal::BadTransferee.into());
-        }
+        let target = request.into_inner().target_id;
+        self.replica().transfer(target).await.map_err(failed)?;
         Ok(Response::new(pb::MoveLeaderResponse {
             header: self.header_now(),
         }))

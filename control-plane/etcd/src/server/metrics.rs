@@ -44,14 +44,18 @@ pub struct Counters {
 impl Member {
     pub(super) fn metrics(&self) -> String {
         let (engine, counters) = (self.engine(), &self.0.counters);
-        let revision = engine.visible();
+        let (replica, view, revision) = (self.replica(), self.replica().view(), engine.visible());
         let rows: [(&str, &str, u64); 16] = [
-            ("etcd_server_has_leader", "gauge", 1),
-            ("etcd_server_is_leader", "gauge", 1),
-            ("etcd_server_is_learner", "gauge", 0),
-            ("etcd_server_leader_changes_seen_total", "counter", 1),
-            ("etcd_server_proposals_committed_total", "gauge", revision),
-            ("etcd_server_proposals_applied_total", "gauge", revision),
+            ("etcd_server_has_leader", "gauge", u64::from(view.leader != 0)),
+            ("etcd_server_is_leader", "gauge", u64::from(view.leads)),
+            ("etcd_server_is_learner", "gauge", u64::from(replica.is_learner())),
+            ("etcd_server_leader_changes_seen_total", "counter", view.changes),
+            (
+                "etcd_server_proposals_committed_total",
+                "gauge",
+                replica.committed(),
+            ),
+            ("etcd_server_proposals_applied_total", "gauge", replica.applied()),
             ("etcd_server_quota_backend_bytes", "gauge", self.settings().quota),
             ("etcd_mvcc_db_total_size_in_bytes", "gauge", engine.file_bytes()),
             (
@@ -86,7 +90,7 @@ impl Member {
             "# TYPE etcd_debugging_mvcc_compact_revision gauge\netcd_debugging_mvcc_compact_revision {compacted}\n\
              # TYPE etcd_server_version gauge\netcd_server_version{{server_version=\"{VERSION}\"}} 1\n\
              # TYPE etcd_server_id gauge\netcd_server_id{{server_id=\"{:x}\"}} 1",
-            self.0.id
+            replica.identity().member
         );
         text
     }

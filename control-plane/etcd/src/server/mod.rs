@@ -1,4 +1,4 @@
-//! `etcd` as a server: the v3 API over gRPC and JSON, of one member, on our engine.
+//! `etcd` as a server: the v3 API over gRPC and JSON, of a member of a replicated store.
 
 pub(crate) mod accept;
 mod bolt;
@@ -18,15 +18,16 @@ mod order;
 mod snapshot;
 mod watch;
 
-use crate::{Engine, Revision};
+use crate::{
+    Engine, RangeRequest, RangeResponse, Revision, Store,
+    replica::{Alarm, Replica},
+};
 use component::Env;
 use etcd_proto::etcdserverpb::ResponseHeader;
+use failure::{Refusal, failed, status};
 use metrics::Counters;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tonic::Status;
 
 pub use gateway::GatewayError;
 pub use http::Listener;
@@ -34,17 +35,9 @@ pub use http::Listener;
 /// The release of etcd whose API this is.
 pub const VERSION: &str = "3.5.21";
 
-/// What a member is told of itself.
+/// What clients may ask.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its name.
-    pub name: String,
-    /// Where clients reach it.
-    pub client_urls: Vec<String>,
-    /// Where other members would reach it.
-    pub peer_urls: Vec<String>,
-    /// What sets one cluster of one name apart from others.
-    pub token: String,
     /// Bytes in use at which writes are refused; 0: no bound.
     pub quota: u64,
     /// The largest request, in bytes.
@@ -58,10 +51,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            name: "default".to_owned(),
-            client_urls: vec!["http://localhost:2379".to_owned()],
-            peer_urls: vec!["http://localhost:2380".to_owned()],
-            token: "etcd-cluster".to_owned(),
             quota: 0,
             max_request_bytes: 3 << 19,
             max_txn_ops: 128,
@@ -70,51 +59,55 @@ impl Default for Settings {
     }
 }
 
-/// A member, and the whole of its cluster.
+/// A member, as clients see it.
 #[derive(Clone)]
 pub struct Member(Arc<Inner>);
 
 struct Inner {
-    engine: Arc<Engine>,
+    replica: Replica,
     settings: Settings,
-    id: u64,
-    cluster: u64,
     env: Env,
-    no_space: AtomicBool,
     counters: Counters,
 }
 
 impl Member {
-    /// A member that keeps everything in `engine`, whose empty revision should be 1.
-    pub fn new(engine: Arc<Engine>, settings: Settings, env: Env) -> Self {
-        let id = number(&[settings.peer_urls.join(",").as_str(), &settings.token]);
-        let cluster = number(&[&settings.token, &id.to_string()]);
+    /// What speaks for `replica`.
+    pub fn new(replica: Replica, settings: Settings, env: Env) -> Self {
         Self(Arc::new(Inner {
-            engine,
+            replica,
             settings,
-            id,
-            cluster,
             env,
-            no_space: AtomicBool::new(false),
             counters: Counters::default(),
         }))
     }
 
-    fn engine(&self) -> &Engine {
-        &self.0.engine
+    /// The engine, as far as it has come on this member.
+    fn engine(&self) -> Arc<Engine> {
+        self.0.replica.engine()
+    }
+
+    fn replica(&self) -> &Replica {
+        &self.0.replica
     }
 
     fn settings(&self) -> &Settings {
         &self.0.settings
     }
 
+    /// What there is now, whichever member wrote it.
+    async fn range_now(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+        self.replica().linearizable().await.map_err(failed)?;
+        self.engine().range(request).await.map_err(status)
+    }
+
     /// The head of an answer as of `revision`.
     fn header(&self, revision: Revision) -> Option<ResponseHeader> {
+        let identity = self.replica().identity();
         Some(ResponseHeader {
-            cluster_id: self.0.cluster,
-            member_id: self.0.id,
+            cluster_id: identity.cluster,
+            member_id: identity.member,
             revision: revision as i64,
-            raft_term: 2,
+            raft_term: self.replica().view().term,
         })
     }
 
@@ -124,28 +117,23 @@ impl Member {
     }
 
     /// Refuses what grows when the bound is reached, until the alarm is taken back.
-    fn room(&self) -> Result<(), failure::Refusal> {
-        let quota = self.settings().quota;
-        if quota == 0 {
+    async fn room(&self) -> Result<(), Status> {
+        let (quota, replica) = (self.settings().quota, self.replica());
+        if replica.is_raised(Alarm::NoSpace) {
+            return Err(Refusal::NoSpace.into());
+        }
+        if quota == 0 || self.engine().live_bytes() <= quota {
             return Ok(());
         }
-        if self.engine().live_bytes() > quota && !self.0.no_space.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                quota,
-                "the quota is reached: writes are refused until the alarm is disarmed"
-            );
-        }
-        if self.0.no_space.load(Ordering::Relaxed) {
-            return Err(failure::Refusal::NoSpace);
-        }
-        Ok(())
+        tracing::warn!(
+            quota,
+            "the quota is reached: writes are refused until the alarm is disarmed"
+        );
+        let me = replica.identity().member;
+        replica
+            .set_alarm(me, Alarm::NoSpace, true)
+            .await
+            .map_err(failed)?;
+        Err(Refusal::NoSpace.into())
     }
-}
-
-/// A number of some words (FNV-1a), the same at each start.
-fn number(words: &[&str]) -> u64 {
-    let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -183,7 +183,7 @@ impl Session {
             Ok(from) => (from - 1).max(1),
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let items = self.member.engine().watch(WatchRequest {
+        let items = self.member.replica().watch(WatchRequest {
             start,
             end,
             after,

@@ -3,7 +3,10 @@
 use super::CALL;
 use crate::{
     Revision,
-    replica::{Failure, MemberError, Replica, pack::{Garbled, Pack, Unpack}},
+    replica::{
+        Failure, MemberError, Replica,
+        pack::{Garbled, Pack, Unpack},
+    },
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -150,10 +153,12 @@ pub async fn ask(replica: &Replica, id: u64, call: Call) -> Result<Reply, Failur
 /// Answers a question.
 pub(super) async fn answer(replica: &Replica, call: Call) -> Reply {
     let answered = match call {
-        Call::KeepAlive(id) => replica.keep_alive_here(id).await.map(|ttl| ttl.map_or(Reply::NoLease, |ttl| {
-            let ttl = ttl.as_millis() as u64;
-            Reply::Lease(ttl, ttl)
-        })),
+        Call::KeepAlive(id) => replica.keep_alive_here(id).await.map(|ttl| {
+            ttl.map_or(Reply::NoLease, |ttl| {
+                let ttl = ttl.as_millis() as u64;
+                Reply::Lease(ttl, ttl)
+            })
+        }),
         Call::TimeToLive(id) => replica.lease_here(id).await.map(|lease| {
             lease.map_or(Reply::NoLease, |lease| {
                 Reply::Lease(lease.ttl.as_millis() as u64, lease.left.as_millis() as u64)
@@ -167,4 +172,3 @@ pub(super) async fn answer(replica: &Replica, call: Call) -> Reply {
     };
     answered.unwrap_or_else(|failure| Reply::failed(&failure))
 }
-

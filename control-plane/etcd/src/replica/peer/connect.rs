@@ -6,7 +6,10 @@ use bytes::Bytes;
 use component::Tasks;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, client::conn::http2::{self, SendRequest}};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{self, SendRequest},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use std::{convert::Infallible, io, time::Duration};
@@ -90,7 +93,11 @@ impl Caller {
         };
         let host = host.trim_matches(['[', ']']);
         let connecting = tokio::time::timeout(CONNECT, TcpStream::connect((host, port)));
-        let tcp = connecting.await.map_err(io::Error::from).flatten().map_err(failed)?;
+        let tcp = connecting
+            .await
+            .map_err(io::Error::from)
+            .flatten()
+            .map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
         match uri.scheme_str() {
             Some("http") => self.speak(url, tcp).await,
@@ -196,8 +203,15 @@ pub async fn members_of(caller: &Caller, url: &str) -> Result<(u64, Vec<Member>)
     let response = caller.request(&mut sender, (url, MEMBERS, 0), body).await?;
     let garbled = || CallError::Garbled(url.to_owned());
     let cluster = response.headers().get(CLUSTER).and_then(|id| id.to_str().ok());
-    let cluster = cluster.and_then(|id| u64::from_str_radix(id, 16).ok()).ok_or_else(garbled)?;
-    let body = response.into_body().collect().await.map_err(|_| garbled())?.to_bytes();
+    let cluster = cluster
+        .and_then(|id| u64::from_str_radix(id, 16).ok())
+        .ok_or_else(garbled)?;
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|_| garbled())?
+        .to_bytes();
     let members = Unpack(body).list(Member::read).map_err(|_| garbled())?;
     Ok((cluster, members))
 }
@@ -222,4 +236,3 @@ where
         self.0.spawn("peer-stream", async move { drop(future.await) });
     }
 }
-

@@ -115,7 +115,13 @@ impl Running {
                     tracing::warn!(peer = format!("{:x}", self.to), why, "a member is not reached");
                     told = why;
                 }
-                if matches!(error, CallError::Refused { status: StatusCode::GONE, .. }) {
+                if matches!(
+                    error,
+                    CallError::Refused {
+                        status: StatusCode::GONE,
+                        ..
+                    }
+                ) {
                     self.removed.send_replace(true);
                 }
             }
@@ -129,7 +135,10 @@ impl Running {
         let mut sender = self.caller.connect(url).await?;
         let (out, frames) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(FLYING);
         let body: RequestBody = StreamBody::new(ReceiverStream::new(frames)).boxed_unsync();
-        let response = self.caller.request(&mut sender, (url, STREAM, self.to), body).await?;
+        let response = self
+            .caller
+            .request(&mut sender, (url, STREAM, self.to), body)
+            .await?;
         tracing::info!(peer = format!("{:x}", self.to), url, "a member is reached");
         hold(&self.state).since = Some(self.env.clock.now());
         let mut answer = response.into_body();

@@ -1,7 +1,7 @@
 //! What the other members ask.
 
 use super::{
-    CALL, CLUSTER, MEMBERS, OTHER_CLUSTER, REMOVED, SNAPSHOT, STREAM, TO, FROM,
+    CALL, CLUSTER, FROM, MEMBERS, OTHER_CLUSTER, REMOVED, SNAPSHOT, STREAM, TO,
     call::{self, Call},
     connect, snapshot, unframe,
 };
@@ -33,7 +33,11 @@ impl PeerListener {
     pub fn new(replica: Replica, secure: bool) -> Self {
         let inner = &replica.0;
         let tls = inner.settings.tls.as_ref().filter(|_| secure);
-        let acceptor = Acceptor::new(tls.map(|tls| tls.server.clone()), inner.env.clone(), "peer-connection");
+        let acceptor = Acceptor::new(
+            tls.map(|tls| tls.server.clone()),
+            inner.env.clone(),
+            "peer-connection",
+        );
         Self {
             acceptor: Arc::new(acceptor),
             replica,
@@ -63,7 +67,9 @@ async fn answer(replica: &Replica, request: Request<Incoming>) -> Response<Body>
         None => match request.uri().path() {
             STREAM => stream_of(replica, request).await,
             SNAPSHOT => snapshot::take(replica, request.into_body()).await,
-            MEMBERS => Response::new(Body::new(http_body_util::Full::new(connect::list(&replica.members())))),
+            MEMBERS => Response::new(Body::new(http_body_util::Full::new(connect::list(
+                &replica.members(),
+            )))),
             CALL => question(replica, request.into_body()).await,
             _ => reply(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
         },
@@ -139,6 +145,9 @@ async fn question(replica: &Replica, body: Incoming) -> Response<Body> {
             let told = call::answer(replica, asked).await.encode();
             Response::new(Body::new(http_body_util::Full::new(told)))
         }
-        None => reply(StatusCode::BAD_REQUEST, "the question cannot be read\n".to_owned()),
+        None => reply(
+            StatusCode::BAD_REQUEST,
+            "the question cannot be read\n".to_owned(),
+        ),
     }
 }

@@ -21,9 +21,9 @@ use std::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
+pub(super) use call::ask;
 pub use call::{Call, Reply};
 pub use connect::CallError;
-pub(super) use call::ask;
 pub(super) use connect::{Caller, members_of};
 pub(super) use snapshot::send as send_snapshots;
 
@@ -95,7 +95,8 @@ impl Peers {
     pub fn follow(&self, members: &Membership) {
         let mut links = self.links();
         let others = members.iter().filter(|member| member.id != self.caller.me);
-        let others: BTreeMap<u64, &Vec<String>> = others.map(|member| (member.id, &member.peer_urls)).collect();
+        let others: BTreeMap<u64, &Vec<String>> =
+            others.map(|member| (member.id, &member.peer_urls)).collect();
         if members.iter().next().is_some() {
             links.retain(|id, _| others.contains_key(id));
         }
@@ -131,9 +132,8 @@ impl Peers {
     /// How many of these are reached since so long; this member is.
     pub fn reached<'a>(&self, ids: impl Iterator<Item = &'a u64>, long: Duration) -> usize {
         let now = self.env.clock.now();
-        let reached = |id: &&u64| {
-            **id == self.caller.me || self.since(**id).is_some_and(|since| since + long <= now)
-        };
+        let reached =
+            |id: &&u64| **id == self.caller.me || self.since(**id).is_some_and(|since| since + long <= now);
         ids.filter(reached).count()
     }
 

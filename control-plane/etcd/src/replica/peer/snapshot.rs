@@ -39,7 +39,11 @@ pub async fn send(replica: Replica, mut messages: mpsc::UnboundedReceiver<Messag
 async fn one(replica: &Replica, message: Message) -> Result<(), String> {
     let inner = &replica.0;
     let dump = replica.engine().dump().await.map_err(|error| error.to_string())?;
-    tracing::info!(peer = format!("{:x}", message.to), index = dump.index, "sending a snapshot");
+    tracing::info!(
+        peer = format!("{:x}", message.to),
+        index = dump.index,
+        "sending a snapshot"
+    );
     let mut head = Vec::new();
     frame(&mut head, |out| wire::write_message(out, &message));
     let (out, frames) = mpsc::channel::<Result<Frame<Bytes>, std::convert::Infallible>>(4);
@@ -59,7 +63,9 @@ async fn one(replica: &Replica, message: Message) -> Result<(), String> {
     let url = urls.first().ok_or("its URL is not known")?;
     let mut sender = caller.connect(url).await.map_err(|error| error.to_string())?;
     let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(frames)).boxed_unsync();
-    let sent = caller.request(&mut sender, (url, SNAPSHOT, message.to), body).await;
+    let sent = caller
+        .request(&mut sender, (url, SNAPSHOT, message.to), body)
+        .await;
     sent.map(drop).map_err(|error| error.to_string())
 }
 
@@ -102,12 +108,12 @@ async fn taken(replica: &Replica, body: Incoming) -> Result<(), String> {
         ..message
     };
     let (taken, answer) = oneshot::channel();
-    let input = Input::Snapshot {
-        message,
-        dir,
-        taken,
-    };
-    inner.input.send(input).await.map_err(|_| "the server ends".to_owned())?;
+    let input = Input::Snapshot { message, dir, taken };
+    inner
+        .input
+        .send(input)
+        .await
+        .map_err(|_| "the server ends".to_owned())?;
     match answer.await {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(io::Error::from(io::ErrorKind::Interrupted).to_string()),
