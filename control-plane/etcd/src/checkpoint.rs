@@ -106,6 +106,8 @@ pub(crate) fn write(core: &Core, capture: &Capture, without: &[u32]) -> io::Resu
         core.read().state.keys_after(last, STEP)
     })?;
     core.unsaved.fetch_sub(unsaved, Ordering::Relaxed);
+    let length = core.files.open(NAME).and_then(|file| file.length())?;
+    core.spare.checkpoint.store(length, Ordering::Relaxed);
     Ok(())
 }
 

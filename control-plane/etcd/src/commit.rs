@@ -26,6 +26,8 @@ pub use replicate::Committed;
 const BATCH: usize = 1024;
 /// Bytes of one batch, about, at most.
 const BATCH_BYTES: usize = 8 << 20;
+/// When the device is full, a segment is not larger than this.
+const FULL_SEGMENT_BYTES: u64 = 1 << 20;
 /// Revisions that volatile writes reserve at a time.
 const RESERVE: Revision = 8192;
 /// Bytes of volatile writes that wait for the log at most.
@@ -223,6 +225,11 @@ impl Writer {
                     durable,
                     answer,
                 } => {
+                    if let Some(why) = core.refuses(&command) {
+                        // A writer that no longer waits need not be told.
+                        let _ = answer.send(Err(Error::Unavailable(why)));
+                        continue;
+                    }
                     let output = self.apply_one(&mut shared.state, &mut tail, command);
                     let changed = output.is_logged();
                     batch.sync |= changed && durable;
@@ -299,20 +306,21 @@ impl Writer {
 
     /// Starts a new segment when the active one is full.
     fn rotate(&mut self) -> Result<(), Failure> {
-        if self.active.length() < self.core.options.segment_bytes {
+        let mut full = self.core.options.segment_bytes;
+        if self.core.is_full() {
+            // What is dead in it can be given back only when another is written to.
+            full = full.min(FULL_SEGMENT_BYTES);
+        }
+        if self.active.length() < full {
             return Ok(());
         }
         if self.is_dirty() {
             self.sync()?;
         }
         let id = self.core.new_segment();
-        let made = Segment::create(
-            self.core.files.as_ref(),
-            Role::Log,
-            id,
-            self.core.salt,
-            self.index + 1,
-        );
+        let files = self.core.files.as_ref();
+        let make = || Segment::create(files, Role::Log, id, self.core.salt, self.index + 1);
+        let made = self.core.with_spare(make);
         self.active = Arc::new(made.map_err(Failure::Write)?);
         self.core.write().segments.insert(id, self.active.clone());
         self.core.upkeep.notify_one();
@@ -341,7 +349,8 @@ impl Writer {
         let file = self.active.file.clone();
         let (start, written) = {
             let tail = self.active.tail();
-            (tail.start, file.write_at(&tail.bytes, tail.start))
+            let write = || file.write_at(&tail.bytes, tail.start);
+            (tail.start, self.core.with_spare(write))
         };
         if let Err(error) = written {
             if !self.core.options.replicated {

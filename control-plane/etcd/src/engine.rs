@@ -2,7 +2,7 @@
 
 use crate::{
     Durability, Error, Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest,
-    WatchItem, WatchRequest,
+    WatchItem, WatchRequest, checkpoint,
     commit::{self, Answer, Answers, Committed, Request, Writer},
     files::{Disk, Files},
     lease::Deadlines,
@@ -10,6 +10,7 @@ use crate::{
     reclaim,
     recovery::{self, OpenError},
     segment::{Found, Segment},
+    spare::Spare,
     state::{Command, State},
     txn::{Known, Txn, TxnReply},
     watch,
@@ -54,6 +55,8 @@ pub struct Options {
     /// What is written is decided by several members: only [`Engine::apply_committed`] writes, which is durable after
     /// [`Engine::flush`], and leases end when the members say so.
     pub replicated: bool,
+    /// Bytes that are kept aside, besides what a checkpoint takes, for removals when the device is full; 0: none.
+    pub spare_bytes: u64,
 }
 
 impl Default for Options {
@@ -66,6 +69,7 @@ impl Default for Options {
             flush_after: Duration::from_secs(60),
             first_revision: 0,
             replicated: false,
+            spare_bytes: 24 << 20,
         }
     }
 }
@@ -125,6 +129,7 @@ pub(crate) struct Core {
     pub timer: Notify,
     /// There may be something to free or to dump.
     pub upkeep: Notify,
+    pub spare: Spare,
     /// Bytes logged since the last checkpoint.
     pub unsaved: AtomicU64,
     /// Held while a checkpoint is written or old segments are copied; true when the store has ended.
@@ -295,7 +300,11 @@ impl Engine {
 
     /// A store that is gone with the process, without threads and without waiting: for simulations.
     pub fn in_memory(env: Env) -> Result<Arc<Self>, OpenError> {
-        Self::open_in(Arc::new(MemoryFiles::new()), Options::default(), env)
+        let options = Options {
+            spare_bytes: 0,
+            ..Options::default()
+        };
+        Self::open_in(Arc::new(MemoryFiles::new()), options, env)
     }
 
     /// Opens the store in a directory of any kind.
@@ -328,6 +337,7 @@ impl Engine {
             flush_at: Mutex::new(None),
             timer: Notify::new(),
             upkeep: Notify::new(),
+            spare: Spare::default(),
             unsaved: AtomicU64::new(0),
             dumping: Mutex::new(false),
             ended: tokio::sync::watch::Sender::new(false),
@@ -340,6 +350,10 @@ impl Engine {
             }),
             env,
         });
+        if let Ok(checkpoint) = core.files.open(checkpoint::NAME).and_then(|file| file.length()) {
+            core.spare.checkpoint.store(checkpoint, Ordering::Relaxed);
+        }
+        core.keep_spare();
         let writer = Writer::new(core.clone(), recovered.active, recovered.logged);
         start(&core, writer, requests);
         Ok(Arc::new(Self { core }))
@@ -433,6 +447,11 @@ impl Engine {
     /// The leases.
     pub fn leases(&self) -> Vec<i64> {
         self.core.read().state.leases().map(|(id, _)| id).collect()
+    }
+
+    /// Whether the device is full, so that nothing is taken that grows.
+    pub fn is_full(&self) -> bool {
+        self.core.is_full()
     }
 
     /// The oldest revision that can be read.

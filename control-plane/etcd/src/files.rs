@@ -37,6 +37,18 @@ pub trait Files: Send + Sync + 'static {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
     /// Opens a file that is there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Makes a file of that length, or one longer, whose space is taken, for nothing to be written to.
+    fn allocate(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let file = self.open(name).or_else(|_| self.create(name))?;
+        let zeros = [0; 64 << 10];
+        let mut offset = file.length()?;
+        while offset < bytes {
+            let length = (bytes - offset).min(zeros.len() as u64);
+            file.write_at(&zeros[..length as usize], offset)?;
+            offset += length;
+        }
+        Ok(())
+    }
     /// Renames a file over another.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
@@ -102,9 +114,13 @@ impl Files for Disk {
             Err(fs::TryLockError::Error(error)) => return Err(Locked::Failed(error)),
         }
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.write_all_at(pid.as_bytes(), 0))
-            .map_err(Locked::Failed)?;
+        let told = file
+            .set_len(0)
+            .and_then(|()| file.write_all_at(pid.as_bytes(), 0));
+        if let Err(error) = told {
+            // It is only for the message to the next; a full device is no reason not to start.
+            tracing::debug!(%error, place = self.place(), "the lock does not say who has it");
+        }
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     }
@@ -132,6 +148,12 @@ impl Files for Disk {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(self.open_with(name, &mut fs::OpenOptions::new())?))
+    }
+
+    fn allocate(&self, name: &str, bytes: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let file = self.open_with(name, fs::OpenOptions::new().create(true).truncate(false))?;
+        Ok(fallocate(file, FallocateFlags::empty(), 0, bytes)?)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

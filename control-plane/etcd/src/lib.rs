@@ -5,7 +5,7 @@
 //! the dump of the index that makes opening fast, `reclaim` what gives space back, `recovery` what opens a directory.
 //! It never decodes a value and knows no Kubernetes kind.
 //!
-//! A directory holds `version` (the format), `lock`, `checkpoint`, `log-N.seg` (the log, which is the data) and
+//! A directory holds `version` (the format), `lock`, `checkpoint`, `spare` (space kept aside), `log-N.seg` (the log, which is the data) and
 //! `live-N.seg` (live records that were copied out of old log segments). See [`mod@record`] for their bytes.
 
 mod checkpoint;
@@ -26,6 +26,7 @@ pub mod remote;
 pub mod replica;
 mod segment;
 pub mod server;
+mod spare;
 pub mod state;
 pub mod txn;
 mod watch;

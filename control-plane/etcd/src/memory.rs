@@ -39,6 +39,22 @@ impl Default for Faults {
 }
 
 impl Faults {
+    /// Takes so many bytes of the room, or what is left of it.
+    fn take(&self, bytes: u64) -> u64 {
+        let room = self.room.load(Ordering::Relaxed);
+        let fits = bytes.min(room);
+        if room != u64::MAX {
+            self.room.store(room - fits, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn free(&self, bytes: usize) {
+        let room = self.room.load(Ordering::Relaxed);
+        self.room
+            .store(room.saturating_add(bytes as u64), Ordering::Relaxed);
+    }
+
     /// Counts an operation that changes the directory; an error when the power is lost.
     fn count(&self) -> io::Result<()> {
         let left = self.operations.load(Ordering::Relaxed);
@@ -93,6 +109,13 @@ impl MemoryFiles {
         copy
     }
 
+    /// What a file takes is free again.
+    fn free(&self, name: &str) {
+        if let Some(file) = hold(&self.0.files).get(name) {
+            self.0.faults.free(hold(&file.content).bytes.len());
+        }
+    }
+
     /// Sets the content of a file, as if it had always been so.
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
         let content = Mutex::new(Content {
@@ -113,7 +136,7 @@ impl MemoryFiles {
         Some(content.bytes.clone())
     }
 
-    /// From now on `bytes` more can be written before the directory is full.
+    /// From now on the files can grow by `bytes` together before the directory is full; what is removed counts.
     pub fn set_room(&self, bytes: u64) {
         self.0.faults.room.store(bytes, Ordering::Relaxed);
     }
@@ -169,8 +192,21 @@ impl Files for MemoryFiles {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.0.faults.count()?;
+        self.free(name);
         self.put(name, Vec::new());
         self.open(name)
+    }
+
+    fn allocate(&self, name: &str, bytes: u64) -> io::Result<()> {
+        self.0.faults.count()?;
+        let mut content = self.get(name).unwrap_or_default();
+        let more = bytes.saturating_sub(content.len() as u64);
+        let taken = self.0.faults.take(more);
+        content.resize(content.len() + taken as usize, 0);
+        self.put(name, content);
+        (taken == more)
+            .then_some(())
+            .ok_or_else(|| io::ErrorKind::StorageFull.into())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
@@ -182,6 +218,7 @@ impl Files for MemoryFiles {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.0.faults.count()?;
+        self.free(to);
         let mut files = hold(&self.0.files);
         let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         files.insert(to.to_owned(), file);
@@ -190,6 +227,7 @@ impl Files for MemoryFiles {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.0.faults.count()?;
+        self.free(name);
         hold(&self.0.files)
             .remove(name)
             .map(|_| ())
@@ -219,13 +257,11 @@ impl File for MemoryFile {
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.faults.count()?;
-        let room = self.faults.room.load(Ordering::Relaxed);
-        let fits = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        if room != u64::MAX {
-            self.faults.room.store(room - fits as u64, Ordering::Relaxed);
-        }
         let mut content = hold(&self.content);
-        let (start, end) = (offset as usize, offset as usize + fits);
+        let start = offset as usize;
+        let growth = (start + data.len()).saturating_sub(content.bytes.len());
+        let fits = data.len() - growth + self.faults.take(growth as u64) as usize;
+        let end = start + fits;
         if content.bytes.len() < end {
             content.bytes.resize(end, 0);
         }
@@ -241,6 +277,8 @@ impl File for MemoryFile {
     fn truncate(&self, length: u64) -> io::Result<()> {
         self.faults.count()?;
         let mut content = hold(&self.content);
+        self.faults
+            .free(content.bytes.len().saturating_sub(length as usize));
         content.bytes.truncate(length as usize);
         content.durable = content.durable.min(length as usize);
         Ok(())

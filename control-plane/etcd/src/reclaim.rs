@@ -4,7 +4,7 @@
 use crate::{
     checkpoint::{self, Capture},
     commit::Request,
-    engine::{Core, hold},
+    engine::{Core, Shared, hold},
     record::Record,
     segment::{Role, Segment},
     state::Location,
@@ -13,11 +13,14 @@ use bytes::Bytes;
 use std::{
     io,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
 /// Changes that are freed, and keys that are looked at, while the lock is held.
 const STEP: usize = 512;
+/// How long to wait before space is looked for again on a full device.
+const FULL_RETRY: Duration = Duration::from_secs(1);
 /// Bytes that are copied before they are written.
 const CHUNK: usize = 1 << 20;
 
@@ -28,6 +31,7 @@ pub(crate) async fn upkeep(core: Arc<Core>) {
         tokio::select! {
             biased;
             () = core.upkeep.notified() => {}
+            () = core.env.clock.sleep(FULL_RETRY), if core.is_full() => core.keep_spare(),
             _ = ended.wait_for(|ended| *ended) => return,
         }
         while sweep(&core) {
@@ -40,8 +44,12 @@ pub(crate) async fn upkeep(core: Arc<Core>) {
             }
             _ => Ok(()),
         };
-        if let Err(error) = done {
-            tracing::warn!(%error, "old segments stay until the next compaction");
+        match done {
+            Ok(()) => core.keep_spare(),
+            Err(error) => {
+                core.give_up_spare(&error);
+                tracing::warn!(%error, "old segments stay until the next compaction");
+            }
         }
     }
 }
@@ -65,6 +73,9 @@ fn candidates(core: &Core) -> Vec<u32> {
         .filter(|segment| segment.role == Role::Log)
         .map(|segment| segment.id)
         .max();
+    if core.is_full() {
+        return affordable(core, &shared, active);
+    }
     let all_live: u64 = shared.state.live().values().sum();
     let mut garbage = 0;
     let mut old = Vec::new();
@@ -88,6 +99,24 @@ fn candidates(core: &Core) -> Vec<u32> {
     } else {
         Vec::new()
     }
+}
+
+/// On a full device: what gives back the most for the least that must be copied first.
+fn affordable(core: &Core, shared: &Shared, active: Option<u32>) -> Vec<u32> {
+    let live_of = |id: u32| shared.state.live().get(&id).copied().unwrap_or(0);
+    let segments = shared.segments.values();
+    let mut old: Vec<(u64, u32)> = segments
+        .filter(|segment| Some(segment.id) != active && live_of(segment.id) < segment.length() / 2)
+        .map(|segment| (live_of(segment.id), segment.id))
+        .collect();
+    old.sort_unstable();
+    let mut budget = core.options.spare_bytes / 2;
+    old.retain(|(live, _)| {
+        let fits = *live <= budget;
+        budget = budget.saturating_sub(*live);
+        fits
+    });
+    old.into_iter().map(|(_, id)| id).collect()
 }
 
 async fn reclaim(core: &Arc<Core>, old: Vec<u32>) -> io::Result<()> {

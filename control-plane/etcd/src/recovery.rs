@@ -6,6 +6,7 @@ use crate::{
     load,
     record::{Damage, FORMAT, Kind, Record, SEGMENT_HEADER, SegmentHeader},
     segment::{Role, Segment},
+    spare,
     state::{Location, State},
 };
 use component::Env;
@@ -224,7 +225,9 @@ impl<'a> Recovery<'a> {
             let file = self.files.open(&name).map_err(self.io(&name))?;
             let length = file.length().map_err(self.io(&name))?;
             let last = Some(*id) == newest;
-            let Some(header) = self.header(&name, file.as_ref(), length, last)? else {
+            // One that a checkpoint knows was finished.
+            let new = last && start.is_none_or(|start| *id > start.segment);
+            let Some(header) = self.header(&name, file.as_ref(), length, new)? else {
                 continue;
             };
             if self.segments.is_empty() && start.is_none() {
@@ -260,13 +263,13 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// The header of a segment; none if it is the newest and was never finished, then it is removed.
+    /// The header of a segment; none if it is `new` and was never finished, then it is removed.
     fn header(
         &self,
         name: &str,
         file: &dyn File,
         length: u64,
-        last: bool,
+        new: bool,
     ) -> Result<Option<SegmentHeader>, OpenError> {
         let mut bytes = vec![0; (length as usize).min(SEGMENT_HEADER)];
         file.read_at(&mut bytes, 0).map_err(self.io(name))?;
@@ -277,7 +280,7 @@ impl<'a> Recovery<'a> {
                 known: FORMAT,
             }),
             Ok(header) => Ok(Some(header)),
-            Err(_) if last && length <= SEGMENT_HEADER as u64 => {
+            Err(_) if new && length <= SEGMENT_HEADER as u64 => {
                 self.files.remove(name).map_err(self.io(name))?;
                 Ok(None)
             }
@@ -413,10 +416,8 @@ impl<'a> Recovery<'a> {
         let mut bytes = Vec::new();
         record.encode(self.salt, &mut bytes);
         let mut tail = active.tail_mut();
-        let written = active
-            .file
-            .write_at(&bytes, tail.start)
-            .and_then(|()| active.file.sync());
+        let write = || active.file.write_at(&bytes, tail.start);
+        let written = spare::with(self.files, write).and_then(|()| active.file.sync());
         written.map_err(self.io(&active.role.name(active.id)))?;
         tail.start += bytes.len() as u64;
         self.next_index += 1;
@@ -443,7 +444,7 @@ fn check_version(files: &dyn Files) -> Result<(), OpenError> {
             known: FORMAT,
         }),
         // What is written from now on, an older release could not read.
-        Ok(found) if found < FORMAT => write_version(files).map_err(io),
+        Ok(found) if found < FORMAT => spare::with(files, || write_version(files)).map_err(io),
         Ok(_) => Ok(()),
         Err(error) => {
             let (place, file) = (files.place(), VERSION.to_owned());

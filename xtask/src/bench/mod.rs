@@ -2,6 +2,7 @@
 //! measured in turn on the same machine. It claims nothing: the reader compares.
 
 mod apiserver;
+mod etcd;
 mod load;
 mod up;
 
@@ -21,8 +22,8 @@ pub struct Options {
     /// Only the cases whose names contain this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     case: String,
-    /// The folder with the peer's programs.
-    #[arg(long, value_name = "DIR")]
+    /// The folder with the peer's programs; the peer's program, if it is one.
+    #[arg(long, value_name = "PATH")]
     peer: Option<PathBuf>,
     /// The binary to measure, instead of one that is built now.
     #[arg(long, value_name = "FILE")]
@@ -60,6 +61,18 @@ const BENCHES: &[Bench] = &[
         name: "apiserver",
         cases: apiserver::CASES,
         run: apiserver::run,
+        place: Place::Inside,
+    },
+    Bench {
+        name: "etcd",
+        cases: etcd::CASES,
+        run: etcd::run,
+        place: Place::Inside,
+    },
+    Bench {
+        name: "admission",
+        cases: apiserver::admission::CASES,
+        run: apiserver::admission::run,
         place: Place::Inside,
     },
 ];
@@ -129,7 +142,7 @@ pub struct Report {
     bench: &'static Bench,
     /// The binary to measure.
     pub binary: PathBuf,
-    /// The folder with the peer's programs.
+    /// The folder with the peer's programs, or its program.
     pub peer: Option<PathBuf>,
     filter: String,
     seen: Vec<&'static str>,

@@ -84,7 +84,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("addons/dns", &["api", "client", "component"]),
     ("addons/metrics-server", &["api", "client", "component"]),
     ("addons/dashboard", &["api", "client", "component"]),
-    ("xtask", &["e2e", "component"]),
+    ("xtask", &["e2e", "component", "etcd", "etcd-proto"]),
     ("tests/e2e", &["component"]),
     ("tests/simulation", &[]),
 ];

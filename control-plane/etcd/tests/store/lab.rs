@@ -13,6 +13,7 @@ pub fn small() -> Options {
     Options {
         segment_bytes: 4096,
         checkpoint_bytes: 16 << 10,
+        spare_bytes: 0,
         ..Options::default()
     }
 }

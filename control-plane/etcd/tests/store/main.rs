@@ -10,6 +10,8 @@ mod crash;
 mod damage;
 mod dump;
 mod engine;
+mod every_byte;
+mod full;
 mod lab;
 mod members;
 mod migration;

@@ -1,0 +1,177 @@
+//! `bench etcd`: our etcd beside upstream's, one member each, under the same load, in turn: while one is measured the other
+//! is stopped. Both are on loopback in a network namespace, keep their data on the same disk and sync what they acknowledge.
+
+mod compaction;
+mod inside;
+mod load;
+mod side;
+mod space;
+mod watch;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::{artifacts, process};
+use rustix::process::Signal;
+
+use super::{Report, Value, median};
+use load::{Load, Work};
+use side::{Side, Which};
+
+/// The cases.
+pub const CASES: &[&str] = &[
+    "put-1",
+    "put-64",
+    "put-1000",
+    "in-process-64",
+    "get-64",
+    "watch",
+    "compaction-p99",
+    "compaction-growth",
+    "memory",
+    "file",
+    "start",
+];
+
+/// Whose etcd is measured beside ours.
+const PEER: &str = "/usr/bin/etcd";
+/// How often a case is measured, and how long.
+const ROUNDS: usize = 5;
+const TIME: Duration = Duration::from_secs(3);
+
+/// Runs the cases that are asked for.
+pub fn run(report: &mut Report) -> Result<()> {
+    process::output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    let folder = Folder::new()?;
+    let peer = report.peer.clone().unwrap_or_else(|| PEER.into());
+    let version = process::output(Command::new(&peer).arg("--version"))?;
+    let version = version
+        .lines()
+        .find_map(|line| line.strip_prefix("etcd Version: "))
+        .with_context(|| format!("{} says no version", peer.display()))?;
+    let sides = vec![
+        Side::new(Which::Ours(report.binary.clone()), &folder.0.join("ours"))?,
+        Side::new(Which::Peer(peer), &folder.0.join("peer"))?,
+    ];
+    let mut bench = Bench {
+        name: format!("etcd {version}"),
+        folder: folder.0.clone(),
+        sides,
+        report,
+    };
+    rates(&mut bench)?;
+    for cases in [inside::run, watch::run, compaction::run, space::run] {
+        cases(&mut bench)?;
+    }
+    Ok(())
+}
+
+/// How many requests of a kind are done in a second.
+fn rates(bench: &mut Bench<'_>) -> Result<()> {
+    let cases = [
+        ("put-1", 1, 1, Work::Put),
+        ("put-64", 64, 8, Work::Put),
+        ("put-1000", 1000, 16, Work::Put),
+        ("get-64", 64, 8, Work::Get),
+    ];
+    for (case, clients, connections, work) in cases {
+        bench.rounds(ROUNDS, &[(case, Value::PerSecond)], |side, _| {
+            let load = Load::open(side, connections)?;
+            if work == Work::Get {
+                load.fill(0..load::KEYS, 1024)?;
+            }
+            Ok(vec![load.rate(clients, work, TIME)?])
+        })?;
+    }
+    Ok(())
+}
+
+/// Where the servers keep their things; it goes with this.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Folder> {
+        let folder = Folder(artifacts::target().join("bench-etcd"));
+        // One that was killed may have left its own.
+        folder.remove();
+        fs::create_dir_all(&folder.0)?;
+        Ok(folder)
+    }
+
+    fn remove(&self) {
+        // What is left after a failure is below the target folder.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// The sides, ours first, and who takes the results.
+struct Bench<'a> {
+    /// What the peer is called in a line.
+    name: String,
+    folder: PathBuf,
+    sides: Vec<Side>,
+    report: &'a mut Report,
+}
+
+/// A case and what its numbers are.
+type Case = (&'static str, fn(f64) -> Value);
+
+impl Bench<'_> {
+    fn wants(&self, cases: &[&str]) -> bool {
+        cases.iter().any(|case| self.report.wants(case))
+    }
+
+    /// Measures in turn, so many rounds, and reports the medians. Each case gets a side that has run no other.
+    fn rounds(
+        &mut self,
+        rounds: usize,
+        cases: &[Case],
+        mut measure: impl FnMut(&mut Side, usize) -> Result<Vec<f64>>,
+    ) -> Result<()> {
+        let names: Vec<&str> = cases.iter().map(|(name, _)| *name).collect();
+        if !self.wants(&names) {
+            return Ok(());
+        }
+        for side in &mut self.sides {
+            side.start()?;
+            side.signal(Signal::STOP)?;
+        }
+        let mut samples = vec![Vec::new(); self.sides.len()];
+        for round in 0..rounds {
+            for (side, samples) in self.sides.iter_mut().zip(&mut samples) {
+                side.signal(Signal::CONT)?;
+                samples.push(measure(side, round)?);
+                side.signal(Signal::STOP)?;
+            }
+        }
+        for side in &mut self.sides {
+            side.stop()?;
+            side.clear()?;
+        }
+        self.tell(cases, &samples)
+    }
+
+    /// Reports the medians of samples, by side.
+    fn tell(&mut self, cases: &[Case], samples: &[Vec<Vec<f64>>]) -> Result<()> {
+        for (at, (name, value)) in cases.iter().enumerate() {
+            let mut halves = samples.iter().map(|side| {
+                let mut of = side.iter().map(|sample| sample[at]).collect::<Vec<f64>>();
+                median(&mut of).map(value).context("no rounds")
+            });
+            let ours = halves.next().context("nothing was measured")??;
+            let peer = halves.next().transpose()?;
+            ensure!(self.report.wants(name) || cases.len() > 1, "{name} is not asked for");
+            self.report.case(name, ours, peer.map(|peer| (self.name.as_str(), peer)));
+        }
+        Ok(())
+    }
+}
