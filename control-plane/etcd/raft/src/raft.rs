@@ -246,7 +246,9 @@ impl Raft {
         &self.log
     }
 
-    fn hard(&self) -> HardState {
+    /// What must survive a crash, as of now; [`Ready`] says when to write it.
+    #[must_use]
+    pub fn hard(&self) -> HardState {
         HardState {
             term: self.term,
             vote: self.vote,
@@ -254,7 +256,9 @@ impl Raft {
         }
     }
 
-    fn soft(&self) -> Soft {
+    /// What the member is now.
+    #[must_use]
+    pub fn soft(&self) -> Soft {
         Soft {
             leader: self.leader,
             role: self.role(),

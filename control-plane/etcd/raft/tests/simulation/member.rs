@@ -42,7 +42,7 @@ impl Process {
             writes: VecDeque::new(),
             arrived: BTreeMap::new(),
             next_tick: now + random.below(10),
-            tick: 8 + random.below(5),
+            tick: profile.tick + random.below(profile.tick / 3 + 1),
         }
     }
 
@@ -123,7 +123,12 @@ impl Member {
             return;
         };
         self.keep_image(&process.image);
-        let kept = random.below(process.writes.len() as u64 + 1);
+        let all = process.writes.len() as u64;
+        let kept = if random.chance(5000) {
+            0
+        } else {
+            random.below(all + 1)
+        };
         for write in process.writes.drain(..usize::try_from(kept).unwrap()) {
             self.disk.write(write);
         }

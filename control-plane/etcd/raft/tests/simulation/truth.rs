@@ -25,11 +25,11 @@ impl Truth {
 
     /// Looks at a member after each call.
     pub fn look(&mut self, id: u64, raft: &Raft) {
-        let status = raft.status();
         let log = raft.log();
-        assert!(status.applied <= status.commit && status.commit <= status.last_index);
+        let commit = raft.hard().commit;
+        assert!(commit <= log.last_index());
         let checked = self.checked.get(&id).copied().unwrap_or(0);
-        for index in (checked + 1).max(log.first_index())..=status.commit {
+        for index in (checked + 1).max(log.first_index())..=commit {
             let term = log.term(index).unwrap();
             let known = *self.committed.entry(index).or_insert(term);
             assert_eq!(
@@ -37,14 +37,14 @@ impl Truth {
                 "state-machine safety: {id} commits {index} of term {term}"
             );
         }
-        self.checked.insert(id, status.commit);
-        if status.role == Role::Leader {
+        self.checked.insert(id, commit);
+        if raft.soft().role == Role::Leader {
             self.look_at_leader(id, raft);
         }
     }
 
     fn look_at_leader(&mut self, id: u64, raft: &Raft) {
-        let term = raft.status().term;
+        let term = raft.hard().term;
         if let Some(known) = self.leaders.insert(term, id) {
             assert_eq!(known, id, "election safety: two leaders in term {term}");
             return;

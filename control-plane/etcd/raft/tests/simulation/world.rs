@@ -13,7 +13,7 @@ use crate::profile::Profile;
 use crate::random::Random;
 use crate::truth::Truth;
 
-const DISTURBED: u64 = 3000;
+const DISTURBED: u64 = 2000;
 const CALM: u64 = 20_000;
 
 /// What happened in a run.
@@ -101,7 +101,7 @@ impl World {
     fn calm_down(&mut self) {
         self.network.heal();
         self.profile.loss = 0;
-        self.profile.delay = self.profile.delay.min(20);
+        self.profile.delay = self.profile.delay.min(self.profile.tick);
         self.profile.repeat = 0;
         self.profile.sync = 1;
         for id in self.ids() {
@@ -136,16 +136,16 @@ impl World {
     fn leader(&self) -> Option<u64> {
         let leads = |member: &&Member| {
             let process = member.process.as_ref();
-            process.is_some_and(|process| process.raft.status().role == Role::Leader)
+            process.is_some_and(|process| process.raft.soft().role == Role::Leader)
         };
-        let term = |member: &&Member| member.process.as_ref().map(|process| process.raft.status().term);
+        let term = |member: &&Member| member.process.as_ref().map(|process| process.raft.soft().term);
         let leader = self.members.values().filter(leads).max_by_key(term);
         leader.map(|member| member.id)
     }
 
     fn last_of(&self, id: u64) -> u64 {
         let process = self.members[&id].process.as_ref();
-        process.map_or(0, |process| process.raft.status().last_index)
+        process.map_or(0, |process| process.raft.log().last_index())
     }
 
     fn all_reached(&self, leader: u64, goal: u64) -> bool {
@@ -309,13 +309,9 @@ impl World {
             return;
         };
         if self.random.chance(self.profile.crash) {
-            self.tally.crashes += 1;
-            self.clients.give_up(Some(id), self.now);
-            if let Some(member) = self.members.get_mut(&id) {
-                member.crash(&mut self.random);
-            }
+            self.crash(id);
         }
-        if self.random.chance(100) {
+        if self.random.chance(self.profile.restart) {
             self.start(id);
         }
         if self.random.chance(self.profile.cut) {
@@ -334,14 +330,30 @@ impl World {
             self.disturb_leadership(id);
         }
         if self.random.chance(self.profile.change) {
-            self.change_members(id);
+            for _ in 0..=self.random.below(3) {
+                let leader = self.leader().unwrap_or(id);
+                self.change_members(leader);
+            }
         }
         self.settle(id);
     }
 
+    /// Half of the time it is the member with the most to lose.
+    fn crash(&mut self, id: u64) {
+        let unsynced = |member: &&Member| member.process.as_ref().map(|process| process.writes.len());
+        let worst = self.members.values().max_by_key(unsynced);
+        let worst = worst.map_or(id, |member| member.id);
+        let id = if self.random.chance(5000) { worst } else { id };
+        self.tally.crashes += 1;
+        self.clients.give_up(Some(id), self.now);
+        if let Some(member) = self.members.get_mut(&id) {
+            member.crash(&mut self.random);
+        }
+    }
+
     fn disturb_leadership(&mut self, id: u64) {
         let leader = self.leader().unwrap_or(id);
-        let campaign = self.random.chance(2000);
+        let campaign = self.random.chance(5000);
         let at = if campaign { id } else { leader };
         let Some(process) = self
             .members
