@@ -23,6 +23,10 @@ pub enum Verb {
     Rm(PlaceArgs),
     /// Say why an object is as it is, from the decisions of the parts of the system
     Why(WhyArgs),
+    /// The certificates of a cluster: list them, renew them, replace their CA
+    Certificate(CertificateArgs),
+    /// Hash a password, a line of standard input, for a line of kube-apiserver's --basic-auth-file
+    HashPassword,
     /// One part alone; `ferrokube PART --help` lists its flags
     #[command(external_subcommand)]
     Part(Vec<String>),
@@ -32,8 +36,41 @@ pub enum Verb {
 #[derive(Args, Clone, Debug)]
 pub struct PlaceArgs {
     /// Where the cluster's data is
-    #[arg(long, default_value = "/var/lib/ferrokube")]
+    #[arg(long, default_value = "/var/lib/ferrokube", global = true)]
     pub data_dir: PathBuf,
+}
+
+/// Arguments of `certificate`.
+#[derive(Args, Clone, Debug)]
+pub struct CertificateArgs {
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: CertificateVerb,
+}
+
+/// What is done with certificates.
+#[derive(Subcommand, Clone, Debug)]
+pub enum CertificateVerb {
+    /// Say whom each names, until when it is good and who signed it
+    List,
+    /// Make all but the CAs anew
+    Renew,
+    /// Replace the CA: the new one is trusted first, signs later, and the old one is forgotten last
+    RotateCa(RotateArgs),
+}
+
+/// Arguments of `certificate rotate-ca`.
+#[derive(Args, Clone, Debug)]
+pub struct RotateArgs {
+    /// How long clients have to hear of the new CA before it signs
+    #[arg(long, default_value = "10m")]
+    pub overlap: String,
+    /// Forget the old CA now; without it that is done when nothing that it signed is good any more, a year later
+    #[arg(long)]
+    pub finish: bool,
 }
 
 /// Arguments of `up`.
@@ -84,6 +121,21 @@ pub struct UpArgs {
     /// Which values are encrypted in the store, and how: an `EncryptionConfiguration`, looked at once a minute
     #[arg(long, value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,
+    /// Static tokens: lines of token,user,uid,"group1,group2"
+    #[arg(long, value_name = "FILE")]
+    pub token_auth_file: Option<PathBuf>,
+    /// Passwords: lines of hash,user,uid,"group1,group2"; `ferrokube hash-password` makes a hash
+    #[arg(long, value_name = "FILE")]
+    pub basic_auth_file: Option<PathBuf>,
+    /// Other issuers of tokens, and requests without credentials: an `AuthenticationConfiguration`, looked at once a minute
+    #[arg(long, value_name = "FILE")]
+    pub authentication_config: Option<PathBuf>,
+    /// The kubeconfig of a server that is asked about tokens, with reviews of version v1
+    #[arg(long, value_name = "FILE")]
+    pub authentication_token_webhook_config_file: Option<PathBuf>,
+    /// Who did what.
+    #[command(flatten)]
+    pub audit: crate::parts::audit::Flags,
     /// Features to switch on or off in all parts: Name=true,Other=false
     #[arg(long, value_name = "NAME=BOOL", value_delimiter = ',', value_parser = pair)]
     pub feature_gates: Vec<(String, String)>,

@@ -1,6 +1,7 @@
 //! The control plane: store, API server, scheduler, controllers, joined in memory.
 
 use crate::{
+    certificates::{Kept, keep, turn},
     dial::MemoryDial,
     parts::pages::{OPEN, Pages},
     settings::Settings,
@@ -14,7 +15,7 @@ use apiserver::{
 use client::Client;
 use component::{
     Env, State,
-    pki::{Authority, Purpose, Rotating, server_config},
+    pki::{Authority, Purpose, Rotating, server_config, asking_server_config},
 };
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -27,9 +28,6 @@ const ISSUER: &str = "https://kubernetes.default.svc.";
 
 /// The name of the certificate shown to other API servers, in its subject and on disk.
 const FRONT_PROXY: &str = "front-proxy-client";
-
-/// How often certificates are looked at.
-const RENEWAL: Duration = Duration::from_secs(12 * 3600);
 
 /// A control plane that runs.
 pub struct ControlPlane {
@@ -79,9 +77,13 @@ impl ControlPlane {
             Purpose::server(name, names),
             env.clock.wall(),
         )?;
-        let renewed = vec![(serving.clone(), self.authority.clone())];
-        env.tasks.spawn("certificates", renew(renewed, env.clone()));
-        let tls = Arc::new(server_config(serving, self.authority.certificate())?);
+        let kept = Kept {
+            certificate: serving.clone(),
+            authority: self.authority.clone(),
+        };
+        env.tasks
+            .spawn("certificates", keep(vec![kept], || Ok(()), env.clone()));
+        let tls = Arc::new(server_config(serving, self.authority.trusted())?);
         let pages = Pages {
             name,
             address: SocketAddr::new(settings.bind_address, port),
@@ -115,8 +117,8 @@ pub async fn start(
         .await
         .with_context(|| format!("the API server cannot listen at {listener}"))?;
     let serving = Rotating::open(&authority, "apiserver", serving(settings), now)?;
-    let front_proxy = FrontProxy::open(&pki, authority.certificate(), now)?;
-    let tls = Arc::new(server_config(serving.clone(), &front_proxy.trust.authorities())?);
+    let front_proxy = FrontProxy::open(&pki, authority.trusted(), now)?;
+    let tls = Arc::new(asking_server_config(serving.clone())?);
     let store = open_store(settings, store_env)?;
     let (compactor, life) = (etcd::Compactor::new(store.clone(), false), env.clone());
     env.tasks
@@ -149,11 +151,22 @@ pub async fn start(
         "kube-apiserver",
         async move { listening.serve(listener, tls).await },
     );
-    let renewed = vec![
-        (serving, authority.clone()),
-        (front_proxy.certificate, front_proxy.authority),
-    ];
-    env.tasks.spawn("certificates", renew(renewed, env.clone()));
+    let front_proxy = Kept {
+        certificate: front_proxy.certificate,
+        authority: front_proxy.authority,
+    };
+    let authorities = vec![authority.clone(), front_proxy.authority.clone()];
+    let serving = Kept {
+        certificate: serving,
+        authority: authority.clone(),
+    };
+    let kept = keep(vec![serving, front_proxy], || Ok(()), env.clone());
+    env.tasks.spawn("certificates", kept);
+    let (turned, tasks) = (turn(authorities, env.clone()), env.tasks.clone());
+    env.tasks.spawn("authorities", async move {
+        turned.await;
+        tasks.stop();
+    });
     env.ready.set("kube-apiserver", State::Ready);
 
     let inner = env.counted();
@@ -171,13 +184,13 @@ pub async fn start(
     let signer = controller_manager::Signer::open(&certificate, &key)?;
     let config = controller_manager::Config {
         signers: controller_manager::Signers::one(signer),
-        root_ca: authority.certificate().to_owned(),
+        root_ca: authority.trusted().to_owned(),
         token_key: Some(Arc::new(
             component::jwt::Key::from_pem(&authority.signing_key("sa")?).map_err(|e| anyhow!(e))?,
         )),
         cluster_cidr: settings.cluster_cidr,
         node_cidr_prefix: 24,
-        resources: crate::cluster::collectable().fixed(),
+        resources: crate::cluster::collectable(&settings.runtime.rows()).fixed(),
     };
     controller_manager::start(&controllers, config, records, &inner);
     Ok(plane)
@@ -203,13 +216,15 @@ async fn start_server(
     dial: Arc<MemoryDial>,
     records: Ring,
 ) -> Result<Arc<Server>> {
+    let audit = crate::parts::audit::of_cluster(&settings.audit, env)?;
+    let issuer = format!("{ISSUER}{}", settings.domain);
     let guards = apiserver::security::Settings {
         signing_key: authority.signing_key("sa")?,
-        issuer: format!("{ISSUER}{}", settings.domain),
+        authentication: crate::parts::authentication::of_cluster(&issuer, &settings.authentication, env)?,
+        issuers: vec![issuer],
         audiences: Vec::new(),
         trust: front_proxy.trust.clone(),
-        clock: env.clock.clone(),
-        random: env.random.clone(),
+        env: env.clone(),
     };
     let public = format!("https://{}:{}", settings.node_ip, settings.secure_port);
     let oidc = guards
@@ -231,7 +246,10 @@ async fn start_server(
         admission: apiserver::admission::Settings::default(),
         rows: settings.runtime.rows(),
         store,
-        security: Box::new(move |reader| apiserver::security::standard(&reader, guards)),
+        security: Box::new(move |reader| {
+            let security = apiserver::security::standard(&reader, guards)?;
+            Ok(apiserver::security::Security { audit, ..security })
+        }),
         dial,
         kubelet_tls: None,
         service_cidr: settings.service_cidr.clone(),
@@ -266,20 +284,6 @@ fn serving(settings: &Settings) -> Purpose {
     Purpose::server("kube-apiserver", names)
 }
 
-/// Renews certificates that are due, each by its CA.
-async fn renew(certificates: Vec<(Arc<Rotating>, Arc<Authority>)>, env: Env) {
-    loop {
-        env.clock.sleep(RENEWAL).await;
-        for (certificate, authority) in &certificates {
-            match certificate.renew(authority, env.clock.wall()) {
-                Ok(true) => tracing::info!(?certificate, "a certificate was renewed"),
-                Ok(false) => {}
-                Err(error) => tracing::error!(%error, ?certificate, "a certificate cannot be renewed"),
-            }
-        }
-    }
-}
-
 /// The CA by which other API servers know this one, and what this one shows them.
 struct FrontProxy {
     authority: Arc<Authority>,
@@ -294,7 +298,7 @@ impl FrontProxy {
         let certificate = Rotating::open(&authority, FRONT_PROXY, purpose, now)?;
         let trust = Trust {
             client_ca: client_ca.to_owned(),
-            request_header: Some(RequestHeader::usual(authority.certificate(), FRONT_PROXY)),
+            request_header: Some(RequestHeader::usual(authority.trusted(), FRONT_PROXY)),
         };
         Ok(Self {
             authority,

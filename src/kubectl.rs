@@ -56,7 +56,7 @@ pub fn write(
     let purpose = Purpose::client("kubernetes-admin", &["kubeadm:cluster-admins"]);
     let endpoint = Endpoint {
         server: settings.server_url(),
-        ca: authority.certificate().to_owned(),
+        ca: authority.trusted().to_owned(),
         server_name: None,
         leaf: Some(authority.leaf("admin", &purpose, now)?),
         credential: Credential::None,

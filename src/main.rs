@@ -6,6 +6,7 @@
 
 mod address;
 mod build_info;
+mod certificates;
 mod cli;
 mod cluster;
 mod control_plane;
@@ -14,6 +15,7 @@ mod encryption;
 mod kubectl;
 mod node;
 mod parts;
+mod password;
 mod place;
 mod plugin;
 mod progress;
@@ -36,7 +38,9 @@ fn main() -> ExitCode {
         Verb::Up(args) => up::run(*args),
         Verb::Stop(args) => stop::run(&args),
         Verb::Rm(args) => remove::run(&args),
+        Verb::Certificate(args) => certificates::run(&args),
         Verb::Why(args) => why::run(&args),
+        Verb::HashPassword => password::run(),
         Verb::Part(args) => args
             .split_first()
             .map_or(Ok(()), |(name, args)| parts::run(name, args)),

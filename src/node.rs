@@ -1,6 +1,7 @@
 //! The node: container runtime, kubelet, service proxy, cluster DNS, joined to the control plane in memory.
 
 use crate::{
+    certificates::{Kept, keep},
     control_plane::ControlPlane,
     dial::MemoryDial,
     settings::{DNS_PORT, Settings},
@@ -49,7 +50,7 @@ pub async fn start(settings: &Settings, plane: &ControlPlane, env: &Env, dial: &
     env.ready.set("runtime", State::Ready);
 
     let config = kubelet_config(settings, plane, env, network)?;
-    let node = plane.client(&format!("system:node:{name}"), &["system:nodes"]);
+    let node = plane.client(&format!("system:node:{name}"), &["system:nodes"], env);
     let machine = Arc::new(Linux::new(&settings.kubelet_dir, "/etc/resolv.conf"));
     let kubelet = Kubelet::start(config, node, native, machine, env.clone());
     let (tasks, serving) = (env.tasks.clone(), kubelet.clone());
@@ -61,7 +62,7 @@ pub async fn start(settings: &Settings, plane: &ControlPlane, env: &Env, dial: &
     };
     dial.serve(name, Arc::new(serve));
 
-    let proxy = plane.client("system:kube-proxy", &["system:node-proxiers"]);
+    let proxy = plane.client("system:kube-proxy", &["system:node-proxiers"], env);
     let (base, prefix) = settings.cluster_cidr;
     let config = proxy::Config {
         node: name.to_owned(),
@@ -82,6 +83,7 @@ pub async fn start(settings: &Settings, plane: &ControlPlane, env: &Env, dial: &
     let dns = plane.client(
         "system:serviceaccount:kube-system:kube-dns",
         &["system:serviceaccounts"],
+        env,
     );
     let config = dns::Config {
         listen: vec![SocketAddr::new(settings.node_ip.into(), DNS_PORT)],
@@ -110,7 +112,13 @@ fn kubelet_config(
         vec![name.clone(), settings.node_ip.to_string()],
     );
     let serving = Rotating::open(&plane.authority, "kubelet", purpose, env.clock.wall())?;
-    let tls = Arc::new(server_config(serving, plane.authority.certificate())?);
+    let kept = Kept {
+        certificate: serving.clone(),
+        authority: plane.authority.clone(),
+    };
+    env.tasks
+        .spawn("certificates", keep(vec![kept], || Ok(()), env.clone()));
+    let tls = Arc::new(server_config(serving, plane.authority.trusted())?);
     let server = plane.server.clone();
     let ready = env.ready.clone();
     Ok(kubelet::Config {

@@ -1,6 +1,7 @@
 //! `ferrokube up`: a one-node cluster in this process.
 
 use crate::{
+    certificates,
     cli::UpArgs,
     control_plane::{self, ControlPlane},
     dial::MemoryDial,
@@ -77,7 +78,7 @@ async fn serve(settings: &Settings, target: &kubectl::Target, node_runtime: &Run
     tokio::pin!(asked);
     // A panic ends the branch it happened in: the node starts again alone, the control plane with all that hangs on it.
     while let Ended::Broken = live(settings, target, node_runtime, asked.as_mut()).await? {
-        tracing::error!("the control plane starts again after a panic");
+        tracing::warn!("the control plane starts again");
     }
     Ok(())
 }
@@ -86,7 +87,7 @@ async fn serve(settings: &Settings, target: &kubectl::Target, node_runtime: &Run
 enum Ended {
     /// It was told to.
     Asked,
-    /// A task of the control plane panicked.
+    /// A task of the control plane panicked, or the cluster's CA is another one.
     Broken,
 }
 
@@ -172,6 +173,11 @@ async fn bring_up(
     let dial = Arc::new(MemoryDial::default());
     let plane = Arc::new(control_plane::start(settings, plane_env, store_env, dial.clone()).await?);
     kubectl::write(target, settings, &plane.authority, plane_env.clock.wall())?;
+    let (to, of, authority, clock) = (target.clone(), settings.clone(), plane.authority.clone(), plane_env.clock.clone());
+    let written = move || kubectl::write(&to, &of, &authority, clock.wall());
+    plane_env
+        .tasks
+        .spawn("kubeconfig", certificates::keep(Vec::new(), written, plane_env.clone()));
     start_node(settings, &plane, node_env, &dial, node_runtime).await?;
     seen.await
         .context("the process is stopping")?

@@ -33,6 +33,10 @@ pub(crate) trait Kind:
     fn admit(&mut self, _old: Option<&Self>, _request: &WriteRequest<'_>) -> Result<(), Status> {
         Ok(())
     }
+    /// The same for a write of the status.
+    fn admit_status(&mut self, _old: &Self, _request: &WriteRequest<'_>) -> Result<(), Status> {
+        Ok(())
+    }
     /// Rules for a new object.
     fn validate(&self, _errors: &mut Vec<field::Error>) {}
     /// Rules for a changed object; those for a new one unless the kind says otherwise.
@@ -191,6 +195,9 @@ fn update<K: Kind>(
     let meant = encoded(new)?;
     if request.op == Op::Update {
         new.admit(Some(old), request)?;
+    }
+    if request.op == Op::Status {
+        new.admit_status(old, request)?;
     }
     meta::validate(new.metadata(), K::ROW.namespaced, no_rule, errors);
     meta::validate_update(new.metadata(), old.metadata(), errors);

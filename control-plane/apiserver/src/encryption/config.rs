@@ -125,7 +125,14 @@ impl Keyring {
         }
         let mut services = BTreeSet::new();
         let rules = (file.resources.iter().enumerate())
-            .map(|(index, entry)| rule(entry, &field::index("resources", index), &mut services, &mut errors))
+            .map(|(index, entry)| {
+                rule(
+                    entry,
+                    &field::index("resources", index),
+                    &mut services,
+                    &mut errors,
+                )
+            })
             .collect();
         match errors.is_empty() {
             true => Ok(Self { rules }),

@@ -98,7 +98,13 @@ impl Sealed {
                 if read.is_none() && self.seal.keyring().services().is_empty() {
                     return;
                 }
-                clock.sleep(if self.health().is_ok() { kms::LOOK } else { kms::LOOK_AGAIN }).await;
+                clock
+                    .sleep(if self.health().is_ok() {
+                        kms::LOOK
+                    } else {
+                        kms::LOOK_AGAIN
+                    })
+                    .await;
                 due = self.probe().await;
                 if let Some(read) = &read {
                     due |= self.look(read, &mut seen).await;
@@ -157,7 +163,9 @@ impl Seal {
         for kms in keyring.services() {
             match kms.probe(&self.clock, &self.random).await {
                 Ok(new) => changed |= new,
-                Err(why) => tracing::error!(provider = kms.settings().name, %why, "a KMS provider is not well"),
+                Err(why) => {
+                    tracing::error!(provider = kms.settings().name, %why, "a KMS provider is not well")
+                }
             }
         }
         changed
@@ -169,7 +177,9 @@ impl Seal {
         let keyring = self.keyring();
         let mut refused = BTreeSet::new();
         for kv in kvs {
-            let Some(of) = self.resource(&kv.key) else { continue };
+            let Some(of) = self.resource(&kv.key) else {
+                continue;
+            };
             let Some((kms, stored)) = keyring.service_of(of, &kv.value) else {
                 continue;
             };

@@ -169,20 +169,23 @@ fn configurations_that_cannot_work_are_refused() {
             of("[secrets]", &format!("[{}]", key("a", "AAAA"))),
             "secret is not of the expected length, got 3, expected one of [16 24 32]",
         ),
-        (
-            of("[secrets]", "[{kms: {name: a}}]"),
-            "KMSv1 is deprecated",
-        ),
+        (of("[secrets]", "[{kms: {name: a}}]"), "KMSv1 is deprecated"),
         (
             of("[secrets]", "[{kms: {apiVersion: v2}}]"),
             "providers[0].kms.name: Required value: name is a mandatory field for a provider",
         ),
         (
-            of("[secrets]", "[{kms: {apiVersion: v2, name: 'a:b', endpoint: 'unix:///k'}}]"),
+            of(
+                "[secrets]",
+                "[{kms: {apiVersion: v2, name: 'a:b', endpoint: 'unix:///k'}}]",
+            ),
             "invalid KMS provider name a:b, must not contain ':'",
         ),
         (
-            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k'}}, {kms: {apiVersion: v2, name: a, endpoint: 'unix:///l'}}]"),
+            of(
+                "[secrets]",
+                "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k'}}, {kms: {apiVersion: v2, name: a, endpoint: 'unix:///l'}}]",
+            ),
             "duplicate KMS provider name a, names must be unique",
         ),
         (
@@ -190,19 +193,31 @@ fn configurations_that_cannot_work_are_refused() {
             "endpoint is a mandatory field for a kms",
         ),
         (
-            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'https://kms.example'}}]"),
+            of(
+                "[secrets]",
+                "[{kms: {apiVersion: v2, name: a, endpoint: 'https://kms.example'}}]",
+            ),
             r#"unsupported scheme "https" for KMS provider, only unix is supported"#,
         ),
         (
-            of("[secrets]", "[{kms: {apiVersion: v3, name: a, endpoint: 'unix:///k'}}]"),
+            of(
+                "[secrets]",
+                "[{kms: {apiVersion: v3, name: a, endpoint: 'unix:///k'}}]",
+            ),
             "only v1 and v2 are supported",
         ),
         (
-            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k', timeout: 0s}}]"),
+            of(
+                "[secrets]",
+                "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k', timeout: 0s}}]",
+            ),
             "timeout should be a positive value",
         ),
         (
-            of("[secrets]", "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k', cachesize: 9}}]"),
+            of(
+                "[secrets]",
+                "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k', cachesize: 9}}]",
+            ),
             "cachesize is not supported in v2",
         ),
         (

@@ -20,7 +20,12 @@ pub(in crate::encryption) struct KmsConfiguration {
 
 impl KmsConfiguration {
     /// Which service it is, in upstream's rules. `names` are those of the services so far.
-    pub fn settings(&self, path: &str, names: &mut BTreeSet<String>, errors: &mut Vec<Error>) -> Option<Settings> {
+    pub fn settings(
+        &self,
+        path: &str,
+        names: &mut BTreeSet<String>,
+        errors: &mut Vec<Error>,
+    ) -> Option<Settings> {
         let before = errors.len();
         self.check_name(&field::child(path, "name"), names, errors);
         let place = field::child(path, "timeout");
@@ -76,7 +81,9 @@ impl KmsConfiguration {
         }
         let why = match endpoint.split_once("://") {
             _ if endpoint.is_empty() => "endpoint is a mandatory field for a kms".to_owned(),
-            Some(("unix", _)) => "invalid endpoint for kms provider, error: the path is not absolute".to_owned(),
+            Some(("unix", _)) => {
+                "invalid endpoint for kms provider, error: the path is not absolute".to_owned()
+            }
             other => {
                 let scheme = other.map_or("", |(scheme, _)| scheme);
                 format!("unsupported scheme {scheme:?} for KMS provider, only unix is supported")

@@ -12,8 +12,8 @@ mod stories;
 
 use super::cipher::{Cipher, Refused};
 use bytes::Bytes;
-pub(super) use config::KmsConfiguration;
 use component::{Clock, Random};
+pub(super) use config::KmsConfiguration;
 use dek::Dek;
 use kms_proto::stored::{EncryptedDekSourceType as Source, EncryptedObject};
 use prost::Message as _;
@@ -122,7 +122,9 @@ impl Kms {
     async fn take(&self, clock: &Clock, random: &Random) -> Result<Option<Writing>, String> {
         let name = &self.settings.name;
         let status = self.service.status(clock).await.map_err(|why| {
-            format!("failed to perform status section of the healthz check for KMS Provider {name}, error: {why}")
+            format!(
+                "failed to perform status section of the healthz check for KMS Provider {name}, error: {why}"
+            )
         })?;
         let mut wrong = Vec::new();
         if status.healthz != "ok" {
@@ -136,13 +138,20 @@ impl Kms {
             let wrong = wrong.join(", ");
             return Err(format!("kmsv2 Provider {name} is not healthy, error: {wrong}"));
         }
-        let writing = self.writing.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let writing = self
+            .writing
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if writing.is_ok_and(|writing| writing.head.key_id == status.key_id) {
             return Ok(None);
         }
         let mut seed = vec![0; SEED];
         random.fill(&mut seed);
-        let sealed = self.service.encrypt(Bytes::from(seed.clone()), random, clock).await;
+        let sealed = self
+            .service
+            .encrypt(Bytes::from(seed.clone()), random, clock)
+            .await;
         let sealed = sealed.map_err(|why| format!("failed to encrypt DEK, error: {why}"))?;
         if sealed.key_id != status.key_id {
             return Err(format!(

@@ -119,7 +119,11 @@ impl Service {
         match clock.timeout(self.timeout, asked).await {
             Some(Ok(answer)) => Ok(answer.into_inner()),
             Some(Err(status)) => Err(Failed {
-                why: format!("rpc error: code = {:?} desc = {}", status.code(), status.message()),
+                why: format!(
+                    "rpc error: code = {:?} desc = {}",
+                    status.code(),
+                    status.message()
+                ),
                 lasting: !matches!(
                     status.code(),
                     Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted

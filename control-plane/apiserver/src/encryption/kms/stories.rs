@@ -130,7 +130,8 @@ fn plugin(dir: &Path, env: &Env) -> (Plugin, PathBuf) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let service = TowerToHyperService::new(service.clone());
-            let serving = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+            let serving =
+                http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
             // It ends with an error when the other side goes.
             tasks.spawn("kms-connection", async move { drop(serving.await) });
         }
@@ -221,11 +222,27 @@ async fn a_kms_that_fails_lets_nothing_be_written_in_the_clear() {
     type Change = fn(&mut Manner);
     let cases: [(&str, Change, &str); 6] = [
         ("hangs", |m| m.hangs = true, "no answer within 1s"),
-        ("is-ill", |m| m.healthz = "broken disk", "got unexpected healthz status: broken disk"),
-        ("speaks-another-version", |m| m.version = "v1", "expected KMSv2 API version v2, got v1"),
+        (
+            "is-ill",
+            |m| m.healthz = "broken disk",
+            "got unexpected healthz status: broken disk",
+        ),
+        (
+            "speaks-another-version",
+            |m| m.version = "v1",
+            "expected KMSv2 API version v2, got v1",
+        ),
         ("has-no-key", |m| m.told = String::new(), "keyID is empty"),
-        ("has-a-long-key", |m| m.told = "k".repeat(1025), "exceeds the max size of 1024"),
-        ("tells-another-key", |m| m.told = "other".to_owned(), "another key than it encrypts with"),
+        (
+            "has-a-long-key",
+            |m| m.told = "k".repeat(1025),
+            "exceeds the max size of 1024",
+        ),
+        (
+            "tells-another-key",
+            |m| m.told = "other".to_owned(),
+            "another key than it encrypts with",
+        ),
     ];
     let usual = plugin.0.lock().unwrap().clone();
     for (name, change, why) in cases {
@@ -234,7 +251,10 @@ async fn a_kms_that_fails_lets_nothing_be_written_in_the_clear() {
         let health = sealed.health().unwrap_err();
         assert!(health.contains(why), "{name}: {health}");
         let refused = create(&client, name).await.unwrap_err();
-        assert!(refused.code >= 500 && refused.message.contains(why), "{name}: {refused:?}");
+        assert!(
+            refused.code >= 500 && refused.message.contains(why),
+            "{name}: {refused:?}"
+        );
         plugin.set(|manner| *manner = usual.clone());
         // It is well again: so are writes.
         sealed.probe().await;
@@ -282,7 +302,10 @@ async fn broken_values_of_a_kms_are_refused() {
     let envelope = Envelope(kms);
     let good = envelope.seal(b"hush", b"here", &env.random).unwrap();
     assert_eq!(envelope.open(&good, b"here").unwrap(), b"hush");
-    assert!(envelope.open(&good, b"there").is_err(), "it is bound to its place");
+    assert!(
+        envelope.open(&good, b"there").is_err(),
+        "it is bound to its place"
+    );
     let object = EncryptedObject::decode(&good[..]).unwrap();
     let with = |change: &dyn Fn(&mut EncryptedObject)| {
         let mut object = object.clone();
@@ -292,20 +315,43 @@ async fn broken_values_of_a_kms_are_refused() {
     let cases: [(Vec<u8>, &str); 10] = [
         (b"\xff\xff\xff".to_vec(), "failed to decode"),
         (Vec::new(), "encrypted data is empty"),
-        (with(&|o| o.encrypted_data = Bytes::new()), "encrypted data is empty"),
-        (with(&|o| o.encrypted_dek_source_type = 7), "unknown encryptedDEKSourceType: 7"),
-        (with(&|o| o.encrypted_dek_source = Bytes::new()), "encrypted DEK source is empty"),
-        (with(&|o| o.encrypted_dek_source = vec![1; 1025].into()), "exceeds the max size of 1024"),
-        (with(&|o| o.key_id = String::new()), "failed to validate key id: keyID is empty"),
+        (
+            with(&|o| o.encrypted_data = Bytes::new()),
+            "encrypted data is empty",
+        ),
+        (
+            with(&|o| o.encrypted_dek_source_type = 7),
+            "unknown encryptedDEKSourceType: 7",
+        ),
+        (
+            with(&|o| o.encrypted_dek_source = Bytes::new()),
+            "encrypted DEK source is empty",
+        ),
+        (
+            with(&|o| o.encrypted_dek_source = vec![1; 1025].into()),
+            "exceeds the max size of 1024",
+        ),
+        (
+            with(&|o| o.key_id = String::new()),
+            "failed to validate key id: keyID is empty",
+        ),
         (
             with(&|o| drop(o.annotations.insert("nodots".to_owned(), Bytes::new()))),
             "should be a domain with at least two segments separated by dots",
         ),
         (
-            with(&|o| drop(o.annotations.insert("big.example".to_owned(), vec![0; 40000].into()))),
+            with(&|o| {
+                drop(
+                    o.annotations
+                        .insert("big.example".to_owned(), vec![0; 40000].into()),
+                )
+            }),
             "exceeds the max size of 32768",
         ),
-        (with(&|o| o.key_id = "unknown".to_owned()), "failed to decrypt DEK"),
+        (
+            with(&|o| o.key_id = "unknown".to_owned()),
+            "failed to decrypt DEK",
+        ),
     ];
     for (sealed, why) in cases {
         match envelope.open(&sealed, b"here") {
@@ -329,10 +375,19 @@ fn keys_are_derived_as_upstream_derives_them() {
     let (random, info) = (Random::seeded(1), [5_u8; 32]);
     let seed = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[9; 32]);
     let key = ring::hmac::sign(&seed, &[&info[..], &[1]].concat());
-    let sealed = cipher("aesgcm", key.as_ref()).unwrap().seal(b"hush", b"here", &random).unwrap();
+    let sealed = cipher("aesgcm", key.as_ref())
+        .unwrap()
+        .seal(b"hush", b"here", &random)
+        .unwrap();
     let dek = Dek::new(Source::HkdfSha256XnonceAesGcmSeed, vec![9; 32]).unwrap();
-    assert_eq!(dek.open(&[&info[..], &sealed].concat(), b"here").unwrap(), b"hush");
-    let plain = cipher("aesgcm", &[9; 32]).unwrap().seal(b"hush", b"here", &random).unwrap();
+    assert_eq!(
+        dek.open(&[&info[..], &sealed].concat(), b"here").unwrap(),
+        b"hush"
+    );
+    let plain = cipher("aesgcm", &[9; 32])
+        .unwrap()
+        .seal(b"hush", b"here", &random)
+        .unwrap();
     let dek = Dek::new(Source::AesGcmKey, vec![9; 32]).unwrap();
     assert_eq!(dek.open(&plain, b"here").unwrap(), b"hush");
     assert!(Dek::new(Source::AesGcmKey, vec![9; 31]).is_err());
