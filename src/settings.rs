@@ -46,6 +46,10 @@ pub struct Settings {
     pub domain: String,
     /// Which values are encrypted in the store, and how.
     pub encryption_provider_config: Option<PathBuf>,
+    /// Flags of kube-apiserver that say who is known how.
+    pub authentication: Vec<String>,
+    /// Flags of kube-apiserver that say what is told of whom.
+    pub audit: Vec<String>,
     /// Which features are on.
     pub gates: Gates,
     /// Which versions and resources are served.
@@ -84,6 +88,8 @@ impl Settings {
             dns_ip: nth(10),
             domain: args.cluster_domain.clone(),
             encryption_provider_config: args.encryption_provider_config.clone(),
+            authentication: authentication(args)?,
+            audit: args.audit.0.clone(),
             gates,
             runtime: runtime.map_err(|why| anyhow!("--runtime-config: {why}"))?,
             durable_leases: args.durable_leases,
@@ -99,6 +105,29 @@ impl Settings {
         };
         format!("https://{}", std::net::SocketAddr::new(host, self.secure_port))
     }
+}
+
+/// The flags of kube-apiserver that say the same as those of `up`.
+fn authentication(args: &UpArgs) -> Result<Vec<String>> {
+    let files = [
+        ("token-auth-file", &args.token_auth_file),
+        ("basic-auth-file", &args.basic_auth_file),
+        ("authentication-config", &args.authentication_config),
+        (
+            "authentication-token-webhook-config-file",
+            &args.authentication_token_webhook_config_file,
+        ),
+    ];
+    let mut flags = vec![
+        "--enable-bootstrap-token-auth".to_owned(),
+        "--authentication-token-webhook-version=v1".to_owned(),
+    ];
+    for (flag, file) in files {
+        if let Some(file) = file {
+            flags.push(format!("--{flag}={}", std::path::absolute(file)?.display()));
+        }
+    }
+    Ok(flags)
 }
 
 /// Reads an IPv4 network such as `10.244.0.0/16`.
@@ -136,11 +165,21 @@ mod tests {
         .unwrap();
         let on = ["EnvFiles", "ContainerStopSignals", "WatchList"].map(|gate| settings.gates.enabled(gate));
         assert_eq!(on, [false, true, false]);
-        assert!(settings.runtime.serves("resource.k8s.io", "v1beta2", "resourceclaims"));
+        assert!(
+            settings
+                .runtime
+                .serves("resource.k8s.io", "v1beta2", "resourceclaims")
+        );
         assert!(!settings.runtime.serves("batch", "v1", "cronjobs"));
         for (flag, why) in [
-            ("--feature-gates=Nonsense=true", "--feature-gates: unrecognized feature gate: Nonsense"),
-            ("--runtime-config=nonsense/v1", "--runtime-config: unknown api groups nonsense/v1"),
+            (
+                "--feature-gates=Nonsense=true",
+                "--feature-gates: unrecognized feature gate: Nonsense",
+            ),
+            (
+                "--runtime-config=nonsense/v1",
+                "--runtime-config: unknown api groups nonsense/v1",
+            ),
         ] {
             assert_eq!(format!("{:#}", read(&[flag]).unwrap_err()), why);
         }

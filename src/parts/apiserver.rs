@@ -1,7 +1,7 @@
 //! kube-apiserver alone, with the store in its process or at etcd.
 
 use super::{
-    dial,
+    audit, authentication, dial,
     flags::{
         KUBE_APISERVER, KUBE_APISERVER_AUDIT, KUBE_APISERVER_SECURITY, KUBE_APISERVER_STORE, PROCESS, SERVING,
     },
@@ -47,11 +47,6 @@ pub const PART: Part = Part {
             "privileged containers cannot be forbidden yet",
         ),
         Choice::new(
-            "enable-bootstrap-token-auth",
-            &["false"],
-            "bootstrap tokens are not taken yet",
-        ),
-        Choice::new(
             "service-account-lookup",
             &["true"],
             "tokens always end with their service account",
@@ -64,15 +59,15 @@ pub const PART: Part = Part {
 };
 
 async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
-    let modes = guards::modes(&settings)?;
-    let anonymous = settings.bool("anonymous-auth");
+    let deciders = guards::read(&settings, &env)?;
+    let audit = audit::open(&settings, &env)?;
     let port = u16::try_from(settings.int("secure-port")).context("--secure-port")?;
     let address: IpAddr = settings.text("bind-address").parse().context("--bind-address")?;
     let advertise = advertise(&settings, address)?;
     let leaf = tls::pair(&settings, "tls-cert-file", "tls-private-key-file")?;
     let leaf = leaf.context("--tls-cert-file and --tls-private-key-file are needed")?;
     let trust = trust(&settings)?;
-    let serving = tls::server(&leaf, Some(&trust.authorities()))?;
+    let serving = tls::asking(&leaf)?;
     let proxy = tls::pair(&settings, "proxy-client-cert-file", "proxy-client-key-file")?;
     let certificate = proxy.as_ref().map(client_certificate).transpose()?;
     let aggregate = aggregate::Settings {
@@ -114,12 +109,8 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         surface: surface(&settings, &runtime)?,
         store,
         security: Box::new(move |reader| {
-            Ok(guards::fit(
-                security::standard(&reader, signing)?,
-                &reader,
-                &modes,
-                anonymous,
-            ))
+            let security = deciders.fit(security::standard(&reader, signing)?, &reader)?;
+            Ok(security::Security { audit, ..security })
         }),
         dial: Arc::new(dial::to(nodes.clone())),
         kubelet_tls,
@@ -177,7 +168,7 @@ fn trust(settings: &Settings) -> Result<Trust> {
     let ca = tls::optional_file(settings, "requestheader-client-ca-file")?;
     let list = |flag| settings.list(flag);
     Ok(Trust {
-        client_ca: tls::file(settings, "client-ca-file")?,
+        client_ca: tls::optional_file(settings, "client-ca-file")?.unwrap_or_default(),
         request_header: ca.map(|ca| RequestHeader {
             ca,
             allowed_names: list("requestheader-allowed-names"),
@@ -198,6 +189,8 @@ fn limits(settings: &Settings) -> Result<apiserver::Limits> {
         writes: count("max-mutating-requests-inflight")?,
         fairness: settings.bool("enable-priority-and-fairness"),
         list_bytes: count("list-bytes-inflight")?,
+        health_timeout: settings.duration("etcd-healthcheck-timeout"),
+        ready_timeout: settings.duration("etcd-readycheck-timeout"),
         min_request_timeout: Duration::from_secs(u64::try_from(count("min-request-timeout")?)?),
         streams: u32::try_from(count("http2-max-streams-per-connection")?)?,
         goaway_chance: settings
@@ -236,21 +229,13 @@ fn admission_configuration(path: &str) -> Result<admission::Configuration> {
 }
 
 fn signing(settings: &Settings, env: &Env, trust: Trust) -> Result<security::Settings> {
-    let issuers = settings.list("service-account-issuer");
-    let [issuer] = issuers.as_slice() else {
-        bail!(
-            "--service-account-issuer: one issuer is taken, not {}",
-            issuers.len()
-        );
-    };
-    let signing_key = tls::file(settings, "service-account-signing-key-file")?;
     Ok(security::Settings {
-        signing_key,
-        issuer: issuer.clone(),
+        signing_key: tls::file(settings, "service-account-signing-key-file")?,
+        issuers: authentication::issuers(settings)?,
         audiences: settings.list("api-audiences"),
         trust,
-        clock: env.clock.clone(),
-        random: env.random.clone(),
+        authentication: authentication::read(settings, env)?,
+        env: env.clone(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! Each part of the system alone: the same code as in one process, over TLS against the others.
 
 mod apiserver;
+pub mod audit;
+pub mod authentication;
 mod config;
 mod controllers;
 pub mod dial;
@@ -8,9 +10,9 @@ mod dns;
 mod etcd;
 mod flags;
 mod guards;
-mod health;
 mod kubelet;
 mod leader;
+pub mod pages;
 mod part;
 mod process;
 mod proxy;
@@ -19,6 +21,7 @@ mod store;
 #[cfg(test)]
 mod stories;
 mod tls;
+mod trust;
 mod way;
 mod webhook;
 

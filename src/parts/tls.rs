@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use component::{
     Env,
     flags::Settings,
-    pki::{Authority, Leaf, Purpose, server_config},
+    pki::{Authority, Leaf, Purpose, asking_server_config, server_config},
 };
 use rustls::{
     ServerConfig,
@@ -55,12 +55,21 @@ pub fn serving(settings: &Settings, dir: &Path, names: Vec<String>, env: &Env) -
     Ok(authority.leaf("serving", &Purpose::server(&common_name, names), now)?)
 }
 
-/// A server that shows `leaf` and takes certificates of `client_ca`; none: it asks for none.
-pub fn server(leaf: &Leaf, client_ca: Option<&str>) -> Result<Arc<ServerConfig>> {
+fn shown(leaf: &Leaf) -> Result<Arc<dyn ResolvesServerCert>> {
     let (chain, key) = leaf.der()?;
     let certified =
         CertifiedKey::from_der(chain, key, &default_provider()).context("the certificate to show")?;
-    let certificate: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(certified));
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
+}
+
+/// A server that shows `leaf` and asks clients for a certificate, by whomever it is.
+pub fn asking(leaf: &Leaf) -> Result<Arc<ServerConfig>> {
+    Ok(Arc::new(asking_server_config(shown(leaf)?)?))
+}
+
+/// A server that shows `leaf` and takes certificates of `client_ca`; none: it asks for none.
+pub fn server(leaf: &Leaf, client_ca: Option<&str>) -> Result<Arc<ServerConfig>> {
+    let certificate = shown(leaf)?;
     if let Some(ca) = client_ca {
         return Ok(Arc::new(server_config(certificate, ca)?));
     }

@@ -300,6 +300,7 @@ impl Server {
         server.attend();
         server.keep_trust();
         server.follow_fairness();
+        server.repair();
         if let Some(issuer) = &server.handler.security.issuer {
             issuer.follow(&server);
         }

@@ -7,7 +7,6 @@ use super::{
 use crate::{
     Server,
     cache::{Cache, Item, Selection},
-    security::User,
 };
 use api::{Key, Object, Status};
 use client::{Client, Patch};
@@ -190,8 +189,7 @@ impl Server {
 
     /// The server as its own client.
     pub(super) fn aggregation_client(self: &Arc<Self>) -> Client {
-        let user = User::new("system:apiserver", &["system:masters"]);
-        Client::new(self.local(user), "kube-aggregator")
+        self.own_client("kube-aggregator")
     }
 }
 

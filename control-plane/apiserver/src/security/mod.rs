@@ -2,37 +2,34 @@
 
 mod answer;
 mod asking;
-mod authenticate;
+pub mod authentication;
 pub mod authorization;
 mod certificates;
 mod escalation;
-mod front_proxy;
 mod node;
 mod node_restriction;
-pub mod oidc;
 pub mod rbac;
 mod resize;
 mod selectors;
-mod service_account;
 mod standard;
 #[cfg(test)]
 mod stories;
 
 pub use answer::Answer;
 pub use asking::Asking;
-pub use authenticate::Authenticators;
+pub use authentication::{
+    Authenticators, RequestHeader, ServiceAccounts, Trust, discovery as oidc,
+};
 pub use certificates::Certificates;
 pub use escalation::Escalation;
-pub use front_proxy::{FrontProxy, RequestHeader, Trust};
 pub use node::NodeAuthorizer;
 pub use node_restriction::NodeRestriction;
 pub use rbac::{Chain, Rbac};
 pub use resize::ClaimResize;
 pub use selectors::Selectors;
-pub use service_account::ServiceAccounts;
 pub use standard::{Settings, standard};
 
-use crate::admission::Guard;
+use crate::{Server, admission::Guard, audit::Audit};
 use api::Status;
 use http::request::Parts;
 use jiff::Timestamp;
@@ -293,6 +290,14 @@ pub struct Token {
 pub trait TokenIssuer: Send + Sync + 'static {
     /// Signs one.
     fn issue(&self, ask: &TokenAsk) -> Result<Token, Status>;
+
+    /// The longest life of a token, in seconds; none: as long as it is asked for.
+    fn longest(&self) -> Option<i64> {
+        None
+    }
+
+    /// Follows what becomes of its tokens, as tasks of `server`.
+    fn follow(&self, _server: &Arc<Server>) {}
 }
 
 /// The guards of a server.
@@ -306,4 +311,6 @@ pub struct Security {
     pub issuer: Option<Arc<dyn TokenIssuer>>,
     /// What of admission belongs to who may do what, and is always on.
     pub admission: Vec<Guard>,
+    /// Who did what; none: it is not told.
+    pub audit: Option<Arc<Audit>>,
 }

@@ -90,7 +90,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
             ..place.clone()
         })
         .await?;
-    let seconds = seconds(&request)?;
+    let (seconds, warnings) = shortened(server, seconds(&request)?);
     let mut ask = TokenAsk {
         namespace: place.namespace.clone(),
         service_account: place.name.clone(),
@@ -144,8 +144,20 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     Ok(Outcome {
         object,
         did: Did::Created,
-        warnings: Vec::new(),
+        warnings,
     })
+}
+
+/// At most as long as tokens live, with a warning if that is shorter than what is asked for.
+fn shortened(server: &Server, seconds: i64) -> (i64, Vec<String>) {
+    let issuer = server.handler.security.issuer.as_ref();
+    match issuer.and_then(|issuer| issuer.longest()) {
+        Some(longest) if seconds > longest => {
+            let told = format!("requested expiration of {seconds} seconds shortened to {longest} seconds");
+            (longest, vec![told])
+        }
+        _ => (seconds, Vec::new()),
+    }
 }
 
 fn seconds(request: &TokenRequest) -> Result<i64, Status> {

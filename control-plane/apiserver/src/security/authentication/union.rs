@@ -1,0 +1,220 @@
+//! All ways together.
+
+use super::{Anonymous, ClientCertificates, FrontProxy, PasswordFile, Tokens, websocket};
+use crate::security::{Answer, Authenticator, Known, User};
+use api::Status;
+use futures::FutureExt;
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+
+/// What is said of a token that nobody knows.
+const UNKNOWN: &str = "invalid bearer token";
+
+/// The authenticators of the server, in order.
+pub struct Authenticators {
+    /// Front proxies, whose word about users is taken.
+    pub front_proxy: Option<FrontProxy>,
+    /// Certificates of clients.
+    pub certificates: ClientCertificates,
+    /// Names and passwords.
+    pub passwords: Option<Arc<PasswordFile>>,
+    /// Tokens of all kinds.
+    pub tokens: Vec<Arc<dyn Tokens>>,
+    /// The API server's own audiences.
+    pub audiences: Vec<String>,
+    /// Who has no credentials.
+    pub anonymous: Anonymous,
+}
+
+impl Authenticator for Authenticators {
+    fn authenticate(
+        &self,
+        parts: &Parts,
+        client_cert: &[CertificateDer<'static>],
+    ) -> Answer<Result<Option<User>, Status>> {
+        let mut errors = Vec::new();
+        for way in [
+            self.proxied(parts, client_cert),
+            self.certificates.user(client_cert),
+        ] {
+            match way {
+                Ok(Some(user)) => return Ok(Some(authenticated(user))).into(),
+                Ok(None) => {}
+                Err(why) => errors.push(why),
+            }
+        }
+        let end = End {
+            anonymous: self.anonymous.user(parts.uri.path()),
+            errors,
+        };
+        let (scheme, credentials) = credentials(&parts.headers);
+        if let Some(passwords) = self.passwords.as_ref().filter(|_| scheme == "basic") {
+            return passwords.user(credentials).map(|known| end.of(known));
+        }
+        let bearer = (scheme == "bearer" && !credentials.is_empty()).then(|| credentials.to_owned());
+        let offered = websocket::token(&parts.headers);
+        let token = match (bearer, offered) {
+            (Some(token), _) | (None, Ok(Some(token))) => token,
+            (None, Ok(None)) => return end.of(Ok(None)).into(),
+            (None, Err(why)) => return end.of(Err(why)).into(),
+        };
+        self.token(&token, &[]).map(|known| {
+            let user = known.and_then(|known| known.ok_or_else(|| UNKNOWN.to_owned()));
+            end.of(user.map(|(user, _)| Some(user)))
+        })
+    }
+
+    fn token(&self, token: &str, audiences: &[String]) -> Answer<Known> {
+        let wanted: Vec<String> = if audiences.is_empty() {
+            &self.audiences
+        } else {
+            audiences
+        }
+        .to_vec();
+        let own: Vec<String> = wanted
+            .iter()
+            .filter(|audience| self.audiences.contains(audience))
+            .cloned()
+            .collect();
+        let asked = Asked {
+            own,
+            errors: Vec::new(),
+        };
+        next(
+            self.tokens.iter().cloned().collect(),
+            token.to_owned(),
+            wanted,
+            asked,
+        )
+    }
+}
+
+impl Authenticators {
+    fn proxied(&self, parts: &Parts, chain: &[CertificateDer<'static>]) -> Result<Option<User>, String> {
+        let proxy = self.front_proxy.as_ref();
+        proxy.map_or(Ok(None), |proxy| proxy.user(&parts.headers, chain))
+    }
+}
+
+/// What becomes of a request when the last way was tried.
+struct End {
+    anonymous: Option<User>,
+    errors: Vec<String>,
+}
+
+impl End {
+    fn of(mut self, known: Result<Option<User>, String>) -> Result<Option<User>, Status> {
+        match known {
+            Ok(Some(user)) => return Ok(Some(authenticated(user))),
+            Ok(None) => {}
+            Err(why) => self.errors.push(why),
+        }
+        if self.errors.is_empty() && self.anonymous.is_some() {
+            return Ok(None);
+        }
+        if !self.errors.is_empty() {
+            let error = aggregate(&self.errors);
+            tracing::info!(error, "unable to authenticate the request");
+        }
+        Err(Status::unauthorized())
+    }
+}
+
+/// What is known so far of a token.
+struct Asked {
+    /// The API server's own audiences that are asked about.
+    own: Vec<String>,
+    errors: Vec<String>,
+}
+
+/// Asks one kind after the other: at once as long as each knows at once.
+fn next(
+    mut kinds: std::collections::VecDeque<Arc<dyn Tokens>>,
+    token: String,
+    audiences: Vec<String>,
+    mut asked: Asked,
+) -> Answer<Known> {
+    while let Some(kind) = kinds.pop_front() {
+        let knows = kind.knows_audiences();
+        if !knows && asked.own.is_empty() {
+            continue;
+        }
+        match kind.token(&token, &audiences) {
+            Answer::Now(known) => {
+                if let Some(known) = asked.take(known, knows) {
+                    return known.into();
+                }
+            }
+            Answer::Later(later) => {
+                let rest = async move {
+                    match asked.take(later.await, knows) {
+                        Some(known) => known,
+                        None => next(kinds, token, audiences, asked).get().await,
+                    }
+                };
+                return Answer::Later(rest.boxed());
+            }
+        }
+    }
+    asked.end().into()
+}
+
+impl Asked {
+    /// Whether that is the answer.
+    fn take(&mut self, known: Known, knows: bool) -> Option<Known> {
+        match known {
+            Ok(Some((user, _))) if user.name.is_empty() => {
+                self.errors.push("the user of the token has no name".to_owned());
+                None
+            }
+            Ok(Some((user, audiences))) => {
+                let audiences = if knows { audiences } else { self.own.clone() };
+                Some(Ok(Some((authenticated(user), audiences))))
+            }
+            Ok(None) => None,
+            Err(why) => {
+                self.errors.push(why);
+                None
+            }
+        }
+    }
+
+    fn end(self) -> Known {
+        let unknown = std::iter::once(UNKNOWN.to_owned());
+        let errors: Vec<String> = unknown.chain(self.errors).collect();
+        Err(aggregate(&errors))
+    }
+}
+
+/// Errors as upstream tells several: each once.
+fn aggregate(errors: &[String]) -> String {
+    let mut once: Vec<&str> = Vec::new();
+    for error in errors {
+        if !once.contains(&error.as_str()) {
+            once.push(error);
+        }
+    }
+    match once.as_slice() {
+        [only] => (*only).to_owned(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
+/// Whoever is somebody is in the group of all who are.
+fn authenticated(mut user: User) -> User {
+    let of_all = |group: &String| group == "system:authenticated" || group == "system:unauthenticated";
+    if user.name != "system:anonymous" && !user.groups.iter().any(of_all) {
+        user.groups.push("system:authenticated".to_owned());
+    }
+    user
+}
+
+/// The scheme, in lower case, and the credentials of the `Authorization` header.
+fn credentials(headers: &HeaderMap) -> (String, &str) {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let parts = header.and_then(|header| header.trim().split_once(' '));
+    parts.map_or_else(Default::default, |(scheme, credentials)| {
+        (scheme.to_ascii_lowercase(), credentials.trim())
+    })
+}
