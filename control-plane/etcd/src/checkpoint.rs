@@ -43,6 +43,8 @@ const NEW: &str = "checkpoint.new";
 const FORMAT: u32 = 3;
 const MAGIC: &[u8; 8] = b"FKCHECK\0";
 const END: u32 = u32::MAX;
+/// Bytes that are written before they are synced.
+const SYNC_BYTES: u64 = 1 << 20;
 /// Keys that are copied while the lock is held.
 const STEP: usize = 1024;
 
@@ -70,6 +72,7 @@ pub(crate) struct Checkpoint {
 struct Output {
     file: Arc<dyn File>,
     offset: u64,
+    synced: u64,
     buffer: Vec<u8>,
     hasher: Hasher,
 }
@@ -88,6 +91,11 @@ impl Output {
         self.file.write_at(&self.buffer, self.offset)?;
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();
+        // A device that is given much at once lets the log wait.
+        if self.offset - self.synced >= SYNC_BYTES {
+            self.synced = self.offset;
+            self.file.sync()?;
+        }
         Ok(())
     }
 }
@@ -141,6 +149,7 @@ fn dump(
     let mut out = Output {
         file,
         offset: 0,
+        synced: 0,
         buffer: Vec::new(),
         hasher: Hasher::new(),
     };

@@ -258,6 +258,8 @@ impl Copier<'_> {
         let Some(target) = &self.target else { return Ok(()) };
         let start = target.length();
         target.file.write_at(&self.buffer, start)?;
+        // A device that is given much at once lets the log wait.
+        target.file.sync()?;
         target.tail_mut().start = start + self.buffer.len() as u64;
         self.buffer.clear();
         for moves in self.moves.chunks(STEP) {
@@ -272,9 +274,7 @@ impl Copier<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
-        match self.target.take() {
-            Some(target) => target.file.sync(),
-            None => Ok(()),
-        }
+        self.target = None;
+        Ok(())
     }
 }

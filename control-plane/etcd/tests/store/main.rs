@@ -16,6 +16,7 @@ mod lab;
 mod members;
 mod migration;
 mod model;
+mod nested;
 mod power;
 mod races;
 mod volatile;
