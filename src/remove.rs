@@ -50,6 +50,8 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
             dns_ip: Ipv4Addr::UNSPECIFIED,
             domain: String::new(),
             encryption_provider_config: None,
+            authentication: Vec::new(),
+            audit: Vec::new(),
             gates: component::gates::Gates::default(),
             runtime: resources::Runtime::default(),
             durable_leases: false,

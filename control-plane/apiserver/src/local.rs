@@ -8,7 +8,7 @@ use crate::{
     cache::{Item, Kind, Selection, Watcher},
     fairness::{Listing, Seat},
     handler::{Call, ListQuery, Place, Validation, WatchQuery},
-    security::{Attributes, User},
+    security::{Attributes, Selectors, User},
     subresources,
 };
 use api::{FieldSelector, Object, Status};
@@ -115,7 +115,7 @@ impl Local {
     }
 
     /// What is asked with `verb` of a collection. A selection of one name asks for that object, as over HTTP.
-    fn collection(&self, verb: &str, place: &Place, fields: &str) -> Attributes {
+    fn collection(&self, verb: &str, place: &Place, fields: &str, labels: &str) -> Attributes {
         let mut attributes = Server::attributes(&self.user, verb, place);
         let selector = FieldSelector::parse(fields).unwrap_or_default();
         if let Some(name) = selector
@@ -124,6 +124,7 @@ impl Local {
         {
             attributes.name = name.to_owned();
         }
+        attributes.selectors = Selectors::parse(fields, labels);
         attributes
     }
 
@@ -146,7 +147,7 @@ impl Local {
             return across.list(target, params).await;
         }
         let place = self.place(&target)?;
-        let asked = self.collection("list", &place, &params.field_selector);
+        let asked = self.collection("list", &place, &params.field_selector, &params.label_selector);
         let list = Listing {
             limit: u64::try_from(params.limit).unwrap_or(u64::MAX),
             single: !asked.name.is_empty(),
@@ -173,7 +174,7 @@ impl Local {
             return across.watch(target, params).await;
         }
         let place = self.place(&target)?;
-        let asked = self.collection("watch", &place, &params.field_selector);
+        let asked = self.collection("watch", &place, &params.field_selector, &params.label_selector);
         let list = Listing {
             single: !asked.name.is_empty(),
             ..Listing::default()

@@ -3,6 +3,7 @@
 mod binding;
 mod eviction;
 pub mod reviews;
+mod selected;
 mod scale;
 mod token;
 

@@ -1,5 +1,6 @@
 //! The reviews: questions about tokens and rights. Asked, answered, never stored.
 
+use super::selected::{self, Selected};
 use crate::{
     Server,
     handler::{Call, Did, Outcome},
@@ -195,9 +196,13 @@ struct ResourceAttributes {
     resource: String,
     subresource: String,
     name: String,
+    #[serde(rename = "fieldSelector")]
+    field_selector: Option<Selected>,
+    #[serde(rename = "labelSelector")]
+    label_selector: Option<Selected>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Serialize, Default)]
 #[serde(default)]
 struct PathAttributes {
     path: String,
@@ -205,12 +210,15 @@ struct PathAttributes {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct AccessStatus {
     allowed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     denied: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    evaluation_error: String,
 }
 
 impl From<Decision> for AccessStatus {
@@ -220,6 +228,7 @@ impl From<Decision> for AccessStatus {
             allowed: decision.allowed(),
             denied,
             reason: decision.reason,
+            evaluation_error: decision.error,
         }
     }
 }
@@ -231,18 +240,23 @@ async fn subject_access(
     namespace: Option<&str>,
 ) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<AccessSpec>(of, body)?;
-    let invalid = |error| Status::invalid(of.group, of.kind, "", vec![error]);
+    let mut errors = asked.check();
     if asked.user.is_empty() && asked.groups.is_empty() {
         let detail = "at least one of user or group must be specified";
-        return Err(invalid(field::Error::invalid("spec.user", "", detail)));
+        errors.push(field::Error::invalid("spec.user", "", detail));
     }
     let inside = asked.resource_attributes.as_ref().map(|r| r.namespace.as_str());
-    if let Some(namespace) = namespace
-        && inside != Some(namespace)
+    if let (Some(namespace), Some(inside)) = (namespace, inside)
+        && inside != namespace
     {
         let message = format!("spec.resourceAttributes.namespace must match namespace: {namespace}");
         return Err(Status::bad_request(message));
     }
+    if namespace.is_some() && asked.non_resource_attributes.is_some() {
+        let detail = "disallowed on this kind of request";
+        errors.push(field::Error::invalid("spec.nonResourceAttributes", "", detail));
+    }
+    refuse(of, errors)?;
     let user = User {
         name: asked.user.clone(),
         uid: asked.uid.clone(),
@@ -259,6 +273,7 @@ async fn self_access(
     body: &[u8],
 ) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<AccessSpec>(of, body)?;
+    refuse(of, asked.check())?;
     decide(server, of, raw, &asked, user.as_ref().clone()).await
 }
 
@@ -270,34 +285,73 @@ async fn decide(
     user: User,
 ) -> Result<Vec<u8>, Status> {
     let user = Arc::new(user);
-    let attributes = match (&asked.resource_attributes, &asked.non_resource_attributes) {
-        (Some(r), None) => Attributes {
-            user,
+    let mut told = Vec::new();
+    let mut attributes = Attributes {
+        user,
+        ..Attributes::default()
+    };
+    if let Some(r) = &asked.resource_attributes {
+        let (selectors, ignored) =
+            selected::read(r.field_selector.as_ref(), r.label_selector.as_ref());
+        told = ignored;
+        let any = || "*".to_owned();
+        attributes = Attributes {
             verb: r.verb.clone(),
             group: r.group.clone(),
-            version: r.version.clone(),
+            version: if r.version.is_empty() { any() } else { r.version.clone() },
             resource: r.resource.clone(),
             subresource: r.subresource.clone(),
             namespace: r.namespace.clone(),
             name: r.name.clone(),
-            path: String::new(),
             is_resource: true,
-            selectors: None,
-        },
-        (None, Some(p)) => Attributes {
-            user,
-            verb: p.verb.clone(),
-            path: p.path.clone(),
-            ..Attributes::default()
-        },
-        _ => {
-            let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-            let error = field::Error::invalid("spec.resourceAttributes", "", detail);
-            return Err(Status::invalid(of.group, of.kind, "", vec![error]));
-        }
-    };
-    let decision = server.handler.security.authz.authorize(&attributes).get().await;
+            selectors,
+            ..attributes
+        };
+    } else if let Some(p) = &asked.non_resource_attributes {
+        attributes.verb.clone_from(&p.verb);
+        attributes.path.clone_from(&p.path);
+    }
+    let mut decision = server.handler.security.authz.authorize(&attributes).get().await;
+    if !decision.error.is_empty() {
+        told.insert(0, decision.error);
+    }
+    decision.error = told.join("; ");
     answer(of, Some(raw), AccessStatus::from(decision))
+}
+
+impl AccessSpec {
+    /// What is wrong with it.
+    fn check(&self) -> Vec<field::Error> {
+        let mut errors = Vec::new();
+        match (&self.resource_attributes, &self.non_resource_attributes) {
+            (Some(_), Some(path)) => {
+                let detail = "cannot be specified in combination with resourceAttributes";
+                errors.push(field::Error::invalid("spec.nonResourceAttributes", path, detail));
+            }
+            (None, None) => {
+                let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+                errors.push(field::Error::invalid("spec.resourceAttributes", (), detail));
+            }
+            (Some(of), None) => {
+                let path = |name: &str| format!("spec.resourceAttributes.{name}");
+                if let Some(fields) = &of.field_selector {
+                    fields.check(&path("fieldSelector"), false, &mut errors);
+                }
+                if let Some(labels) = &of.label_selector {
+                    labels.check(&path("labelSelector"), true, &mut errors);
+                }
+            }
+            (None, Some(_)) => {}
+        }
+        errors
+    }
+}
+
+fn refuse(of: &VirtualResource, errors: Vec<field::Error>) -> Result<(), Status> {
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid(of.group, of.kind, "", errors)),
+    }
 }
 
 #[derive(Deserialize, Default)]

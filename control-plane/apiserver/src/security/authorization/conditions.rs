@@ -64,7 +64,7 @@ static REQUEST: LazyLock<Arc<Shape>> = LazyLock::new(|| {
 });
 
 /// The conditions of a webhook.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Conditions(Vec<(String, Program)>);
 
 impl Conditions {

@@ -127,6 +127,33 @@ pub struct WebhookSettings {
     pub conditions: Arc<Conditions>,
 }
 
+impl WebhookSettings {
+    /// As the flags of old say: one that fails has no opinion, and it is asked about all requests.
+    ///
+    /// # Errors
+    /// There is no such version.
+    pub fn of_flags(
+        connection: Connection,
+        version: &str,
+        authorized_ttl: Duration,
+        unauthorized_ttl: Duration,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        let known = Version::parse(version).ok_or_else(|| {
+            format!("unsupported webhook authorizer version {version:?}, supported versions are \"v1\", \"v1beta1\"")
+        });
+        Ok(Self {
+            authorized_ttl,
+            unauthorized_ttl,
+            timeout,
+            version: known?,
+            deny: false,
+            connection,
+            conditions: Arc::default(),
+        })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {

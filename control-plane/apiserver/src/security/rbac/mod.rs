@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 mod chain;
+mod held;
 mod rule;
 
 pub use chain::Chain;
@@ -9,10 +10,11 @@ pub(crate) use rule::{Rule, quoted, tell, uncovered};
 
 use super::{Answer, Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User};
 use crate::server::Reader;
+use held::{Held, Subjects};
 use api::{Gvr, Object};
 use serde::Deserialize;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -55,20 +57,14 @@ struct Subject {
     namespace: String,
 }
 
-/// A binding as it applies to one subject: the rules it gives, and what it is called.
-struct Grant {
-    rules: Arc<Vec<Rule>>,
-    told: Arc<str>,
-}
-
 #[derive(Default)]
 struct Compiled {
     /// The newest change of each of the four collections that this was made of.
     of: [u64; 4],
-    /// By subject (`u:` user, `g:` group), for the whole cluster.
-    cluster: HashMap<String, Vec<Grant>>,
-    /// By namespace, then by subject.
-    namespaced: HashMap<String, HashMap<String, Vec<Grant>>>,
+    /// For the whole cluster.
+    cluster: Subjects,
+    /// By namespace.
+    namespaced: HashMap<String, Subjects>,
 }
 
 impl Rbac {
@@ -115,9 +111,7 @@ impl Rbac {
             let Ok(binding) = object.view::<Binding>() else {
                 continue;
             };
-            let Some(rules) = cluster_roles.get(&binding.role_ref.name) else {
-                continue;
-            };
+            let rules = cluster_roles.get(&binding.role_ref.name);
             bind(&mut compiled.cluster, &object, &binding, rules);
         }
         for object in collect(&ROLE_BINDINGS) {
@@ -129,19 +123,18 @@ impl Rbac {
                 "ClusterRole" => cluster_roles.get(&name),
                 _ => roles.get(&(object.namespace().to_owned(), name)),
             };
-            if let Some(rules) = rules {
-                let place = compiled
-                    .namespaced
-                    .entry(object.namespace().to_owned())
-                    .or_default();
-                bind(place, &object, &binding, rules);
-            }
+            let place = compiled
+                .namespaced
+                .entry(object.namespace().to_owned())
+                .or_default();
+            bind(place, &object, &binding, rules);
         }
         compiled
     }
 }
 
-fn bind(into: &mut HashMap<String, Vec<Grant>>, object: &Object, binding: &Binding, rules: &Arc<Vec<Rule>>) {
+/// Notes what a binding gives to its subjects, or that its role is not there.
+fn bind(into: &mut Subjects, object: &Object, binding: &Binding, rules: Option<&Arc<Vec<Rule>>>) {
     let scope = if object.namespace().is_empty() {
         format!("ClusterRoleBinding {:?}", object.name())
     } else {
@@ -150,51 +143,57 @@ fn bind(into: &mut HashMap<String, Vec<Grant>>, object: &Object, binding: &Bindi
             format!("{}/{}", object.name(), object.namespace())
         )
     };
+    let (kind, role) = (&binding.role_ref.kind, &binding.role_ref.name);
     for subject in binding.subjects.iter().flatten() {
-        let key = match subject.kind.as_str() {
-            "User" => format!("u:{}", subject.name),
-            "Group" => format!("g:{}", subject.name),
+        let name = &subject.name;
+        let held = match subject.kind.as_str() {
+            "User" => into.users.entry(name.clone()).or_default(),
+            "Group" => into.groups.entry(name.clone()).or_default(),
             "ServiceAccount" => {
                 let namespace = if subject.namespace.is_empty() {
                     object.namespace()
                 } else {
                     &subject.namespace
                 };
-                format!("u:system:serviceaccount:{namespace}:{}", subject.name)
+                let account = format!("system:serviceaccount:{namespace}:{name}");
+                into.users.entry(account).or_default()
             }
             _ => continue,
         };
-        let (kind, name) = (&binding.role_ref.kind, &binding.role_ref.name);
-        let told = format!(
-            "RBAC: allowed by {scope} of {kind} {name:?} to {} {:?}",
-            subject.kind, subject.name
-        );
-        into.entry(key).or_default().push(Grant {
-            rules: rules.clone(),
-            told: told.into(),
-        });
+        match rules {
+            Some(rules) => {
+                let told = format!(
+                    "RBAC: allowed by {scope} of {kind} {role:?} to {} {name:?}",
+                    subject.kind
+                );
+                held.add(rules.clone(), told.into());
+            }
+            None => held.miss(format!(
+                "{}.rbac.authorization.k8s.io {role:?} not found",
+                kind.to_lowercase()
+            )),
+        }
     }
 }
 
-/// The grants of a user: cluster-wide ones, then those of a namespace.
-fn grants<'a>(compiled: &'a Compiled, user: &User, namespace: &str) -> impl Iterator<Item = &'a Grant> {
-    let mut keys = vec![format!("u:{}", user.name)];
-    keys.extend(user.groups.iter().map(|g| format!("g:{g}")));
-    let local = compiled.namespaced.get(namespace);
-    let places = std::iter::once(&compiled.cluster).chain(local);
-    let found: Vec<&Grant> = places
-        .flat_map(|place| keys.iter().filter_map(|k| place.get(k)).flatten())
-        .collect();
-    found.into_iter()
+/// What a user has: cluster-wide, then in a namespace.
+fn held<'a>(
+    compiled: &'a Compiled,
+    user: &'a User,
+    namespace: &str,
+) -> impl Iterator<Item = &'a Held> + use<'a> {
+    let places = std::iter::once(&compiled.cluster).chain(compiled.namespaced.get(namespace));
+    places.flat_map(|place| {
+        let groups = user.groups.iter().filter_map(|group| place.groups.get(group));
+        place.users.get(&user.name).into_iter().chain(groups)
+    })
 }
 
 impl Rbac {
     /// The rules that `user` holds in `namespace`.
     pub(crate) fn held(&self, user: &User, namespace: &str) -> Vec<Rule> {
         let compiled = self.current();
-        grants(&compiled, user, namespace)
-            .flat_map(|grant| grant.rules.iter().cloned())
-            .collect()
+        held(&compiled, user, namespace).flat_map(Held::rules).cloned().collect()
     }
 
     /// The rules of a role; `None` when there is no such role.
@@ -220,12 +219,21 @@ impl Authorizer for Rbac {
         } else {
             ""
         };
-        for grant in grants(&compiled, &attributes.user, namespace) {
-            if grant.rules.iter().any(|rule| rule.allows(attributes)) {
-                return Decision::allow(grant.told.to_string()).into();
+        for held in held(&compiled, &attributes.user, namespace) {
+            if let Some(told) = held.allows(attributes) {
+                return Decision::allow(told).into();
             }
         }
-        Decision::no_opinion("").into()
+        let missing: BTreeSet<&str> = held(&compiled, &attributes.user, namespace)
+            .flat_map(Held::missing)
+            .collect();
+        let missing: Vec<&str> = missing.into_iter().collect();
+        let reason = match missing.as_slice() {
+            [] => String::new(),
+            [only] => format!("RBAC: {only}"),
+            many => format!("RBAC: [{}]", many.join(", ")),
+        };
+        Decision::no_opinion(reason).into()
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Rules {

@@ -1,0 +1,155 @@
+//! Audit as kube-apiserver's flags say.
+
+use super::flags::KUBE_APISERVER_AUDIT;
+use anyhow::{Context, Result, bail};
+use apiserver::audit::{self, Audit, Batch, Format, LogSettings, Mode, Truncate, WebhookSettings};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use component::{
+    Env,
+    flags::{Kind, Settings, parse},
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// Opens the back ends; none: nothing is told.
+///
+/// # Errors
+/// Upstream's words.
+pub fn open(settings: &Settings, env: &Env) -> Result<Option<Arc<Audit>>> {
+    let file = |flag: &str| Some(PathBuf::from(settings.text(flag))).filter(|path| !path.as_os_str().is_empty());
+    let log = file("audit-log-path").map(|path| log(settings, path)).transpose()?;
+    let webhook = file("audit-webhook-config-file");
+    let webhook = webhook.map(|path| webhook_of(settings, path)).transpose()?;
+    let settings = audit::Settings {
+        policy_file: file("audit-policy-file"),
+        log,
+        webhook,
+    };
+    Audit::open(&settings, env).map_err(anyhow::Error::msg)
+}
+
+/// The same for a cluster in one process, which was given these flags.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_cluster(flags: &[String], env: &Env) -> Result<Option<Arc<Audit>>> {
+    open(&parse(&[KUBE_APISERVER_AUDIT], flags, &[])?, env)
+}
+
+fn count(settings: &Settings, flag: &str) -> Result<u64> {
+    let value = settings.int(flag);
+    u64::try_from(value).with_context(|| format!("--{flag} {value} can't be a negative number"))
+}
+
+fn log(settings: &Settings, path: PathBuf) -> Result<LogSettings> {
+    let format = match settings.text("audit-log-format") {
+        "json" => Format::Json,
+        "legacy" => Format::Legacy,
+        other => bail!("invalid audit log format {other}, allowed formats are \"legacy,json\""),
+    };
+    Ok(LogSettings {
+        path,
+        format,
+        max_age: count(settings, "audit-log-maxage")?,
+        max_backups: usize::try_from(count(settings, "audit-log-maxbackup")?)?,
+        max_size: count(settings, "audit-log-maxsize")?,
+        compress: settings.bool("audit-log-compress"),
+        mode: mode(settings, "log")?,
+        truncate: truncate(settings, "log")?,
+    })
+}
+
+fn webhook_of(settings: &Settings, config_file: PathBuf) -> Result<WebhookSettings> {
+    let old = "audit-webhook-batch-initial-backoff";
+    let flag = if settings.is_given(old) { old } else { "audit-webhook-initial-backoff" };
+    Ok(WebhookSettings {
+        config_file,
+        initial_backoff: settings.duration(flag),
+        mode: mode(settings, "webhook")?,
+        truncate: truncate(settings, "webhook")?,
+    })
+}
+
+fn mode(settings: &Settings, plugin: &str) -> Result<Mode> {
+    let flag = |name: &str| format!("audit-{plugin}-{name}");
+    let version = settings.text(&flag("version"));
+    if version != "audit.k8s.io/v1" {
+        bail!("invalid group version, allowed versions are [\"audit.k8s.io/v1\"]");
+    }
+    Ok(match settings.text(&flag("mode")) {
+        "blocking" => Mode::Blocking,
+        "blocking-strict" => Mode::BlockingStrict,
+        "batch" => {
+            let size = |name: &str| settings.int(&flag(name)).try_into().unwrap_or_default();
+            let text = settings.text(&flag("batch-throttle-qps"));
+            let qps: f64 = text
+                .parse()
+                .with_context(|| format!("invalid argument {text:?} for --{}", flag("batch-throttle-qps")))?;
+            let burst = settings.int(&flag("batch-throttle-burst")).try_into().unwrap_or_default();
+            let throttle = settings.bool(&flag("batch-throttle-enable"));
+            Mode::Batch(Batch {
+                buffer_size: size("batch-buffer-size"),
+                max_size: size("batch-max-size"),
+                max_wait: settings.duration(&flag("batch-max-wait")),
+                throttle: throttle.then_some((qps, burst)),
+                several: plugin == "webhook",
+            })
+        }
+        other => bail!(
+            "invalid audit {plugin} mode {other}, allowed modes are \"batch,blocking,blocking-strict\""
+        ),
+    })
+}
+
+fn truncate(settings: &Settings, plugin: &str) -> Result<Option<Truncate>> {
+    let flag = |name: &str| format!("audit-{plugin}-truncate-{name}");
+    if !settings.bool(&flag("enabled")) {
+        return Ok(None);
+    }
+    let size = |name: &str| usize::try_from(settings.int(&flag(name))).unwrap_or_default();
+    Ok(Some(Truncate {
+        max_batch_size: size("max-batch-size"),
+        max_event_size: size("max-event-size"),
+    }))
+}
+
+/// The flags of audit as `up` was given them.
+#[derive(Clone, Debug, Default)]
+pub struct Flags(pub Vec<String>);
+
+impl clap::FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let given = KUBE_APISERVER_AUDIT.iter().filter_map(|flag| {
+            let value = matches.get_one::<String>(flag.name)?;
+            Some(format!("--{}={value}", flag.name))
+        });
+        self.0 = given.collect();
+        Ok(())
+    }
+}
+
+impl clap::Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        let args = KUBE_APISERVER_AUDIT.iter().map(|flag| {
+            let arg = Arg::new(flag.name)
+                .long(flag.name)
+                .help(flag.help)
+                .action(ArgAction::Set)
+                .hide(flag.name.contains("-batch-") || flag.name.contains("-truncate-"));
+            match flag.kind {
+                Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+                _ => arg.value_name("VALUE"),
+            }
+        });
+        command.args(args)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
