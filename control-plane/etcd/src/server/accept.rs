@@ -1,5 +1,6 @@
 //! Taking connections: TLS, then HTTP/1.1 or HTTP/2, whichever the client speaks.
 
+use super::authority::Mended;
 use bytes::Bytes;
 use component::{Env, Tasks};
 use http::{Request, Response, StatusCode};
@@ -106,7 +107,9 @@ impl Acceptor {
             .max_concurrent_streams(u32::MAX)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(32 << 20);
-        let served = builder.serve_connection(TokioIo::new(stream), service).await;
+        let served = builder
+            .serve_connection(TokioIo::new(Mended::new(stream)), service)
+            .await;
         if let Err(error) = served {
             tracing::debug!(error, "connection ended");
         }

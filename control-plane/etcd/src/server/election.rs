@@ -6,7 +6,7 @@ use super::{
     lock::{Leaving, end_of, made_at},
 };
 use crate::{
-    Store, WatchRequest,
+    WatchRequest,
     txn::{Txn, TxnOp},
 };
 use etcd_proto::v3electionpb::{

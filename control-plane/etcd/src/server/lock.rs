@@ -5,7 +5,7 @@ use super::{
     failure::{failed, status},
 };
 use crate::{
-    KeyValue, RangeRequest, Revision, Store, WatchItem, WatchRequest,
+    KeyValue, RangeRequest, Revision, WatchItem, WatchRequest,
     txn::{Compare, Field, Relation, Txn, TxnOp, TxnResult},
 };
 use bytes::Bytes;

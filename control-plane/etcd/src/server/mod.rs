@@ -1,6 +1,7 @@
 //! `etcd` as a server: the v3 API over gRPC and JSON, of a member of a replicated store.
 
 pub(crate) mod accept;
+mod authority;
 mod bolt;
 mod cluster;
 mod convert;

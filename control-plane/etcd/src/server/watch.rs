@@ -1,7 +1,7 @@
 //! The Watch service: several watches on one stream.
 
 use super::{Member, convert};
-use crate::{Error, Event, Revision, Store, WatchItem, WatchRequest};
+use crate::{Error, Event, Revision, WatchItem, WatchRequest};
 use bytes::Bytes;
 use etcd_proto::{
     etcdserverpb::{

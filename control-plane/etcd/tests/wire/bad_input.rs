@@ -39,7 +39,7 @@ async fn wrong_requests_are_refused_in_etcds_words() {
     let etcd = Ours::start(|_| {}).await;
     let channel = channel(&etcd.url).await;
     let mut kv = KvClient::new(channel.clone());
-    let before = etcd.engine.visible();
+    let before = etcd.replica.engine().visible();
     let e = kv.put(put("", "x")).await.unwrap_err();
     told(&e, Code::InvalidArgument, "etcdserver: key is not provided");
     let e = kv.put(put("a", vec![b'x'; 3 << 19])).await.unwrap_err();
@@ -101,7 +101,7 @@ async fn wrong_requests_are_refused_in_etcds_words() {
     leases.lease_grant(grant(60, 5)).await.unwrap();
     let e = leases.lease_grant(grant(60, 5)).await.unwrap_err();
     told(&e, Code::FailedPrecondition, "etcdserver: lease already exists");
-    assert_eq!(etcd.engine.visible(), before, "nothing changed");
+    assert_eq!(etcd.replica.engine().visible(), before, "nothing changed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -71,7 +71,7 @@ async fn health_version_and_metrics_are_pages() {
         page("/version").await,
         r#"{"etcdserver":"3.5.21","etcdcluster":"3.5.0"}"#
     );
-    put(&*etcd.engine, "a", "1").await;
+    put(&etcd.replica, "a", "1").await;
     let metrics = page("/metrics").await;
     for line in [
         "etcd_server_has_leader 1\n",

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use component::Env;
 use etcd::{
-    Durability, Endpoints, Engine, Error, KeyValue, Op, Options, RangeRequest, Remote, Store, TxnOutcome,
-    TxnRequest, WatchItem,
+    Durability, Endpoints, Error, KeyValue, Op, RangeRequest, Remote, Store, TxnOutcome, TxnRequest,
+    WatchItem,
+    replica::{self, Replica},
     server::{Listener, Member, Settings},
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -18,10 +19,10 @@ use tokio::net::TcpListener;
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Our server, as long as this lives.
+/// Our server of one member, as long as this lives.
 pub struct Ours {
     pub url: String,
-    pub engine: Arc<Engine>,
+    pub replica: Replica,
     env: Env,
     _dir: tempfile::TempDir,
 }
@@ -37,27 +38,22 @@ impl Ours {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let env = Env::system();
-        let options = Options {
-            first_revision: 1,
-            max_value_bytes: usize::MAX,
-            durable_leases: true,
-            ..Options::default()
-        };
-        let engine = Engine::open(dir.path(), options, env.child()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr().unwrap());
-        let mut settings = Settings {
+        let member = replica::Settings {
             client_urls: vec![url.clone()],
-            ..Settings::default()
+            ..replica::Settings::new(dir.path())
         };
+        let replica = Replica::open(member, env.clone()).await.unwrap();
+        let mut settings = Settings::default();
         change(&mut settings);
-        let member = Member::new(engine.clone(), settings, env.clone());
+        let member = Member::new(replica.clone(), settings, env.clone());
         let serving = Listener::new(member, tls, env.clone()).unwrap();
         env.tasks.spawn("etcd", serving.serve(listener));
         Self {
             url,
-            engine,
+            replica,
             env,
             _dir: dir,
         }
@@ -78,7 +74,7 @@ pub struct Theirs {
     child: Child,
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap().port()
 }

@@ -6,8 +6,10 @@
 )]
 
 mod bad_input;
+mod cluster;
 mod command;
 mod json;
 mod lab;
+mod members;
 mod remote;
 mod secure;

@@ -8,7 +8,7 @@ use component::{
 use etcd::{Endpoints, Remote, Store};
 use std::sync::Arc;
 
-fn server(leaf: &Leaf, ca: &str) -> Arc<rustls::ServerConfig> {
+pub fn server(leaf: &Leaf, ca: &str) -> Arc<rustls::ServerConfig> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};
     let mut roots = rustls::RootCertStore::empty();
     roots

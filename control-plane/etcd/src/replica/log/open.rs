@@ -46,8 +46,6 @@ pub enum LogError {
 /// What a log holds.
 #[derive(Debug)]
 pub struct Stored {
-    /// Whose it is.
-    pub identity: Identity,
     /// The hard state.
     pub hard: HardState,
     /// The index and term before the first entry.
@@ -151,7 +149,6 @@ pub fn open(files: Arc<dyn Files>, segment_bytes: u64) -> Result<Option<(Log, St
     }
     let Some(log) = log else { return Ok(None) };
     let stored = Stored {
-        identity: log.identity,
         hard: content.hard,
         base: content.base,
         entries: content.entries.into(),

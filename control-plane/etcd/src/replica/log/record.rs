@@ -147,7 +147,6 @@ impl Record {
 #[derive(Debug)]
 pub struct Read {
     pub number: u64,
-    pub durable: u64,
     pub length: usize,
     pub record: Record,
 }
@@ -165,7 +164,6 @@ pub fn read(salt: u32, bytes: &Bytes, offset: usize) -> Option<Read> {
     let content = bytes.slice(offset + RECORD..offset + length);
     Some(Read {
         number: u64_at(head, 8),
-        durable: u64_at(head, 16),
         length,
         record: Record::decode(head[24], content)?,
     })
@@ -195,7 +193,8 @@ mod tests {
         record.encode(7, 5, 3, &mut out);
         let read_as = |bytes: Vec<u8>| read(7, &bytes.into(), 0);
         let found = read_as(out.clone()).unwrap();
-        assert_eq!((found.number, found.durable, found.length), (5, 3, out.len()));
+        assert_eq!((found.number, found.length), (5, out.len()));
+        assert!(may_be_later(&out, 2) && !may_be_later(&out, 3));
         assert_eq!(found.record, record);
         for bit in 0..out.len() * 8 {
             let mut flipped = out.clone();

@@ -47,8 +47,8 @@ fn what_was_synced_is_there_after_a_crash_and_a_suffix_is_replaced() {
     write(&mut log, vec![entry(1, 4), entry(1, 5), entry(1, 6)], None);
     write(&mut log, vec![entry(2, 5)], Some(hard(2, 4)));
     log.append(&[entry(2, 6)], None).unwrap();
-    let (_, stored) = reopen(&files.after_crash());
-    assert_eq!((stored.identity, stored.base), (IDENTITY, (3, 1)));
+    let (log, stored) = reopen(&files.after_crash());
+    assert_eq!((log.identity(), stored.base), (IDENTITY, (3, 1)));
     assert_eq!(stored.hard, hard(2, 4));
     assert_eq!(stored.entries, [entry(1, 4), entry(2, 5)]);
     let (_, stored) = reopen(&files.after_kill());

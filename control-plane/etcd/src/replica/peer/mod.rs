@@ -10,7 +10,7 @@ mod link;
 mod listen;
 mod snapshot;
 
-use super::{Membership, node::Input, settings::PeerTls};
+use super::{Membership, node::Input};
 use component::{Env, Tasks};
 use link::Link;
 use raft::{Body, Message};
