@@ -210,10 +210,12 @@ fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> P
         page.items.extend(held.cloned());
         return page;
     }
+    // Then the key says all, and the objects are not looked at.
+    let all = selection.is_everything();
     let mut range = snapshot.range(row, &selection.namespace, start);
     let mut last: Option<&str> = None;
     while let Some((key, held)) = range.next() {
-        if !selection.matches(row, held.hub()) {
+        if !(all || selection.matches(row, held.hub())) {
             continue;
         }
         if query.limit > 0 && page.items.len() == query.limit {
@@ -221,7 +223,7 @@ fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> P
                 let revision = i64::try_from(snapshot.revision).unwrap_or(i64::MAX);
                 Token::encode(revision, format!("{}\0", last.unwrap_or_default()))
             };
-            page.remaining = selection.is_everything().then(|| 1 + range.count());
+            page.remaining = all.then(|| 1 + range.count());
             break;
         }
         page.items.push(held.clone());

@@ -18,8 +18,10 @@ use futures::stream;
 use http::Response;
 use std::io::Write;
 
-/// Bytes of a piece, about.
-const PIECE: usize = 64 << 10;
+/// Bytes of a piece, about. The connection gathers some before it writes, which should stay in the processor's cache.
+const PIECE: usize = 16 << 10;
+/// Bytes of a piece that is compressed.
+const PACKED: usize = 32 << 10;
 /// Lists of fewer bytes go out whole. Larger ones are compressed when the client can take it, as upstream.
 const LARGE: usize = 128 << 10;
 
@@ -117,7 +119,7 @@ struct Listing {
 
 impl Listing {
     fn new(head: Vec<u8>, items: Items, tail: Vec<u8>, form: Form) -> Self {
-        let packer = || GzEncoder::new(Vec::with_capacity(PIECE), Compression::fast());
+        let packer = || GzEncoder::new(Vec::with_capacity(2 * PACKED), Compression::fast());
         Self {
             head,
             items,
@@ -162,8 +164,8 @@ impl Iterator for Listing {
             // Writing to memory does not fail.
             let _ = packer.write_all(&text);
             let packed = packer.get_mut();
-            if packed.len() >= PIECE / 2 {
-                return Some(std::mem::replace(packed, Vec::with_capacity(PIECE)).into());
+            if packed.len() >= PACKED {
+                return Some(std::mem::replace(packed, Vec::with_capacity(2 * PACKED)).into());
             }
         }
     }

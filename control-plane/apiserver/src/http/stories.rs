@@ -8,6 +8,7 @@ mod operations;
 mod overload;
 mod protobuf;
 mod surface;
+mod together;
 
 use crate::{Server, fixture};
 use bytes::Bytes;

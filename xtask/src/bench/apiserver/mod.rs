@@ -2,6 +2,7 @@
 //! measured the other is stopped. Both are on loopback in a network namespace, speak HTTP/1.1 inside TLS, authorize by RBAC and
 //! sync what they acknowledge.
 
+pub mod admission;
 mod list;
 mod memory;
 mod objects;

@@ -23,11 +23,14 @@ pub const NAMESPACE: &str = "bench";
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Certificates of the servers and of two clients: one that may do everything by its group, and one by a binding, as users do.
+/// Certificates of the servers and of clients: one that may do everything by its group, one by a binding, as users do, and
+/// one that has no rights of its own. A client without any names itself by a token.
 pub struct Papers {
     folder: PathBuf,
-    admin: Arc<ClientConfig>,
-    user: Arc<ClientConfig>,
+    pub admin: Arc<ClientConfig>,
+    pub user: Arc<ClientConfig>,
+    pub other: Arc<ClientConfig>,
+    pub none: Arc<ClientConfig>,
 }
 
 impl Papers {
@@ -47,19 +50,23 @@ impl Papers {
             authority.certificate().as_bytes(),
         )?)?;
         let roots = Arc::new(roots);
+        let builder = || -> Result<_> {
+            let builder = ClientConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(roots.clone());
+            Ok(builder)
+        };
         let client = |name: &str, groups: &[&str]| -> Result<Arc<ClientConfig>> {
             let (chain, key) = authority.leaf(name, &Purpose::client(name, groups), now)?.der()?;
-            let config = ClientConfig::builder_with_provider(provider.clone())
-                .with_safe_default_protocol_versions()?
-                .with_root_certificates(roots.clone())
-                .with_client_auth_cert(chain, key)?;
-            Ok(Arc::new(config))
+            Ok(Arc::new(builder()?.with_client_auth_cert(chain, key)?))
         };
-        let (admin, user) = (
-            client("admin", &["system:masters"])?,
-            client("bench", &["benches"])?,
-        );
-        Ok(Papers { folder, admin, user })
+        Ok(Papers {
+            admin: client("admin", &["system:masters"])?,
+            user: client("bench", &["benches"])?,
+            other: client("other", &["others"])?,
+            none: Arc::new(builder()?.with_no_client_auth()),
+            folder,
+        })
     }
 
     fn path(&self, name: &str) -> String {
@@ -81,6 +88,9 @@ pub struct Side<'a> {
     which: Which,
     papers: &'a Papers,
     folder: PathBuf,
+    port: u16,
+    /// Flags beside those that all have.
+    flags: Vec<String>,
     running: Vec<Child>,
 }
 
@@ -88,19 +98,25 @@ impl<'a> Side<'a> {
     /// One that does not run yet and keeps its data in `folder`.
     pub fn new(which: Which, papers: &'a Papers, folder: &Path) -> Result<Side<'a>> {
         fs::create_dir_all(folder)?;
+        let port = match which {
+            Which::Ours(_) => 16443,
+            Which::Peer(_) => 26443,
+        };
         Ok(Side {
             which,
             papers,
             folder: folder.to_owned(),
+            port,
+            flags: Vec::new(),
             running: Vec::new(),
         })
     }
 
-    fn port(&self) -> u16 {
-        match self.which {
-            Which::Ours(_) => 16443,
-            Which::Peer(_) => 26443,
-        }
+    /// Another one of ours, with more flags.
+    pub fn variant(mut self, port: u16, flags: &[&str]) -> Side<'a> {
+        self.port = port;
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self
     }
 
     fn path(&self, name: &str) -> String {
@@ -144,7 +160,7 @@ impl<'a> Side<'a> {
             file("tls-cert-file", "server.crt"),
             file("tls-private-key-file", "server.key"),
             file("service-account-signing-key-file", "server.key"),
-            format!("--secure-port={}", self.port()),
+            format!("--secure-port={}", self.port),
         ];
         let same = [
             "--bind-address=127.0.0.1",
@@ -157,6 +173,7 @@ impl<'a> Side<'a> {
             "--max-mutating-requests-inflight=3000",
         ];
         flags.extend(same.map(str::to_owned));
+        flags.extend(self.flags.iter().cloned());
         flags
     }
 
@@ -208,12 +225,17 @@ impl<'a> Side<'a> {
     }
 
     fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port()))
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Connections of the user whose rights come by a binding.
     pub fn load(&self, connections: usize) -> Result<Load> {
-        Load::open(self.address(), &self.papers.user, connections)
+        self.load_of(&self.papers.user, connections)
+    }
+
+    /// Connections of another.
+    pub fn load_of(&self, client: &Arc<ClientConfig>, connections: usize) -> Result<Load> {
+        Load::open(self.address(), client, connections)
     }
 
     /// Gives the user its rights, and makes the namespace with what pods in it need.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// How many are told by one task: more tasks use more processors, fewer wake less.
-const SEATS: usize = 32;
+const SEATS: usize = 64;
 
 /// All choruses of a server.
 #[derive(Default)]
@@ -61,6 +61,14 @@ struct State {
 }
 
 impl Choir {
+    /// How many are in each.
+    #[cfg(test)]
+    pub fn sizes(&self) -> Vec<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|chorus| !chorus.state().over);
+        all.iter().map(|chorus| chorus.state().members.len()).collect()
+    }
+
     /// Takes who listens to `teller`, and was told all that there is, into a chorus. None if more is to be told before.
     /// What is written to its connection from there is reported.
     pub fn join(
