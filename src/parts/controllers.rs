@@ -10,10 +10,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use api::decision::Ring;
 use client::Client;
 use component::{Env, flags::Settings};
-use controller_manager::{Config, Signer, Signers};
-use std::sync::Arc;
+use controller_manager::{Config, Signer, Signers, gc::Resources};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const NAME: &str = controller_manager::NAME;
+
+/// How long to wait for an API server that does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The part.
 pub const PART: Part = Part {
@@ -57,7 +60,12 @@ async fn start(settings: Settings, env: Env) -> Result<()> {
     let root_ca = tls::optional_file(&settings, "root-ca-file")?.unwrap_or_else(|| endpoint.ca.clone());
     let config = config(&settings, root_ca)?;
     let work = move |client: &Client, env: &Env| {
-        drop(controller_manager::start(client, config, Ring::default(), env));
+        let (client, inner) = (client.clone(), env.clone());
+        env.tasks.spawn("controllers", async move {
+            let resources = served(&client, &inner).await.fixed();
+            let config = Config { resources, ..config };
+            drop(controller_manager::start(&client, config, Ring::default(), &inner));
+        });
     };
     leader::run(NAME, &settings, endpoint, &env, work).await
 }
@@ -82,8 +90,34 @@ fn config(settings: &Settings, root_ca: String) -> Result<Config> {
         token_key,
         cluster_cidr,
         node_cidr_prefix,
-        resources: crate::cluster::collectable().fixed(),
+        // They are asked for once this process leads.
+        resources: Resources::default().fixed(),
     })
+}
+
+/// The built-in resources that the API server serves.
+async fn served(client: &Client, env: &Env) -> Resources {
+    let Resources(mut known) = crate::cluster::collectable(resources::table());
+    let versions = known
+        .iter()
+        .map(|one| (one.gvr.group.to_string(), one.gvr.version.to_string()));
+    let versions: BTreeSet<(String, String)> = versions.collect();
+    for (group, version) in versions {
+        let found = loop {
+            let answer = client.transport().discover(group.clone(), version.clone());
+            match answer.await {
+                Ok(found) => break found,
+                Err(status) if status.is_not_found() => break Vec::new(),
+                Err(error) => tracing::warn!(%error, group, version, "the API server does not say what it has"),
+            }
+            env.clock.sleep(PAUSE).await;
+        };
+        known.retain(|one| {
+            let of = one.gvr.group == group && one.gvr.version == version;
+            !of || found.iter().any(|found| found.name == one.gvr.resource)
+        });
+    }
+    Resources(known)
 }
 
 /// Who signs: one CA for all, or one each.

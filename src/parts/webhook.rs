@@ -1,4 +1,4 @@
-//! The kubelet's guards: the API server says whose a token is and who may do what.
+//! Guards of parts: the API server says whose a token is and who may do what.
 
 use api::{Gvr, Object, Status};
 use client::Client;
@@ -13,7 +13,7 @@ const ACCESS_REVIEWS: Gvr = Gvr::new("authorization.k8s.io", "v1", "subjectacces
 /// A user as the API server's reviews write it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct User {
+pub struct User {
     #[serde(rename(serialize = "user"))]
     username: String,
     uid: String,
@@ -38,9 +38,19 @@ struct Token<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Question<'a> {
-    resource_attributes: Attributes<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_attributes: Option<Attributes<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    non_resource_attributes: Option<Path<'a>>,
     #[serde(flatten)]
     user: &'a User,
+}
+
+/// What is asked for at a path.
+#[derive(Serialize)]
+struct Path<'a> {
+    path: &'a str,
+    verb: &'a str,
 }
 
 #[derive(Serialize)]
@@ -79,25 +89,52 @@ struct AccessStatus {
     reason: String,
 }
 
-/// Asks the API server about each request.
+/// Asks the API server about each request to a kubelet.
 pub fn authorize(client: Client) -> Authorize {
     let client = Arc::new(client);
     Arc::new(move |access: Access| -> BoxFuture<'static, Result<(), Status>> {
         let client = client.clone();
         Box::pin(async move {
-            let user = who(&client, &access).await?;
-            may(&client, &user, &access).await
+            let user = who(&client, access.bearer.as_deref(), access.certificate.as_deref()).await?;
+            may(&client, &user.ok_or_else(Status::unauthorized)?, &access).await
         })
     })
 }
 
-async fn who(client: &Client, access: &Access) -> Result<User, Status> {
-    // The TLS layer has checked the certificate against the client CA.
-    if let Some(user) = access.certificate.as_deref().and_then(certificate_user) {
-        return Ok(user);
+/// May this user, or anybody, read a path of a part?
+pub async fn may_read(client: &Client, user: Option<User>, verb: &str, path: &str) -> Result<(), Status> {
+    let user = user.unwrap_or_else(anonymous);
+    let question = Question {
+        resource_attributes: None,
+        non_resource_attributes: Some(Path { path, verb }),
+        user: &user,
+    };
+    decide(client, question).await?.map_err(|reason| {
+        let why = format!("User {:?} cannot {verb} path {path:?}", user.username);
+        Status::forbidden(&Gvr::default(), "", &because(why, &reason))
+    })
+}
+
+fn anonymous() -> User {
+    User {
+        username: "system:anonymous".to_owned(),
+        groups: vec!["system:unauthenticated".to_owned()],
+        ..User::default()
     }
-    let Some(token) = &access.bearer else {
-        return Err(Status::unauthorized());
+}
+
+/// Whose the token or certificate is; `None`: who comes with nothing.
+pub async fn who(
+    client: &Client,
+    bearer: Option<&str>,
+    certificate: Option<&[u8]>,
+) -> Result<Option<User>, Status> {
+    // The TLS layer has checked the certificate against the client CA.
+    if let Some(user) = certificate.and_then(certificate_user) {
+        return Ok(Some(user));
+    }
+    let Some(token) = bearer else {
+        return Ok(None);
     };
     let answer: TokenAnswer = view(
         &*ask(
@@ -110,7 +147,7 @@ async fn who(client: &Client, access: &Access) -> Result<User, Status> {
         .await?,
     )?;
     if answer.status.authenticated {
-        Ok(answer.status.user)
+        Ok(Some(answer.status.user))
     } else {
         Err(Status::unauthorized())
     }
@@ -126,9 +163,22 @@ async fn may(client: &Client, user: &User, access: &Access) -> Result<(), Status
         name: &access.node,
     };
     let question = Question {
-        resource_attributes,
+        resource_attributes: Some(resource_attributes),
+        non_resource_attributes: None,
         user,
     };
+    decide(client, question).await?.map_err(|reason| {
+        let (verb, sub) = (access.verb, access.subresource);
+        let why = format!(
+            "user={}, verb={verb}, resource=nodes, subresource={sub}",
+            user.username
+        );
+        Status::forbidden(&Gvr::new("", "v1", "nodes"), &access.node, &because(why, &reason))
+    })
+}
+
+/// The inner error is the reason of a refusal.
+async fn decide(client: &Client, question: Question<'_>) -> Result<Result<(), String>, Status> {
     let answer: AccessAnswer = view(
         &*ask(
             client,
@@ -139,24 +189,18 @@ async fn may(client: &Client, user: &User, access: &Access) -> Result<(), Status
         )
         .await?,
     )?;
-    if answer.status.allowed {
-        return Ok(());
-    }
-    let (verb, sub) = (access.verb, access.subresource);
-    let why = format!(
-        "user={}, verb={verb}, resource=nodes, subresource={sub}",
-        user.username
-    );
-    let why = if answer.status.reason.is_empty() {
+    Ok(match answer.status.allowed {
+        true => Ok(()),
+        false => Err(answer.status.reason),
+    })
+}
+
+fn because(why: String, reason: &str) -> String {
+    if reason.is_empty() {
         why
     } else {
-        format!("{why}: {}", answer.status.reason)
-    };
-    Err(Status::forbidden(
-        &Gvr::new("", "v1", "nodes"),
-        &access.node,
-        &why,
-    ))
+        format!("{why}: {reason}")
+    }
 }
 
 async fn ask(
@@ -245,7 +289,8 @@ mod tests {
             name: "one",
         };
         let text = serde_json::to_string(&Question {
-            resource_attributes: attributes,
+            resource_attributes: Some(attributes),
+            non_resource_attributes: None,
             user: &user,
         })
         .unwrap();

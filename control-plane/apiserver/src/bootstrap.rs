@@ -147,7 +147,7 @@ impl Server {
         if self.handler.cache("networking.k8s.io", "servicecidrs").is_some() {
             self.default_range(client).await?;
         }
-        self.handler.adopt_addresses().await?;
+        self.handler.adopt_addresses(None).await?;
         self.publish_own(client).await
     }
 

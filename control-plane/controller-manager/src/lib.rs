@@ -67,7 +67,7 @@ pub struct Config {
     pub node_cidr_prefix: u8,
     /// Sign certificates that are approved.
     pub signers: Signers,
-    /// Every resource that can be listed, watched and deleted, but for custom ones; it may change.
+    /// Every resource that can be listed, watched and deleted, but for custom ones and those of other servers; it may change.
     pub resources: gc::Served,
 }
 
@@ -112,6 +112,7 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
     runtime.start(AddressController);
     let collections = gc::Collections::default();
     let served = gc::with_definitions(runtime.caches(), config.resources, env);
+    let served = gc::with_other_servers(client, runtime.caches(), served, &collections, env);
     let counting = quota::start(client, runtime.caches(), &collections, env);
     gc::start(client, runtime.caches(), &served, &collections, counting, env);
     runtime.start(NamespaceController {

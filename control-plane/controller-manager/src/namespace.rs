@@ -12,7 +12,7 @@ use client::{Caches, Change, DeleteOptions, Target, Write};
 use jiff::Timestamp;
 use reconcile::{Controller, LastOutcome, Plan, PlannedWrite, Watch, own_key};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The Namespace controller.
 pub struct NamespaceController {
@@ -47,6 +47,8 @@ struct Status {
 pub struct Observed {
     namespace: Seen<Namespace>,
     left: Vec<(Gvr, usize, usize)>,
+    /// That nobody says what is left of some groups.
+    unknown: Option<String>,
 }
 
 impl Controller for NamespaceController {
@@ -79,6 +81,7 @@ impl Controller for NamespaceController {
         Some(Observed {
             namespace: see(object)?,
             left,
+            unknown: self.collections.unknown(),
         })
     }
 
@@ -93,7 +96,7 @@ impl Controller for NamespaceController {
         // Caches may be late: only the collections' own answers say that nothing is left, and all of them must have.
         let answered = last.0.iter().filter(|(label, _)| *label == "empty").count();
         let emptied = answered == observed.left.len() && last.is_done();
-        if total == 0 && emptied {
+        if total == 0 && emptied && observed.unknown.is_none() {
             finalize(&mut plan, namespace);
             return plan;
         }
@@ -125,12 +128,9 @@ impl Controller for NamespaceController {
             // Only finalizers of others are in the way: their removal is an event.
             plan.writes.clear();
         }
-        status(&mut plan, observed, now);
-        plan.again_after(std::time::Duration::from_millis(if total == 0 {
-            1
-        } else {
-            1000
-        }));
+        status(&mut plan, observed, last, now);
+        let soon = total == 0 && observed.unknown.is_none();
+        plan.again_after(Duration::from_millis(if soon { 1 } else { 1000 }));
         plan
     }
 }
@@ -195,7 +195,7 @@ struct StatusPatch {
     status: Status,
 }
 
-fn status(plan: &mut Plan, observed: &Observed, now: Timestamp) {
+fn status(plan: &mut Plan, observed: &Observed, last: &LastOutcome, now: Timestamp) {
     let left: Vec<String> = observed
         .left
         .iter()
@@ -221,6 +221,49 @@ fn status(plan: &mut Plan, observed: &Observed, now: Timestamp) {
             format!("Some resources are remaining: {}", left.join(", ")),
         )
     };
+    let discovery = match &observed.unknown {
+        Some(why) => ("True", "DiscoveryFailed", why.clone()),
+        None => (
+            "False",
+            "ResourcesDiscovered",
+            "All resources successfully discovered".to_owned(),
+        ),
+    };
+    set(
+        &mut new.conditions,
+        "NamespaceDeletionDiscoveryFailure",
+        discovery,
+        now,
+    );
+    let parsing = (
+        "False",
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed".to_owned(),
+    );
+    set(
+        &mut new.conditions,
+        "NamespaceDeletionGroupVersionParsingFailure",
+        parsing,
+        now,
+    );
+    let deletion = match last.refused("empty") {
+        Some(why) => (
+            "True",
+            "ContentDeletionFailed",
+            format!("Failed to delete all resource types, 1 remaining: {}", why.message),
+        ),
+        None => (
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization".to_owned(),
+        ),
+    };
+    set(
+        &mut new.conditions,
+        "NamespaceDeletionContentFailure",
+        deletion,
+        now,
+    );
     set(&mut new.conditions, "NamespaceContentRemaining", remaining, now);
     let finalizers = if finalizing == 0 {
         (

@@ -150,7 +150,7 @@ impl Writer {
                 match self.write(&telling).await {
                     Ok(()) => {}
                     // Gone, or another pod of the same name: nobody wants it any more.
-                    Err(error) if error.is_not_found() || error.is_conflict() => {}
+                    Err(error) if error.is_not_found() || error.is_conflict() || error.code == 422 => {}
                     Err(error) => {
                         tracing::debug!(pod = %self.of.key, %error, "status not written");
                         self.env.clock.sleep(delay).await;

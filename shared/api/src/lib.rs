@@ -25,7 +25,7 @@ pub use node_selector::{NodeSelector, NodeSelectorTerm};
 pub use object::{Header, Object, ObjectError, Owner, Span};
 pub use quantity::{Quantity, QuantityError};
 pub use selector::{
-    FieldSelector, LabelSelector, MatchExpression, MatchSelector, Requirement, SelectorError,
+    FieldSelector, LabelSelector, MatchExpression, MatchSelector, Requirement, SelectorError, valid_label_key,
 };
 pub use status::{Cause, Details, Status};
 pub use taint::{Taint, Toleration};

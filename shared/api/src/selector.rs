@@ -126,6 +126,11 @@ impl fmt::Display for LabelSelector {
     }
 }
 
+/// Whether `key` may be a label's key: `[prefix/]name`.
+pub fn valid_label_key(key: &str) -> bool {
+    crate::rules::qualified_name(key).is_empty()
+}
+
 /// `metav1.LabelSelector`, as it stands in objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -7,7 +7,7 @@ use component::flags::{
 
 const BUFFERS: &str = "logs are written line by line";
 const STREAMS: &str = "logs go to standard error alone";
-const METRICS: &str = "there is no metrics page yet";
+const METRICS: &str = "all metrics are told, under the names of this version";
 const VERSIONS: &str = "one version is served, this binary's";
 const SOCKETS: &str = "sockets are opened as the system has it";
 const FRONT_PROXY: &str = "users named by a front proxy are not taken yet";
@@ -163,7 +163,7 @@ pub const SERVING: &[Flag] = &[
         .field("enableContentionProfiling"),
 ];
 
-/// Pages of a part, guarded by the API server. Only health is served, which everybody may read.
+/// Pages of a part, guarded by the API server.
 pub const DELEGATED: &[Flag] = &[
     Flag::new(
         "cert-dir",
@@ -171,50 +171,56 @@ pub const DELEGATED: &[Flag] = &[
         "",
         "where a certificate is made when none is given; empty: under /run/ferrokube",
     ),
-    Flag::ignored(
+    Flag::new(
         "authentication-kubeconfig",
         Text,
-        "health is open to all and nothing else is served",
+        "",
+        "who asks the API server whose a token is; empty: who --kubeconfig says",
     ),
-    Flag::ignored(
+    Flag::new(
         "authentication-skip-lookup",
         Bool,
-        "health is open to all and nothing else is served",
+        "false",
+        "take no client CA from the ConfigMap extension-apiserver-authentication",
     ),
     Flag::ignored(
         "authentication-token-webhook-cache-ttl",
         Duration,
-        "health is open to all and nothing else is served",
+        "the API server is asked about every request",
     ),
-    Flag::ignored(
+    Flag::new(
         "authentication-tolerate-lookup-failure",
         Bool,
-        "health is open to all and nothing else is served",
+        "true",
+        "start although that ConfigMap cannot be read",
     ),
-    Flag::ignored(
+    Flag::new(
         "authorization-kubeconfig",
         Text,
-        "health is open to all and nothing else is served",
+        "",
+        "who asks the API server who may read; empty: who --kubeconfig says",
     ),
-    Flag::ignored(
+    Flag::new(
         "authorization-always-allow-paths",
         List,
-        "health is open to all and nothing else is served",
+        "/healthz,/readyz,/livez",
+        "paths that everybody may read; with * at their end, beginnings of paths",
     ),
     Flag::ignored(
         "authorization-webhook-cache-authorized-ttl",
         Duration,
-        "health is open to all and nothing else is served",
+        "the API server is asked about every request",
     ),
     Flag::ignored(
         "authorization-webhook-cache-unauthorized-ttl",
         Duration,
-        "health is open to all and nothing else is served",
+        "the API server is asked about every request",
     ),
-    Flag::ignored(
+    Flag::new(
         "client-ca-file",
         Text,
-        "health is open to all and nothing else is served",
+        "",
+        "the CA of clients' certificates, PEM; empty: what the API server says",
     ),
     Flag::refused("requestheader-allowed-names", List, FRONT_PROXY),
     Flag::ignored("requestheader-client-ca-file", Text, FRONT_PROXY),

@@ -18,7 +18,12 @@ pub const KUBE_SCHEDULER: &[Flag] = &[
         "",
         "a KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1)",
     ),
-    Flag::new("secure-port", Int, "10259", "the port at which health is served"),
+    Flag::new(
+        "secure-port",
+        Int,
+        "10259",
+        "the port at which health and metrics are served; 0: none",
+    ),
     Flag::refused("write-config-to", Text, "the defaults are listed by --help"),
     Flag::ignored(
         "pod-max-in-unschedulable-pods-duration",

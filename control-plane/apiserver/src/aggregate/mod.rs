@@ -1,6 +1,7 @@
 //! The aggregation layer: groups of the API that other servers answer, found by their APIServices.
 //! Upstream: `kube-aggregator`.
 
+mod across;
 mod attend;
 mod available;
 mod connect;
@@ -13,6 +14,7 @@ mod service;
 mod stories;
 mod trust;
 
+pub use across::Across;
 pub use discover::Found;
 pub use proxy::answer;
 
@@ -167,6 +169,13 @@ impl Aggregator {
             known.found.insert(name.to_owned(), Arc::new(found));
             true
         });
+    }
+
+    /// The other server that answers for the group and version, if one does.
+    fn service(&self, group: &str, version: &str) -> Option<Arc<ApiService>> {
+        let known = self.known();
+        let service = known.services.get(&name_of(group, version))?;
+        service.remote.as_ref().map(|_| service.clone())
     }
 
     /// The other server that answers for `path`, if one does.

@@ -1,6 +1,6 @@
 //! Claims in the store: made before a Service is written, given back when it is gone or was not written.
 
-use super::{Cidr, Picked, ServiceView, ports};
+use super::{Cidr, Picked, ServiceView, ports, repair};
 use crate::{
     Server,
     handler::{Call, Commit, Handler, Place, Validation},
@@ -8,7 +8,7 @@ use crate::{
 };
 use api::{Gvr, Key, Object, Status};
 use bytes::Bytes;
-use client::DeleteOptions;
+use client::{DeleteOptions, Recorder};
 use etcd::{Durability, Op, RangeRequest, TxnOutcome, TxnRequest};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -242,9 +242,8 @@ impl Handler {
             let Some((place, call)) = self.address(ip) else {
                 return Ok(true);
             };
-            let family = if ip.is_ipv6() { "IPv6" } else { "IPv4" };
             let labels = [
-                ("ipaddress.kubernetes.io/ip-family", family),
+                ("ipaddress.kubernetes.io/ip-family", family(ip)),
                 ("ipaddress.kubernetes.io/managed-by", MANAGER),
             ];
             let address = Address {
@@ -305,7 +304,7 @@ impl Handler {
     }
 
     /// Sets or clears bits in the record of ports; false if one that is to be set is set.
-    async fn change_record(&self, ports: &[u16], on: bool) -> Result<bool, Status> {
+    pub(super) async fn change_record(&self, ports: &[u16], on: bool) -> Result<bool, Status> {
         let allocator = &self.allocator;
         let (first, last) = (*allocator.ports.start(), *allocator.ports.end());
         let at = |port: u16| usize::from(port.saturating_sub(first));
@@ -349,6 +348,20 @@ impl Handler {
         )))
     }
 
+    /// The record of ports as it is in the store; none: there is none of this range.
+    pub(super) async fn stored_ports(&self) -> Result<Option<ports::Bits>, Status> {
+        let (first, last) = (self.allocator.ports.start(), self.allocator.ports.end());
+        let read = self.store.range(RangeRequest {
+            start: Bytes::from_static(ports::KEY.as_bytes()),
+            ..RangeRequest::default()
+        });
+        let read = read
+            .await
+            .map_err(|error| Status::unavailable(format!("the record of node ports: {error}")))?;
+        let range = format!("{first}-{last}");
+        Ok(read.kvs.first().and_then(|kv| ports::decode(&kv.value, &range)))
+    }
+
     /// The ports of all Services.
     fn recorded(&self, first: u16) -> ports::Bits {
         let mut bits = ports::Bits::default();
@@ -362,18 +375,24 @@ impl Handler {
         bits
     }
 
-    /// Creates the objects of addresses that Services have without one: they are older than such objects.
-    pub(crate) async fn adopt_addresses(&self) -> Result<(), Status> {
+    /// Creates the objects of addresses that Services have without one: they are older than such objects, or somebody
+    /// deleted them, which is told.
+    pub(crate) async fn adopt_addresses(&self, tell: Option<&Recorder>) -> Result<(), Status> {
         let Some(cache) = self.cache("", "services") else {
             return Ok(());
         };
         for service in cache.snapshot().hubs(cache.row, "") {
             let key = Key::new(service.namespace(), service.name());
             for picked in ServiceView::of(Some(&service)).picked() {
-                if let Picked::Ip(ip) = picked
-                    && !self.is_claimed(ip)
-                    && !self.claim_ip(&key, ip).await?
-                {
+                let Picked::Ip(ip) = picked else { continue };
+                if self.is_claimed(ip) {
+                    continue;
+                }
+                if let Some(recorder) = tell {
+                    let why = format!("Cluster IP [{}]: {ip} is not allocated; repairing", family(ip));
+                    repair::tell(recorder, &service, "ClusterIPNotAllocated", why);
+                }
+                if !self.claim_ip(&key, ip).await? {
                     tracing::warn!(service = %key, %ip, "the address belongs to something else");
                 }
             }
@@ -382,7 +401,12 @@ impl Handler {
     }
 }
 
-fn ports_of(picked: &[Picked]) -> Vec<u16> {
+fn family(ip: IpAddr) -> &'static str {
+    if ip.is_ipv6() { "IPv6" } else { "IPv4" }
+}
+
+/// The ports among what is picked.
+pub(super) fn ports_of(picked: &[Picked]) -> Vec<u16> {
     let port = |one: &Picked| match one {
         Picked::Port(port) => Some(*port),
         Picked::Ip(_) => None,

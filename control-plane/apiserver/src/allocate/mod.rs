@@ -7,6 +7,7 @@
 mod claim;
 mod ports;
 mod range;
+mod repair;
 #[cfg(test)]
 mod stories;
 
@@ -128,6 +129,11 @@ impl Allocator {
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a stored Service or a write under way has the port.
+    fn holds(&self, port: u16) -> bool {
+        self.held().ports.contains_key(&port)
     }
 
     fn note(&self, picked: Picked, more: bool) {

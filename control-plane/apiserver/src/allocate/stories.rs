@@ -253,3 +253,52 @@ async fn a_cluster_of_two_families_gives_an_address_of_each() {
     let six = service(client, "six", r#","ipFamilies":["IPv6"]"#).await.unwrap();
     assert!(field(&six, "spec.clusterIP").starts_with("fd00:96::"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_left_half_done_is_repaired() {
+    const EVENTS: Gvr = Gvr::new("", "v1", "events");
+    let all = servers("10.96.0.0/24", 1).await;
+    let (server, client) = &all[0];
+    let made = service(client, "web", r#","type":"NodePort""#).await.unwrap();
+    let port = node_port(&made);
+    // Claimed, and nothing was written.
+    assert!(server.handler.change_record(&[30_500], true).await.unwrap());
+    // Written, and not claimed.
+    assert!(server.handler.change_record(&[port], false).await.unwrap());
+    let ip = Key::cluster(field(&made, "spec.clusterIP"));
+    delete(client, &ADDRESSES, &ip).await;
+    let wish = |name: &'static str| async move {
+        let body = format!(
+            r#"{{"metadata":{{"name":"{name}"}},"spec":{{"type":"NodePort","ports":[{{"port":80,"nodePort":30500}}]}}}}"#
+        );
+        let write = Write::Create(Bytes::from(body));
+        client.write(Target::collection(&SERVICES, "default"), write).await
+    };
+    assert!(wish("next").await.is_err());
+    let clock = &server.handler.env.clock;
+    clock.sleep(std::time::Duration::from_secs(181)).await;
+    let at = |port: u16| usize::from(port - 30_000);
+    let record = server.handler.stored_ports().await.unwrap().unwrap();
+    assert!(record.has(at(port)) && record.has(at(30_500)), "not yet: its Service may be on its way");
+    assert!(client.get(&ADDRESSES, &ip).await.is_ok());
+    clock.sleep(std::time::Duration::from_secs(540)).await;
+    wish("next").await.unwrap();
+    let events = client.list(&EVENTS, "default", ListParams::default()).await.unwrap();
+    let told: BTreeSet<String> = events
+        .items
+        .iter()
+        .map(|event| format!("{}: {}", field(event, "reason"), field(event, "message")))
+        .collect();
+    let expected = [
+        format!("ClusterIPNotAllocated: Cluster IP [IPv4]: {} is not allocated; repairing", ip.name),
+        format!("PortNotAllocated: Port {port} is not allocated; repairing"),
+    ];
+    assert_eq!(told, expected.into());
+}
+
+fn node_port(service: &Object) -> u16 {
+    let text = String::from_utf8_lossy(service.body()).into_owned();
+    let (_, rest) = text.split_once("\"nodePort\":").unwrap();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}

@@ -2,7 +2,7 @@
 
 use super::{Call, Handler, Incoming, Outcome, Place};
 use crate::cache::Held;
-use api::Status;
+use api::{Status, field};
 use client::Patch;
 use schema::PatchError;
 
@@ -37,6 +37,12 @@ fn patched(place: &Place, call: &Call, kind: Patch, patch: &[u8], held: &Held) -
     super::decode::check_version(&text)?;
     let mut incoming = Incoming::decode(place, call.validation, &text)?;
     incoming.check_names(place)?;
+    let uid = incoming.object.uid();
+    if !uid.is_empty() && uid != old.uid() {
+        let error = field::Error::invalid("metadata.uid", uid, "field is immutable");
+        let (group, kind) = (place.group(), place.row().kind);
+        return Err(Status::invalid(group, kind, &place.name, vec![error]));
+    }
     // The version that the patch did not touch is no precondition.
     if incoming.object.resource_version() == old.resource_version() {
         incoming.object = incoming.object.at(0);

@@ -6,16 +6,23 @@ use super::{
 };
 use crate::Server;
 use http::Response;
+use std::time::Duration;
 
 /// A check, and what is wrong.
 type Check = (&'static str, Result<(), String>);
 
 /// The checks of `kind`, which is `healthz`, `livez` or `readyz`, in upstream's order.
 async fn checks(server: &Server, kind: &str) -> Vec<Check> {
-    let store = server.handler.store.revision().await;
-    let store = store.map(|_| ()).map_err(|error| error.to_string());
-    let mut checks = vec![("ping", Ok(())), ("etcd", store.clone())];
-    if kind == "readyz" {
+    let ready = kind == "readyz";
+    let limits = &server.limits;
+    let (store, readiness) = tokio::join!(store(server, limits.health_timeout), async {
+        match ready {
+            true => store(server, limits.ready_timeout).await,
+            false => Ok(()),
+        }
+    });
+    let mut checks = vec![("ping", Ok(())), ("etcd", store)];
+    if ready {
         let stopping = server.life.is_stopping();
         let shutdown = if stopping {
             Err("process is shutting down".to_owned())
@@ -24,12 +31,21 @@ async fn checks(server: &Server, kind: &str) -> Vec<Check> {
         };
         // A server takes requests when its caches are filled, and not before.
         checks.extend([
-            ("etcd-readiness", store),
+            ("etcd-readiness", readiness),
             ("informer-sync", Ok(())),
             ("shutdown", shutdown),
         ]);
     }
     checks
+}
+
+/// Whether the store answers in time.
+async fn store(server: &Server, patience: Duration) -> Result<(), String> {
+    let (store, clock) = (&server.handler.store, &server.handler.env.clock);
+    match clock.timeout(patience, store.revision()).await {
+        Some(answer) => answer.map(drop).map_err(|error| error.to_string()),
+        None => Err("error getting data from etcd: context deadline exceeded".to_owned()),
+    }
 }
 
 /// `/healthz`, `/livez`, `/readyz`, and one check of them by name.

@@ -31,6 +31,10 @@ pub struct Limits {
     pub fairness: bool,
     /// Bytes of lists that are in the making at a time; 0: any number.
     pub list_bytes: usize,
+    /// How long the store may take to answer `/healthz` and `/livez`.
+    pub health_timeout: Duration,
+    /// How long it may take to answer `/readyz`.
+    pub ready_timeout: Duration,
     /// How long a watch lasts at least that names no time; at most it is twice that.
     pub min_request_timeout: Duration,
     /// Requests at a time on one HTTP/2 connection.
@@ -52,6 +56,8 @@ impl Default for Limits {
             writes: 200,
             fairness: true,
             list_bytes: 512 << 20,
+            health_timeout: Duration::from_secs(2),
+            ready_timeout: Duration::from_secs(2),
             min_request_timeout: Duration::from_secs(1800),
             streams: 250,
             goaway_chance: 0.0,

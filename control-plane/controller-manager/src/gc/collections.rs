@@ -6,7 +6,7 @@ use client::{Cache, Caches, Client, Selector};
 use component::Env;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 struct Collection {
@@ -16,22 +16,50 @@ struct Collection {
     env: Env,
 }
 
+#[derive(Default)]
+struct Held {
+    open: BTreeMap<Gvr, Collection>,
+    undiscovered: Vec<String>,
+}
+
 /// The caches. Clones share them.
 #[derive(Clone, Default)]
-pub struct Collections(Arc<Mutex<BTreeMap<Gvr, Collection>>>);
+pub struct Collections(Arc<Mutex<Held>>);
 
 impl Collections {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody says now what these groups and versions have.
+    pub(super) fn undiscovered(&self, versions: Vec<String>) {
+        self.held().undiscovered = versions;
+    }
+
+    /// That nobody says what some groups and versions have, in upstream's words; none: all is known.
+    pub(crate) fn unknown(&self) -> Option<String> {
+        let versions = &self.held().undiscovered;
+        let each = |version: &String| format!("{version}: stale GroupVersion discovery: {version}");
+        let each: Vec<String> = versions.iter().map(each).collect();
+        (!each.is_empty()).then(|| {
+            let all = each.join(", ");
+            let many = each.len();
+            format!(
+                "Discovery failed for some groups, {many} failing: unable to retrieve the complete list of server APIs: {all}"
+            )
+        })
+    }
+
     /// The namespaced resources, with their caches.
     pub(crate) fn namespaced(&self) -> Vec<Cache> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = all.values().filter(|c| c.namespaced);
+        let held = self.held();
+        let all = held.open.values().filter(|c| c.namespaced);
         all.map(|c| c.cache.clone()).collect()
     }
 
     /// An object, if its resource is served.
     pub(crate) fn get(&self, gvr: &Gvr, key: &Key) -> Option<Arc<Object>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(gvr)?.cache.get(key)
+        self.held().open.get(gvr)?.cache.get(key)
     }
 
     /// Opens and closes caches as `served` says. `opened` is called with each new cache and what it lives in.
@@ -59,7 +87,8 @@ impl Collections {
         caches: &Caches,
         env: &Env,
     ) -> Option<(Cache, Env)> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
+        let all = &mut held.open;
         if all.contains_key(&resource.gvr) {
             return None;
         }
@@ -78,8 +107,7 @@ impl Collections {
     }
 
     fn close_all_but(&self, served: &[Collectable]) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|gvr, collection| {
+        self.held().open.retain(|gvr, collection| {
             let stays = served.iter().any(|r| r.gvr == *gvr);
             if !stays {
                 collection.env.tasks.stop();

@@ -18,6 +18,7 @@ mod etcd;
 mod expect;
 mod helm;
 mod lifecycle;
+mod metrics;
 mod nodes;
 mod objects;
 mod overload;
@@ -69,6 +70,7 @@ const GROUPS: &[Group] = &[
     Group {
         stories: &[
             deployments::STORIES,
+            metrics::STORIES,
             disruption::STORIES,
             services::STORIES,
             streams::STORIES,

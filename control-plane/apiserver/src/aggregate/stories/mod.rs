@@ -98,6 +98,7 @@ impl Story {
             modern: AtomicBool::new(true),
             known: watch::Sender::default(),
             lines: Mutex::new(Some(received)),
+            object: Mutex::new((Some("a".to_owned()), Vec::new())),
         });
         let purpose = Purpose::server("api", vec!["api.wardle.svc".to_owned()]);
         let serving = Rotating::open(&authority, "api", purpose, now).unwrap();
@@ -290,6 +291,46 @@ async fn watches_and_upgrades_go_through_to_the_other_server() {
     let mut said = [0; 5];
     stream.read_exact(&mut said).await.unwrap();
     assert_eq!(&said, b"hello");
+    story.env.tasks.stop();
+}
+
+#[tokio::test]
+async fn clients_of_this_process_reach_the_other_server() {
+    let story = Story::new().await;
+    let flunders = Gvr::new("wardle.example.com", "v1alpha1", "flunders");
+    let key = Key::new("shop", "a");
+    story.serve().await;
+    story.register().await;
+    story.reason("EndpointsNotFound").await;
+    let refused = story.client.get(&flunders, &key).await.unwrap_err();
+    assert_eq!((refused.code, refused.message.as_str()), (503, "service unavailable"));
+    story.endpoints().await;
+    story.reason("Passed").await;
+    story.found().await;
+    let asked = ("wardle.example.com".to_owned(), "v1alpha1".to_owned());
+    let found = story.client.transport().discover(asked.0, asked.1).await.unwrap();
+    let found = found.first().expect("a resource");
+    assert_eq!(
+        (found.name.as_str(), found.kind.as_str(), found.namespaced, found.verbs.join(",")),
+        ("flunders", "Flunder", true, "list,new".to_owned())
+    );
+    let own = story.client.transport().discover("apps".to_owned(), "v1".to_owned());
+    assert!(own.await.unwrap().iter().any(|one| one.name == "deployments" && one.verbs.len() == 8));
+    let none = story.client.transport().discover("apps".to_owned(), "v7".to_owned());
+    assert!(none.await.unwrap_err().is_not_found());
+
+    assert_eq!(story.client.get(&flunders, &key).await.unwrap().resource_version(), 7);
+    let list = story.client.list(&flunders, "shop", client::ListParams::default()).await.unwrap();
+    assert_eq!((list.items.len(), list.resource_version), (1, 9));
+    let all = Target::collection(&flunders, "shop");
+    story.client.write(all, Write::Delete(DeleteOptions::default())).await.unwrap();
+    assert!(story.client.find(&flunders, &key).await.unwrap().is_none());
+    let told = story.other.object.lock().unwrap().1.clone();
+    assert_eq!(told, ["admin: GET /a", "admin: GET ", "admin: DELETE ", "admin: GET /a"]);
+
+    let ann = story.server.local(crate::security::User::new("nobody", &[]));
+    let refused = ann.get(Target::object(&flunders, &key)).await.unwrap_err();
+    assert_eq!(refused.code, 403, "{refused:?}");
     story.env.tasks.stop();
 }
 

@@ -24,6 +24,9 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+/// A namespace in which it has objects.
+pub const SHOP: &str = "/apis/wardle.example.com/v1alpha1/namespaces/shop/flunders";
+
 /// Another API server: answers with what it was asked.
 #[derive(Default)]
 pub struct Other {
@@ -33,6 +36,8 @@ pub struct Other {
     pub known: watch::Sender<usize>,
     /// Lines of its watch.
     pub lines: Mutex<Option<mpsc::Receiver<Bytes>>>,
+    /// The name of the one object it has, and who wants what of it.
+    pub object: Mutex<(Option<String>, Vec<String>)>,
 }
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -65,6 +70,7 @@ impl Other {
             )),
             "/openapi/v2" => self.openapi_v2(&request),
             "/apis" => status(404),
+            _ if path.starts_with(SHOP) => self.flunders(&path, &request),
             _ if path.ends_with("/exec") => upgraded(request),
             _ if request.uri().query() == Some("watch=1") => {
                 let lines = self.lines.lock().unwrap().take().unwrap();
@@ -80,6 +86,29 @@ impl Other {
 }
 
 impl Other {
+    /// The objects that it has in the namespace `shop`.
+    fn flunders(&self, path: &str, request: &Request<Incoming>) -> Response<Body> {
+        let mut object = self.object.lock().unwrap();
+        let user = request.headers()["x-remote-user"].to_str().unwrap();
+        object.1.push(format!("{user}: {} {}", request.method(), &path[SHOP.len()..]));
+        let text = |name: &String| {
+            format!(r#"{{"apiVersion":"wardle.example.com/v1alpha1","kind":"Flunder","metadata":{{"name":"{name}","namespace":"shop","resourceVersion":"7"}}}}"#)
+        };
+        if request.method() == "DELETE" {
+            object.0 = None;
+            return Response::new(body(r#"{"kind":"Status","apiVersion":"v1","status":"Success"}"#));
+        }
+        let there: Vec<String> = object.0.iter().map(text).collect();
+        match (path == SHOP, there.first()) {
+            (true, _) => Response::new(body(format!(
+                r#"{{"kind":"FlunderList","apiVersion":"wardle.example.com/v1alpha1","metadata":{{"resourceVersion":"9"}},"items":[{}]}}"#,
+                there.join(",")
+            ))),
+            (false, Some(one)) => Response::new(body(one.clone())),
+            (false, None) => status(404),
+        }
+    }
+
     /// Its document, told once.
     fn openapi_v2(&self, request: &Request<Incoming>) -> Response<Body> {
         let tag = "\"2\"";

@@ -1,7 +1,23 @@
 //! What those who run a server ask of it.
 
 use super::{Http, WIDGETS, lines};
-use crate::fixture;
+use crate::{Server, fixture};
+use component::Env;
+use etcd::{
+    Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest, WatchItem, WatchRequest,
+};
+use futures::{
+    FutureExt,
+    future::BoxFuture,
+    stream::BoxStream,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(start_paused = true)]
@@ -74,6 +90,75 @@ async fn health_is_checked_whole_and_one_by_one() {
     assert_eq!(http.get("/readyz/etcd-readiness").await.text, "ok");
     assert_eq!(http.get("/livez/shutdown").await.code, 404);
     assert_eq!(http.get("/readyz/shutdown").await.text, "ok");
+}
+
+/// A store that no longer says where it stands.
+struct Stuck(Arc<etcd::Engine>, AtomicBool);
+
+impl Store for Stuck {
+    fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse, etcd::Error>> {
+        self.0.range(request)
+    }
+
+    fn txn(&self, request: TxnRequest) -> BoxFuture<'_, Result<TxnOutcome, etcd::Error>> {
+        self.0.txn(request)
+    }
+
+    fn watch(&self, request: WatchRequest) -> BoxStream<'static, Result<WatchItem, etcd::Error>> {
+        self.0.watch(request)
+    }
+
+    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), etcd::Error>> {
+        self.0.compact(revision)
+    }
+
+    fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<i64, etcd::Error>> {
+        self.0.grant(ttl)
+    }
+
+    fn keep_alive(&self, lease: i64) -> BoxFuture<'_, Result<(), etcd::Error>> {
+        self.0.keep_alive(lease)
+    }
+
+    fn revoke(&self, lease: i64) -> BoxFuture<'_, Result<(), etcd::Error>> {
+        self.0.revoke(lease)
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) -> bool {
+        self.0.observe(observer)
+    }
+
+    fn revision(&self) -> BoxFuture<'_, Result<Revision, etcd::Error>> {
+        match self.1.load(Ordering::Relaxed) {
+            true => std::future::pending().boxed(),
+            false => self.0.revision(),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_not_waited_for() {
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let store = Arc::new(Stuck(store, AtomicBool::new(false)));
+    let mut config = fixture::config(store.clone(), fixture::small_table(), fixture::no_nodes());
+    config.limits.ready_timeout = Duration::from_secs(1);
+    let server = Server::start(config, env.clone()).await.unwrap();
+    server.bootstrap().await.unwrap();
+    let mut http = Http::new(&server).await;
+    assert_eq!(http.get("/readyz").await.code, 200);
+    store.1.store(true, Ordering::Relaxed);
+    for (path, seconds) in [("/healthz", 2), ("/livez", 2), ("/readyz", 2)] {
+        let start = env.clock.now();
+        let told = http.get(path).await;
+        assert!(told.code == 500 && told.text.contains("[-]etcd failed"), "{}", told.text);
+        assert_eq!((env.clock.now() - start).as_secs(), seconds, "{path}");
+    }
+    let told = http.get("/livez?exclude=etcd").await;
+    assert_eq!(told.code, 200, "{}", told.text);
+    let told = http.get("/readyz/etcd-readiness").await;
+    let why = "internal server error: error getting data from etcd: context deadline exceeded\n";
+    assert_eq!((told.code, told.text.as_str()), (500, why));
 }
 
 #[tokio::test(start_paused = true)]
