@@ -222,3 +222,38 @@ impl Raft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use crate::{Change, ChangeKind, Config, Entry, HardState, Log, Members, Payload, Raft, Role};
+
+    #[test]
+    fn who_does_not_know_the_members_yet_does_not_stand_for_election() {
+        let change = Change {
+            kind: ChangeKind::Remove,
+            id: 3,
+            context: Bytes::new(),
+        };
+        let entry = Entry {
+            term: 1,
+            index: 2,
+            payload: Payload::Change(change.clone()),
+        };
+        let hard = HardState {
+            term: 1,
+            vote: 0,
+            commit: 2,
+        };
+        let log = Log::after(1, 1, vec![entry]);
+        let mut raft = Raft::new(Config::new(1, 0, 1), hard, Members::voting([1, 2, 3]), log);
+        raft.campaign();
+        assert_eq!(raft.soft().role, Role::Follower);
+        assert_eq!(raft.ready().committed.len(), 1);
+        raft.apply_change(&change);
+        raft.applied(2);
+        raft.campaign();
+        assert_eq!(raft.soft().role, Role::PreCandidate);
+    }
+}

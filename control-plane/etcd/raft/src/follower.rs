@@ -59,3 +59,40 @@ impl Raft {
         self.agree(from, self.log.commit());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Body, Config, Entry, HardState, Log, Members, Message, Payload, Raft};
+
+    fn entry(index: u64, term: u64) -> Entry {
+        let payload = Payload::Empty;
+        Entry { term, index, payload }
+    }
+
+    /// The leader knows index 3 to be committed, but of its own log; the follower's has an older entry there.
+    #[test]
+    fn no_more_is_committed_than_the_leader_has_sent() {
+        let log = Log::after(1, 1, vec![entry(2, 2), entry(3, 2)]);
+        let hard = HardState {
+            term: 2,
+            vote: 0,
+            commit: 1,
+        };
+        let mut raft = Raft::new(Config::new(1, 0, 1), hard, Members::voting([1, 2, 3]), log);
+        let append = |prev_index, prev_term, entries| Message {
+            from: 2,
+            to: 1,
+            term: 3,
+            body: Body::Append {
+                prev_index,
+                prev_term,
+                entries,
+                commit: 3,
+            },
+        };
+        raft.step(append(1, 1, vec![entry(2, 2)]));
+        assert_eq!(raft.hard().commit, 2);
+        raft.step(append(2, 2, vec![entry(3, 3)]));
+        assert_eq!((raft.hard().commit, raft.log().term(3)), (3, Some(3)));
+    }
+}

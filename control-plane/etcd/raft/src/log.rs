@@ -216,3 +216,51 @@ impl Log {
         entries
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Payload;
+
+    fn log(base: u64, terms: &[u64]) -> Log {
+        let entries = terms.iter().zip(base + 1..).map(|(term, index)| Entry {
+            term: *term,
+            index,
+            payload: Payload::Empty,
+        });
+        Log::after(base, 1, entries.collect())
+    }
+
+    #[test]
+    fn a_hint_is_the_last_place_that_may_agree() {
+        let log = log(10, &[1, 3, 3, 4, 6]);
+        assert_eq!(log.last_not_above(15, 6), 15);
+        assert_eq!(log.last_not_above(15, 5), 14);
+        assert_eq!(log.last_not_above(12, 5), 12);
+        assert_eq!(log.last_not_above(15, 2), 11);
+        assert_eq!(log.last_not_above(99, 3), 13);
+        assert_eq!(log.last_not_above(15, 0), 9);
+        assert_eq!(log.last_not_above(7, 6), 7);
+    }
+
+    #[test]
+    fn a_batch_has_one_entry_at_least() {
+        let log = log(0, &[1, 1, 1]);
+        let size = Payload::Empty.bytes();
+        assert_eq!(log.batch(1, 0).len(), 1);
+        assert_eq!(log.batch(1, 2 * size).len(), 2);
+        assert_eq!(log.batch(2, 9 * size).len(), 2);
+        assert_eq!(log.batch(4, 9 * size).len(), 0);
+    }
+
+    #[test]
+    fn what_is_applied_can_be_forgotten_and_no_more() {
+        let mut log = log(0, &[1, 1, 2]);
+        log.commit_to(3);
+        log.take_appliable();
+        log.applied_to(2);
+        log.compact(3);
+        assert_eq!((log.first_index(), log.last_index()), (3, 3));
+        assert_eq!((log.term(1), log.term(2), log.term(3)), (None, Some(1), Some(2)));
+    }
+}

@@ -145,3 +145,38 @@ impl Outbox {
         term
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Entry, Payload};
+
+    fn entry(index: u64, term: u64) -> Entry {
+        let payload = Payload::Empty;
+        Entry { term, index, payload }
+    }
+
+    /// A log is overwritten twice while its first form is still being written: that this got to the disk says nothing, since
+    /// the second form gets there after it.
+    #[test]
+    fn what_was_cut_off_meanwhile_is_not_durable_when_its_write_ends() {
+        let hard = HardState::default();
+        let mut log = Log::after(1, 1, Vec::new());
+        let mut out = Outbox::new(1, hard);
+        let mut numbers = Vec::new();
+        for term in [1, 2, 1] {
+            if let Some(index) = log.merge(vec![entry(2, term)]) {
+                out.cut(index);
+            }
+            let ready = out.take(hard, Soft::default(), &mut log);
+            assert_eq!(ready.append, [entry(2, term)]);
+            numbers.push(ready.number);
+        }
+        out.persisted(numbers[0], &mut log);
+        assert_eq!(log.stable(), 1);
+        out.persisted(numbers[1], &mut log);
+        assert_eq!(log.stable(), 1);
+        out.persisted(numbers[2], &mut log);
+        assert_eq!(log.stable(), 2);
+    }
+}

@@ -71,7 +71,11 @@ impl Stage {
             "arrived" => self.raft(number(0)).report_snapshot(number(1), true),
             "ready" => self.ready(number(0)),
             "deliver" => self.deliver(),
-            "lose" => self.messages.clear(),
+            "lose" => {
+                let ids: Vec<u64> = self.actors.keys().copied().collect();
+                ids.into_iter().for_each(|id| self.ready(id));
+                self.messages.clear();
+            }
             "cut" => self.cut.extend((0..words.len()).map(number)),
             "heal" => self.cut.clear(),
             "hold" => self.actor(number(0)).held = Some(VecDeque::new()),
