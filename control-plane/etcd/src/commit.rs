@@ -30,6 +30,8 @@ const BATCH_BYTES: usize = 8 << 20;
 const FULL_SEGMENT_BYTES: u64 = 1 << 20;
 /// Revisions that volatile writes reserve at a time.
 const RESERVE: Revision = 8192;
+/// Bytes that the file of the log is made longer at a time.
+const ZEROS: usize = 512 << 10;
 /// Bytes of volatile writes that wait for the log at most.
 const UNLOGGED_BYTES: usize = 1 << 20;
 
@@ -110,6 +112,8 @@ pub(crate) struct Writer {
     passed: Option<u64>,
     /// Something is in the file that is not durable.
     unsynced: bool,
+    /// Up to here the file is there, with zeros: a sync of what is written over them need not make it longer.
+    zeros_to: u64,
     /// The newest revision in the log.
     logged: Revision,
     /// Volatile writes happen here, so that revisions must be reserved ahead.
@@ -144,6 +148,7 @@ impl Writer {
             durable: index,
             passed: None,
             unsynced: false,
+            zeros_to: 0,
             logged,
             volatile: false,
             broken: None,
@@ -317,6 +322,7 @@ impl Writer {
         if self.is_dirty() {
             self.sync()?;
         }
+        self.cut_zeros().map_err(Failure::Sync)?;
         let id = self.core.new_segment();
         let files = self.core.files.as_ref();
         let make = || Segment::create(files, Role::Log, id, self.core.salt, self.index + 1);
@@ -358,6 +364,7 @@ impl Writer {
                 file.truncate(start)
                     .and_then(|()| file.sync())
                     .map_err(Failure::Sync)?;
+                self.zeros_to = start;
             }
             return Err(Failure::Write(error));
         }
@@ -367,11 +374,38 @@ impl Writer {
         tail.start += length;
         tail.bytes.clear();
         tail.bytes.shrink_to(UNLOGGED_BYTES);
+        let end = tail.start;
         drop(tail);
+        self.write_zeros(end);
         let unsaved = self.core.unsaved.fetch_add(length, Ordering::Relaxed) + length;
         if unsaved >= self.core.options.checkpoint_bytes {
             self.core.upkeep.notify_one();
         }
+        Ok(())
+    }
+
+    /// Makes the file longer than what is in it, if every write is synced.
+    fn write_zeros(&mut self, end: u64) {
+        let core = &self.core;
+        if end <= self.zeros_to || !core.files.blocks() || core.options.replicated || core.is_full() {
+            return;
+        }
+        let zeros = vec![0; ZEROS];
+        match self.active.file.write_at(&zeros, end) {
+            Ok(()) => self.zeros_to = end + ZEROS as u64,
+            // What is in the file is there; a longer file is only faster.
+            Err(error) => tracing::debug!(%error, "the log is not made longer ahead"),
+        }
+    }
+
+    /// Lets the file end where what is in it ends.
+    fn cut_zeros(&mut self) -> io::Result<()> {
+        if self.zeros_to > self.active.tail().start {
+            let file = self.active.file.clone();
+            file.truncate(self.active.tail().start)?;
+            file.sync()?;
+        }
+        self.zeros_to = 0;
         Ok(())
     }
 
@@ -483,6 +517,9 @@ impl Writer {
         {
             self.note(&failure);
             return;
+        }
+        if let Err(error) = self.cut_zeros() {
+            tracing::warn!(%error, "the log keeps zeros at its end");
         }
         let mut ended = hold(&self.core.dumping);
         *ended = true;

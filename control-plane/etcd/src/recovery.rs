@@ -308,6 +308,8 @@ impl<'a> Recovery<'a> {
         while at < bytes.len() {
             let (record, size) = match Record::decode(self.salt, &bytes[at..]) {
                 Ok(decoded) => decoded,
+                // The file was made longer than what is in it.
+                Err(_) if last && bytes[at..].iter().all(|byte| *byte == 0) => break,
                 Err(damage) => {
                     if !last || self.was_durable(&bytes[at..]) {
                         return Err(self.corrupt(name, from + at as u64, damage));
@@ -342,11 +344,10 @@ impl<'a> Recovery<'a> {
             if !last {
                 return Err(self.corrupt(name, from + whole as u64, "an entry is cut off"));
             }
-            tracing::info!(
-                file = name,
-                bytes = bytes.len() - whole,
-                "cut off an unfinished write"
-            );
+            if bytes[whole..].iter().any(|byte| *byte != 0) {
+                let bytes = bytes.len() - whole;
+                tracing::info!(file = name, bytes, "cut off an unfinished write");
+            }
             self.state.truncate(revision);
             file.truncate(from + whole as u64)
                 .and_then(|()| file.sync())

@@ -120,6 +120,24 @@ async fn a_flipped_byte_is_refused_or_costs_only_the_unproven_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn zeros_at_the_end_of_the_log_are_no_damage_but_between_records_they_are() {
+    let (files, acknowledged) = short_log().await;
+    let whole = files.get(LOG).unwrap();
+    for (length, revision) in &acknowledged {
+        let longer = files.after_crash();
+        longer.put(LOG, [&whole[..*length], &[0; 5000]].concat());
+        let store = open(&longer);
+        assert_eq!(list(&store, "/", 0).await.unwrap(), STATES[*revision as usize]);
+        assert_eq!(longer.get(LOG).unwrap().len(), *length);
+    }
+    let damaged = files.after_crash();
+    let mut bytes = whole.clone();
+    bytes[acknowledged[1].0..acknowledged[2].0].fill(0);
+    damaged.put(LOG, bytes);
+    assert!(matches!(try_open(&damaged), Err(OpenError::Corrupt { .. })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn damage_in_an_older_segment_or_a_missing_one_is_refused_by_name() {
     let files = MemoryFiles::new();
     let options = Options {
