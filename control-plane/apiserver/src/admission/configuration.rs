@@ -1,7 +1,8 @@
 //! What `--admission-control-config-file` says (`apiserver.config.k8s.io/v1 AdmissionConfiguration`).
 
 use super::{
-    ORDER, event_rate_limit, pod_node_selector, pod_security, pod_toleration_restriction, resource_quota,
+    ORDER, event_rate_limit, image_policy, pod_node_selector, pod_security, pod_toleration_restriction,
+    resource_quota,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -11,6 +12,8 @@ use serde_json::value::RawValue;
 pub struct Configuration {
     /// EventRateLimit.
     pub event_rate_limit: event_rate_limit::Configuration,
+    /// ImagePolicyWebhook.
+    pub image_policy: image_policy::Configuration,
     /// PodNodeSelector.
     pub pod_node_selector: pod_node_selector::Configuration,
     /// PodTolerationRestriction.
@@ -38,6 +41,12 @@ struct Entry {
     path: String,
     #[serde(default)]
     configuration: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ImagePolicy {
+    image_policy: image_policy::Configuration,
 }
 
 /// Kind and version of a plugin's configuration.
@@ -88,7 +97,12 @@ impl Configuration {
                 self.event_rate_limit = decode(body, &["Configuration"])?;
                 self.event_rate_limit.check()
             }
-            // It never had a kind.
+            // They never had a kind.
+            "ImagePolicyWebhook" => {
+                let image: ImagePolicy = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+                self.image_policy = image.image_policy;
+                self.image_policy.check()
+            }
             "PodNodeSelector" => {
                 self.pod_node_selector = serde_json::from_slice(body).map_err(|e| e.to_string())?;
                 self.pod_node_selector.check()

@@ -12,15 +12,19 @@ mod always_deny;
 mod always_pull_images;
 mod anti_affinity;
 mod attributes;
+mod auto_provision;
 mod change;
 mod configuration;
 pub mod event_rate_limit;
 mod extended_resource_toleration;
 mod external_ips;
 mod forms;
+pub mod image_policy;
 mod limit_ranger;
 mod loopback;
 mod matching;
+mod metrics;
+mod namespace_exists;
 mod order;
 mod owner_references;
 pub mod pod_node_selector;
@@ -48,7 +52,9 @@ use api::Status;
 use client::Dial;
 use component::Env;
 use futures::future::BoxFuture;
+use metrics::Measured;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A plugin that answers at once.
 pub trait Plugin: Send + Sync + 'static {
@@ -75,6 +81,11 @@ pub trait Plugin: Send + Sync + 'static {
 
 /// A plugin that may wait for an answer from elsewhere.
 pub trait Remote: Send + Sync + 'static {
+    /// Makes the namespace of a request that is to create something where none is.
+    fn provide<'a>(&'a self, _: &'a Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// As [`Plugin::mutates`].
     fn mutates(&self, _: &Attributes<'_>) -> bool {
         false
@@ -179,6 +190,11 @@ impl Settings {
                 Presence::Inherent | Presence::Checked(_) if off => {
                     return Err(format!("plugin {name:?} is always on"));
                 }
+                _ if row.name == "ImagePolicyWebhook" && !off => self
+                    .configuration
+                    .image_policy
+                    .check()
+                    .map_err(|why| format!("couldn't init admission plugin {name:?}: {why}"))?,
                 Presence::Absent if !off => return Err(format!("plugin {name:?} is not there yet")),
                 _ => {}
             }
@@ -194,46 +210,76 @@ impl Settings {
 
 /// The plugins that are on, in their order.
 #[derive(Clone, Default)]
-pub struct Chain(Vec<Guard>);
+pub struct Chain {
+    plugins: Vec<Named>,
+    measured: Option<Measured>,
+}
+
+/// A plugin with its name; what the authorizer wants checked has none.
+#[derive(Clone)]
+struct Named(Option<&'static str>, Guard);
 
 impl Chain {
     /// Those that `settings` has on. What the authorizer wants checked (`first`) is asked before all others.
     pub fn new(settings: &Settings, first: Vec<Guard>, parts: &Parts) -> Self {
         let rows = ORDER.iter().filter(|row| settings.has(row));
         let made = rows.filter_map(|row| match row.presence {
-            Presence::Plugin(make) | Presence::Checked(make) => Some(make(parts)),
+            Presence::Plugin(make) | Presence::Checked(make) => Some(Named(Some(row.name), make(parts))),
             Presence::Inherent | Presence::Absent => None,
         });
-        Self(first.into_iter().chain(made).collect())
+        let first = first.into_iter().map(|guard| Named(None, guard));
+        Self {
+            plugins: first.chain(made).collect(),
+            measured: Some(Measured::new(&parts.metrics.registry, parts.env.clock.clone())),
+        }
     }
 
     /// Whether any plugin may change such a request.
     pub fn mutates(&self, attributes: &Attributes<'_>) -> bool {
-        self.0.iter().any(|guard| guard.mutates(attributes))
+        self.plugins
+            .iter()
+            .any(|Named(_, guard)| guard.mutates(attributes))
     }
 
     /// Whether any plugin may refuse such a request in the end.
     pub fn validates(&self, attributes: &Attributes<'_>) -> bool {
-        self.0.iter().any(|guard| guard.validates(attributes))
+        self.plugins
+            .iter()
+            .any(|Named(_, guard)| guard.validates(attributes))
     }
 
-    /// The mutating phase, with its second round if one is wanted.
-    pub async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
-        self.round(attributes).await?;
-        if attributes.rounds.wanted {
-            attributes.rounds.second = true;
-            self.round(attributes).await?;
+    /// Makes what is missing before something is created: its namespace, if a plugin is there for it.
+    pub async fn provide(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        for Named(_, guard) in &self.plugins {
+            if let Guard::Elsewhere(plugin) = guard {
+                plugin.provide(attributes).await?;
+            }
         }
         Ok(())
     }
 
+    /// The mutating phase, with its second round if one is wanted.
+    pub async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
+        let (begun, operation) = (self.begin(), attributes.operation);
+        let mut done = self.round(attributes).await;
+        if done.is_ok() && attributes.rounds.wanted {
+            attributes.rounds.second = true;
+            done = self.round(attributes).await;
+        }
+        self.step(begun, "admit", operation, &done);
+        done
+    }
+
     async fn round(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
-        for guard in &self.0 {
+        for Named(name, guard) in &self.plugins {
             if guard.mutates(attributes) {
-                match guard {
-                    Guard::Here(plugin) => plugin.admit(attributes)?,
-                    Guard::Elsewhere(plugin) => plugin.admit(attributes).await?,
-                }
+                let begun = self.begin();
+                let done = match guard {
+                    Guard::Here(plugin) => plugin.admit(attributes),
+                    Guard::Elsewhere(plugin) => plugin.admit(attributes).await,
+                };
+                self.asked(begun, *name, "admit", attributes.operation, &done);
+                done?;
             }
         }
         Ok(())
@@ -241,14 +287,47 @@ impl Chain {
 
     /// The validating phase.
     pub async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        for guard in &self.0 {
+        let begun = self.begin();
+        let done = self.validated(attributes).await;
+        self.step(begun, "validate", attributes.operation, &done);
+        done
+    }
+
+    async fn validated(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        for Named(name, guard) in &self.plugins {
             if guard.validates(attributes) {
-                match guard {
-                    Guard::Here(plugin) => plugin.validate(attributes)?,
-                    Guard::Elsewhere(plugin) => plugin.validate(attributes).await?,
-                }
+                let begun = self.begin();
+                let done = match guard {
+                    Guard::Here(plugin) => plugin.validate(attributes),
+                    Guard::Elsewhere(plugin) => plugin.validate(attributes).await,
+                };
+                self.asked(begun, *name, "validate", attributes.operation, &done);
+                done?;
             }
         }
         Ok(())
+    }
+
+    fn begin(&self) -> Option<Instant> {
+        self.measured.as_ref().map(Measured::begin)
+    }
+
+    fn step(&self, begun: Option<Instant>, phase: &str, operation: Operation, done: &Result<(), Status>) {
+        if let (Some(measured), Some(begun)) = (&self.measured, begun) {
+            measured.step(begun, phase, operation, done.is_err());
+        }
+    }
+
+    fn asked(
+        &self,
+        begun: Option<Instant>,
+        name: Option<&str>,
+        phase: &str,
+        operation: Operation,
+        done: &Result<(), Status>,
+    ) {
+        if let (Some(measured), Some(begun), Some(name)) = (&self.measured, begun, name) {
+            measured.plugin(begun, name, phase, operation, done.is_err());
+        }
     }
 }

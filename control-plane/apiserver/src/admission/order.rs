@@ -2,9 +2,10 @@
 
 use super::{
     Guard, Parts, always_deny::AlwaysDeny, always_pull_images::AlwaysPullImages, anti_affinity::AntiAffinity,
-    event_rate_limit::EventRateLimit, extended_resource_toleration::ExtendedResourceToleration,
-    external_ips::ExternalIps, limit_ranger::LimitRanger, owner_references::OwnerReferences,
-    pod_node_selector::PodNodeSelector, pod_security::PodSecurity,
+    auto_provision::AutoProvision, event_rate_limit::EventRateLimit,
+    extended_resource_toleration::ExtendedResourceToleration, external_ips::ExternalIps,
+    image_policy::ImagePolicy, limit_ranger::LimitRanger, namespace_exists::NamespaceExists,
+    owner_references::OwnerReferences, pod_node_selector::PodNodeSelector, pod_security::PodSecurity,
     pod_toleration_restriction::PodTolerationRestriction, pod_topology_labels::PodTopologyLabels, policy,
     resource_quota::ResourceQuota, runtime_class::RuntimeClass, service_account::ServiceAccount,
     trust_bundle::TrustBundleAttest, webhook::AdmissionWebhooks,
@@ -55,9 +56,15 @@ use Presence::{Absent, Checked, Inherent, Plugin};
 /// All plugins in their order. What mutates by asking others comes last, then what validates; quota counts what is left.
 pub static ORDER: &[Row] = &[
     off("AlwaysAdmit", Inherent),
-    off("NamespaceAutoProvision", Absent),
+    off(
+        "NamespaceAutoProvision",
+        Plugin(|parts| Guard::elsewhere(AutoProvision::new(parts))),
+    ),
     on("NamespaceLifecycle", Inherent),
-    off("NamespaceExists", Inherent),
+    off(
+        "NamespaceExists",
+        Plugin(|parts| Guard::here(NamespaceExists::new(parts))),
+    ),
     off(
         "LimitPodHardAntiAffinityTopology",
         Plugin(|_| Guard::here(AntiAffinity)),
@@ -76,7 +83,10 @@ pub static ORDER: &[Row] = &[
     ),
     on("TaintNodesByCondition", Inherent),
     off("AlwaysPullImages", Plugin(|_| Guard::here(AlwaysPullImages))),
-    off("ImagePolicyWebhook", Absent),
+    off(
+        "ImagePolicyWebhook",
+        Plugin(|parts| Guard::elsewhere(ImagePolicy::new(parts))),
+    ),
     on(
         "PodSecurity",
         Plugin(|parts| Guard::here(PodSecurity::new(parts))),
@@ -114,17 +124,22 @@ pub static ORDER: &[Row] = &[
         "RuntimeClass",
         Plugin(|parts| Guard::here(RuntimeClass::new(parts))),
     ),
-    // CertificateSigning and CertificateSubjectRestriction are in it.
     on(
         "CertificateApproval",
-        Plugin(|parts| Guard::elsewhere(Certificates::new(parts.authorizer.clone()))),
+        Plugin(|parts| Guard::elsewhere(Certificates::approval(parts.authorizer.clone()))),
     ),
-    on("CertificateSigning", Inherent),
+    on(
+        "CertificateSigning",
+        Plugin(|parts| Guard::elsewhere(Certificates::signing(parts.authorizer.clone()))),
+    ),
     on(
         "ClusterTrustBundleAttest",
         Plugin(|parts| Guard::elsewhere(TrustBundleAttest::new(parts))),
     ),
-    on("CertificateSubjectRestriction", Inherent),
+    on(
+        "CertificateSubjectRestriction",
+        Plugin(|parts| Guard::elsewhere(Certificates::subject_restriction(parts.authorizer.clone()))),
+    ),
     on("DefaultIngressClass", Inherent),
     off("DenyServiceExternalIPs", Plugin(|_| Guard::here(ExternalIps))),
     on(

@@ -301,6 +301,82 @@ async fn events_come_at_a_limited_rate() {
     story.create(&EVENTS, &event("c")).await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn namespaces_are_made_when_they_are_needed() {
+    let story = with(&["NamespaceAutoProvision", "NamespaceExists"], "").await;
+    let maps = Gvr::new("", "v1", "configmaps");
+    let write = |namespace: &str| {
+        let body = r#"{"metadata":{"name":"m"}}"#.to_owned();
+        story
+            .client
+            .write(Target::collection(&maps, namespace), Write::Create(body.into()))
+    };
+    write("fresh").await.unwrap();
+    let namespaces = Gvr::new("", "v1", "namespaces");
+    assert!(
+        story
+            .client
+            .get(&namespaces, &Key::cluster("fresh"))
+            .await
+            .is_ok()
+    );
+    write("fresh").await.unwrap_err();
+    let wrong = write("Not-A-Name").await.unwrap_err();
+    assert_eq!(wrong.code, 422, "{wrong:?}");
+    let key = Key::new("nowhere", "m");
+    let gone = story
+        .client
+        .delete(&maps, &key, client::DeleteOptions::default())
+        .await;
+    assert_eq!(gone.unwrap_err().code, 404);
+    let story = with(&[], "").await;
+    let body = r#"{"metadata":{"name":"m"}}"#.to_owned();
+    let target = Target::collection(&maps, "fresh");
+    let refused = story
+        .client
+        .write(target, Write::Create(body.into()))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.message, r#"namespaces "fresh" not found"#);
+}
+
+#[test]
+fn images_are_judged_by_who_can_be_asked() {
+    let of = |more: &str| {
+        let text = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: ImagePolicyWebhook\n  configuration: {{imagePolicy: {{{more}}}}}\n"
+        );
+        super::Configuration::parse(&text, |_| Err("no such file".to_owned())).unwrap_err()
+    };
+    for (more, why) in [
+        ("", "kubeConfigFile is needed"),
+        ("kubeConfigFile: /nowhere", "/nowhere"),
+        (
+            "kubeConfigFile: /nowhere, allowTTL: 1801",
+            "valid value is between 1s and 1800s, got 1801000ms",
+        ),
+        ("kubeConfigFile: /nowhere, denyTTL: -2", "valid value is between"),
+        (
+            "kubeConfigFile: /nowhere, retryBackoff: 300001",
+            "valid value is between 1ms and 300s",
+        ),
+        ("kubeConfigFile: 7", "invalid type"),
+    ] {
+        let said = of(more);
+        assert!(said.contains(why), "{more}: {said}");
+    }
+    let settings = super::Settings {
+        enable: vec!["ImagePolicyWebhook".to_owned()],
+        ..super::Settings::default()
+    };
+    assert!(
+        settings
+            .check()
+            .unwrap_err()
+            .starts_with("couldn't init admission plugin")
+    );
+}
+
 /// Prints what the plugins that are on by default cost a pod's create.
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "what it costs is real time")]

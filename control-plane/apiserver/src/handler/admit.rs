@@ -61,6 +61,13 @@ pub(crate) struct Body<'a> {
 }
 
 impl Handler {
+    /// Lets plugins make the namespace that is not there.
+    pub(super) async fn provide(&self, place: &Place, call: &Call) -> Result<(), Status> {
+        let attributes = attributes(place, call, Operation::Create, &place.name);
+        self.admission.provide(&attributes).await?;
+        self.fresh().await
+    }
+
     /// The mutating phase: `incoming` as the plugins leave it. It is as it came if none mutates such a request.
     pub(super) async fn mutated(
         &self,

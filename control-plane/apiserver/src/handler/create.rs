@@ -20,6 +20,12 @@ impl Handler {
         let incoming = Incoming::decode(place, call.validation, body)?;
         incoming.check_names(place)?;
         self.fresh().await?;
+        if self
+            .check_creation(place)
+            .is_err_and(|status| status.is_not_found())
+        {
+            self.provide(place, call).await?;
+        }
         self.check_creation(place)?;
         if incoming.object.resource_version() != 0 {
             return Err(Status::bad_request(

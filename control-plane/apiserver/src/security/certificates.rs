@@ -15,8 +15,17 @@ const GROUP: &str = "certificates.k8s.io";
 const REQUESTS: Gvr = Gvr::new(GROUP, "v1", "certificatesigningrequests");
 const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 
-/// The guard of certificate signing requests.
+/// What is guarded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Approval,
+    Signing,
+    Subject,
+}
+
+/// A guard of certificate signing requests: one of the three plugins.
 pub struct Certificates {
+    part: Part,
     authorizer: Arc<dyn Authorizer>,
 }
 
@@ -74,9 +83,22 @@ pub(super) fn subject(request: &str) -> Result<(String, Vec<String>), String> {
 }
 
 impl Certificates {
-    /// `authorizer` is asked for `approve` and `sign`.
-    pub fn new(authorizer: Arc<dyn Authorizer>) -> Self {
-        Self { authorizer }
+    /// CertificateApproval: `authorizer` is asked for `approve`.
+    pub fn approval(authorizer: Arc<dyn Authorizer>) -> Self {
+        let part = Part::Approval;
+        Self { part, authorizer }
+    }
+
+    /// CertificateSigning: `authorizer` is asked for `sign`.
+    pub fn signing(authorizer: Arc<dyn Authorizer>) -> Self {
+        let part = Part::Signing;
+        Self { part, authorizer }
+    }
+
+    /// CertificateSubjectRestriction.
+    pub fn subject_restriction(authorizer: Arc<dyn Authorizer>) -> Self {
+        let part = Part::Subject;
+        Self { part, authorizer }
     }
 
     /// Whether the user has the power over a signer, or over all of its domain.
@@ -134,15 +156,19 @@ impl Certificates {
             ))
         };
         match attributes.subresource.as_str() {
-            "approval" => may("approve").await,
-            "status" if was.status.text() != is.status.text() => may("sign").await,
-            "" if is.spec.signer_name == CLIENT => match subject(&is.spec.request) {
-                Err(why) => refuse(format!("failed to parse CSR: {why}")),
-                Ok((_, groups)) if groups.iter().any(|g| g == "system:masters") => refuse(format!(
-                    "use of {CLIENT} signer with system:masters group is not allowed"
-                )),
-                Ok(_) => Ok(()),
-            },
+            "approval" if self.part == Part::Approval => may("approve").await,
+            "status" if self.part == Part::Signing && was.status.text() != is.status.text() => {
+                may("sign").await
+            }
+            "" if self.part == Part::Subject && old.is_none() && is.spec.signer_name == CLIENT => {
+                match subject(&is.spec.request) {
+                    Err(why) => refuse(format!("failed to parse CSR: {why}")),
+                    Ok((_, groups)) if groups.iter().any(|g| g == "system:masters") => refuse(format!(
+                        "use of {CLIENT} signer with system:masters group is not allowed"
+                    )),
+                    Ok(_) => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
