@@ -1,6 +1,11 @@
 //! Clusters of three and five members under virtual time, with a disk that forgets what was not synced and a network that
 //! delays, loses, repeats and reorders. After every step what Raft promises is checked. `RAFT_SEEDS=N` runs N seeds instead of
 //! the usual few hundred, `RAFT_SEED=S` just one; a seed gives the same run every time.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the functions that tests share fail as tests do"
+)]
 
 mod client;
 mod disk;
