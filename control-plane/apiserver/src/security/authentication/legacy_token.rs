@@ -192,7 +192,8 @@ struct ConfigMap<'a> {
 impl Server {
     /// Says since when the use of tokens in Secrets is noted, if that is not said.
     pub(crate) async fn say_since(&self, client: &Client) -> Result<(), api::Status> {
-        if self.reader().get(&CONFIG_MAPS, NAMESPACE, TRACKING).is_some() {
+        let served = self.handler.cache("", "configmaps").is_some();
+        if !served || self.reader().get(&CONFIG_MAPS, NAMESPACE, TRACKING).is_some() {
             return Ok(());
         }
         let today = self.handler.env.clock.wall().strftime("%Y-%m-%d").to_string();

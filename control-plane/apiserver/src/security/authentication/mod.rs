@@ -12,6 +12,8 @@ mod legacy_token;
 mod password;
 mod reload;
 mod service_account;
+#[cfg(test)]
+mod stories;
 mod token_file;
 mod union;
 mod webhook;

@@ -54,9 +54,14 @@ pub struct Guarded {
 
 pub async fn guarded() -> Guarded {
     let env = Env::simulated(11);
-    let key = key();
+    let settings = settings(&env, &key());
+    guarded_by(settings).await
+}
+
+/// A server whose guards are made of `settings`.
+pub async fn guarded_by(settings: Settings) -> Guarded {
+    let (env, key) = (settings.env.clone(), settings.signing_key.clone());
     let made: Arc<Mutex<Option<Security>>> = Arc::default();
-    let settings = settings(&env, &key);
     let keep = made.clone();
     let config = Config {
         rows: resources::table().to_vec(),
@@ -93,11 +98,11 @@ pub async fn guarded() -> Guarded {
 pub fn settings(env: &Env, key: &str) -> Settings {
     Settings {
         signing_key: key.to_owned(),
-        issuer: ISSUER.to_owned(),
+        issuers: vec![ISSUER.to_owned()],
         audiences: Vec::new(),
         trust: Trust::default(),
-        clock: env.clock.clone(),
-        random: env.random.clone(),
+        authentication: crate::security::authentication::Settings::default(),
+        env: env.clone(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who asks: tokens and certificates.
 
-use super::{Guarded, ISSUER, guarded, key, settings};
-use crate::security::{Bound, ServiceAccounts, TokenAsk, User, oidc};
+use super::{Guarded, ISSUER, guarded, guarded_by, key, settings};
+use crate::security::{Bound, ServiceAccounts, TokenAsk, Trust, authentication::TokenRules, oidc};
 use api::{Gvr, Key, Object};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use client::DeleteOptions;
@@ -122,10 +122,14 @@ async fn bad_tokens() {
     let asked = ask(&*account(&guarded).await);
     let good = issue(&guarded, &asked);
     let mint = |issuer: &str, key: &str| {
-        let s = settings(&guarded.env, key);
-        let reader = guarded.server.reader();
-        let other =
-            ServiceAccounts::new(key, issuer, vec![ISSUER.to_owned()], reader, s.clock, s.random).unwrap();
+        let rules = TokenRules {
+            issuers: vec![issuer.to_owned()],
+            audiences: vec![ISSUER.to_owned()],
+            longest: None,
+            extend: false,
+        };
+        let (reader, env) = (guarded.server.reader(), guarded.env.clone());
+        let other = ServiceAccounts::new(key, &[], rules, reader, env).unwrap();
         crate::security::TokenIssuer::issue(&*other, &asked)
             .unwrap()
             .token
@@ -158,7 +162,6 @@ async fn bad_tokens() {
             "alg HS256",
             forged(&format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#), signature),
         ),
-        ("no key id", forged(r#"{"alg":"ES256"}"#, signature)),
         (
             "other claims",
             format!("{}.{other_claims}.{signature}", good.split('.').next().unwrap()),
@@ -270,9 +273,15 @@ async fn a_token_dies_with_what_it_is_bound_to() {
 
 #[tokio::test(start_paused = true)]
 async fn certificates_name_users_and_groups() {
-    let guarded = guarded().await;
     let dir = tempfile::tempdir().unwrap();
-    let authority = Authority::open(dir.path(), guarded.env.clock.wall()).unwrap();
+    let env = component::Env::simulated(11);
+    let authority = Authority::open(dir.path(), env.clock.wall()).unwrap();
+    let mut settings = settings(&env, &key());
+    settings.trust = Trust {
+        client_ca: authority.certificate().to_owned(),
+        ..Trust::default()
+    };
+    let guarded = guarded_by(settings).await;
     let chain = |name: &str, purpose: &Purpose| -> Vec<CertificateDer<'static>> {
         authority
             .leaf(name, purpose, guarded.env.clock.wall())
@@ -283,23 +292,22 @@ async fn certificates_name_users_and_groups() {
     };
     let who = |chain: &[CertificateDer<'static>]| {
         let (parts, ()) = Request::new(()).into_parts();
-        guarded
-            .security
-            .authn
-            .authenticate(&parts, chain)
-            .now()
-            .unwrap()
-            .unwrap()
+        guarded.security.authn.authenticate(&parts, chain).now().unwrap()
     };
-    let ann = who(&chain("a", &Purpose::client("ann", &["dev"])));
-    assert_eq!(ann, Some(User::new("ann", &["dev", "system:authenticated"])));
+    let ann = who(&chain("a", &Purpose::client("ann", &["dev"])))
+        .unwrap()
+        .unwrap();
+    assert_eq!((ann.name.as_str(), ann.uid.as_str()), ("ann", ""));
+    assert_eq!(ann.groups, ["dev", "system:authenticated"]);
+    let id = &ann.extra["authentication.kubernetes.io/credential-id"][0];
+    assert!(id.starts_with("X509SHA256=") && id.len() == 11 + 64, "{id}");
     assert_eq!(
         who(&chain("b", &Purpose::client("", &["system:masters"]))),
-        None,
+        Ok(None),
         "no common name, nobody"
     );
-    assert_eq!(who(&[CertificateDer::from(vec![1, 2, 3])]), None);
-    assert_eq!(who(&[]), None);
+    assert_eq!(who(&[CertificateDer::from(vec![1, 2, 3])]).unwrap_err().code, 401);
+    assert_eq!(who(&[]), Ok(None));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The whole way: a client over TLS, its certificate, the guards, the handler, and back.
 
-use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, binding, create, guarded, role};
+use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, binding, create, guarded_by, key, role, settings};
 use api::{Gvr, Key};
 use client::{
     Client, Credential, DeleteOptions, Endpoint, HttpsTransport, ListParams, WatchEvent, WatchParams,
 };
 use component::{
     Env,
-    pki::{Authority, Purpose, Rotating, server_config},
+    pki::{Authority, Purpose, Rotating, asking_server_config},
 };
 use futures::StreamExt;
 use tokio::net::TcpListener;
@@ -20,14 +20,20 @@ fn map(name: &str) -> String {
 
 #[tokio::test]
 async fn over_tls_as_in_memory() {
-    let guarded = guarded().await;
     let env = Env::system();
     let dir = tempfile::tempdir().unwrap();
     let now = env.clock.wall();
     let authority = Authority::open(dir.path(), now).unwrap();
+    let outside = Env {
+        clock: env.clock.clone(),
+        ..Env::simulated(11)
+    };
+    let mut settings = settings(&outside, &key());
+    settings.trust.client_ca = authority.certificate().to_owned();
+    let guarded = guarded_by(settings).await;
     let purpose = Purpose::server("kube-apiserver", vec!["127.0.0.1".to_owned()]);
     let shown = Rotating::open(&authority, "server", purpose, now).unwrap();
-    let tls = server_config(shown, authority.certificate()).unwrap();
+    let tls = asking_server_config(shown).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = guarded.server.clone();
