@@ -15,8 +15,11 @@ use std::{path::PathBuf, sync::Arc};
 /// # Errors
 /// Upstream's words.
 pub fn open(settings: &Settings, env: &Env) -> Result<Option<Arc<Audit>>> {
-    let file = |flag: &str| Some(PathBuf::from(settings.text(flag))).filter(|path| !path.as_os_str().is_empty());
-    let log = file("audit-log-path").map(|path| log(settings, path)).transpose()?;
+    let file =
+        |flag: &str| Some(PathBuf::from(settings.text(flag))).filter(|path| !path.as_os_str().is_empty());
+    let log = file("audit-log-path")
+        .map(|path| log(settings, path))
+        .transpose()?;
     let webhook = file("audit-webhook-config-file");
     let webhook = webhook.map(|path| webhook_of(settings, path)).transpose()?;
     let settings = audit::Settings {
@@ -60,7 +63,11 @@ fn log(settings: &Settings, path: PathBuf) -> Result<LogSettings> {
 
 fn webhook_of(settings: &Settings, config_file: PathBuf) -> Result<WebhookSettings> {
     let old = "audit-webhook-batch-initial-backoff";
-    let flag = if settings.is_given(old) { old } else { "audit-webhook-initial-backoff" };
+    let flag = if settings.is_given(old) {
+        old
+    } else {
+        "audit-webhook-initial-backoff"
+    };
     Ok(WebhookSettings {
         config_file,
         initial_backoff: settings.duration(flag),
@@ -84,7 +91,10 @@ fn mode(settings: &Settings, plugin: &str) -> Result<Mode> {
             let qps: f64 = text
                 .parse()
                 .with_context(|| format!("invalid argument {text:?} for --{}", flag("batch-throttle-qps")))?;
-            let burst = settings.int(&flag("batch-throttle-burst")).try_into().unwrap_or_default();
+            let burst = settings
+                .int(&flag("batch-throttle-burst"))
+                .try_into()
+                .unwrap_or_default();
             let throttle = settings.bool(&flag("batch-throttle-enable"));
             Mode::Batch(Batch {
                 buffer_size: size("batch-buffer-size"),
@@ -94,9 +104,9 @@ fn mode(settings: &Settings, plugin: &str) -> Result<Mode> {
                 several: plugin == "webhook",
             })
         }
-        other => bail!(
-            "invalid audit {plugin} mode {other}, allowed modes are \"batch,blocking,blocking-strict\""
-        ),
+        other => {
+            bail!("invalid audit {plugin} mode {other}, allowed modes are \"batch,blocking,blocking-strict\"")
+        }
     })
 }
 
@@ -142,7 +152,10 @@ impl clap::Args for Flags {
                 .action(ArgAction::Set)
                 .hide(flag.name.contains("-batch-") || flag.name.contains("-truncate-"));
             match flag.kind {
-                Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+                Kind::Bool => arg
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true"),
                 _ => arg.value_name("VALUE"),
             }
         });

@@ -52,8 +52,10 @@ pub fn read(settings: &Settings, env: &Env) -> Result<Deciders> {
             );
         }
         let path = PathBuf::from(path);
-        let text = std::fs::read(&path).with_context(|| format!("--authorization-config: {}", path.display()))?;
-        let configuration = Configuration::parse(&text).map_err(|why| anyhow!("--authorization-config: {why}"))?;
+        let text =
+            std::fs::read(&path).with_context(|| format!("--authorization-config: {}", path.display()))?;
+        let configuration =
+            Configuration::parse(&text).map_err(|why| anyhow!("--authorization-config: {why}"))?;
         (configuration, Some((path, text)))
     };
     let abac = if configuration.has(Mode::Abac) {

@@ -275,7 +275,10 @@ impl Event {
             None => ("<self>".to_owned(), "<lookup>".to_owned()),
         };
         let namespace = self.object_ref.as_ref().map_or("", |of| of.namespace.as_str());
-        let code = self.response_status.as_ref().map_or_else(|| "<deferred>".to_owned(), |s| s.code.to_string());
+        let code = self
+            .response_status
+            .as_ref()
+            .map_or_else(|| "<deferred>".to_owned(), |s| s.code.to_string());
         let ip = self.source_ips.first().map_or("<unknown>", String::as_str);
         format!(
             "{} AUDIT: id={:?} stage={:?} ip={ip:?} method={:?} user={:?} groups={groups:?} as={other:?} asgroups={other_groups:?} user-agent={:?} namespace={:?} uri={:?} response=\"{code}\"",

@@ -56,7 +56,10 @@ impl Rotating {
 
     /// Writes a line, into a new file if the old one has no room for it.
     pub fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let (most, length) = (self.rotation.max_size, u64::try_from(line.len()).unwrap_or(u64::MAX));
+        let (most, length) = (
+            self.rotation.max_size,
+            u64::try_from(line.len()).unwrap_or(u64::MAX),
+        );
         if most > 0 {
             if length > most {
                 return Err(io::Error::other(format!(
@@ -88,7 +91,11 @@ impl Rotating {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn parts(path: &Path) -> (String, String) {
@@ -111,9 +118,15 @@ fn aside(path: &Path, now: Timestamp) -> PathBuf {
 /// When a file was put aside, if it was.
 fn since(name: &str, (stem, extension): &(String, String)) -> Option<Timestamp> {
     let name = name.strip_suffix(".gz").unwrap_or(name);
-    let stamp = name.strip_prefix(stem.as_str())?.strip_suffix(extension.as_str())?;
+    let stamp = name
+        .strip_prefix(stem.as_str())?
+        .strip_suffix(extension.as_str())?;
     let (second, millis) = stamp.rsplit_once('.')?;
-    let at = DateTime::strptime(STAMP, second).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    let at = DateTime::strptime(STAMP, second)
+        .ok()?
+        .to_zoned(TimeZone::UTC)
+        .ok()?
+        .timestamp();
     let millis: i64 = millis.parse().ok()?;
     at.checked_add(jiff::SignedDuration::from_millis(millis)).ok()
 }
@@ -151,7 +164,12 @@ fn tidy(path: &Path, rotation: &Rotation, now: Timestamp) -> io::Result<()> {
 fn compress(path: &Path) -> io::Result<()> {
     let mut packed = path.as_os_str().to_owned();
     packed.push(".gz");
-    let out = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&packed)?;
+    let out = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&packed)?;
     let mut packer = GzEncoder::new(out, Compression::default());
     io::copy(&mut File::open(path)?, &mut packer)?;
     packer.finish()?.sync_all()?;
@@ -195,7 +213,11 @@ mod tests {
         let folder = path.parent().unwrap();
         assert_eq!(
             names(folder),
-            ["audit-2030-01-01T00-02-00.000.log.gz", "audit-2030-01-01T00-03-00.000.log.gz", "audit.log"]
+            [
+                "audit-2030-01-01T00-02-00.000.log.gz",
+                "audit-2030-01-01T00-03-00.000.log.gz",
+                "audit.log"
+            ]
         );
         assert_eq!(fs::read(&path).unwrap(), b"4567890\n");
         let later = env.clock.wall() + jiff::SignedDuration::from_hours(80);

@@ -46,9 +46,13 @@ impl Metrics {
     /// Events did not get where they should.
     pub fn lost(&self, plugin: &str, why: &str, events: &[Arc<Event>]) {
         let count = events.len();
-        self.errors.of(&[plugin]).add(u64::try_from(count).unwrap_or(u64::MAX));
+        self.errors
+            .of(&[plugin])
+            .add(u64::try_from(count).unwrap_or(u64::MAX));
         let lines: Vec<String> = events.iter().map(|event| event.line()).collect();
         let lines = lines.join("\n");
-        tracing::error!("Error in audit plugin '{plugin}' affecting {count} audit events: {why}\nImpacted events:\n{lines}");
+        tracing::error!(
+            "Error in audit plugin '{plugin}' affecting {count} audit events: {why}\nImpacted events:\n{lines}"
+        );
     }
 }

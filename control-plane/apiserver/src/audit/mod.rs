@@ -107,7 +107,8 @@ impl Audit {
     ) -> Option<Arc<Record>> {
         let wanted = self.policy.wants(asked);
         self.metrics.levels.of(&[wanted.level.name()]).add(1);
-        (wanted.level > Level::None).then(|| Arc::new(Record::new(self.clone(), wanted, asked, outside, long)))
+        (wanted.level > Level::None)
+            .then(|| Arc::new(Record::new(self.clone(), wanted, asked, outside, long)))
     }
 
     /// Gives an event to all back ends. False: one that must have it has it not.
@@ -132,7 +133,14 @@ fn backend(
     let how = match mode {
         Mode::Batch(batch) => {
             let most = truncate.map(|of| of.max_batch_size);
-            How::Queued(Queue::start(name, output.clone(), *batch, most, metrics.clone(), env))
+            How::Queued(Queue::start(
+                name,
+                output.clone(),
+                *batch,
+                most,
+                metrics.clone(),
+                env,
+            ))
         }
         Mode::Blocking => How::Waiting { strict: false },
         Mode::BlockingStrict => How::Waiting { strict: true },

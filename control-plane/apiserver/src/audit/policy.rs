@@ -83,7 +83,8 @@ impl Policy {
     /// It cannot be read, or is no policy, in upstream's words.
     pub fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
-        let text = std::fs::read(path).map_err(|error| format!("failed to read file path {name:?}: {error}"))?;
+        let text =
+            std::fs::read(path).map_err(|error| format!("failed to read file path {name:?}: {error}"))?;
         Self::parse(&text).map_err(|why| format!("{why}: from file {name}"))
     }
 
@@ -100,9 +101,14 @@ impl Policy {
         }
         if file.api_version != "audit.k8s.io/v1" || file.kind != "Policy" {
             let (version, kind) = (&file.api_version, &file.kind);
-            return Err(decoding(format!("no kind {kind:?} is registered for version {version:?}")));
+            return Err(decoding(format!(
+                "no kind {kind:?} is registered for version {version:?}"
+            )));
         }
-        let unknown = file.unknown.keys().chain(file.rules.iter().flatten().flat_map(|rule| rule.unknown.keys()));
+        let unknown = file
+            .unknown
+            .keys()
+            .chain(file.rules.iter().flatten().flat_map(|rule| rule.unknown.keys()));
         for field in unknown {
             // As upstream, which reads such a policy all the same.
             tracing::warn!(field, "the audit policy has an unknown field");
@@ -190,7 +196,11 @@ impl RawRule {
             }
             if !of.resource_names.is_empty() && of.resources.is_empty() {
                 let why = "using resourceNames requires at least one resource";
-                errors.push(Error::invalid(child(&list, "resourceNames"), &of.resource_names, why));
+                errors.push(Error::invalid(
+                    child(&list, "resourceNames"),
+                    &of.resource_names,
+                    why,
+                ));
             }
         }
         let own = self.omit_stages.unwrap_or_default();
@@ -236,7 +246,8 @@ impl Rule {
             let resource = self.resources.is_empty() || self.resources.iter().any(|of| of.fits(asked));
             return asked.is_resource && inside && resource;
         }
-        self.paths.is_empty() || (!asked.is_resource && self.paths.iter().any(|path| covers(path, &asked.path)))
+        self.paths.is_empty()
+            || (!asked.is_resource && self.paths.iter().any(|path| covers(path, &asked.path)))
     }
 }
 

@@ -1,10 +1,6 @@
 //! What is known of a request that is told.
 
-use super::{
-    Audit, Event, Level, Stage, body,
-    event::ObjectRef,
-    policy::Wanted,
-};
+use super::{Audit, Event, Level, Stage, body, event::ObjectRef, policy::Wanted};
 use crate::{
     http::answer::{Body, full},
     security::{Attributes, User},
@@ -68,7 +64,10 @@ impl Outside {
         };
         let mut source_ips: Vec<String> = Vec::new();
         let forwarded = text("x-forwarded-for");
-        let named = forwarded.split(',').map(str::trim).filter_map(|ip| ip.parse::<IpAddr>().ok());
+        let named = forwarded
+            .split(',')
+            .map(str::trim)
+            .filter_map(|ip| ip.parse::<IpAddr>().ok());
         source_ips.extend(named.map(|ip| ip.to_string()));
         if let Ok(real) = text("x-real-ip").parse::<IpAddr>()
             && !source_ips.contains(&real.to_string())
@@ -81,7 +80,11 @@ impl Outside {
         }
         Self {
             audit_id: text(AUDIT_ID),
-            uri: parts.uri.path_and_query().map_or("/", |uri| uri.as_str()).to_owned(),
+            uri: parts
+                .uri
+                .path_and_query()
+                .map_or("/", |uri| uri.as_str())
+                .to_owned(),
             user_agent: text("user-agent"),
             source_ips,
         }
@@ -242,7 +245,9 @@ impl Record {
 
     /// Its user could not be found out.
     pub async fn unauthenticated(&self, headers: &HeaderMap) {
-        let kind = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let kind = headers
+            .get(http::header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         let tried = match kind.and_then(|value| value.split_once(' ')) {
             Some((kind, _)) if kind.eq_ignore_ascii_case("bearer") => ", attempted: bearer",
             Some((kind, _)) if kind.eq_ignore_ascii_case("basic") => ", attempted: basic",

@@ -114,8 +114,16 @@ fn check(plugin: &str, mode: &Mode, truncate: Option<Truncate>) -> Result<(), St
     };
     if let Mode::Batch(batch) = mode {
         let of = |what: &str| format!("batch {plugin} {what}");
-        positive(&of("buffer size"), batch.buffer_size.to_string(), batch.buffer_size > 0)?;
-        positive(&of("max batch size"), batch.max_size.to_string(), batch.max_size > 0)?;
+        positive(
+            &of("buffer size"),
+            batch.buffer_size.to_string(),
+            batch.buffer_size > 0,
+        )?;
+        positive(
+            &of("max batch size"),
+            batch.max_size.to_string(),
+            batch.max_size > 0,
+        )?;
         if let Some((qps, burst)) = batch.throttle {
             positive(&of("throttle QPS"), qps.to_string(), qps > 0.0)?;
             positive(&of("throttle burst"), burst.to_string(), burst > 0)?;
@@ -123,7 +131,11 @@ fn check(plugin: &str, mode: &Mode, truncate: Option<Truncate>) -> Result<(), St
     }
     if let Some(of) = truncate {
         let size = of.max_event_size;
-        positive(&format!("truncate {plugin} max event size"), size.to_string(), size > 0)?;
+        positive(
+            &format!("truncate {plugin} max event size"),
+            size.to_string(),
+            size > 0,
+        )?;
         if of.max_batch_size < size {
             return Err(format!(
                 "invalid audit truncate {plugin} max batch size {}, must be greater than max event size ({size})",

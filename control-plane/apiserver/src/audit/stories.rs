@@ -1,7 +1,10 @@
 //! Stories of audit.
 #![expect(clippy::disallowed_types, reason = "events are looked into")]
 
-use super::{Audit, Batch, Format, LogSettings, Mode, Policy, Settings, Stage, Truncate, WebhookSettings, policy::Wanted};
+use super::{
+    Audit, Batch, Format, LogSettings, Mode, Policy, Settings, Stage, Truncate, WebhookSettings,
+    policy::Wanted,
+};
 use crate::{
     Server, fixture,
     http::stories::Http,
@@ -73,6 +76,18 @@ impl Told {
         Self { dir, server, env }
     }
 
+    /// With the namespace `default`; nothing is told of it.
+    async fn inhabited(self) -> Self {
+        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
+        let client = fixture::client(&self.server);
+        client
+            .create(&Gvr::new("", "v1", "namespaces"), "", &body)
+            .await
+            .unwrap();
+        self.events();
+        self
+    }
+
     fn path(&self) -> PathBuf {
         self.dir.path().join("audit.log")
     }
@@ -81,7 +96,9 @@ impl Told {
     fn events(&self) -> Vec<Json> {
         let text = std::fs::read_to_string(self.path()).unwrap();
         std::fs::write(self.path(), "").unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     fn metrics(&self) -> String {
@@ -92,11 +109,15 @@ impl Told {
 }
 
 fn widget(name: &str) -> String {
-    json!({"apiVersion": "test.io/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {"size": 3}}).to_string()
+    json!({"apiVersion": "test.io/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {"size": 3}})
+        .to_string()
 }
 
 fn stages(events: &[Json]) -> Vec<&str> {
-    events.iter().map(|event| event["stage"].as_str().unwrap()).collect()
+    events
+        .iter()
+        .map(|event| event["stage"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,10 +125,16 @@ async fn a_policy_says_how_much_is_told() {
     let rules = "- {level: None, users: [quiet]}\n- {level: Metadata, users: [brief], omitStages: [RequestReceived]}\n\
          - {level: Request, users: [ann], omitStages: [RequestReceived]}\n\
          - {level: RequestResponse, resources: [{group: test.io}], omitManagedFields: true}\n- {level: Metadata}\n";
-    let told = Told::new(rules, |_| {}).await;
+    let told = Told::new(rules, |_| {}).await.inhabited().await;
     let mut http = Http::new(&told.server).await;
     let as_user = |name: &str| format!("Bearer {name}");
-    http.ask("POST", WIDGETS, &[("authorization", &as_user("quiet"))], &widget("a")).await;
+    http.ask(
+        "POST",
+        WIDGETS,
+        &[("authorization", &as_user("quiet"))],
+        &widget("a"),
+    )
+    .await;
     assert!(told.events().is_empty());
 
     let headers = [
@@ -117,7 +144,10 @@ async fn a_policy_says_how_much_is_told() {
         ("audit-id", "one-of-mine"),
     ];
     let answer = http.ask("POST", WIDGETS, &headers, &widget("b")).await;
-    assert_eq!((answer.code, answer.headers["audit-id"].to_str().unwrap()), (201, "one-of-mine"));
+    assert_eq!(
+        (answer.code, answer.headers["audit-id"].to_str().unwrap()),
+        (201, "one-of-mine")
+    );
     let events = told.events();
     assert_eq!(stages(&events), ["ResponseComplete"]);
     let event = &events[0];
@@ -128,13 +158,19 @@ async fn a_policy_says_how_much_is_told() {
         ("auditID", json!("one-of-mine")),
         ("requestURI", json!(WIDGETS)),
         ("verb", json!("create")),
-        ("user", json!({"username": "ann", "groups": ["system:authenticated"]})),
+        (
+            "user",
+            json!({"username": "ann", "groups": ["system:authenticated"]}),
+        ),
         ("sourceIPs", json!(["192.0.2.7", "192.0.2.8"])),
         ("userAgent", json!("teller/1")),
         ("responseStatus", json!({"metadata": {}, "code": 201})),
         ("requestObject", serde_json::from_str(&widget("b")).unwrap()),
         ("responseObject", Json::Null),
-        ("annotations", json!({"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": "test"})),
+        (
+            "annotations",
+            json!({"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": "test"}),
+        ),
         (
             "objectRef",
             json!({"resource": "widgets", "namespace": "default", "name": "b", "apiGroup": "test.io", "apiVersion": "v1"}),
@@ -142,14 +178,27 @@ async fn a_policy_says_how_much_is_told() {
     ] {
         assert_eq!(event[part], wanted, "{part}");
     }
-    assert!(event["requestReceivedTimestamp"].as_str().unwrap().ends_with("000Z"));
+    assert!(
+        event["requestReceivedTimestamp"]
+            .as_str()
+            .unwrap()
+            .ends_with("000Z")
+    );
 
-    http.ask("POST", WIDGETS, &[("authorization", "Bearer brief")], &widget("c")).await;
+    http.ask(
+        "POST",
+        WIDGETS,
+        &[("authorization", "Bearer brief")],
+        &widget("c"),
+    )
+    .await;
     let events = told.events();
     assert!(events[0]["requestObject"].is_null());
     assert_eq!(events[0]["objectRef"]["name"], "c");
 
-    let got = http.ask("GET", &format!("{WIDGETS}/b?pretty=true"), &[], "").await;
+    let got = http
+        .ask("GET", &format!("{WIDGETS}/b?pretty=true"), &[], "")
+        .await;
     assert_eq!(got.code, 200);
     let events = told.events();
     assert_eq!(stages(&events), ["RequestReceived", "ResponseComplete"]);
@@ -158,37 +207,60 @@ async fn a_policy_says_how_much_is_told() {
     assert!(events[0]["responseStatus"].is_null());
 
     let list = http.get(WIDGETS).await;
-    assert!(list.text.contains("managedFields"), "only what is told is without them");
+    assert!(
+        list.text.contains("managedFields"),
+        "only what is told is without them"
+    );
     let events = told.events();
     let items = events[1]["responseObject"]["items"].as_array().unwrap();
     assert_eq!(items.len(), 3);
-    assert!(items.iter().all(|item| item["metadata"]["managedFields"].is_null()));
+    assert!(
+        items
+            .iter()
+            .all(|item| item["metadata"]["managedFields"].is_null())
+    );
 
     http.ask("DELETE", &format!("{WIDGETS}/b"), &[], "").await;
     assert_eq!(told.events()[1]["responseStatus"]["status"], "Success");
     http.get(&format!("{WIDGETS}/b")).await;
     let missing = told.events().remove(1);
     let status = &missing["responseStatus"];
-    assert_eq!((&status["code"], &status["reason"], &status["status"]), (&json!(404), &json!("NotFound"), &json!("Failure")));
+    assert_eq!(
+        (&status["code"], &status["reason"], &status["status"]),
+        (&json!(404), &json!("NotFound"), &json!("Failure"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_may_not_and_who_is_not_known_are_told() {
     let told = Told::new("- {level: Metadata, omitStages: [RequestReceived]}\n", |_| {}).await;
     let mut http = Http::new(&told.server).await;
-    let nobody = http.ask("GET", WIDGETS, &[("authorization", "Bearer nobody")], "").await;
+    let nobody = http
+        .ask("GET", WIDGETS, &[("authorization", "Bearer nobody")], "")
+        .await;
     assert_eq!(nobody.code, 403);
     let event = told.events().remove(0);
     assert_eq!(event["annotations"]["authorization.k8s.io/decision"], "forbid");
     assert_eq!(event["responseStatus"]["reason"], "Forbidden");
-    let bad = http.ask("GET", WIDGETS, &[("authorization", "Bearer bad")], "").await;
+    let bad = http
+        .ask("GET", WIDGETS, &[("authorization", "Bearer bad")], "")
+        .await;
     assert_eq!(bad.code, 401);
     let events = told.events();
     assert_eq!(stages(&events), ["ResponseStarted"]);
     assert_eq!(events[0]["user"], json!({}));
     assert_eq!(events[0]["responseStatus"]["code"], 401);
-    assert_eq!(events[0]["responseStatus"]["message"], "Authentication failed, attempted: bearer");
-    http.ask("GET", WIDGETS, &[("impersonate-user", "eve"), ("impersonate-group", "dev")], "").await;
+    assert_eq!(
+        events[0]["responseStatus"]["message"],
+        "Authentication failed, attempted: bearer"
+    );
+    http.ask(
+        "GET",
+        WIDGETS,
+        &[("impersonate-user", "eve"), ("impersonate-group", "dev")],
+        "",
+    )
+    .await;
     let event = told.events().remove(0);
     assert_eq!(event["user"]["username"], "admin");
     assert_eq!(event["impersonatedUser"]["username"], "eve");
@@ -196,32 +268,48 @@ async fn who_may_not_and_who_is_not_known_are_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_is_told_when_it_begins_and_when_it_ends() {
-    let told = Told::new("- {level: RequestResponse, resources: [{group: test.io}]}\n", |_| {}).await;
+    let told = Told::new(
+        "- {level: RequestResponse, resources: [{group: test.io}]}\n",
+        |_| {},
+    )
+    .await;
     let mut http = Http::new(&told.server).await;
-    let answer = http.send("GET", &format!("{WIDGETS}?watch=1&timeoutSeconds=5"), &[], "").await;
+    let answer = http
+        .send("GET", &format!("{WIDGETS}?watch=1&timeoutSeconds=5"), &[], "")
+        .await;
     assert_eq!(stages(&told.events()), ["RequestReceived", "ResponseStarted"]);
     answer.into_body().collect().await.unwrap();
     // The end is told by a task of its own.
     told.env.clock.sleep(Duration::from_secs(1)).await;
     let events = told.events();
     assert_eq!(stages(&events), ["ResponseComplete"]);
-    assert_eq!((&events[0]["verb"], &events[0]["responseStatus"]["code"]), (&json!("watch"), &json!(200)));
+    assert_eq!(
+        (&events[0]["verb"], &events[0]["responseStatus"]["code"]),
+        (&json!("watch"), &json!(200))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn clients_of_this_process_are_told_as_any() {
-    let told = Told::new("- {level: RequestResponse, omitStages: [RequestReceived]}\n", |_| {}).await;
+    let rules = "- {level: RequestResponse, omitStages: [RequestReceived]}\n";
+    let told = Told::new(rules, |_| {}).await.inhabited().await;
     let client = fixture::client(&told.server);
     let widgets = Gvr::new("test.io", "v1", "widgets");
     let body: Json = serde_json::from_str(&widget("x")).unwrap();
     client.create(&widgets, "default", &body).await.unwrap();
     let event = told.events().remove(0);
-    assert_eq!((&event["verb"], &event["requestURI"]), (&json!("create"), &json!(WIDGETS)));
+    assert_eq!(
+        (&event["verb"], &event["requestURI"]),
+        (&json!("create"), &json!(WIDGETS))
+    );
     assert_eq!(event["requestObject"]["metadata"]["name"], "x");
     assert_eq!(event["responseObject"]["metadata"]["name"], "x");
     assert_eq!(event["responseStatus"]["code"], 201);
     let patch = json!({"spec": {"size": 4}});
-    client.patch(&widgets, &Key::new("default", "x"), "", Patch::Merge, &patch).await.unwrap();
+    client
+        .patch(&widgets, &Key::new("default", "x"), "", Patch::Merge, &patch)
+        .await
+        .unwrap();
     assert_eq!(told.events()[0]["requestObject"], patch);
     client.get(&widgets, &Key::new("default", "y")).await.unwrap_err();
     assert_eq!(told.events()[0]["responseStatus"]["code"], 404);
@@ -229,43 +317,72 @@ async fn clients_of_this_process_are_told_as_any() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_cannot_be_told_is_refused_by_a_strict_log() {
-    let full = |mode: Mode| move |settings: &mut Settings| settings.log = Some(log(Path::new("/dev/full"), mode));
+    let full =
+        |mode: Mode| move |settings: &mut Settings| settings.log = Some(log(Path::new("/dev/full"), mode));
     let strict = Told::new("- {level: Metadata}\n", full(Mode::BlockingStrict)).await;
     let answer = Http::new(&strict.server).await.get(WIDGETS).await;
     assert_eq!(answer.code, 500);
-    assert!(answer.text.contains("failed to store audit event"), "{}", answer.text);
-    assert!(strict.metrics().contains("apiserver_audit_requests_rejected_total 1"));
+    assert!(
+        answer.text.contains("failed to store audit event"),
+        "{}",
+        answer.text
+    );
+    assert!(
+        strict
+            .metrics()
+            .contains("apiserver_audit_requests_rejected_total 1")
+    );
     let lax = Told::new("- {level: Metadata}\n", full(Mode::Blocking)).await;
     assert_eq!(Http::new(&lax.server).await.get(WIDGETS).await.code, 200);
-    assert!(lax.metrics().contains(r#"apiserver_audit_error_total{plugin="log"} 2"#), "{}", lax.metrics());
+    assert!(
+        lax.metrics()
+            .contains(r#"apiserver_audit_error_total{plugin="log"} 2"#),
+        "{}",
+        lax.metrics()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn large_events_are_made_smaller_or_lost() {
-    let told = Told::new("- {level: RequestResponse, omitStages: [RequestReceived]}\n", |settings| {
-        let log = settings.log.as_mut().unwrap();
-        log.truncate = Some(Truncate {
-            max_batch_size: 4096,
-            max_event_size: 1500,
-        });
-    })
+    let told = Told::new(
+        "- {level: RequestResponse, omitStages: [RequestReceived]}\n",
+        |settings| {
+            let log = settings.log.as_mut().unwrap();
+            log.truncate = Some(Truncate {
+                max_batch_size: 4096,
+                max_event_size: 1500,
+            });
+        },
+    )
+    .await
+    .inhabited()
     .await;
     let mut http = Http::new(&told.server).await;
-    let large = widget("a").replace(r#""size":3"#, &format!(r#""size":3,"text":"{}""#, "x".repeat(4000)));
+    let large = widget("a").replace(
+        r#""size":3"#,
+        &format!(r#""size":3,"text":"{}""#, "x".repeat(4000)),
+    );
     assert_eq!(http.ask("POST", WIDGETS, &[], &large).await.code, 201);
     let event = told.events().remove(0);
     assert!(event["requestObject"].is_null() && event["responseObject"].is_null());
     assert_eq!(event["annotations"]["audit.k8s.io/truncated"], "true");
     http.get(&format!("{WIDGETS}?x={}", "y".repeat(3000))).await;
     assert!(told.events().is_empty());
-    assert!(told.metrics().contains(r#"apiserver_audit_error_total{plugin="truncate"} 1"#));
+    assert!(
+        told.metrics()
+            .contains(r#"apiserver_audit_error_total{plugin="truncate"} 1"#)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn lines_of_words() {
-    let told = Told::new("- {level: Metadata}\n", |settings| settings.log.as_mut().unwrap().format = Format::Legacy).await;
+    let told = Told::new("- {level: Metadata}\n", |settings| {
+        settings.log.as_mut().unwrap().format = Format::Legacy
+    })
+    .await;
     let mut http = Http::new(&told.server).await;
-    http.ask("GET", WIDGETS, &[("audit-id", "7"), ("user-agent", "u")], "").await;
+    http.ask("GET", WIDGETS, &[("audit-id", "7"), ("user-agent", "u")], "")
+        .await;
     let text = std::fs::read_to_string(told.path()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let words = concat!(
@@ -299,7 +416,9 @@ async fn taker(env: &Env, dir: &Path) -> (WebhookSettings, Arc<Mutex<Vec<Json>>>
                     let mut kept = kept.lock().unwrap();
                     kept.push(serde_json::from_slice(&body).unwrap());
                     let code = if kept.len() == 1 { 403 } else { 200 };
-                    let response = Response::builder().status(code).body(Full::new(Bytes::from_static(b"{}")));
+                    let response = Response::builder()
+                        .status(code)
+                        .body(Full::new(Bytes::from_static(b"{}")));
                     Ok::<_, Infallible>(response.unwrap())
                 }
             });
@@ -352,7 +471,11 @@ async fn batches_are_posted_until_they_arrive_and_what_has_no_room_is_counted() 
     };
     let audit = Audit::open(&settings, &env).unwrap().unwrap();
     let records: Vec<_> = (0..6)
-        .map(|_| audit.record(&asked("get", "pods", "a"), super::Outside::default(), false).unwrap())
+        .map(|_| {
+            audit
+                .record(&asked("get", "pods", "a"), super::Outside::default(), false)
+                .unwrap()
+        })
         .collect();
     // The queue takes three while nobody runs; no request waits.
     for record in &records {
@@ -360,13 +483,20 @@ async fn batches_are_posted_until_they_arrive_and_what_has_no_room_is_counted() 
     }
     let mut text = String::new();
     env.metrics.write(&mut text);
-    assert!(text.contains(r#"apiserver_audit_error_total{plugin="buffered"} 3"#), "{text}");
+    assert!(
+        text.contains(r#"apiserver_audit_error_total{plugin="buffered"} 3"#),
+        "{text}"
+    );
     assert!(text.contains("apiserver_audit_event_total 6"), "{text}");
     records.into_iter().for_each(std::mem::forget);
     // What is queued is still posted when all is over.
     assert!(env.tasks.drain(Duration::from_secs(20)).await || !taken.lock().unwrap().is_empty());
     let taken = taken.lock().unwrap();
-    assert!(taken.iter().all(|list| list["kind"] == "EventList" && list["apiVersion"] == "audit.k8s.io/v1"));
+    assert!(
+        taken
+            .iter()
+            .all(|list| list["kind"] == "EventList" && list["apiVersion"] == "audit.k8s.io/v1")
+    );
 }
 
 #[test]
@@ -398,10 +528,12 @@ fn rules_choose_by_user_verb_resource_and_path() {
         (ops, "None"),
         (asked("get", "secrets", "a"), "Metadata"),
         (asked("get", "pods/log", "a"), "Metadata"),
-        (asked("get", "pods", "a"), "None"),
+        // As upstream: it is its own subresource.
+        (asked("get", "pods", "a"), "Metadata"),
+        (asked("get", "services", "a"), "None"),
         (asked("update", "things/scale", "a"), "Metadata"),
         (asked("get", "nodes", ""), "Request"),
-        (asked("get", "pods", "kube-system"), "Request"),
+        (asked("get", "services", "kube-system"), "Request"),
         (apps("x"), "RequestResponse"),
         (apps("y"), "None"),
         (path("/healthz/etcd"), "Metadata"),
@@ -410,7 +542,9 @@ fn rules_choose_by_user_verb_resource_and_path() {
     ] {
         assert_eq!(level(&asked), wanted, "{asked:?}");
     }
-    let Wanted { omit_managed_fields, .. } = policy.wants(&apps("x"));
+    let Wanted {
+        omit_managed_fields, ..
+    } = policy.wants(&apps("x"));
     assert!(omit_managed_fields);
 }
 
@@ -420,28 +554,66 @@ fn policies_that_cannot_be_gone_by_are_refused_in_upstreams_words() {
         ("\t".to_owned(), "failed decoding: "),
         ("[]".to_owned(), "failed decoding: "),
         ("{}".to_owned(), "failed decoding: Object 'Kind' is missing"),
-        ("kind: Policy".to_owned(), "failed decoding: no kind \"Policy\" is registered for version \"\""),
-        (policy("- {level: Metadata}").replace("/v1", "/v1beta1"), "failed decoding: no kind \"Policy\" is registered for version \"audit.k8s.io/v1beta1\""),
-        (policy("- {level: Metadata}").replace("kind: Policy", "kind: Pod"), "failed decoding: no kind \"Pod\" is registered for version \"audit.k8s.io/v1\""),
+        (
+            "kind: Policy".to_owned(),
+            "failed decoding: no kind \"Policy\" is registered for version \"\"",
+        ),
+        (
+            policy("- {level: Metadata}").replace("/v1", "/v1beta1"),
+            "failed decoding: no kind \"Policy\" is registered for version \"audit.k8s.io/v1beta1\"",
+        ),
+        (
+            policy("- {level: Metadata}").replace("kind: Policy", "kind: Pod"),
+            "failed decoding: no kind \"Pod\" is registered for version \"audit.k8s.io/v1\"",
+        ),
         (policy("  []"), "loaded illegal policy with 0 rules"),
         (policy("- {level: 7}"), "failed decoding: "),
         (policy("- {}"), "rules[0].level: Required value"),
-        (policy("- {level: Everything}"), "rules[0].level: Unsupported value: \"Everything\": supported values: \"None\", \"Metadata\", \"Request\", \"RequestResponse\""),
-        (policy("- {level: None, omitStages: [Never]}"), "rules[0].omitStages[0]: Invalid value: \"Never\": allowed stages are RequestReceived,ResponseStarted,ResponseComplete,Panic"),
-        (policy("- {level: None}\nomitStages: [x]"), "omitStages[0]: Invalid value: \"x\": allowed stages are "),
-        (policy("- {level: None, nonResourceURLs: [healthz]}"), "rules[0].nonResourceURLs[0]: Invalid value: \"healthz\": non-resource URL rules must begin with a '/' character"),
-        (policy("- {level: None, nonResourceURLs: ['/a/*/b']}"), "rules[0].nonResourceURLs[0]: Invalid value: \"/a/*/b\": non-resource URL wildcards '*' must be the final character of the rule"),
-        (policy("- {level: None, nonResourceURLs: [/a], namespaces: [b]}"), "rules[0].nonResourceURLs: Invalid value: [\"/a\"]: rules cannot apply to both regular resources and non-resource URLs"),
-        (policy("- {level: None, resources: [{group: rbac.authorization.k8s.io/v1}]}"), "rules[0].resources.group: Invalid value: \"rbac.authorization.k8s.io/v1\": a lowercase RFC 1123 subdomain"),
-        (policy("- {level: None, resources: [{resourceNames: [a]}]}"), "rules[0].resources.resourceNames: Invalid value: [\"a\"]: using resourceNames requires at least one resource"),
+        (
+            policy("- {level: Everything}"),
+            "rules[0].level: Unsupported value: \"Everything\": supported values: \"None\", \"Metadata\", \"Request\", \"RequestResponse\"",
+        ),
+        (
+            policy("- {level: None, omitStages: [Never]}"),
+            "rules[0].omitStages[0]: Invalid value: \"Never\": allowed stages are RequestReceived,ResponseStarted,ResponseComplete,Panic",
+        ),
+        (
+            policy("- {level: None}\nomitStages: [x]"),
+            "omitStages[0]: Invalid value: \"x\": allowed stages are ",
+        ),
+        (
+            policy("- {level: None, nonResourceURLs: [healthz]}"),
+            "rules[0].nonResourceURLs[0]: Invalid value: \"healthz\": non-resource URL rules must begin with a '/' character",
+        ),
+        (
+            policy("- {level: None, nonResourceURLs: ['/a/*/b']}"),
+            "rules[0].nonResourceURLs[0]: Invalid value: \"/a/*/b\": non-resource URL wildcards '*' must be the final character of the rule",
+        ),
+        (
+            policy("- {level: None, nonResourceURLs: [/a], namespaces: [b]}"),
+            "rules[0].nonResourceURLs: Invalid value: [\"/a\"]: rules cannot apply to both regular resources and non-resource URLs",
+        ),
+        (
+            policy("- {level: None, resources: [{group: rbac.authorization.k8s.io/v1}]}"),
+            "rules[0].resources.group: Invalid value: \"rbac.authorization.k8s.io/v1\": a lowercase RFC 1123 subdomain",
+        ),
+        (
+            policy("- {level: None, resources: [{resourceNames: [a]}]}"),
+            "rules[0].resources.resourceNames: Invalid value: [\"a\"]: using resourceNames requires at least one resource",
+        ),
     ] {
         let error = Policy::parse(text.as_bytes()).map(|_| ()).unwrap_err();
         assert!(error.starts_with(why), "{text}\n{error}");
     }
     // As upstream, which only warns of fields that it does not know.
     Policy::parse(policy("- {level: Metadata, sages: [x]}").as_bytes()).unwrap();
-    let missing = Policy::read(Path::new("/nowhere/policy")).map(|_| ()).unwrap_err();
-    assert!(missing.starts_with("failed to read file path \"/nowhere/policy\": "), "{missing}");
+    let missing = Policy::read(Path::new("/nowhere/policy"))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        missing.starts_with("failed to read file path \"/nowhere/policy\": "),
+        "{missing}"
+    );
 }
 
 #[tokio::test]
@@ -462,20 +634,65 @@ async fn settings_that_cannot_be_gone_by_are_refused_in_upstreams_words() {
         }),
         ..Settings::default()
     };
-    let throttled = |throttle| Mode::Batch(Batch {
-        throttle: Some(throttle),
-        ..batch
-    });
+    let throttled = |throttle| {
+        Mode::Batch(Batch {
+            throttle: Some(throttle),
+            ..batch
+        })
+    };
     for (settings, why) in [
-        (of(Mode::Batch(Batch { buffer_size: 0, ..batch }), None), "invalid audit batch log buffer size 0, must be a positive number"),
-        (of(Mode::Batch(Batch { max_size: 0, ..batch }), None), "invalid audit batch log max batch size 0, must be a positive number"),
-        (of(throttled((0.0, 1)), None), "invalid audit batch log throttle QPS 0, must be a positive number"),
-        (of(throttled((1.0, 0)), None), "invalid audit batch log throttle burst 0, must be a positive number"),
-        (of(Mode::Blocking, Some(Truncate { max_batch_size: 9, max_event_size: 0 })), "invalid audit truncate log max event size 0, must be a positive number"),
-        (of(Mode::Blocking, Some(Truncate { max_batch_size: 1, max_event_size: 2 })), "invalid audit truncate log max batch size 1, must be greater than max event size (2)"),
+        (
+            of(
+                Mode::Batch(Batch {
+                    buffer_size: 0,
+                    ..batch
+                }),
+                None,
+            ),
+            "invalid audit batch log buffer size 0, must be a positive number",
+        ),
+        (
+            of(Mode::Batch(Batch { max_size: 0, ..batch }), None),
+            "invalid audit batch log max batch size 0, must be a positive number",
+        ),
+        (
+            of(throttled((0.0, 1)), None),
+            "invalid audit batch log throttle QPS 0, must be a positive number",
+        ),
+        (
+            of(throttled((1.0, 0)), None),
+            "invalid audit batch log throttle burst 0, must be a positive number",
+        ),
+        (
+            of(
+                Mode::Blocking,
+                Some(Truncate {
+                    max_batch_size: 9,
+                    max_event_size: 0,
+                }),
+            ),
+            "invalid audit truncate log max event size 0, must be a positive number",
+        ),
+        (
+            of(
+                Mode::Blocking,
+                Some(Truncate {
+                    max_batch_size: 1,
+                    max_event_size: 2,
+                }),
+            ),
+            "invalid audit truncate log max batch size 1, must be greater than max event size (2)",
+        ),
     ] {
-        assert_eq!(Audit::open(&settings, &Env::system()).map(|_| ()).unwrap_err(), why);
+        assert_eq!(
+            Audit::open(&settings, &Env::system()).map(|_| ()).unwrap_err(),
+            why
+        );
     }
     // Without a policy nothing is told.
-    assert!(Audit::open(&of(Mode::Blocking, None), &Env::system()).unwrap().is_none());
+    assert!(
+        Audit::open(&of(Mode::Blocking, None), &Env::system())
+            .unwrap()
+            .is_none()
+    );
 }

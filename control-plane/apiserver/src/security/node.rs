@@ -242,7 +242,11 @@ impl NodeAuthorizer {
     fn any_volume(&self, node: &str, namespace: &str, secret: &str) -> bool {
         let is = |of: &Option<Secret>, owner: &str| {
             of.as_ref().is_some_and(|of| {
-                let inside = if of.namespace.is_empty() { owner } else { &of.namespace };
+                let inside = if of.namespace.is_empty() {
+                    owner
+                } else {
+                    &of.namespace
+                };
                 of.name == secret && inside == namespace
             })
         };
@@ -250,7 +254,9 @@ impl NodeAuthorizer {
             let Ok(VolumeView { spec }) = volume.view() else {
                 return false;
             };
-            let Some(claim) = &spec.claim_ref else { return false };
+            let Some(claim) = &spec.claim_ref else {
+                return false;
+            };
             let driver = spec.csi.iter().any(|csi| {
                 let refs = [
                     &csi.node_publish_secret_ref,
@@ -277,7 +283,9 @@ impl NodeAuthorizer {
             "pods" => self.names((&PODS, namespace, name), "spec.nodeName", node),
             "volumeattachments" => self.names((&ATTACHMENTS, "", name), "spec.nodeName", node),
             "resourceslices" => self.names((&SLICES, "", name), "spec.nodeName", node),
-            "podcertificaterequests" => self.names((&POD_CERTIFICATES, namespace, name), "spec.nodeName", node),
+            "podcertificaterequests" => {
+                self.names((&POD_CERTIFICATES, namespace, name), "spec.nodeName", node)
+            }
             _ => false,
         }
     }
@@ -342,7 +350,9 @@ impl NodeAuthorizer {
             }
             "create" => Decision::allow(""),
             "get" | "update" | "patch" | "delete" => self.judge(node, asked),
-            "watch" | "list" | "deletecollection" if selects(asked, "spec.nodeName", node) => Decision::allow(""),
+            "watch" | "list" | "deletecollection" if selects(asked, "spec.nodeName", node) => {
+                Decision::allow("")
+            }
             "watch" | "list" | "deletecollection" => Decision::no_opinion(
                 "can only list/watch/deletecollection resourceslices with nodeName field selector",
             ),
@@ -427,8 +437,12 @@ fn node_itself(node: &str, asked: &Attributes) -> Decision {
         ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Decision::allow(""),
         ("", "get" | "list" | "watch") => match asked.name.as_str() {
             name if name == node => Decision::allow(""),
-            "" => Decision::no_opinion(format!("node '{node}' cannot read all nodes, only its own Node object")),
-            name => Decision::no_opinion(format!("node '{node}' cannot read '{name}', only its own Node object")),
+            "" => Decision::no_opinion(format!(
+                "node '{node}' cannot read all nodes, only its own Node object"
+            )),
+            name => Decision::no_opinion(format!(
+                "node '{node}' cannot read '{name}', only its own Node object"
+            )),
         },
         _ => Decision::no_opinion(""),
     }

@@ -4,7 +4,7 @@
 use super::{Attributes, certificates::subject, node::MIRROR};
 use crate::admission::{self, Plugin};
 use crate::{Reader, splice};
-use api::{Gvr, Object, Status, volume::Volume};
+use api::{Gvr, Object, Status, scan, volume::Volume};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{collections::BTreeSet, sync::Arc};
@@ -22,6 +22,7 @@ impl NodeRestriction {
 }
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
+const NODES: Gvr = Gvr::new("", "v1", "nodes");
 
 /// The finalizer that a node takes off a volume whose data it has removed.
 const LOCAL_DATA: &str = "ferrokube.io/local-path-data";
@@ -88,6 +89,27 @@ struct RequestSpec {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+struct TokenView {
+    spec: TokenSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TokenSpec {
+    bound_object_ref: BoundRef,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct BoundRef {
+    api_version: String,
+    kind: String,
+    name: String,
+    uid: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct NodeView {
     spec: NodeSpec,
 }
@@ -144,6 +166,7 @@ struct Call<'a> {
     new: Option<&'a Object>,
     /// The pod that an eviction is of.
     evicted: Option<&'a Object>,
+    reader: &'a Reader,
 }
 
 impl Call<'_> {
@@ -187,6 +210,89 @@ impl Call<'_> {
             return self.refuse(format!("node {node:?} is not allowed to modify taints"));
         }
         Ok(())
+    }
+
+    /// A token is for a pod of the node.
+    fn token(&self) -> Result<(), Status> {
+        let Some(new) = self.new.filter(|_| self.attributes.subresource == "token") else {
+            return Ok(());
+        };
+        let bound = new.view::<TokenView>().unwrap_or_default().spec.bound_object_ref;
+        let (namespace, name) = (self.attributes.namespace.as_str(), bound.name.as_str());
+        if bound.api_version != "v1" || bound.kind != "Pod" || name.is_empty() {
+            return self.refuse("node requested token not bound to a pod");
+        }
+        if bound.uid.is_empty() {
+            return self.refuse("node requested token with a pod binding without a uid");
+        }
+        let Some(pod) = self.reader.get(&PODS, namespace, name) else {
+            return Err(Status::not_found(&PODS, name));
+        };
+        if pod.uid() != bound.uid {
+            return self.refuse(format!(
+                "the UID in the bound object reference ({}) does not match the UID in record. The object might have been \
+                 deleted and then recreated",
+                bound.uid
+            ));
+        }
+        match node_of(&pod).node_name == self.node {
+            true => Ok(()),
+            false => self.refuse("node requested token bound to a pod scheduled on a different node"),
+        }
+    }
+
+    /// Of a claim a node writes how large it is and how its growth goes.
+    fn claim(&self) -> Result<(), Status> {
+        if self.attributes.subresource != "status" {
+            return self.refuse("may only update PVC status");
+        }
+        let (Some(old), Some(new)) = (self.old, self.new) else {
+            return self.refuse(format!("unexpected operation {:?}", self.attributes.verb));
+        };
+        let rest = |object: &Object| {
+            let own = [
+                "capacity",
+                "conditions",
+                "allocatedResourceStatuses",
+                "allocatedResources",
+            ];
+            own.iter().fold(object.unmanaged().to_vec(), |text, field| {
+                splice::set(&text, &format!("status.{field}"), None).unwrap_or(text)
+            })
+        };
+        match rest(old) == rest(new) {
+            true => Ok(()),
+            false => self.refuse(format!(
+                "node {:?} is not allowed to update fields other than status.capacity and status.conditions",
+                self.node
+            )),
+        }
+    }
+
+    fn csi_node(&self) -> Result<(), Status> {
+        let name = self.new.map_or(self.attributes.name.as_str(), Object::name);
+        match name == self.node {
+            true => Ok(()),
+            false => self.refuse("can only access CSINode with the same name as the requesting node"),
+        }
+    }
+
+    /// A slice says which node it is of.
+    fn slice(&self) -> Result<(), Status> {
+        let of = |object: &Object| {
+            scan::scalar(object.body(), "spec.nodeName")
+                .unwrap_or_default()
+                .into_owned()
+        };
+        match self.new.or(self.old).map(of) {
+            Some(node) if node != self.node && self.is_create() => {
+                self.refuse("can only create ResourceSlice with the same NodeName as the requesting node")
+            }
+            Some(node) if node != self.node && self.new.is_none() => {
+                self.refuse("can only delete ResourceSlice with the same NodeName as the requesting node")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lease(&self) -> Result<(), Status> {
@@ -285,6 +391,48 @@ impl Call<'_> {
         }
     }
 
+    /// A mirror pod goes with its node.
+    fn mirror_owner(&self, pod: &Object) -> Result<(), Status> {
+        let node = self.node;
+        let only = |what: &str| {
+            self.refuse(format!(
+                "node {node:?} can only create pods with {what} set to itself"
+            ))
+        };
+        let owner = match pod.owners() {
+            [owner] => owner,
+            [] => return only("an owner reference"),
+            _ => return only("a single owner reference"),
+        };
+        let named = (
+            owner.api_version.as_str(),
+            owner.kind.as_str(),
+            owner.name.as_str(),
+        );
+        if named != ("v1", "Node", node) {
+            return only("an owner reference");
+        }
+        if !owner.controller {
+            return only("a controller owner reference");
+        }
+        if owner.block_owner_deletion {
+            return self.refuse(format!(
+                "node {node:?} must not set blockOwnerDeletion on an owner reference"
+            ));
+        }
+        let Some(known) = self.reader.get(&NODES, "", node) else {
+            return Err(Status::not_found(&NODES, node));
+        };
+        match known.uid() == owner.uid {
+            true => Ok(()),
+            false => self.refuse(format!(
+                "node {node} UID mismatch: expected {} got {}",
+                owner.uid,
+                known.uid()
+            )),
+        }
+    }
+
     fn create_pod(&self) -> Result<(), Status> {
         let (node, Some(pod)) = (self.node, self.new) else {
             return Ok(());
@@ -300,12 +448,7 @@ impl Call<'_> {
                 "node {node:?} can only create pods with spec.nodeName set to itself"
             ));
         }
-        let ours = |owner: &api::Owner| owner.kind == "Node" && owner.name == node;
-        if pod.owners().len() > 1 || !pod.owners().iter().all(ours) {
-            return self.refuse(format!(
-                "node {node:?} can only create pods with an owner reference set to itself"
-            ));
-        }
+        self.mirror_owner(pod)?;
         let refers =
             |what: &str| self.refuse(format!("node {node:?} can not create pods that reference {what}"));
         if !spec.service_account_name.is_empty() {
@@ -357,11 +500,16 @@ impl Plugin for NodeRestriction {
             old,
             new,
             evicted: evicted.as_deref(),
+            reader: &self.reader,
         };
         match (attributes.group.as_str(), attributes.resource.as_str()) {
             ("", "nodes") => call.node(),
             ("", "pods") => call.pod(),
             ("", "persistentvolumes") => call.volume(),
+            ("", "persistentvolumeclaims") => call.claim(),
+            ("", "serviceaccounts") => call.token(),
+            ("storage.k8s.io", "csinodes") => call.csi_node(),
+            ("resource.k8s.io", "resourceslices") => call.slice(),
             ("certificates.k8s.io", "certificatesigningrequests") => call.signing_request(),
             ("coordination.k8s.io", "leases") => call.lease(),
             _ => Ok(()),

@@ -291,14 +291,17 @@ async fn decide(
         ..Attributes::default()
     };
     if let Some(r) = &asked.resource_attributes {
-        let (selectors, ignored) =
-            selected::read(r.field_selector.as_ref(), r.label_selector.as_ref());
+        let (selectors, ignored) = selected::read(r.field_selector.as_ref(), r.label_selector.as_ref());
         told = ignored;
         let any = || "*".to_owned();
         attributes = Attributes {
             verb: r.verb.clone(),
             group: r.group.clone(),
-            version: if r.version.is_empty() { any() } else { r.version.clone() },
+            version: if r.version.is_empty() {
+                any()
+            } else {
+                r.version.clone()
+            },
             resource: r.resource.clone(),
             subresource: r.subresource.clone(),
             namespace: r.namespace.clone(),

@@ -74,7 +74,9 @@ impl Selected {
     fn labels(&self) -> (Vec<Requirement>, bool) {
         if !self.raw_selector.is_empty() {
             let parsed = LabelSelector::parse(&self.raw_selector);
-            return parsed.map_or((Vec::new(), true), |selector| (selector.requirements().to_vec(), false));
+            return parsed.map_or((Vec::new(), true), |selector| {
+                (selector.requirements().to_vec(), false)
+            });
         }
         let mut broken = false;
         let parts = self.requirements.iter().filter_map(|of| {
@@ -95,7 +97,8 @@ impl Selected {
 
 fn is_key(key: &str) -> bool {
     let parsed = LabelSelector::parse(key);
-    parsed.is_ok_and(|selector| matches!(selector.requirements(), [Requirement::Exists(known)] if known == key))
+    parsed
+        .is_ok_and(|selector| matches!(selector.requirements(), [Requirement::Exists(known)] if known == key))
 }
 
 const BAD_KEY: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
@@ -103,7 +106,10 @@ const BAD_KEY: &str = "name part must consist of alphanumeric characters, '-', '
      '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
 /// What is selected, as far as it can be read, and what cannot.
-pub(super) fn read(fields: Option<&Selected>, labels: Option<&Selected>) -> (Option<Arc<Selectors>>, Vec<String>) {
+pub(super) fn read(
+    fields: Option<&Selected>,
+    labels: Option<&Selected>,
+) -> (Option<Arc<Selectors>>, Vec<String>) {
     let (fields, bad_fields) = fields.map(Selected::fields).unwrap_or_default();
     let (labels, bad_labels) = labels.map(Selected::labels).unwrap_or_default();
     let mut told = Vec::new();
@@ -113,7 +119,9 @@ pub(super) fn read(fields: Option<&Selected>, labels: Option<&Selected>) -> (Opt
     ] {
         if broken {
             let part = if some { "partially ignored" } else { "ignored" };
-            told.push(format!("spec.resourceAttributes.{name} {part} due to parse error"));
+            told.push(format!(
+                "spec.resourceAttributes.{name} {part} due to parse error"
+            ));
         }
     }
     (Selectors { fields, labels }.some(), told)

@@ -2,6 +2,7 @@
 
 use crate::security::{Answer, Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 const VERSION: &str = "abac.authorization.kubernetes.io/v1beta1";
 const KIND: &str = "Policy";
@@ -15,7 +16,7 @@ pub struct Abac(Vec<Policy>);
 struct Line {
     api_version: String,
     kind: String,
-    spec: Policy,
+    spec: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,8 +54,13 @@ impl Abac {
 
 impl Policy {
     fn parse(line: &str) -> Result<Self, String> {
-        let of: Line = serde_json::from_str(line)
-            .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))?;
+        let bad = |why: String| format!("couldn't get version/kind; json parse error: {why}");
+        let of: Line = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+        let spec = of.spec.as_deref().map_or("{}", RawValue::get);
+        // Serde would take lists for objects as well.
+        if !line.starts_with('{') || !spec.starts_with('{') {
+            return Err(bad("cannot unmarshal what is no object".to_owned()));
+        }
         match (of.api_version.as_str(), of.kind.as_str()) {
             ("", _) => return Err(format!("Object 'apiVersion' is missing in '{line}'")),
             (_, "") => return Err(format!("Object 'Kind' is missing in '{line}'")),
@@ -63,7 +69,7 @@ impl Policy {
                 return Err(format!("no kind {kind:?} is registered for version {version:?}"));
             }
         }
-        let mut policy = of.spec;
+        let mut policy: Self = serde_json::from_str(spec).map_err(|error| bad(error.to_string()))?;
         if policy.user == "*" || policy.group == "*" {
             // Everybody who is known.
             policy.user = String::new();

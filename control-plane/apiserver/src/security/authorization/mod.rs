@@ -58,7 +58,8 @@ impl Maker {
             Mode::AlwaysAllow => Arc::new(AlwaysAllow),
             Mode::AlwaysDeny => Arc::new(AlwaysDeny),
             Mode::Abac => {
-                let none = "authorizer type ABAC is not allowed if it was not enabled at initial server startup";
+                let none =
+                    "authorizer type ABAC is not allowed if it was not enabled at initial server startup";
                 self.abac.clone().ok_or(none)?
             }
             Mode::Webhook => {
@@ -78,7 +79,12 @@ struct Counted {
 
 impl Counted {
     fn new(of: &Configured, inner: Arc<dyn Authorizer>, metrics: &Metrics) -> Self {
-        let counter = |decision| metrics.decisions.of(&[of.mode.name(), &of.name, decision]).clone();
+        let counter = |decision| {
+            metrics
+                .decisions
+                .of(&[of.mode.name(), &of.name, decision])
+                .clone()
+        };
         Self {
             inner,
             allowed: counter("allowed"),

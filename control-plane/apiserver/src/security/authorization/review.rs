@@ -3,6 +3,7 @@
 use crate::security::{Attributes, Decision, Selectors};
 use api::Requirement;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// The question.
@@ -196,8 +197,7 @@ pub(super) struct Answered {
     pub api_version: String,
     #[serde(default)]
     pub kind: String,
-    #[serde(default)]
-    pub status: Judged,
+    pub status: Option<Box<RawValue>>,
 }
 
 /// What it decided.
@@ -210,6 +210,15 @@ pub(super) struct Judged {
 }
 
 impl Judged {
+    /// Of the text of a status. Only an object is one: serde would take a list for it as well.
+    pub fn parse(status: Option<&RawValue>) -> Result<Self, String> {
+        match status.map_or("null", RawValue::get) {
+            "null" => Ok(Self::default()),
+            text if text.starts_with('{') => serde_json::from_str(text).map_err(|error| error.to_string()),
+            _ => Err("its status is no object".to_owned()),
+        }
+    }
+
     pub fn decision(&self) -> Decision {
         let reason = self.reason.clone();
         match (self.allowed, self.denied) {

@@ -167,8 +167,11 @@ impl Asked {
 
     /// Only a review of the version that was asked for is an answer.
     fn read(&self, body: &[u8]) -> Result<Judged, String> {
-        let answered: Answered = serde_json::from_slice(body)
-            .map_err(|error| format!("the answer is no SubjectAccessReview: {error}"))?;
+        let none = |why: String| format!("the answer is no SubjectAccessReview: {why}");
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(none("it is no object".to_owned()));
+        }
+        let answered: Answered = serde_json::from_slice(body).map_err(|error| none(error.to_string()))?;
         let wanted = self.settings.version.api_version();
         if answered.kind != "SubjectAccessReview" || answered.api_version != wanted {
             let (kind, version) = (&answered.kind, &answered.api_version);
@@ -176,7 +179,7 @@ impl Asked {
                 "the answer is a {kind:?} of {version:?}, not a SubjectAccessReview of {wanted:?}"
             ));
         }
-        Ok(answered.status)
+        Judged::parse(answered.status.as_deref()).map_err(none)
     }
 }
 

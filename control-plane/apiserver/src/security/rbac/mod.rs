@@ -10,8 +10,8 @@ pub(crate) use rule::{Rule, quoted, tell, uncovered};
 
 use super::{Answer, Attributes, Authorizer, Decision, PathRule, ResourceRule, Rules, User};
 use crate::server::Reader;
-use held::{Held, Subjects};
 use api::{Gvr, Object};
+use held::{Held, Subjects};
 use serde::Deserialize;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -193,7 +193,10 @@ impl Rbac {
     /// The rules that `user` holds in `namespace`.
     pub(crate) fn held(&self, user: &User, namespace: &str) -> Vec<Rule> {
         let compiled = self.current();
-        held(&compiled, user, namespace).flat_map(Held::rules).cloned().collect()
+        held(&compiled, user, namespace)
+            .flat_map(Held::rules)
+            .cloned()
+            .collect()
     }
 
     /// The rules of a role; `None` when there is no such role.

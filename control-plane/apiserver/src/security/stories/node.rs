@@ -59,7 +59,25 @@ async fn a_kubelet_reads_what_its_pods_refer_to() {
         ("update coordination.k8s.io/leases kube-node-lease/n1", true),
         ("update coordination.k8s.io/leases kube-node-lease/n2", false),
         ("update coordination.k8s.io/leases kube-system/n1", false),
-        ("watch core/pods", true),
+        ("watch core/pods", false),
+        ("get core/pods default/a", true),
+        ("get core/pods default/b", false),
+        ("watch core/pods default/a", true),
+        ("get core/nodes /n1", true),
+        ("get core/nodes /n2", false),
+        ("list core/nodes", false),
+        ("get core/serviceaccounts default/default", true),
+        ("delete coordination.k8s.io/leases kube-node-lease/n1", true),
+        ("list coordination.k8s.io/leases kube-node-lease", false),
+        ("create storage.k8s.io/csinodes", true),
+        ("update storage.k8s.io/csinodes /n1", true),
+        ("update storage.k8s.io/csinodes /n2", false),
+        ("list resource.k8s.io/resourceslices", false),
+        ("create resource.k8s.io/resourceslices", true),
+        ("get storage.k8s.io/volumeattachments /x", false),
+        ("get resource.k8s.io/resourceclaims default/x", false),
+        ("create certificates.k8s.io/podcertificaterequests default", true),
+        ("list certificates.k8s.io/podcertificaterequests", false),
         ("patch core/pods:status default/a", true),
         ("update core/pods default/a", false),
         ("create core/nodes", true),
@@ -70,6 +88,33 @@ async fn a_kubelet_reads_what_its_pods_refer_to() {
             guarded.asks(&kubelet, what),
             allowed,
             "the kubelet wants to {what}"
+        );
+    }
+    let selects = |what: &str, fields: &str| {
+        let asked = crate::security::Attributes {
+            selectors: crate::security::Selectors::parse(fields, ""),
+            ..super::attributes(&kubelet, what)
+        };
+        guarded.security.authz.authorize(&asked).now().unwrap().allowed()
+    };
+    for (what, fields, allowed) in [
+        ("watch core/pods", "spec.nodeName=n1", true),
+        ("list core/pods", "status.phase!=Failed,spec.nodeName=n1", true),
+        ("list core/pods", "spec.nodeName=n2", false),
+        ("list core/pods", "spec.nodeName!=n1", false),
+        ("deletecollection core/pods", "spec.nodeName=n1", false),
+        ("list resource.k8s.io/resourceslices", "spec.nodeName=n1", true),
+        ("list resource.k8s.io/resourceslices", "spec.nodeName=n2", false),
+        (
+            "watch certificates.k8s.io/podcertificaterequests",
+            "spec.nodeName=n1",
+            true,
+        ),
+    ] {
+        assert_eq!(
+            selects(what, fields),
+            allowed,
+            "the kubelet wants to {what} of {fields}"
         );
     }
     let stranger = User::new("system:node:n1", &["system:authenticated"]);
