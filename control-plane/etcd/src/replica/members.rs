@@ -216,26 +216,26 @@ impl Membership {
 
     /// The command of a task that is agreed on.
     pub fn task(&mut self, task: Task) -> Result<Command, MemberError> {
-        let (id, change): (u64, Box<dyn FnOnce(&mut Member)>) = match task {
-            Task::Do(command) => return Ok(command),
+        match task {
+            Task::Do(command) => Ok(command),
             Task::Publish {
                 id,
                 name,
                 client_urls,
             } => {
-                let publish = move |member: &mut Member| {
-                    (member.name, member.client_urls) = (name, client_urls);
-                };
-                (id, Box::new(publish))
+                let member = self.get(id).ok_or(MemberError::NotFound)?.clone();
+                Ok(self.put(Member {
+                    name,
+                    client_urls,
+                    ..member
+                }))
             }
-            Task::Move { id, peer_urls } if self.is_taken(&peer_urls, id) => {
-                return Err(MemberError::UrlExists);
+            Task::Move { id, peer_urls } if self.is_taken(&peer_urls, id) => Err(MemberError::UrlExists),
+            Task::Move { id, peer_urls } => {
+                let member = self.get(id).ok_or(MemberError::NotFound)?.clone();
+                Ok(self.put(Member { peer_urls, ..member }))
             }
-            Task::Move { id, peer_urls } => (id, Box::new(move |member| member.peer_urls = peer_urls)),
-        };
-        let mut member = self.get(id).ok_or(MemberError::NotFound)?.clone();
-        change(&mut member);
-        Ok(self.put(member))
+        }
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn those_who_ask_meanwhile_wait_for_the_next_question() {
         let mut reads = Reads::default();
-        let mut ask = |reads: &mut Reads| {
+        let ask = |reads: &mut Reads| {
             let (asking, mut answer) = oneshot::channel();
             reads.add(asking);
             move || answer.try_recv().is_ok()
