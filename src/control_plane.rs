@@ -15,7 +15,7 @@ use apiserver::{
 use client::Client;
 use component::{
     Env, State,
-    pki::{Authority, Purpose, Rotating, server_config, asking_server_config},
+    pki::{Authority, Purpose, Rotating, asking_server_config, server_config},
 };
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;

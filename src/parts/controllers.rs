@@ -64,7 +64,12 @@ async fn start(settings: Settings, env: Env) -> Result<()> {
         env.tasks.spawn("controllers", async move {
             let resources = served(&client, &inner).await.fixed();
             let config = Config { resources, ..config };
-            drop(controller_manager::start(&client, config, Ring::default(), &inner));
+            drop(controller_manager::start(
+                &client,
+                config,
+                Ring::default(),
+                &inner,
+            ));
         });
     };
     leader::run(NAME, &settings, endpoint, &env, work).await
@@ -108,7 +113,9 @@ async fn served(client: &Client, env: &Env) -> Resources {
             match answer.await {
                 Ok(found) => break found,
                 Err(status) if status.is_not_found() => break Vec::new(),
-                Err(error) => tracing::warn!(%error, group, version, "the API server does not say what it has"),
+                Err(error) => {
+                    tracing::warn!(%error, group, version, "the API server does not say what it has")
+                }
             }
             env.clock.sleep(PAUSE).await;
         };

@@ -2,8 +2,8 @@
 
 use crate::{
     Server,
-    aggregate::Across,
     admission::Notes,
+    aggregate::Across,
     audit::{Outside, Record},
     cache::{Item, Kind, Selection, Watcher},
     fairness::{Listing, Seat},
@@ -13,7 +13,8 @@ use crate::{
 };
 use api::{FieldSelector, Object, Status};
 use client::{
-    Discovered, List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write, WriteOptions,
+    Discovered, List, ListParams, Target, Transport, WatchEvent, WatchParams, WatchStream, Write,
+    WriteOptions,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use resources::VirtualResource;
@@ -437,7 +438,11 @@ impl Transport for Local {
         options: WriteOptions,
     ) -> BoxFuture<'_, Result<Arc<Object>, Status>> {
         let own = self.one();
-        let code = if matches!(write, Write::Create(_)) { 201 } else { 200 };
+        let code = if matches!(write, Write::Create(_)) {
+            201
+        } else {
+            200
+        };
         async move {
             let done = contained(own.change(target, write, options)).await;
             own.end(code, &done, |object| Some(object.as_ref())).await;

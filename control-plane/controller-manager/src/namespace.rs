@@ -250,7 +250,10 @@ fn status(plan: &mut Plan, observed: &Observed, last: &LastOutcome, now: Timesta
         Some(why) => (
             "True",
             "ContentDeletionFailed",
-            format!("Failed to delete all resource types, 1 remaining: {}", why.message),
+            format!(
+                "Failed to delete all resource types, 1 remaining: {}",
+                why.message
+            ),
         ),
         None => (
             "False",

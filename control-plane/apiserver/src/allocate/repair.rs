@@ -66,7 +66,8 @@ impl Handler {
                     );
                     tell(recorder, &service, "PortOutOfRange", why);
                 } else if owners.contains_key(&port) {
-                    let why = format!("Port {port} was assigned to multiple services; please recreate service");
+                    let why =
+                        format!("Port {port} was assigned to multiple services; please recreate service");
                     tell(recorder, &service, "PortAlreadyAllocated", why);
                 } else {
                     owners.insert(port, service.clone());

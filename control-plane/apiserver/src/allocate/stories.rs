@@ -272,25 +272,36 @@ async fn what_a_crash_left_half_done_is_repaired() {
             r#"{{"metadata":{{"name":"{name}"}},"spec":{{"type":"NodePort","ports":[{{"port":80,"nodePort":30500}}]}}}}"#
         );
         let write = Write::Create(Bytes::from(body));
-        client.write(Target::collection(&SERVICES, "default"), write).await
+        client
+            .write(Target::collection(&SERVICES, "default"), write)
+            .await
     };
     assert!(wish("next").await.is_err());
     let clock = &server.handler.env.clock;
     clock.sleep(std::time::Duration::from_secs(181)).await;
     let at = |port: u16| usize::from(port - 30_000);
     let record = server.handler.stored_ports().await.unwrap().unwrap();
-    assert!(record.has(at(port)) && record.has(at(30_500)), "not yet: its Service may be on its way");
+    assert!(
+        record.has(at(port)) && record.has(at(30_500)),
+        "not yet: its Service may be on its way"
+    );
     assert!(client.get(&ADDRESSES, &ip).await.is_ok());
     clock.sleep(std::time::Duration::from_secs(540)).await;
     wish("next").await.unwrap();
-    let events = client.list(&EVENTS, "default", ListParams::default()).await.unwrap();
+    let events = client
+        .list(&EVENTS, "default", ListParams::default())
+        .await
+        .unwrap();
     let told: BTreeSet<String> = events
         .items
         .iter()
         .map(|event| format!("{}: {}", field(event, "reason"), field(event, "message")))
         .collect();
     let expected = [
-        format!("ClusterIPNotAllocated: Cluster IP [IPv4]: {} is not allocated; repairing", ip.name),
+        format!(
+            "ClusterIPNotAllocated: Cluster IP [IPv4]: {} is not allocated; repairing",
+            ip.name
+        ),
         format!("PortNotAllocated: Port {port} is not allocated; repairing"),
     ];
     assert_eq!(told, expected.into());

@@ -131,13 +131,23 @@ async fn a_uid_is_a_precondition_of_a_put_and_nothing_that_a_patch_changes() {
     let (server, _env) = fixture::server().await;
     let client = fixture::client(&server);
     let made = create(&client, "a", r#""spec":{"x":1}"#).await.unwrap();
-    let put = update(&client, "a", text(&made).replace(made.uid(), "other")).await.unwrap_err();
-    let why = format!("Precondition failed: UID in precondition: other, UID in object meta: {}", made.uid());
+    let put = update(&client, "a", text(&made).replace(made.uid(), "other"))
+        .await
+        .unwrap_err();
+    let why = format!(
+        "Precondition failed: UID in precondition: other, UID in object meta: {}",
+        made.uid()
+    );
     assert!(put.code == 409 && put.message.ends_with(&why), "{put:?}");
-    let patched = merge(&client, "a", r#"{"metadata":{"uid":"other"}}"#).await.unwrap_err();
+    let patched = merge(&client, "a", r#"{"metadata":{"uid":"other"}}"#)
+        .await
+        .unwrap_err();
     let why = r#"Widget.test.io "a" is invalid: metadata.uid: Invalid value: "other": field is immutable"#;
     assert_eq!((patched.code, patched.message.as_str()), (422, why));
-    let same = format!(r#"{{"metadata":{{"uid":"{}","labels":{{"l":"y"}}}}}}"#, made.uid());
+    let same = format!(
+        r#"{{"metadata":{{"uid":"{}","labels":{{"l":"y"}}}}}}"#,
+        made.uid()
+    );
     merge(&client, "a", &same).await.unwrap();
 }
 

@@ -303,7 +303,10 @@ async fn clients_of_this_process_reach_the_other_server() {
     story.register().await;
     story.reason("EndpointsNotFound").await;
     let refused = story.client.get(&flunders, &key).await.unwrap_err();
-    assert_eq!((refused.code, refused.message.as_str()), (503, "service unavailable"));
+    assert_eq!(
+        (refused.code, refused.message.as_str()),
+        (503, "service unavailable")
+    );
     story.endpoints().await;
     story.reason("Passed").await;
     story.found().await;
@@ -311,22 +314,57 @@ async fn clients_of_this_process_reach_the_other_server() {
     let found = story.client.transport().discover(asked.0, asked.1).await.unwrap();
     let found = found.first().expect("a resource");
     assert_eq!(
-        (found.name.as_str(), found.kind.as_str(), found.namespaced, found.verbs.join(",")),
+        (
+            found.name.as_str(),
+            found.kind.as_str(),
+            found.namespaced,
+            found.verbs.join(",")
+        ),
         ("flunders", "Flunder", true, "list,new".to_owned())
     );
-    let own = story.client.transport().discover("apps".to_owned(), "v1".to_owned());
-    assert!(own.await.unwrap().iter().any(|one| one.name == "deployments" && one.verbs.len() == 8));
-    let none = story.client.transport().discover("apps".to_owned(), "v7".to_owned());
+    let own = story
+        .client
+        .transport()
+        .discover("apps".to_owned(), "v1".to_owned());
+    assert!(
+        own.await
+            .unwrap()
+            .iter()
+            .any(|one| one.name == "deployments" && one.verbs.len() == 8)
+    );
+    let none = story
+        .client
+        .transport()
+        .discover("apps".to_owned(), "v7".to_owned());
     assert!(none.await.unwrap_err().is_not_found());
 
-    assert_eq!(story.client.get(&flunders, &key).await.unwrap().resource_version(), 7);
-    let list = story.client.list(&flunders, "shop", client::ListParams::default()).await.unwrap();
+    assert_eq!(
+        story
+            .client
+            .get(&flunders, &key)
+            .await
+            .unwrap()
+            .resource_version(),
+        7
+    );
+    let list = story
+        .client
+        .list(&flunders, "shop", client::ListParams::default())
+        .await
+        .unwrap();
     assert_eq!((list.items.len(), list.resource_version), (1, 9));
     let all = Target::collection(&flunders, "shop");
-    story.client.write(all, Write::Delete(DeleteOptions::default())).await.unwrap();
+    story
+        .client
+        .write(all, Write::Delete(DeleteOptions::default()))
+        .await
+        .unwrap();
     assert!(story.client.find(&flunders, &key).await.unwrap().is_none());
     let told = story.other.object.lock().unwrap().1.clone();
-    assert_eq!(told, ["admin: GET /a", "admin: GET ", "admin: DELETE ", "admin: GET /a"]);
+    assert_eq!(
+        told,
+        ["admin: GET /a", "admin: GET ", "admin: DELETE ", "admin: GET /a"]
+    );
 
     let ann = story.server.local(crate::security::User::new("nobody", &[]));
     let refused = ann.get(Target::object(&flunders, &key)).await.unwrap_err();

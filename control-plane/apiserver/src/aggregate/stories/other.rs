@@ -90,9 +90,13 @@ impl Other {
     fn flunders(&self, path: &str, request: &Request<Incoming>) -> Response<Body> {
         let mut object = self.object.lock().unwrap();
         let user = request.headers()["x-remote-user"].to_str().unwrap();
-        object.1.push(format!("{user}: {} {}", request.method(), &path[SHOP.len()..]));
+        object
+            .1
+            .push(format!("{user}: {} {}", request.method(), &path[SHOP.len()..]));
         let text = |name: &String| {
-            format!(r#"{{"apiVersion":"wardle.example.com/v1alpha1","kind":"Flunder","metadata":{{"name":"{name}","namespace":"shop","resourceVersion":"7"}}}}"#)
+            format!(
+                r#"{{"apiVersion":"wardle.example.com/v1alpha1","kind":"Flunder","metadata":{{"name":"{name}","namespace":"shop","resourceVersion":"7"}}}}"#
+            )
         };
         if request.method() == "DELETE" {
             object.0 = None;

@@ -6,11 +6,7 @@ use component::Env;
 use etcd::{
     Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest, WatchItem, WatchRequest,
 };
-use futures::{
-    FutureExt,
-    future::BoxFuture,
-    stream::BoxStream,
-};
+use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
 use std::{
     sync::{
         Arc,
@@ -151,7 +147,11 @@ async fn a_store_that_does_not_answer_is_not_waited_for() {
     for (path, seconds) in [("/healthz", 2), ("/livez", 2), ("/readyz", 2)] {
         let start = env.clock.now();
         let told = http.get(path).await;
-        assert!(told.code == 500 && told.text.contains("[-]etcd failed"), "{}", told.text);
+        assert!(
+            told.code == 500 && told.text.contains("[-]etcd failed"),
+            "{}",
+            told.text
+        );
         assert_eq!((env.clock.now() - start).as_secs(), seconds, "{path}");
     }
     let told = http.get("/livez?exclude=etcd").await;

@@ -332,18 +332,35 @@ async fn lists_that_are_too_much_for_the_memory_are_refused() {
     let mut http = Http::new(&server).await;
     let text = "x".repeat(100 << 10);
     for name in ["a", "b"] {
-        let body =
-            format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"x":"{text}"}}}}"#);
+        let body = format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"x":"{text}"}}}}"#
+        );
         assert_eq!(http.ask("POST", CONFIG_MAPS, &[], &body).await.code, 201);
     }
-    let taken = server.lists.take(128 << 10, Duration::from_secs(60)).await.unwrap();
+    let taken = server
+        .lists
+        .take(128 << 10, Duration::from_secs(60))
+        .await
+        .unwrap();
     let start = env.clock.now();
     let refused = http.get(CONFIG_MAPS).await;
     let why = r#""reason":"TooManyRequests""#;
-    assert!(refused.code == 429 && refused.text.contains(why), "{}", refused.text);
+    assert!(
+        refused.code == 429 && refused.text.contains(why),
+        "{}",
+        refused.text
+    );
     assert_eq!(refused.headers["retry-after"], "1");
-    assert_eq!((env.clock.now() - start).as_secs(), 15, "a quarter of the time it has");
-    let one = http.get(&format!("{CONFIG_MAPS}?limit=1&fieldSelector=metadata.name=nobody")).await;
+    assert_eq!(
+        (env.clock.now() - start).as_secs(),
+        15,
+        "a quarter of the time it has"
+    );
+    let one = http
+        .get(&format!(
+            "{CONFIG_MAPS}?limit=1&fieldSelector=metadata.name=nobody"
+        ))
+        .await;
     assert_eq!(one.code, 200, "small ones are answered");
     drop(taken);
     let served = http.get(CONFIG_MAPS).await;
