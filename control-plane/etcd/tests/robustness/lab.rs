@@ -23,16 +23,27 @@ fn nft(script: &str) {
 }
 
 fn heal() {
-    nft(
-        "add table inet cuts\ndelete table inet cuts\nadd table inet cuts\n\
-         add chain inet cuts out { type filter hook output priority 0; }\n",
-    );
+    nft("add table inet cuts\n\
+         add counter inet cuts lost\n\
+         add chain inet cuts out { type filter hook output priority 0; }\n\
+         flush chain inet cuts out\n");
+}
+
+/// How many packets were lost so far.
+fn lost() -> u64 {
+    let said = Command::new("nft")
+        .args(["list", "counter", "inet", "cuts", "lost"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(said.stdout).unwrap();
+    let mut words = text.split_whitespace().skip_while(|word| *word != "packets");
+    words.nth(1).unwrap().parse().unwrap()
 }
 
 /// What `from` sends to `to` is lost.
 fn cut(from: u64, to: u64) {
     nft(&format!(
-        "add rule inet cuts out meta skgid {} ip daddr {} tcp dport 2380 drop\n",
+        "add rule inet cuts out meta skgid {} ip daddr {} tcp dport 2380 counter name lost drop\n",
         GROUP + from,
         address(to)
     ));
@@ -44,6 +55,7 @@ async fn wait(random: &Random, least: u64, more: u64) {
 
 /// One thing happens to a member, and is over after a while.
 async fn mishap(members: &mut [Process], random: &Random) {
+    let before = lost();
     let place = random.below(3);
     let (next, after) = ((place + 1) % 3, (place + 2) % 3);
     let member = &mut members[usize::try_from(place).unwrap()];
@@ -65,6 +77,7 @@ async fn mishap(members: &mut [Process], random: &Random) {
             }
             wait(random, 200, 1800).await;
             heal();
+            assert!(lost() > before, "a cut that cut nothing");
         }
         4 => {
             cut(place, next);

@@ -1,6 +1,7 @@
 //! A run: members, network, clients and mishaps.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 use raft::{Body, Change, ChangeKind, Members, Message, Role, SnapshotMeta, Status};
@@ -395,8 +396,8 @@ impl World {
         let context = Bytes::from(context);
         if process.raft.propose_change(Change { kind, id, context }).is_ok() {
             self.tally.changes += 1;
-            if !self.members.contains_key(&id) {
-                self.members.insert(id, Member::new(id, Disk::default()));
+            if let Entry::Vacant(place) = self.members.entry(id) {
+                place.insert(Member::new(id, Disk::default()));
                 self.start(id);
             }
         }
