@@ -137,3 +137,73 @@ async fn an_administrator_by_binding_grants_all() {
         .await
         .unwrap();
 }
+
+/// What Kubernetes' documentation of RBAC names as ways to more than one has: each needs a right of its own, which the
+/// administrator of a namespace has not. (That who creates pods reads the secrets of the namespace is by design.)
+#[tokio::test(start_paused = true)]
+async fn ways_to_more_rights_need_rights_of_their_own() {
+    let guarded = guarded().await;
+    let own = binding("RoleBinding", "own", "ClusterRole/admin", "User:ann");
+    guarded.create(&ROLE_BINDINGS, "default", &own).await;
+    let user = crate::security::User::new("ann", &["system:authenticated"]);
+    for (what, allowed) in [
+        // Roles and bindings, as far as one's own rules go.
+        ("create rbac.authorization.k8s.io/roles default", true),
+        ("create rbac.authorization.k8s.io/roles kube-system", false),
+        ("create rbac.authorization.k8s.io/clusterroles", false),
+        ("create rbac.authorization.k8s.io/clusterrolebindings", false),
+        ("escalate rbac.authorization.k8s.io/roles default/x", false),
+        ("bind rbac.authorization.k8s.io/roles default/x", false),
+        ("bind rbac.authorization.k8s.io/clusterroles /cluster-admin", false),
+        // To be another.
+        ("impersonate core/serviceaccounts default/x", true),
+        ("impersonate core/serviceaccounts kube-system/x", false),
+        ("impersonate core/users /root", false),
+        ("impersonate core/groups /system:masters", false),
+        ("impersonate authentication.k8s.io/uids /1", false),
+        ("impersonate authentication.k8s.io/userextras:scopes /a", false),
+        // Certificates.
+        ("create certificates.k8s.io/certificatesigningrequests", false),
+        ("update certificates.k8s.io/certificatesigningrequests:approval /x", false),
+        ("approve certificates.k8s.io/signers /kubernetes.io/kube-apiserver-client", false),
+        ("sign certificates.k8s.io/signers /kubernetes.io/kube-apiserver-client", false),
+        // Tokens.
+        ("create core/serviceaccounts:token default/default", true),
+        ("create core/serviceaccounts:token kube-system/default", false),
+        // Webhooks and policies see and change everything.
+        ("create admissionregistration.k8s.io/mutatingwebhookconfigurations", false),
+        ("update admissionregistration.k8s.io/validatingwebhookconfigurations /x", false),
+        ("create admissionregistration.k8s.io/mutatingadmissionpolicies", false),
+        // Labels of a namespace say what its pods may.
+        ("patch core/namespaces default/default", false),
+        ("update core/namespaces default/default", false),
+        // Volumes of the host, and kubelets.
+        ("create core/persistentvolumes", false),
+        ("get core/nodes:proxy /n1", false),
+        ("create core/nodes:proxy /n1", false),
+        ("patch core/nodes:status /n1", false),
+        ("create core/pods:exec kube-system/x", false),
+        // What is registered here is trusted.
+        ("create apiregistration.k8s.io/apiservices", false),
+        ("create apiextensions.k8s.io/customresourcedefinitions", false),
+        // Quotas hold the namespace's own administrator.
+        ("create core/resourcequotas default", false),
+    ] {
+        assert_eq!(guarded.asks(&user, what), allowed, "the administrator wants to {what}");
+    }
+    let ann = guarded.client("ann", &["system:authenticated"]);
+    for (to, name) in [("ClusterRole/cluster-admin", "a"), ("ClusterRole/system:node", "b")] {
+        let more = binding("RoleBinding", name, to, "User:ann");
+        let status = create(&ann, &ROLE_BINDINGS, "default", &more).await.unwrap_err();
+        assert!(status.code == 403 && status.message.contains(HELD), "{}", status.message);
+    }
+    // Nobody gains by a role that others may fill later: its rules must be held when it is bound.
+    let later = binding("RoleBinding", "later", "Role/later", "User:ann");
+    let status = create(&ann, &ROLE_BINDINGS, "default", &later).await.unwrap_err();
+    assert_eq!(status.code, 404, "{}", status.message);
+    let missing = binding("ClusterRoleBinding", "gone", "ClusterRole/gone", "User:kim");
+    guarded.create(&CLUSTER_ROLE_BINDINGS, "", &missing).await;
+    let kim = crate::security::User::new("kim", &[]);
+    let told = guarded.decision(&kim, "get core/pods default/x").reason;
+    assert_eq!(told, r#"RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found"#);
+}
