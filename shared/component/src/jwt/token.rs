@@ -44,8 +44,7 @@ impl<'a> Token<'a> {
                 .decode(text)
                 .map_err(|error| format!("token is not base64: {error}"))
         };
-        let known: Header =
-            serde_json::from_slice(&part(header)?).map_err(|error| format!("token header: {error}"))?;
+        let known: Header = object(&part(header)?).map_err(|error| format!("token header: {error}"))?;
         if known.crit.is_some() {
             return Err("token header: unsupported crit header".to_owned());
         }
@@ -84,7 +83,7 @@ impl<'a> Token<'a> {
     /// # Errors
     /// The claims are not of that form.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, String> {
-        serde_json::from_slice(&self.claims).map_err(|error| format!("token claims: {error}"))
+        object(&self.claims).map_err(|error| format!("token claims: {error}"))
     }
 }
 
@@ -105,7 +104,15 @@ pub fn unverified_issuer(token: &str) -> Option<String> {
         return None;
     }
     let claims = BASE64.decode(claims).ok()?;
-    serde_json::from_slice::<Issuer>(&claims).ok().map(|of| of.iss)
+    object::<Issuer>(&claims).ok().map(|of| of.iss)
+}
+
+/// What is an object; a list of the values of its fields is none.
+fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err("it is no object".to_owned());
+    }
+    serde_json::from_slice(text).map_err(|error| error.to_string())
 }
 
 /// A time in seconds, which may have a fraction (RFC 7519, NumericDate).

@@ -151,7 +151,7 @@ fn verifier(pem: &str) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
 fn words(why: &rustls::CertificateError) -> String {
     use rustls::CertificateError as E;
     match why {
-        E::UnknownIssuer => "x509: certificate signed by unknown authority".to_owned(),
+        E::UnknownIssuer | E::BadSignature => "x509: certificate signed by unknown authority".to_owned(),
         E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
             format!("x509: certificate has expired or is not yet valid: {why}")
         }

@@ -50,9 +50,9 @@ impl Authenticator for Authenticators {
         };
         let (scheme, credentials) = credentials(&parts.headers);
         if let Some(passwords) = self.passwords.as_ref().filter(|_| scheme == "basic") {
-            return passwords.user(credentials).map(|known| end.of(known));
+            return passwords.user(&credentials).map(|known| end.of(known));
         }
-        let bearer = (scheme == "bearer" && !credentials.is_empty()).then(|| credentials.to_owned());
+        let bearer = (scheme == "bearer" && !credentials.is_empty()).then_some(credentials);
         let offered = websocket::token(&parts.headers);
         let token = match (bearer, offered) {
             (Some(token), _) | (None, Ok(Some(token))) => token,
@@ -211,10 +211,13 @@ fn authenticated(mut user: User) -> User {
 }
 
 /// The scheme, in lower case, and the credentials of the `Authorization` header.
-fn credentials(headers: &HeaderMap) -> (String, &str) {
-    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let parts = header.and_then(|header| header.trim().split_once(' '));
+fn credentials(headers: &HeaderMap) -> (String, String) {
+    let header = headers
+        .get(AUTHORIZATION)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let header = header.unwrap_or_default();
+    let parts = header.trim().split_once(' ');
     parts.map_or_else(Default::default, |(scheme, credentials)| {
-        (scheme.to_ascii_lowercase(), credentials.trim())
+        (scheme.to_ascii_lowercase(), credentials.trim().to_owned())
     })
 }

@@ -168,6 +168,9 @@ impl TokenWebhook {
 
 /// What an answer says.
 fn read(answer: &[u8], version: &str, asked: &[String], own: &[String]) -> Known {
+    if answer.trim_ascii_start().first() != Some(&b'{') {
+        return Err("the answer of the webhook is no TokenReview: it is no object".to_owned());
+    }
     let reply: Reply = serde_json::from_slice(answer)
         .map_err(|error| format!("the answer of the webhook is no TokenReview: {error}"))?;
     let wanted = format!("authentication.k8s.io/{version}");
