@@ -7,7 +7,12 @@ use etcd::Store;
 use std::{fs, path::Path, sync::Arc};
 
 /// The store behind an `EncryptionConfiguration`; the store itself if there is none.
-pub async fn seal(store: Arc<dyn Store>, file: Option<&Path>, reload: bool, env: &Env) -> Result<Arc<dyn Store>> {
+pub async fn seal(
+    store: Arc<dyn Store>,
+    file: Option<&Path>,
+    reload: bool,
+    env: &Env,
+) -> Result<Arc<dyn Store>> {
     let Some(file) = file else { return Ok(store) };
     let shown = file.display();
     let text =

@@ -173,11 +173,17 @@ async fn bring_up(
     let dial = Arc::new(MemoryDial::default());
     let plane = Arc::new(control_plane::start(settings, plane_env, store_env, dial.clone()).await?);
     kubectl::write(target, settings, &plane.authority, plane_env.clock.wall())?;
-    let (to, of, authority, clock) = (target.clone(), settings.clone(), plane.authority.clone(), plane_env.clock.clone());
+    let (to, of, authority, clock) = (
+        target.clone(),
+        settings.clone(),
+        plane.authority.clone(),
+        plane_env.clock.clone(),
+    );
     let written = move || kubectl::write(&to, &of, &authority, clock.wall());
-    plane_env
-        .tasks
-        .spawn("kubeconfig", certificates::keep(Vec::new(), written, plane_env.clone()));
+    plane_env.tasks.spawn(
+        "kubeconfig",
+        certificates::keep(Vec::new(), written, plane_env.clone()),
+    );
     start_node(settings, &plane, node_env, &dial, node_runtime).await?;
     seen.await
         .context("the process is stopping")?

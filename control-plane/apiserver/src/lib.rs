@@ -9,6 +9,7 @@ pub mod admission;
 pub mod aggregate;
 mod allocate;
 pub mod audit;
+mod backends;
 mod bootstrap;
 mod cache;
 mod custom;

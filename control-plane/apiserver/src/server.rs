@@ -375,7 +375,11 @@ impl Server {
     }
 
     /// 403 unless the authorizer allows it. It is the request itself: it is counted, and noted in its record.
-    pub(crate) async fn permit(&self, asked: &Attributes, record: Option<&audit::Record>) -> Result<(), Status> {
+    pub(crate) async fn permit(
+        &self,
+        asked: &Attributes,
+        record: Option<&audit::Record>,
+    ) -> Result<(), Status> {
         let (metrics, clock) = (&self.handler.metrics, &self.handler.env.clock);
         let started = clock.now();
         let decision = self.handler.security.authz.authorize(asked).get().await;

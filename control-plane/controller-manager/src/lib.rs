@@ -30,7 +30,7 @@ mod volumes;
 mod workloads;
 
 pub use aggregation::ClusterRoleAggregationController;
-pub use certificates::{Signer, SignerError, Signers};
+pub use certificates::{ServingBundleController, Signer, SignerError, Signers};
 pub use cronjob::CronJobController;
 pub use daemonset::DaemonSetController;
 pub use deployment::DeploymentController;
@@ -92,6 +92,9 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
             root_ca: config.root_ca.clone(),
         });
     }
+    runtime.start(ServingBundleController {
+        certificate: config.root_ca.clone(),
+    });
     runtime.start(RootCaController {
         certificate: config.root_ca,
     });

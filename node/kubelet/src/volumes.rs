@@ -1,6 +1,7 @@
 //! Volumes of a pod on the host: directories under the pod's folder, filled from objects, fields and tokens, and what
 //! claims are bound to (upstream: `pkg/volume`, `pkg/kubelet/volumemanager`).
 
+mod bundle;
 mod claim;
 mod empty_dir;
 mod local_path;
@@ -8,6 +9,7 @@ mod persistent;
 mod project;
 mod token;
 
+use bundle::Bundles;
 pub use local_path::LocalPath;
 pub(crate) use local_path::ROOT_ANNOTATION;
 use token::Tokens;
@@ -86,6 +88,7 @@ pub struct Volumes {
     local_path_root: PathBuf,
     /// Local volumes, by the pods that use them.
     in_use: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
+    bundles: Bundles,
 }
 
 impl std::fmt::Debug for Volumes {
@@ -104,6 +107,7 @@ impl Volumes {
             root: config.root_dir.clone(),
             local_path_root: config.local_path_root.clone(),
             in_use: Arc::default(),
+            bundles: Bundles::default(),
         }
     }
 
@@ -175,6 +179,11 @@ impl Volumes {
             mounted.places.insert(volume.name.clone(), place);
         }
         mounted.renew = memory.tokens.next_renewal();
+        if trusts(pod) {
+            // Bundles are looked at again as upstream's kubelet looks at all volumes.
+            let soon = self.env.clock.wall() + jiff::SignedDuration::from_mins(1);
+            mounted.renew = Some(mounted.renew.map_or(soon, |renew| renew.min(soon)));
+        }
         Ok(mounted)
     }
 
@@ -279,6 +288,10 @@ impl Volumes {
             let token = tokens.get(&self.client, &self.env, pod, source).await?;
             project::token(files, source, mode, pod, token);
         }
+        if let Some(source) = &source.cluster_trust_bundle {
+            let text = self.bundles.text(source, &self.client, &self.env).await?;
+            project::put(files, &source.path, text.into_bytes(), mode.unwrap_or(0o644));
+        }
         match source.others.keys().next() {
             Some(other) => Err(format!(
                 "projected volumes of {other} are not supported by this kubelet"
@@ -297,6 +310,18 @@ impl Volumes {
             .map_err(|e| e.to_string())?;
         self.machine.publish(dir, files, group).map_err(|e| e.to_string())
     }
+}
+
+/// Whether the pod wants certificates to trust.
+fn trusts(pod: &Pod) -> bool {
+    let projected = pod
+        .spec
+        .volumes
+        .iter()
+        .filter_map(|volume| volume.projected.as_ref());
+    projected
+        .flat_map(|projected| &projected.sources)
+        .any(|source| source.cluster_trust_bundle.is_some())
 }
 
 /// As upstream's mounter says that a volume cannot be had.

@@ -5,7 +5,8 @@ use apiserver::{
     Reader,
     admission::Guard,
     security::{
-        Answer, Authenticator, Authorizer, Chain, Escalation, Known, NodeAuthorizer, Rbac, Security, Token, TokenAsk, TokenIssuer, User,
+        Answer, Authenticator, Authorizer, Chain, Escalation, Known, NodeAuthorizer, Rbac, Security, Token,
+        TokenAsk, TokenIssuer, User,
     },
 };
 use component::Clock;

@@ -1,11 +1,12 @@
 //! Attends to other servers: one task each, which looks whether it answers, writes that down, and asks what it has.
 
 use super::{
-    available::{self, ENDPOINTS, SERVICES, condition, obstacle},
+    available::{self, condition, obstacle},
     service::{API_SERVICES, ApiService, Condition, Remote, conditions},
 };
 use crate::{
     Server,
+    backends::{ENDPOINTS, SERVICES},
     cache::{Cache, Item, Selection},
 };
 use api::{Key, Object, Status};

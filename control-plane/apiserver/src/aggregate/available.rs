@@ -2,51 +2,8 @@
 //! Upstream: `kube-aggregator/pkg/controllers/status`.
 
 use super::service::{Condition, Remote};
-use api::{Gvr, Object};
-use serde::Deserialize;
-
-pub const SERVICES: Gvr = Gvr::new("", "v1", "services");
-pub const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Service {
-    spec: ServiceSpec,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct ServiceSpec {
-    r#type: String,
-    external_name: String,
-    #[serde(rename = "clusterIP")]
-    cluster_ip: String,
-    ports: Vec<Port>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Port {
-    name: String,
-    port: u16,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Endpoints {
-    subsets: Vec<Subset>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Subset {
-    addresses: Vec<Address>,
-    ports: Vec<Port>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Address {}
+use crate::backends::{Endpoints, Service, Subset};
+use api::Object;
 
 /// The host outside the cluster that a Service stands for; none for one inside.
 pub fn external_name(service: &Object) -> Option<String> {

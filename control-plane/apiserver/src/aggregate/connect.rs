@@ -3,6 +3,7 @@
 use super::{available, service::Remote};
 use crate::{
     Server,
+    backends::SERVICES,
     http::way::{self, Sender},
 };
 use client::{Duplex, Peer};
@@ -45,7 +46,7 @@ impl Server {
 
     async fn reach(&self, remote: &Remote) -> io::Result<Box<dyn Duplex>> {
         let (namespace, name, port) = (&remote.namespace, &remote.name, remote.port);
-        let service = self.reader().get(&available::SERVICES, namespace, name);
+        let service = self.reader().get(&SERVICES, namespace, name);
         let outside = service.and_then(|service| available::external_name(&service));
         match outside {
             Some(host) => Ok(Box::new(tokio::net::TcpStream::connect((host, port)).await?)),
@@ -88,9 +89,7 @@ impl Server {
 
     /// Address and port of its Service.
     pub(super) fn address(&self, remote: &Remote) -> String {
-        let service = self
-            .reader()
-            .get(&available::SERVICES, &remote.namespace, &remote.name);
+        let service = self.reader().get(&SERVICES, &remote.namespace, &remote.name);
         let ip = service.and_then(|service| available::cluster_ip(&service));
         ip.map_or_else(|| remote.authority(), |ip| format!("{ip}:{}", remote.port))
     }

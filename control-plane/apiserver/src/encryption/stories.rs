@@ -396,7 +396,7 @@ async fn what_no_key_opens_is_there_and_cannot_be_read() {
     assert_eq!(word(&client, "nobody").await.unwrap_err().code, 404);
     assert_eq!(
         client
-            .list(&MAPS, "", ListParams::default())
+            .list(&MAPS, "default", ListParams::default())
             .await
             .unwrap()
             .items

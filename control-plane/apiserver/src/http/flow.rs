@@ -89,7 +89,15 @@ pub async fn answer(
     };
     let asker = Asker::default();
     let audit_id = audit_id(&server, &request);
-    let work = handle(&asker, (server, patience), peer, route, query, wished, (request, audit_id.clone()));
+    let work = handle(
+        &asker,
+        (server, patience),
+        peer,
+        route,
+        query,
+        wished,
+        (request, audit_id.clone()),
+    );
     let work = AssertUnwindSafe(work).catch_unwind();
     let done = if long {
         Some(work.await)
@@ -111,9 +119,7 @@ pub async fn answer(
     };
     if let Some(record) = asker.record.get().cloned() {
         if panicked {
-            record
-                .panicked(&Status::internal("APIServer panic'd"))
-                .await;
+            record.panicked(&Status::internal("APIServer panic'd")).await;
         } else {
             response = record.answered(response).await;
         }
@@ -142,7 +148,13 @@ fn audit_id<B>(server: &Server, request: &Request<B>) -> HeaderValue {
 }
 
 /// The record of a request by `asked`, if it is to have one.
-fn record(server: &Server, asked: &Attributes, parts: &mut Parts, id: &HeaderValue, long: bool) -> Option<Arc<Record>> {
+fn record(
+    server: &Server,
+    asked: &Attributes,
+    parts: &mut Parts,
+    id: &HeaderValue,
+    long: bool,
+) -> Option<Arc<Record>> {
     let audit = server.handler.security.audit.as_ref()?;
     parts.headers.insert(AUDIT_ID, id.clone());
     let from = parts.extensions.get::<super::Caller>().map(|caller| caller.0);
@@ -264,7 +276,8 @@ async fn authenticate(
 
 fn attributes(user: &Arc<User>, route: &Route, query: &Query) -> Attributes {
     let collection = matches!(route.verb, "list" | "watch" | "deletecollection");
-    let selectors = collection.then(|| Selectors::parse(query.get("fieldSelector"), query.get("labelSelector")));
+    let selectors =
+        collection.then(|| Selectors::parse(query.get("fieldSelector"), query.get("labelSelector")));
     Attributes {
         user: user.clone(),
         verb: route.verb.to_owned(),

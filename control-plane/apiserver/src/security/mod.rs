@@ -17,9 +17,7 @@ mod stories;
 
 pub use answer::Answer;
 pub use asking::Asking;
-pub use authentication::{
-    Authenticators, RequestHeader, ServiceAccounts, Trust, discovery as oidc,
-};
+pub use authentication::{Authenticators, RequestHeader, ServiceAccounts, Trust, discovery as oidc};
 pub use certificates::Certificates;
 pub use escalation::Escalation;
 pub use node::NodeAuthorizer;

@@ -57,7 +57,10 @@ impl Settings {
 }
 
 /// Who finds out who asks, and who signs tokens.
-fn authenticators(reader: &Reader, settings: Settings) -> Result<(Authenticators, Arc<ServiceAccounts>), String> {
+fn authenticators(
+    reader: &Reader,
+    settings: Settings,
+) -> Result<(Authenticators, Arc<ServiceAccounts>), String> {
     let (env, more) = (settings.env, settings.authentication);
     let clock = &env.clock;
     let audiences = if settings.audiences.is_empty() {
@@ -81,8 +84,13 @@ fn authenticators(reader: &Reader, settings: Settings) -> Result<(Authenticators
         longest: more.longest,
         extend: more.extend,
     };
-    let service_accounts =
-        ServiceAccounts::new(&settings.signing_key, &more.keys, rules, reader.clone(), env.clone())?;
+    let service_accounts = ServiceAccounts::new(
+        &settings.signing_key,
+        &more.keys,
+        rules,
+        reader.clone(),
+        env.clone(),
+    )?;
     let bootstrap_tokens = more
         .bootstrap_tokens
         .then(|| Arc::new(BootstrapTokens::new(reader.clone(), clock.clone())));

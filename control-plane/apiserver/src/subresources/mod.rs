@@ -3,8 +3,8 @@
 mod binding;
 mod eviction;
 pub mod reviews;
-mod selected;
 mod scale;
+mod selected;
 mod token;
 
 use crate::{

@@ -3,6 +3,7 @@
 //!
 //! Asking and signing are effects, so this is no `Controller`: [`step`] is pure and says what is next for a request.
 
+mod bundle;
 mod executor;
 mod request;
 mod signer;
@@ -10,6 +11,7 @@ mod signers;
 #[cfg(test)]
 mod stories;
 
+pub use bundle::ServingBundleController;
 pub(crate) use executor::start;
 pub use signer::{Signer, SignerError};
 pub use signers::Signers;

@@ -7,6 +7,7 @@ mod endpoints;
 mod ephemeral_volumes;
 mod jobs;
 mod nodes;
+mod other_servers;
 mod replica_sets;
 mod service_cidrs;
 mod stateful_sets;

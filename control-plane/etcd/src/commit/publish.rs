@@ -21,7 +21,9 @@ impl Writer {
                 let events = events(core, output);
                 if let Some(first) = events.first() {
                     let revision = first.revision();
-                    observers.iter().for_each(|observer| observer.committed(revision, &events));
+                    observers
+                        .iter()
+                        .for_each(|observer| observer.committed(revision, &events));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Inner, hold,
-    log::{Log, Place, prepare},
+    log::{Batch, Log, Place, prepare},
 };
 use raft::{Entry, HardState, Message};
 use std::{
@@ -79,7 +79,11 @@ impl Disk {
     fn all(&mut self, inbox: &mut Vec<Job>) -> io::Result<()> {
         let mut done: Option<Done> = None;
         let mut must_sync = false;
+        let mut batches = Vec::with_capacity(inbox.len());
         for job in inbox.drain(..) {
+            if !matches!(job, Job::Write { .. }) {
+                self.append(&mut batches)?;
+            }
             match job {
                 Job::Write {
                     number,
@@ -88,7 +92,7 @@ impl Disk {
                     sync,
                     messages,
                 } => {
-                    self.append(&entries, hard)?;
+                    batches.push((entries, hard));
                     must_sync |= sync;
                     let done = done.get_or_insert(Done {
                         number,
@@ -112,6 +116,7 @@ impl Disk {
                 }
             }
         }
+        self.append(&mut batches)?;
         if must_sync {
             self.log.sync()?;
         }
@@ -124,9 +129,13 @@ impl Disk {
     }
 
     /// Writes, and tries again for as long as the disk is full.
-    fn append(&mut self, entries: &[Entry], hard: Option<HardState>) -> io::Result<()> {
+    fn append(&mut self, batches: &mut Vec<Batch>) -> io::Result<()> {
+        let batches = std::mem::take(batches);
+        if batches.is_empty() {
+            return Ok(());
+        }
         let mut told = false;
-        while let Err(error) = self.log.append(entries, hard) {
+        while let Err(error) = self.log.append(&batches) {
             let why = format!("the log cannot be written: {error}");
             if !told {
                 tracing::error!(why);

@@ -1,7 +1,7 @@
 //! Volumes of a pod's spec.
 
 use super::{FieldRef, ResourceFieldRef};
-use api::Quantity;
+use api::{MatchSelector, Quantity};
 use serde::{Deserialize, de::IgnoredAny};
 use std::collections::BTreeMap;
 
@@ -268,9 +268,27 @@ pub struct Projection {
     pub downward_api: Option<DownwardVolume>,
     /// A token.
     pub service_account_token: Option<TokenSource>,
+    /// Certificates to trust.
+    pub cluster_trust_bundle: Option<BundleSource>,
     /// Sources that this kubelet has nothing for, by their field.
     #[serde(flatten)]
     pub others: BTreeMap<String, IgnoredAny>,
+}
+
+/// The certificates of a ClusterTrustBundle, or of those of a signer.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BundleSource {
+    /// One bundle.
+    pub name: Option<String>,
+    /// Those of this signer.
+    pub signer_name: Option<String>,
+    /// Of them those with these labels; none without.
+    pub label_selector: Option<MatchSelector>,
+    /// There need not be any.
+    pub optional: bool,
+    /// File.
+    pub path: String,
 }
 
 /// A token of the pod's service account.

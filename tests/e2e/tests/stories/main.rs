@@ -11,6 +11,7 @@ mod bad_input;
 mod clients;
 mod configuration;
 mod containers;
+mod credentials;
 mod custom;
 mod deployments;
 mod disruption;
@@ -27,6 +28,7 @@ mod pod;
 mod pods;
 mod policies;
 mod quotas;
+mod rights;
 mod services;
 mod streams;
 mod surroundings;
@@ -96,6 +98,7 @@ const GROUPS: &[Group] = &[
             custom::STORIES,
             admission::STORIES,
             policies::STORIES,
+            rights::STORIES,
             bad_input::STORIES,
             overload::STORIES,
             clients::STORIES,
@@ -111,7 +114,7 @@ const GROUPS: &[Group] = &[
         at_once: 6,
     },
     Group {
-        stories: &[lifecycle::STORIES],
+        stories: &[lifecycle::STORIES, credentials::STORIES],
         at_once: 1,
     },
     Group {

@@ -10,7 +10,7 @@ use component::Clock;
 use component::pki::{Authority, Purpose};
 use e2e::cluster::Cluster;
 use e2e::lab::NODE;
-use e2e::{kernel, process, wait};
+use e2e::{kernel, wait};
 use rustix::process::{Pid, Signal};
 
 use crate::deployments::roll_out;
@@ -303,20 +303,35 @@ fn see_that_it_works(c: &mut Cluster) -> Result<()> {
 fn see_the_pages(c: &Cluster) -> Result<()> {
     let own = fs::read_to_string(c.kubeconfig())?;
     for (port, counted) in [
-        (10259, "scheduler_schedule_attempts_total{profile=\"default-scheduler\",result=\"scheduled\"}"),
+        (
+            10259,
+            "scheduler_schedule_attempts_total{profile=\"default-scheduler\",result=\"scheduled\"}",
+        ),
         (10257, "workqueue_adds_total{name=\"deployment\"}"),
     ] {
         let config = own.replace(":6443", &format!(":{port}"));
-        let lines = config.lines().map(|line| match line.split_once("certificate-authority") {
-            Some((indent, _)) => format!("{indent}insecure-skip-tls-verify: true\n"),
-            None => format!("{line}\n"),
-        });
+        let lines = config
+            .lines()
+            .map(|line| match line.split_once("certificate-authority") {
+                Some((indent, _)) => format!("{indent}insecure-skip-tls-verify: true\n"),
+                None => format!("{line}\n"),
+            });
         let path = c.kubeconfig().with_extension(port.to_string());
         fs::write(&path, lines.collect::<String>())?;
         let config = path.display();
-        same(c.kubectl(&format!("--kubeconfig={config} get --raw /healthz"))?, "ok")?;
+        same(
+            c.kubectl(&format!("--kubeconfig={config} get --raw /healthz"))?,
+            "ok",
+        )?;
         let told = c.kubectl(&format!("--kubeconfig={config} get --raw /metrics"))?;
-        has(&told, &[counted, "rest_client_requests_total{code=\"200\"", "leader_election_master_status{"])?;
+        has(
+            &told,
+            &[
+                counted,
+                "rest_client_requests_total{code=\"200\"",
+                "leader_election_master_status{",
+            ],
+        )?;
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use etcd_proto::etcdserverpb::{
-    CompactionRequest, PutRequest, RangeRequest, kv_client::KvClient, watch_client::WatchClient,
+    CompactionRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, kv_client::KvClient,
+    request_op::Request, watch_client::WatchClient,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
@@ -22,8 +23,11 @@ pub const KEYS: usize = 10_000;
 const VALUE: usize = 1024;
 /// What comes before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// Clients that fill a store.
-const FILLERS: usize = 256;
+/// Clients that time their writes.
+const WRITERS: usize = 256;
+/// Clients that fill a store, and keys of one transaction of theirs.
+const FILLERS: usize = 16;
+const TOGETHER: usize = 16;
 
 /// What a client does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +120,43 @@ impl Load {
         Ok(rate)
     }
 
-    /// Writes the keys of these numbers with values of that length. Gives what each took, in seconds.
-    pub fn fill(&self, keys: Range<usize>, length: usize) -> Result<Vec<f64>> {
+    /// Writes the keys of these numbers with values of that length, several at once.
+    pub fn fill(&self, keys: Range<usize>, length: usize) -> Result<()> {
         let (value, next) = (value(length), Rc::new(Cell::new(keys.start)));
         let tasks = LocalSet::new();
         let fillers: Vec<_> = (0..FILLERS)
+            .map(|number| {
+                let (mut client, value, next) = (self.client(number), value.clone(), next.clone());
+                tasks.spawn_local(async move {
+                    while next.get() < keys.end {
+                        let first = next.replace(next.get() + TOGETHER);
+                        let numbers = first..keys.end.min(first + TOGETHER);
+                        let success = numbers.map(|number| RequestOp {
+                            request: Some(Request::RequestPut(put(number, &value))),
+                        });
+                        let request = TxnRequest {
+                            success: success.collect(),
+                            ..Default::default()
+                        };
+                        client.txn(request).await?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        tasks.block_on(&self.runtime, async {
+            for filler in fillers {
+                filler.await??;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the keys of these numbers with values of 1 KiB. Gives what each took, in seconds.
+    pub fn write(&self, keys: Range<usize>) -> Result<Vec<f64>> {
+        let (value, next) = (value(VALUE), Rc::new(Cell::new(keys.start)));
+        let tasks = LocalSet::new();
+        let fillers: Vec<_> = (0..WRITERS)
             .map(|number| {
                 let (mut client, value, next) = (self.client(number), value.clone(), next.clone());
                 tasks.spawn_local(async move {
@@ -128,12 +164,7 @@ impl Load {
                     while next.get() < keys.end {
                         let number = next.replace(next.get() + 1);
                         let begun = Instant::now();
-                        let request = PutRequest {
-                            key: key(number),
-                            value: value.clone(),
-                            ..Default::default()
-                        };
-                        client.put(request).await?;
+                        client.put(put(number, &value)).await?;
                         took.push(begun.elapsed().as_secs_f64());
                     }
                     anyhow::Ok(took)
@@ -163,6 +194,14 @@ impl Load {
             client.compact(CompactionRequest { revision, physical }).await?;
             Ok(())
         })
+    }
+}
+
+fn put(number: usize, value: &Bytes) -> PutRequest {
+    PutRequest {
+        key: key(number),
+        value: value.clone(),
+        ..Default::default()
     }
 }
 

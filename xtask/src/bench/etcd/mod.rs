@@ -169,8 +169,12 @@ impl Bench<'_> {
             });
             let ours = halves.next().context("nothing was measured")??;
             let peer = halves.next().transpose()?;
-            ensure!(self.report.wants(name) || cases.len() > 1, "{name} is not asked for");
-            self.report.case(name, ours, peer.map(|peer| (self.name.as_str(), peer)));
+            ensure!(
+                self.report.wants(name) || cases.len() > 1,
+                "{name} is not asked for"
+            );
+            self.report
+                .case(name, ours, peer.map(|peer| (self.name.as_str(), peer)));
         }
         Ok(())
     }

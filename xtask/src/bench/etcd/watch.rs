@@ -97,7 +97,8 @@ async fn note(
         for event in &answer.events {
             let kv = event.kv.as_ref().context("an event without a key")?;
             let (sent, _) = kv.value.split_first_chunk::<8>().context("a value of another")?;
-            late.borrow_mut().push((now - u64::from_le_bytes(*sent)) as f64 / 1e9);
+            late.borrow_mut()
+                .push((now - u64::from_le_bytes(*sent)) as f64 / 1e9);
         }
         seen += answer.events.len();
     }

@@ -5,11 +5,12 @@ mod own;
 
 use super::{
     Settings,
-    available::ENDPOINTS,
     service::{API_SERVICES, conditions},
 };
 use crate::{
-    Config, Server, fixture,
+    Config, Server,
+    backends::ENDPOINTS,
+    fixture,
     http::stories::Http,
     security::{RequestHeader, Trust},
 };

@@ -1,14 +1,16 @@
 //! Whom a request to `/proxy` is for: a node, a pod, or a pod behind a service. As upstream's `ResourceLocation` of each.
 
-use crate::{Server, handler::Place};
+use crate::{
+    Server,
+    backends::{Address, ENDPOINTS, Endpoints, SERVICES, Service},
+    handler::Place,
+};
 use api::{Gvr, Status};
 use client::{Peer, proxyable};
 use serde::Deserialize;
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
-const SERVICES: Gvr = Gvr::new("", "v1", "services");
-const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
 
 /// Where the request goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,52 +169,6 @@ fn pod(server: &Server, secure: bool, namespace: &str, name: &str, port: &str) -
         secure,
         host: std::net::SocketAddr::new(ip, port).to_string(),
     })
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Service {
-    spec: ServiceSpec,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ServiceSpec {
-    ports: Vec<Port>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Port {
-    name: String,
-    port: u16,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Endpoints {
-    subsets: Vec<Subset>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Subset {
-    addresses: Vec<Address>,
-    ports: Vec<Port>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Address {
-    ip: String,
-    target_ref: Reference,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Reference {
-    kind: String,
-    name: String,
 }
 
 /// A ready pod of a service, any of them. As upstream, addresses that are no pod's are not dialed.

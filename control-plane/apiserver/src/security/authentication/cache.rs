@@ -51,11 +51,6 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         }
         known.insert(key, (now + life, value));
     }
-
-    /// Forgets everything.
-    pub fn clear(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
 }
 
 /// A token and the audiences it is asked about, not to be read back.

@@ -154,7 +154,10 @@ async fn ways_to_more_rights_need_rights_of_their_own() {
         ("create rbac.authorization.k8s.io/clusterrolebindings", false),
         ("escalate rbac.authorization.k8s.io/roles default/x", false),
         ("bind rbac.authorization.k8s.io/roles default/x", false),
-        ("bind rbac.authorization.k8s.io/clusterroles /cluster-admin", false),
+        (
+            "bind rbac.authorization.k8s.io/clusterroles /cluster-admin",
+            false,
+        ),
         // To be another.
         ("impersonate core/serviceaccounts default/x", true),
         ("impersonate core/serviceaccounts kube-system/x", false),
@@ -164,16 +167,34 @@ async fn ways_to_more_rights_need_rights_of_their_own() {
         ("impersonate authentication.k8s.io/userextras:scopes /a", false),
         // Certificates.
         ("create certificates.k8s.io/certificatesigningrequests", false),
-        ("update certificates.k8s.io/certificatesigningrequests:approval /x", false),
-        ("approve certificates.k8s.io/signers /kubernetes.io/kube-apiserver-client", false),
-        ("sign certificates.k8s.io/signers /kubernetes.io/kube-apiserver-client", false),
+        (
+            "update certificates.k8s.io/certificatesigningrequests:approval /x",
+            false,
+        ),
+        (
+            "approve certificates.k8s.io/signers /kubernetes.io/kube-apiserver-client",
+            false,
+        ),
+        (
+            "sign certificates.k8s.io/signers /kubernetes.io/kube-apiserver-client",
+            false,
+        ),
         // Tokens.
         ("create core/serviceaccounts:token default/default", true),
         ("create core/serviceaccounts:token kube-system/default", false),
         // Webhooks and policies see and change everything.
-        ("create admissionregistration.k8s.io/mutatingwebhookconfigurations", false),
-        ("update admissionregistration.k8s.io/validatingwebhookconfigurations /x", false),
-        ("create admissionregistration.k8s.io/mutatingadmissionpolicies", false),
+        (
+            "create admissionregistration.k8s.io/mutatingwebhookconfigurations",
+            false,
+        ),
+        (
+            "update admissionregistration.k8s.io/validatingwebhookconfigurations /x",
+            false,
+        ),
+        (
+            "create admissionregistration.k8s.io/mutatingadmissionpolicies",
+            false,
+        ),
         // Labels of a namespace say what its pods may.
         ("patch core/namespaces default/default", false),
         ("update core/namespaces default/default", false),
@@ -189,13 +210,24 @@ async fn ways_to_more_rights_need_rights_of_their_own() {
         // Quotas hold the namespace's own administrator.
         ("create core/resourcequotas default", false),
     ] {
-        assert_eq!(guarded.asks(&user, what), allowed, "the administrator wants to {what}");
+        assert_eq!(
+            guarded.asks(&user, what),
+            allowed,
+            "the administrator wants to {what}"
+        );
     }
     let ann = guarded.client("ann", &["system:authenticated"]);
-    for (to, name) in [("ClusterRole/cluster-admin", "a"), ("ClusterRole/system:node", "b")] {
+    for (to, name) in [
+        ("ClusterRole/cluster-admin", "a"),
+        ("ClusterRole/system:node", "b"),
+    ] {
         let more = binding("RoleBinding", name, to, "User:ann");
         let status = create(&ann, &ROLE_BINDINGS, "default", &more).await.unwrap_err();
-        assert!(status.code == 403 && status.message.contains(HELD), "{}", status.message);
+        assert!(
+            status.code == 403 && status.message.contains(HELD),
+            "{}",
+            status.message
+        );
     }
     // Nobody gains by a role that others may fill later: its rules must be held when it is bound.
     let later = binding("RoleBinding", "later", "Role/later", "User:ann");
@@ -205,5 +237,8 @@ async fn ways_to_more_rights_need_rights_of_their_own() {
     guarded.create(&CLUSTER_ROLE_BINDINGS, "", &missing).await;
     let kim = crate::security::User::new("kim", &[]);
     let told = guarded.decision(&kim, "get core/pods default/x").reason;
-    assert_eq!(told, r#"RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found"#);
+    assert_eq!(
+        told,
+        r#"RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found"#
+    );
 }

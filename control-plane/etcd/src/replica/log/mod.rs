@@ -32,6 +32,9 @@ pub struct Identity {
 /// An index and its term.
 pub type Place = (u64, u64);
 
+/// Entries, and the hard state after them if it changed.
+pub type Batch = (Vec<Entry>, Option<HardState>);
+
 /// A segment that is complete: its number, and the last index in it.
 #[derive(Debug)]
 struct Old {
@@ -155,18 +158,22 @@ impl Log {
         Ok(())
     }
 
-    /// Writes entries, then the hard state. Nothing is changed by a failure.
-    pub fn append(&mut self, entries: &[Entry], hard: Option<HardState>) -> io::Result<()> {
+    /// Writes batches in order: of each its entries, then its hard state. Nothing is changed by a failure.
+    pub fn append(&mut self, batches: &[Batch]) -> io::Result<()> {
         if self.offset >= self.segment_bytes {
             self.sync()?;
             self.begin(&[Record::Tip(self.tip.0, self.tip.1), Record::Hard(self.hard)])?;
         }
-        let tip = entries.last().map_or(self.tip, |last| (last.index, last.term));
-        let records = entries.iter().cloned().map(Record::Entry);
-        self.write(records.chain(hard.map(Record::Hard)))?;
-        self.tip = tip;
-        self.greatest = self.greatest.max(tip.0);
-        self.hard = hard.unwrap_or(self.hard);
+        let records = batches.iter().flat_map(|(entries, hard)| {
+            let entries = entries.iter().cloned().map(Record::Entry);
+            entries.chain(hard.map(Record::Hard))
+        });
+        self.write(records)?;
+        for (entries, hard) in batches {
+            self.tip = entries.last().map_or(self.tip, |last| (last.index, last.term));
+            self.greatest = self.greatest.max(self.tip.0);
+            self.hard = hard.unwrap_or(self.hard);
+        }
         Ok(())
     }
 

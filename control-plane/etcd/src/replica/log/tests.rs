@@ -35,7 +35,7 @@ fn reopen(files: &MemoryFiles) -> (Log, Stored) {
 }
 
 fn write(log: &mut Log, entries: Vec<Entry>, hard: Option<HardState>) {
-    log.append(&entries, hard).unwrap();
+    log.append(&[(entries, hard)]).unwrap();
     log.sync().unwrap();
 }
 
@@ -46,7 +46,7 @@ fn what_was_synced_is_there_after_a_crash_and_a_suffix_is_replaced() {
     let mut log = create(&files);
     write(&mut log, vec![entry(1, 4), entry(1, 5), entry(1, 6)], None);
     write(&mut log, vec![entry(2, 5)], Some(hard(2, 4)));
-    log.append(&[entry(2, 6)], None).unwrap();
+    log.append(&[(vec![entry(2, 6)], None)]).unwrap();
     let (log, stored) = reopen(&files.after_crash());
     assert_eq!((log.identity(), stored.base), (IDENTITY, (3, 1)));
     assert_eq!(stored.hard, hard(2, 4));
@@ -136,7 +136,7 @@ fn what_was_torn_never_comes_back() {
     let mut log = create(&files);
     write(&mut log, vec![entry(1, 4)], None);
     let offset = log.offset as usize;
-    log.append(&[entry(1, 5), entry(1, 6)], None).unwrap();
+    log.append(&[(vec![entry(1, 5), entry(1, 6)], None)]).unwrap();
     let mut bytes = files.get(&name(1)).unwrap();
     // The first record of the batch did not reach the disk, the second did.
     bytes[offset] ^= 1;
@@ -155,7 +155,7 @@ fn a_full_disk_changes_nothing() {
     write(&mut log, vec![entry(1, 4)], None);
     log.offset = BYTES;
     files.set_room(10);
-    assert!(log.append(&[entry(1, 5)], None).is_err());
+    assert!(log.append(&[(vec![entry(1, 5)], None)]).is_err());
     files.set_room(u64::MAX);
     let files = files.after_crash();
     let mut log = reopen(&files).0;

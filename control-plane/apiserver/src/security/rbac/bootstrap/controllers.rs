@@ -242,6 +242,23 @@ kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown",
         ],
     ),
     role(
+        "kube-apiserver-serving-clustertrustbundle-publisher",
+        &[
+            may_named(
+                "attest",
+                CERTIFICATES,
+                "signers",
+                "kubernetes.io/kube-apiserver-serving",
+            ),
+            may(
+                "create delete list update watch",
+                CERTIFICATES,
+                "clustertrustbundles",
+            ),
+            EVENTS,
+        ],
+    ),
+    role(
         "persistent-volume-binder",
         &[
             may("create delete get list update watch", "core", "persistentvolumes"),
