@@ -4,6 +4,7 @@ use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
 const FILES: &[&str] = &[
+    "auth.proto",
     "kv.proto",
     "rpc.proto",
     "lock.proto",

@@ -9,7 +9,12 @@ pub mod mvccpb {
     tonic::include_proto!("mvccpb");
 }
 
-/// KV, Watch, Lease, Cluster, Maintenance.
+/// Users, roles and permissions.
+pub mod authpb {
+    tonic::include_proto!("authpb");
+}
+
+/// KV, Watch, Lease, Cluster, Maintenance, Auth.
 pub mod etcdserverpb {
     tonic::include_proto!("etcdserverpb");
 }
