@@ -7,6 +7,8 @@ mod connect;
 mod failure;
 mod watch;
 
+pub use connect::channel;
+
 use crate::{
     Error, KeyValue, Observer, Op, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest,
     WatchItem, WatchRequest,

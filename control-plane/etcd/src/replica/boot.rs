@@ -10,7 +10,7 @@ use super::{
     check,
     codec::{Proposal, Task},
     disk::{self, Disk},
-    identity::{cluster_id, member_id},
+    identity::cluster_id,
     lessor,
     log::{self, Identity, Log, Place, SEGMENT, Stored},
     node::{Driver, Ends},
@@ -20,7 +20,7 @@ use crate::{Committed, Disk as Folder, Engine, files::Files, state::Command};
 use component::{Env, Tasks};
 use raft::{Config, Entry, HardState, Payload, Raft};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, RwLock, atomic::AtomicU64},
@@ -102,43 +102,7 @@ struct Starting<'a> {
 impl Starting<'_> {
     /// The first members, by name.
     fn first(&self) -> Result<Vec<Member>, StartError> {
-        let settings = self.settings;
-        let mut by_name: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (name, url) in &settings.initial_cluster {
-            by_name.entry(name).or_default().push(url.clone());
-        }
-        let Some(mine) = by_name.get(settings.name.as_str()) else {
-            return Err(StartError::Members(format!(
-                "couldn't find local name {:?} in the initial cluster configuration",
-                settings.name
-            )));
-        };
-        let (said, told): (BTreeSet<_>, BTreeSet<_>) =
-            (mine.iter().collect(), settings.peer_urls.iter().collect());
-        if said != told {
-            return Err(StartError::Members(format!(
-                "--initial-cluster has {}={} but missing from --initial-advertise-peer-urls={}",
-                settings.name,
-                mine.join(","),
-                settings.peer_urls.join(",")
-            )));
-        }
-        let members = by_name.into_values().map(|mut peer_urls| {
-            peer_urls.sort();
-            Member {
-                id: member_id(&peer_urls, &settings.token, None),
-                peer_urls,
-                ..Member::default()
-            }
-        });
-        let members: Vec<Member> = members.collect();
-        let ids: BTreeSet<u64> = members.iter().map(|member| member.id).collect();
-        if ids.len() < members.len() {
-            return Err(StartError::Members(
-                "two members of the initial cluster have the same peer URLs".to_owned(),
-            ));
-        }
-        Ok(members)
+        self.settings.first_members()
     }
 
     fn is_mine(&self, member: &Member) -> bool {

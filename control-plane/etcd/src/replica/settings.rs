@@ -1,7 +1,14 @@
 //! How a member is set up.
 
-use crate::Options;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use super::{Member, StartError, identity::member_id};
+use crate::{Options, state::Command};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// TLS towards the other members.
 #[derive(Clone)]
@@ -80,5 +87,60 @@ impl Settings {
                 ..Options::default()
             },
         }
+    }
+
+    /// The first members, by name.
+    pub(super) fn first_members(&self) -> Result<Vec<Member>, StartError> {
+        let mut by_name: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, url) in &self.initial_cluster {
+            by_name.entry(name).or_default().push(url.clone());
+        }
+        let Some(mine) = by_name.get(self.name.as_str()) else {
+            return Err(StartError::Members(format!(
+                "couldn't find local name {:?} in the initial cluster configuration",
+                self.name
+            )));
+        };
+        let (said, told): (BTreeSet<_>, BTreeSet<_>) =
+            (mine.iter().collect(), self.peer_urls.iter().collect());
+        if said != told {
+            return Err(StartError::Members(format!(
+                "--initial-cluster has {}={} but missing from --initial-advertise-peer-urls={}",
+                self.name,
+                mine.join(","),
+                self.peer_urls.join(",")
+            )));
+        }
+        let members = by_name.into_values().map(|mut peer_urls| {
+            peer_urls.sort();
+            Member {
+                id: member_id(&peer_urls, &self.token, None),
+                peer_urls,
+                ..Member::default()
+            }
+        });
+        let members: Vec<Member> = members.collect();
+        let ids: BTreeSet<u64> = members.iter().map(|member| member.id).collect();
+        if ids.len() < members.len() {
+            return Err(StartError::Members(
+                "two members of the initial cluster have the same peer URLs".to_owned(),
+            ));
+        }
+        Ok(members)
+    }
+
+    /// What the table beside the key space says of the first members: a store that has it begins their cluster.
+    ///
+    /// # Errors
+    /// The members that are given do not fit.
+    pub fn founding_table(&self) -> Result<Vec<(Bytes, Bytes)>, StartError> {
+        let entries = self
+            .first_members()?
+            .into_iter()
+            .filter_map(|member| match member.command() {
+                Command::Meta { key, value } => Some((key, value?)),
+                _ => None,
+            });
+        Ok(entries.collect())
     }
 }

@@ -144,7 +144,7 @@ impl Maintenance for Member {
         &self,
         _: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let file = snapshot::file(self).await?;
+        let file = snapshot::file(&self.engine()).await.map_err(status)?;
         let member = self.clone();
         let total = file.len();
         let parts = stream::iter((0..total).step_by(snapshot::PART)).map(move |start| {

@@ -3,12 +3,11 @@
 //! It holds the keys as they are now, each as its newest revision wrote it, the leases, the member and the numbers by
 //! which etcd knows a whole file. Older revisions are not in it, so that it is compacted at its own revision.
 
-use super::{Member, bolt, convert, failure::status};
-use crate::{RangeRequest, Store};
+use super::{bolt, convert};
+use crate::{Engine, Error, RangeRequest, Store};
 use bytes::Bytes;
 use prost::Message;
 use ring::digest;
-use tonic::Status;
 
 /// Bytes of one answer.
 pub const PART: usize = 32 << 10;
@@ -25,13 +24,13 @@ struct Lease {
 }
 
 /// The file.
-pub async fn file(member: &Member) -> Result<Bytes, Status> {
+pub async fn file(engine: &Engine) -> Result<Bytes, Error> {
     let all = RangeRequest {
         start: Bytes::from_static(&[0]),
         end: Bytes::from_static(&[0]),
         ..RangeRequest::default()
     };
-    let found = member.engine().range(all).await.map_err(status)?;
+    let found = engine.range(all).await?;
     let mut kvs = found.kvs;
     kvs.sort_by_key(|kv| kv.mod_revision);
     let mut keys = Vec::with_capacity(kvs.len());
@@ -57,8 +56,8 @@ pub async fn file(member: &Member) -> Result<Bytes, Status> {
         };
         keys.push((key, tombstone.encode_to_vec()));
     }
-    let leases = member.engine().leases().into_iter().filter_map(|id| {
-        let lease = member.engine().lease(id)?;
+    let leases = engine.leases().into_iter().filter_map(|id| {
+        let lease = engine.lease(id)?;
         let ttl = lease.ttl.as_secs() as i64;
         let kept = Lease {
             id,
