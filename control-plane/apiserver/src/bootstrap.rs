@@ -90,7 +90,7 @@ impl Server {
         let user = User::new("system:apiserver", &["system:masters"]);
         let client = Client::new(self.local(user), "kube-apiserver");
         self.write_all(&client).await.map_err(Error::Bootstrap)?;
-        self.say_since(&client).await.map_err(Error::Bootstrap)?;
+        self.say_since(&client).await;
         self.keep_fairness().await.map_err(Error::Bootstrap)
     }
 

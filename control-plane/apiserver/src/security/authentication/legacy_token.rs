@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::sync::mpsc;
 
@@ -25,6 +26,8 @@ const NAMESPACE: &str = "kube-system";
 const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
 const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
 const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
+/// After this time what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 /// So many uses wait at most; a use that is not noted is noted with the next.
 const WAITING: usize = 256;
 
@@ -190,8 +193,27 @@ struct ConfigMap<'a> {
 }
 
 impl Server {
-    /// Says since when the use of tokens in Secrets is noted, if that is not said.
-    pub(crate) async fn say_since(&self, client: &Client) -> Result<(), api::Status> {
+    /// Says since when the use of tokens in Secrets is noted, if that is not said. What a quota or a webhook refuses
+    /// keeps no server from starting: it is tried again, in the background.
+    pub(crate) async fn say_since(self: &Arc<Self>, client: &Client) {
+        let Err(status) = self.try_to_say_since(client).await else {
+            return;
+        };
+        tracing::warn!(%status, "since when the use of tokens is noted cannot be written yet");
+        let (server, client) = (Arc::downgrade(self), client.clone());
+        let (clock, tasks) = (self.handler.env.clock.clone(), &self.handler.env.tasks);
+        tasks.spawn("legacy-token-since", async move {
+            loop {
+                clock.sleep(AGAIN).await;
+                let Some(server) = server.upgrade() else { return };
+                if server.try_to_say_since(&client).await.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn try_to_say_since(&self, client: &Client) -> Result<(), api::Status> {
         let served = self.handler.cache("", "configmaps").is_some();
         if !served || self.reader().get(&CONFIG_MAPS, NAMESPACE, TRACKING).is_some() {
             return Ok(());
