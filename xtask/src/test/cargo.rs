@@ -4,16 +4,20 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, PipeReader, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::mpsc;
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use e2e::{artifacts, kernel};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::tally::{Reader, Tally};
+
+/// How long a command may say nothing: longer than any crate compiles.
+const SILENCE: Duration = Duration::from_secs(900);
 
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
@@ -33,36 +37,87 @@ pub fn check(arguments: &[&str]) -> Result<Tally> {
 pub fn test(arguments: &[&str], filter: Option<&str>, variables: &[(&str, PathBuf)]) -> Result<Tally> {
     let words: Vec<&str> = ["test"].iter().chain(arguments).copied().chain(filter).collect();
     println!("cargo {}", words.join(" "));
-    let (output, input) = std::io::pipe()?;
     let mut command = cargo(&words);
-    command
-        .envs(variables.iter().cloned())
-        .stdout(input.try_clone()?)
-        .stderr(input);
-    let mut child = command.spawn().context("start cargo")?;
+    command.envs(variables.iter().cloned());
+    follow(command, SILENCE)
+}
+
+/// Runs a command, shows its output and counts.
+fn follow(mut command: Command, silence: Duration) -> Result<Tally> {
+    let (output, input) = std::io::pipe()?;
+    command.stdout(input.try_clone()?).stderr(input);
+    let mut child = command.spawn().context("start it")?;
     // The command holds the writing end of the pipe; the end of the output is seen when it is gone.
     drop(command);
     let pipe = fs::read_link(format!("/proc/self/fd/{}", output.as_raw_fd()))?;
-    let (said, ended) = mpsc::channel();
-    thread::spawn(move || said.send(read(output)));
-    let status = child.wait()?;
-    // What the tests started and did not stop holds the pipe open, so that its end may never come.
-    let reader = ended
-        .recv_timeout(Duration::from_secs(10))
-        .with_context(|| format!("still running after its test: {}", holders(&pipe).join(", ")))??;
-    Ok(reader.close(status.success()))
+    let pid = child.id();
+    let (said, heard) = mpsc::channel();
+    let saying = said.clone();
+    thread::spawn(move || read(output, &saying));
+    thread::spawn(move || said.send(Heard::Exit(child.wait())));
+    listen(&heard, pid, &pipe, silence)
+}
+
+/// What is heard of a command that runs.
+enum Heard {
+    Line,
+    End(std::io::Result<Reader>),
+    Exit(std::io::Result<ExitStatus>),
+}
+
+/// Waits until a command and its output have ended. What is silent for too long is killed, so that the others get their turn
+/// and its tests count as failed.
+fn listen(heard: &Receiver<Heard>, pid: u32, pipe: &Path, silence: Duration) -> Result<Tally> {
+    let (mut reader, mut success) = (None, None);
+    let mut until = Instant::now() + silence;
+    loop {
+        if let (Some(reader), Some(success)) = (&mut reader, success) {
+            return Ok(std::mem::take::<Reader>(reader).close(success));
+        }
+        match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Heard::Line) if success.is_none() => until = Instant::now() + silence,
+            Ok(Heard::Line) => {}
+            Ok(Heard::End(read)) => reader = Some(read?),
+            Ok(Heard::Exit(status)) => {
+                success = Some(status?.success());
+                // What the tests started and did not stop holds the pipe open, so that its end may never come.
+                until = Instant::now() + Duration::from_secs(10);
+            }
+            Err(_) if success.is_some() => {
+                bail!("still running after its test: {}", holders(pipe).join(", "))
+            }
+            Err(_) => {
+                for silent in kernel::descendants_of(pid) {
+                    println!(
+                        "killed, silent for {} s: {}",
+                        silence.as_secs(),
+                        kernel::command_line(silent)
+                    );
+                    // It may have ended by itself meanwhile.
+                    let _ = Pid::from_raw(silent.cast_signed()).map(|pid| kill_process(pid, Signal::KILL));
+                }
+                until = Instant::now() + silence;
+            }
+        }
+    }
 }
 
 /// Shows the output as it comes and counts.
-fn read(output: PipeReader) -> std::io::Result<Reader> {
-    let mut reader = Reader::default();
-    let mut screen = std::io::stdout();
-    for line in BufReader::new(output).split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).into_owned();
-        writeln!(screen, "{line}")?;
-        reader.line(&line);
-    }
-    Ok(reader)
+fn read(output: PipeReader, said: &Sender<Heard>) {
+    let read = || {
+        let mut reader = Reader::default();
+        let mut screen = std::io::stdout();
+        for line in BufReader::new(output).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            writeln!(screen, "{line}")?;
+            reader.line(&line);
+            // Who listens may have given up.
+            let _ = said.send(Heard::Line);
+        }
+        Ok(reader)
+    };
+    let end = read();
+    let _ = said.send(Heard::End(end));
 }
 
 /// The command lines of the other processes that have this pipe open.
@@ -111,6 +166,17 @@ pub fn build(package: &str, release: bool) -> Result<PathBuf> {
 mod tests {
     use super::*;
     use e2e::wait;
+
+    #[test]
+    fn what_is_silent_for_too_long_is_killed_and_has_failed() {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "echo '     Running the test'; sleep 54323 & wait $!; exit 1",
+        ]);
+        let tally = follow(command, Duration::from_millis(500)).unwrap();
+        assert_eq!((tally.passed, tally.failed > 0), (0, true), "{tally:?}");
+    }
 
     #[test]
     fn who_holds_a_pipe_is_named() {
