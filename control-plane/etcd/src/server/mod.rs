@@ -32,6 +32,7 @@ use tonic::Status;
 
 pub use gateway::GatewayError;
 pub use http::Listener;
+pub use snapshot::file as snapshot_file;
 
 /// The release of etcd whose API this is.
 pub const VERSION: &str = "3.5.21";
