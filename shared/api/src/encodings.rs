@@ -72,15 +72,14 @@ impl Encodings {
         budget: &Arc<Budget>,
         make: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Bytes, E> {
-        let at = |kept: &Box<[OnceLock<Kept>; 2]>| {
-            let [protobuf, cbor] = kept.as_ref();
+        let at = |[protobuf, cbor]: &[OnceLock<Kept>; 2]| {
             let of = match encoding {
                 Encoding::Protobuf => protobuf,
                 Encoding::Cbor => cbor,
             };
             of.get().map(|kept| kept.bytes.clone())
         };
-        if let Some(bytes) = self.0.get().and_then(at) {
+        if let Some(bytes) = self.0.get().and_then(|kept| at(kept)) {
             return Ok(bytes);
         }
         let bytes = Bytes::from(make()?.into_boxed_slice());

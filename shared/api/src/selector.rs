@@ -329,7 +329,7 @@ mod tests {
             ("a=b=c", "found '=', expected: ',' or 'end of string'".to_owned()),
             ("!", "unable to parse requirement: found '', expected: identifier".to_owned()),
             ("a b", format!("unable to parse requirement: found 'b', {operators}")),
-            ("a===b", format!("unable to parse requirement: found '=', expected: identifier")),
+            ("a===b", "unable to parse requirement: found '=', expected: identifier".to_owned()),
             ("!a=b", "found '=', expected: ',' or 'end of string'".to_owned()),
             ("a=>b", "unable to parse requirement: found '>', expected: identifier".to_owned()),
             ("-a=b", format!("unable to parse requirement: <nil>: Invalid value: \"-a\": {name}")),

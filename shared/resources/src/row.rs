@@ -226,6 +226,10 @@ pub trait Cluster {
     fn disabled(&self) -> Option<&schema::Disabled> {
         None
     }
+    /// Whether an admission plugin is on, of those that are part of how kinds are written.
+    fn admits(&self, _plugin: &str) -> bool {
+        true
+    }
     /// The families of addresses that Services can have, the usual one first.
     fn families(&self) -> Vec<&'static str> {
         vec!["IPv4"]

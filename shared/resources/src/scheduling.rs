@@ -56,7 +56,7 @@ impl Kind for PriorityClass {
 
     /// Only one class may be the default of the cluster.
     fn admit(&mut self, _: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
-        if self.global_default != Some(true) {
+        if self.global_default != Some(true) || !request.cluster.admits("Priority") {
             return Ok(());
         }
         for other in request.cluster.list(&RESOURCE, "") {

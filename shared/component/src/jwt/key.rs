@@ -30,7 +30,7 @@ pub struct Key {
 /// The private half.
 pub(super) enum Private {
     Rsa(Box<RsaKeyPair>),
-    Ec(Curve, EcdsaKeyPair),
+    Ec(Curve, Box<EcdsaKeyPair>),
     P521(Box<SigningKey>),
 }
 
@@ -72,7 +72,7 @@ impl Private {
             }
         };
         let pair = EcdsaKeyPair::from_pkcs8(by, pkcs8, &SystemRandom::new()).ok()?;
-        Some(Self::Ec(curve, pair))
+        Some(Self::Ec(curve, Box::new(pair)))
     }
 
     /// The public half.

@@ -71,8 +71,8 @@ impl Kind for Node {
     }
 
     /// A new node is not ready before it says so (TaintNodesByCondition).
-    fn admit(&mut self, old: Option<&Self>, _: &WriteRequest<'_>) -> Result<(), Status> {
-        if old.is_none() {
+    fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
+        if old.is_none() && request.cluster.admits("TaintNodesByCondition") {
             let taints = self.spec.get_or_insert_default().taints.get_or_insert_default();
             if !taints
                 .iter()

@@ -82,6 +82,9 @@ impl Kind for PersistentVolume {
             last_phase_transition_time: Some(Time(request.now)),
             ..PersistentVolumeStatus::default()
         });
+        if !request.cluster.admits("StorageObjectInUseProtection") {
+            return;
+        }
         let finalizers = self.metadata.finalizers.get_or_insert_default();
         if !finalizers.iter().any(|name| name == PROTECTION) {
             finalizers.push(PROTECTION.to_owned());

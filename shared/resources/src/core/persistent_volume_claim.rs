@@ -54,8 +54,11 @@ impl Kind for PersistentVolumeClaim {
         defaults(self);
     }
 
-    fn prepare_create(&mut self, _: &WriteRequest<'_>) {
+    fn prepare_create(&mut self, request: &WriteRequest<'_>) {
         self.status = Some(pending());
+        if !request.cluster.admits("StorageObjectInUseProtection") {
+            return;
+        }
         let finalizers = self.metadata.finalizers.get_or_insert_default();
         if !finalizers.iter().any(|name| name == PROTECTION) {
             finalizers.push(PROTECTION.to_owned());
@@ -67,7 +70,8 @@ impl Kind for PersistentVolumeClaim {
         let annotations = self.metadata.annotations.as_ref();
         let annotated = annotations.is_some_and(|annotations| annotations.contains_key(CLASS_ANNOTATION));
         let spec = self.spec.get_or_insert_default();
-        if old.is_none() && !annotated && spec.storage_class_name.is_none() {
+        let wanted = old.is_none() && !annotated && spec.storage_class_name.is_none();
+        if wanted && request.cluster.admits("DefaultStorageClass") {
             let classes = request.cluster.list(&storage_class::RESOURCE, "");
             spec.storage_class_name =
                 meta::newest(classes.iter().filter(|class| storage_class::is_default(class)));
@@ -227,7 +231,7 @@ fn admit_growth(
     old: &PersistentVolumeClaim,
     request: &WriteRequest<'_>,
 ) -> Result<(), Status> {
-    if size(new) <= size(old) {
+    if size(new) <= size(old) || !request.cluster.admits("PersistentVolumeClaimResize") {
         return Ok(());
     }
     let refuse = |why: &str| Err(Status::forbidden(&ROW.gvr(), request.name, why));

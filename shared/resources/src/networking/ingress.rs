@@ -79,7 +79,8 @@ impl Kind for Ingress {
         let annotations = self.metadata.annotations.as_ref();
         let annotated = annotations.is_some_and(|annotations| annotations.contains_key(CLASS_ANNOTATION));
         let spec = self.spec.get_or_insert_default();
-        if old.is_none() && !annotated && spec.ingress_class_name.is_none() {
+        let wanted = old.is_none() && !annotated && spec.ingress_class_name.is_none();
+        if wanted && request.cluster.admits("DefaultIngressClass") {
             let classes = request.cluster.list(&ingress_class::RESOURCE, "");
             spec.ingress_class_name =
                 meta::newest(classes.iter().filter(|class| ingress_class::is_default(class)));

@@ -30,12 +30,16 @@ pub(super) fn admit(pod: &mut Pod, request: &WriteRequest<'_>) -> Result<(), Sta
         .is_some_and(|a| a.contains_key("kubernetes.io/config.mirror"));
     let spec = pod.spec.get_or_insert_default();
     // A mirror pod is the kubelet's report of a static pod: it is taken as it is.
-    if !mirror {
+    if !mirror && request.cluster.admits("ServiceAccount") {
         service_account(spec, request)?;
     }
-    priority(spec, request)?;
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        tolerate(spec, key);
+    if request.cluster.admits("Priority") {
+        priority(spec, request)?;
+    }
+    if request.cluster.admits("DefaultTolerationSeconds") {
+        for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+            tolerate(spec, key);
+        }
     }
     Ok(())
 }
