@@ -51,6 +51,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("control-plane/etcd", &["component", "etcd-proto", "raft"]),
     ("control-plane/etcd/raft", &[]),
     (
+        "control-plane/backup",
+        &["api", "component", "etcd", "etcd-proto"],
+    ),
+    (
         "control-plane/apiserver",
         &[
             "api",

@@ -1,0 +1,26 @@
+//! Backup and moving: snapshots of the store, in the one format that etcd's own tools read and write.
+//!
+//! [`Snapshot`] is such a file, read and verified; [`restore()`] makes a data directory of it. [`Place`] is where
+//! snapshots are kept: a folder, or a bucket of S3-compatible storage. [`Plan`] takes them by a schedule and forgets the
+//! oldest. [`kine::read`] reads what k3s keeps in SQLite. Nothing here decodes a value.
+
+mod bolt;
+mod endpoint;
+mod error;
+pub mod kine;
+mod name;
+mod place;
+mod plan;
+mod restore;
+pub mod s3;
+mod snapshot;
+pub mod socket;
+pub mod sqlite;
+
+pub use endpoint::fetch;
+pub use error::Error;
+pub use name::Name;
+pub use place::{Place, Stored};
+pub use plan::{Plan, Source};
+pub use restore::{Bump, Restored, restore};
+pub use snapshot::{Facts, Snapshot, write};

@@ -1,0 +1,244 @@
+//! A bucket of S3-compatible storage.
+
+mod exchange;
+mod sign;
+mod xml;
+
+use crate::Error;
+use bytes::Bytes;
+use component::Env;
+use hyper::StatusCode;
+use jiff::Timestamp;
+use rustls::ClientConfig;
+use std::{sync::Arc, time::Duration};
+
+pub use sign::{Credentials, Signed, authorization, encode, query, sha256};
+
+/// Tries of a request that the server could not serve.
+const TRIES: u32 = 4;
+/// Before the second try; then twice as long each time.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Parts that an upload may have.
+const MOST_PARTS: usize = 10_000;
+
+/// Which bucket, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server, as `https://host:port`; `None`: AWS' own of the region.
+    pub endpoint: Option<String>,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// The bucket.
+    pub bucket: String,
+    /// Whether the bucket stands in the path and not in the host's name.
+    pub path_style: bool,
+    /// Who asks.
+    pub credentials: Credentials,
+    /// How to speak TLS.
+    pub tls: Arc<ClientConfig>,
+    /// What is larger goes up in parts of this size; S3 takes none under 5 MiB.
+    pub part_bytes: usize,
+}
+
+/// A bucket.
+#[derive(Clone)]
+pub struct Bucket {
+    settings: Settings,
+    host: String,
+    secure: bool,
+    env: Env,
+}
+
+/// An object of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its name.
+    pub key: String,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was written.
+    pub modified: Timestamp,
+}
+
+/// What is asked of the server.
+struct Ask<'a> {
+    method: &'a str,
+    key: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    body: Bytes,
+}
+
+impl Bucket {
+    /// The bucket of these settings; nothing is asked of it yet.
+    pub fn new(settings: Settings, env: Env) -> Result<Self, Error> {
+        let bad = |why: &str| Error::Refused(format!("s3://{}: {why}", settings.bucket));
+        if settings.bucket.is_empty() {
+            return Err(Error::Refused("s3: the name of the bucket is missing".to_owned()));
+        }
+        let usual = format!("https://s3.{}.amazonaws.com", settings.region);
+        let endpoint = settings.endpoint.as_deref().unwrap_or(&usual);
+        let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+        let host = host.trim_end_matches('/');
+        let secure = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return Err(bad("the endpoint is https://host or http://host")),
+        };
+        if host.is_empty() || host.contains('/') {
+            return Err(bad("the endpoint is a host, and a port if it is not the usual one"));
+        }
+        let host = match settings.path_style {
+            true => host.to_owned(),
+            false => format!("{}.{host}", settings.bucket),
+        };
+        Ok(Self {
+            settings,
+            host,
+            secure,
+            env,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.settings.bucket
+    }
+
+    /// Writes an object, which is there whole or not at all.
+    pub async fn put(&self, key: &str, body: Bytes) -> Result<(), Error> {
+        if body.len() > self.settings.part_bytes {
+            return self.put_in_parts(key, body).await;
+        }
+        self.ask("PUT", key, &[], body).await.map(drop)
+    }
+
+    /// Reads an object.
+    pub async fn get(&self, key: &str) -> Result<Bytes, Error> {
+        Ok(self.ask("GET", key, &[], Bytes::new()).await?.1)
+    }
+
+    /// Removes an object; it need not be there.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        self.ask("DELETE", key, &[], Bytes::new()).await.map(drop)
+    }
+
+    /// All objects whose names begin with `prefix`.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Object>, Error> {
+        let mut objects = Vec::new();
+        let mut more: Option<String> = None;
+        loop {
+            let mut query = vec![("list-type", "2"), ("prefix", prefix)];
+            if let Some(token) = &more {
+                query.push(("continuation-token", token));
+            }
+            let (_, body) = self.ask("GET", "", &query, Bytes::new()).await?;
+            let body = String::from_utf8_lossy(&body);
+            for one in xml::all(&body, "Contents") {
+                let object = object(one).ok_or_else(|| self.odd("a list that cannot be read"))?;
+                objects.push(object);
+            }
+            more = match xml::text(&body, "IsTruncated").as_deref() {
+                Some("true") => xml::text(&body, "NextContinuationToken"),
+                _ => None,
+            };
+            if more.is_none() {
+                return Ok(objects);
+            }
+        }
+    }
+
+    async fn put_in_parts(&self, key: &str, body: Bytes) -> Result<(), Error> {
+        let (_, begun) = self.ask("POST", key, &[("uploads", "")], Bytes::new()).await?;
+        let upload = xml::text(&String::from_utf8_lossy(&begun), "UploadId");
+        let upload = upload.ok_or_else(|| self.odd("no number of the upload"))?;
+        let done = self.parts(key, &upload, body).await;
+        if done.is_err() {
+            // Parts that nobody completes cost money for ever.
+            let aborted = self.ask("DELETE", key, &[("uploadId", &upload)], Bytes::new()).await;
+            if let Err(error) = aborted {
+                tracing::warn!(%error, key, "the parts of an upload that failed are still there");
+            }
+        }
+        done
+    }
+
+    async fn parts(&self, key: &str, upload: &str, body: Bytes) -> Result<(), Error> {
+        let size = self.settings.part_bytes.max(body.len().div_ceil(MOST_PARTS));
+        let mut list = "<CompleteMultipartUpload>".to_owned();
+        for (at, start) in (0..body.len()).step_by(size).enumerate() {
+            let part = body.slice(start..(start + size).min(body.len()));
+            let number = (at + 1).to_string();
+            let query = [("partNumber", number.as_str()), ("uploadId", upload)];
+            let (tag, _) = self.ask("PUT", key, &query, part).await?;
+            let tag = tag.ok_or_else(|| self.odd("no tag of a part"))?;
+            list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>");
+        }
+        list += "</CompleteMultipartUpload>";
+        let (_, answer) = self.ask("POST", key, &[("uploadId", upload)], list.into()).await?;
+        // The server may find out late, when it has said that all is well.
+        match xml::text(&String::from_utf8_lossy(&answer), "Code") {
+            Some(code) => Err(Error::Server(format!("s3://{}/{key}: {code}", self.name()))),
+            None => Ok(()),
+        }
+    }
+
+    fn odd(&self, what: &str) -> Error {
+        Error::Server(format!("s3://{}: the server answered with {what}", self.name()))
+    }
+
+    /// Asks until the server can answer; its tag of the object, and the body.
+    async fn ask(
+        &self,
+        method: &str,
+        key: &str,
+        query: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(Option<String>, Bytes), Error> {
+        let place = format!("s3://{}/{key}", self.name());
+        let ask = Ask {
+            method,
+            key,
+            query,
+            body,
+        };
+        let mut pause = PAUSE;
+        for attempt in 1.. {
+            let why = match self.exchange(&ask).await {
+                Ok((status, tag, body)) if status.is_success() => return Ok((tag, body)),
+                Ok((status, _, body)) => {
+                    let why = told(status, &body);
+                    let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                    if !later {
+                        return Err(Error::Server(format!("{place}: {why}")));
+                    }
+                    why
+                }
+                Err(error) => error.to_string(),
+            };
+            if attempt == TRIES {
+                return Err(Error::Server(format!("{place}: {why}")));
+            }
+            self.env.clock.sleep(pause).await;
+            pause *= 2;
+        }
+        Err(Error::Server(place))
+    }
+}
+
+/// What the server says is wrong.
+fn told(status: StatusCode, body: &[u8]) -> String {
+    let body = String::from_utf8_lossy(body);
+    match (xml::text(&body, "Code"), xml::text(&body, "Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code,
+        _ => format!("the server answered {status}"),
+    }
+}
+
+fn object(text: &str) -> Option<Object> {
+    Some(Object {
+        key: xml::text(text, "Key")?,
+        size: xml::text(text, "Size")?.parse().ok()?,
+        modified: xml::text(text, "LastModified")?.parse().ok()?,
+    })
+}
