@@ -7,7 +7,6 @@ use component::flags::{
 
 const BY_FLAGS: &str = "members are found by --initial-cluster";
 const OWN_LOG: &str = "the log is kept in segments that are given back by themselves";
-const AUTH: &str = "there are no users and roles yet";
 const NO_V2: &str = "the v2 API is not served";
 
 /// Flags of its own.
@@ -58,7 +57,25 @@ pub const ETCD: &[Flag] = &[
         "client-cert-auth",
         Bool,
         "false",
-        "take only clients that show a certificate of --trusted-ca-file",
+        "take only clients that show a certificate of --trusted-ca-file; who has no token is the user that it names",
+    ),
+    Flag::new(
+        "auth-token",
+        Text,
+        "simple",
+        "the tokens that users get: simple, or jwt,pub-key=FILE,priv-key=FILE,sign-method=RS256,ttl=5m",
+    ),
+    Flag::new(
+        "auth-token-ttl",
+        Int,
+        "300",
+        "seconds after which a simple token that is not used is over",
+    ),
+    Flag::new(
+        "bcrypt-cost",
+        Int,
+        "10",
+        "how much work it is to hash a password (4 to 31)",
     ),
     Flag::new(
         "initial-cluster-token",
@@ -188,7 +205,6 @@ pub const ETCD: &[Flag] = &[
     Flag::refused("discovery", Text, BY_FLAGS),
     Flag::refused("discovery-srv", Text, BY_FLAGS),
     Flag::refused("enable-v2", Bool, NO_V2),
-    Flag::refused("auth-token", Text, AUTH),
     Flag::refused("auto-tls", Bool, "give --cert-file and --key-file"),
     Flag::refused("config-file", Text, "give flags"),
     Flag::refused("proxy", Text, "there is no proxy"),

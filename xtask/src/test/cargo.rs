@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::tally::{Reader, Tally};
 
 /// How long a command may say nothing: longer than any crate compiles.
-const SILENCE: Duration = Duration::from_secs(900);
+const SILENCE: Duration = Duration::from_secs(600);
 
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");

@@ -207,7 +207,7 @@ impl RawRule {
         let mut omit_stages = stages(&own, &child(path, "omitStages"), errors);
         omit_stages.extend(omitted);
         let namespaces = self.namespaces.unwrap_or_default();
-        if !paths.is_empty() && !(resources.is_empty() && namespaces.is_empty()) {
+        if !paths.is_empty() && (!resources.is_empty() || !namespaces.is_empty()) {
             let why = "rules cannot apply to both regular resources and non-resource URLs";
             errors.push(Error::invalid(child(path, "nonResourceURLs"), &paths, why));
         }

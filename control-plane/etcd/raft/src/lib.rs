@@ -1,5 +1,6 @@
 //! The Raft algorithm as a step function: ticks, messages and proposals go in, and [`Ready`] says what has to be written down,
-//! sent and applied. There is no clock, no thread, no disk and no network in it, and the same calls give the same answers.
+//! sent and applied. It never reads a clock, a disk or a network, never waits and starts no thread: the same calls give the
+//! same answers.
 //!
 //! How it is driven:
 //! 1. Call [`Raft::tick`] at a steady pace, [`Raft::step`] for each message, [`Raft::propose`] and the others as clients ask.

@@ -31,7 +31,7 @@ impl KmsConfiguration {
         let place = field::child(path, "timeout");
         let text = self.timeout.as_deref().unwrap_or("3s");
         let timeout = component::flags::parse_duration(text);
-        if !timeout.as_ref().is_some_and(|timeout| !timeout.is_zero()) {
+        if timeout.is_none_or(|timeout| timeout.is_zero()) {
             errors.push(Error::invalid(place, text, "timeout should be a positive value"));
         }
         let socket = self.check_endpoint(&field::child(path, "endpoint"), errors);

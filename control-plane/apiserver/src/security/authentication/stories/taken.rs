@@ -69,7 +69,6 @@ async fn several_keys_and_issuers_are_taken() {
     assert_eq!(bearer(&guarded, &made.token).await, robot);
     assert_eq!(bearer(&guarded, "secret").await, "ann");
     let now = env.clock.wall().as_second();
-    #[expect(clippy::disallowed_types, reason = "tests write claims as JSON")]
     let claims = serde_json::json!({
         "iss": "https://old.example", "aud": [ISSUER], "exp": now + 60, "sub": robot,
         "kubernetes.io": {"namespace": "default", "serviceaccount": {"name": "robot", "uid": account.uid()}},
