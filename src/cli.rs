@@ -23,6 +23,8 @@ pub enum Verb {
     Rm(PlaceArgs),
     /// Say why an object is as it is, from the decisions of the parts of the system
     Why(WhyArgs),
+    /// Snapshots of the store: take, list, verify, restore and remove them, and move a cluster's data here
+    Snapshot(Box<crate::snapshot::SnapshotArgs>),
     /// The certificates of a cluster: list them, renew them, replace their CA
     Certificate(CertificateArgs),
     /// Hash a password, a line of standard input, for a line of kube-apiserver's --basic-auth-file
@@ -136,6 +138,9 @@ pub struct UpArgs {
     /// Who did what.
     #[command(flatten)]
     pub audit: crate::parts::audit::Flags,
+    /// Snapshots of the store.
+    #[command(flatten)]
+    pub snapshots: crate::parts::snapshots::Flags,
     /// Features to switch on or off in all parts: Name=true,Other=false
     #[arg(long, value_name = "NAME=BOOL", value_delimiter = ',', value_parser = pair)]
     pub feature_gates: Vec<(String, String)>,

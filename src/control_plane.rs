@@ -3,7 +3,10 @@
 use crate::{
     certificates::{Kept, keep, turn},
     dial::MemoryDial,
-    parts::pages::{OPEN, Pages},
+    parts::{
+        pages::{OPEN, Pages},
+        snapshots,
+    },
     settings::Settings,
 };
 use anyhow::{Context, Result, anyhow};
@@ -12,11 +15,13 @@ use apiserver::{
     Server,
     security::{RequestHeader, Trust, User},
 };
+use backup::socket::{self, Socket};
 use client::Client;
 use component::{
     Env, State,
     pki::{Authority, Purpose, Rotating, asking_server_config, server_config},
 };
+use futures::future::{self, BoxFuture};
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
@@ -123,6 +128,7 @@ pub async fn start(
     let (compactor, life) = (etcd::Compactor::new(store.clone(), false), env.clone());
     env.tasks
         .spawn("compactor", async move { compactor.run(COMPACTION, life).await });
+    take_snapshots(settings, &store, env)?;
     let sealing = settings.encryption_provider_config.as_deref();
     let behind = crate::encryption::seal(store.clone(), sealing, true, env).await?;
     let records = Ring::default();
@@ -206,6 +212,17 @@ fn open_store(settings: &Settings, env: &Env) -> Result<Arc<etcd::Engine>> {
     let store = etcd::Engine::open(settings.data_dir.join("store"), options, env.clone())?;
     env.ready.set("store", State::Ready);
     Ok(store)
+}
+
+/// Gives snapshots of the store to who asks at a socket, and takes them by schedule.
+fn take_snapshots(settings: &Settings, store: &Arc<etcd::Engine>, env: &Env) -> Result<()> {
+    let store = store.clone();
+    let engine = move || -> BoxFuture<'static, _> { Box::pin(future::ready(Ok(store.clone()))) };
+    let source = snapshots::of_engine(engine, env);
+    let socket = Socket::open(&settings.run_dir.join(socket::NAME))?;
+    env.tasks
+        .spawn("snapshot-socket", socket.serve(source.clone(), env.clone()));
+    snapshots::of_cluster(&settings.snapshots, &settings.data_dir, source, env)
 }
 
 async fn start_server(

@@ -21,6 +21,7 @@ mod plugin;
 mod progress;
 mod remove;
 mod settings;
+mod snapshot;
 mod stop;
 mod threads;
 mod up;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Stop(args) => stop::run(&args),
         Verb::Rm(args) => remove::run(&args),
         Verb::Certificate(args) => certificates::run(&args),
+        Verb::Snapshot(args) => snapshot::run(&args),
         Verb::Why(args) => why::run(&args),
         Verb::HashPassword => password::run(),
         Verb::Part(args) => args

@@ -52,6 +52,7 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
             encryption_provider_config: None,
             authentication: Vec::new(),
             audit: Vec::new(),
+            snapshots: Vec::new(),
             gates: component::gates::Gates::default(),
             runtime: resources::Runtime::default(),
             durable_leases: false,

@@ -50,6 +50,8 @@ pub struct Settings {
     pub authentication: Vec<String>,
     /// Flags of kube-apiserver that say what is told of whom.
     pub audit: Vec<String>,
+    /// Flags of snapshots by schedule.
+    pub snapshots: Vec<String>,
     /// Which features are on.
     pub gates: Gates,
     /// Which versions and resources are served.
@@ -90,6 +92,7 @@ impl Settings {
             encryption_provider_config: args.encryption_provider_config.clone(),
             authentication: authentication(args)?,
             audit: args.audit.0.clone(),
+            snapshots: args.snapshots.0.clone(),
             gates,
             runtime: runtime.map_err(|why| anyhow!("--runtime-config: {why}"))?,
             durable_leases: args.durable_leases,

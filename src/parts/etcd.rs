@@ -1,9 +1,9 @@
 //! etcd alone: the store as a server that speaks etcd's own interface, of one member or several.
 
 use super::{
-    flags::{ETCD, PROCESS},
+    flags::{ETCD, PROCESS, SNAPSHOTS},
     part::{Choice, Part},
-    tls,
+    snapshots, tls,
 };
 use anyhow::{Context, Result, bail};
 use component::{
@@ -16,6 +16,7 @@ use etcd::{
     replica::{self, PeerTls, Replica, peer::PeerListener},
     server::{self, Listener, Member},
 };
+use futures::future::BoxFuture;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring::default_provider,
@@ -28,7 +29,7 @@ use tokio::net::{TcpListener, lookup_host};
 /// The part.
 pub const PART: Part = Part {
     name: "etcd",
-    tables: &[ETCD, PROCESS],
+    tables: &[ETCD, SNAPSHOTS, PROCESS],
     choices: &[
         Choice::new(
             "auto-compaction-mode",
@@ -66,6 +67,17 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         let serving = PeerListener::new(replica.clone(), is_secure);
         env.tasks.spawn_draining("etcd-peers", serving.serve(listener));
     }
+    let (of, data_dir) = (replica.clone(), data_dir(&settings));
+    let engine = move || -> BoxFuture<'static, _> {
+        let replica = of.clone();
+        Box::pin(async move {
+            let caught_up = replica.linearizable().await;
+            caught_up.map_err(|failure| backup::Error::Server(failure.to_string()))?;
+            Ok(replica.engine())
+        })
+    };
+    let source = snapshots::of_engine(engine, &env);
+    snapshots::start(&settings, data_dir.as_ref(), source, &env)?;
     let kept = retention(settings.text("auto-compaction-retention"))?;
     if !kept.is_zero() {
         let (compactor, clock) = (Compactor::new(Arc::new(replica.clone()), false), env.clone());
@@ -110,10 +122,7 @@ fn member_settings(settings: &Settings) -> server::Settings {
 
 fn replica_settings(settings: &Settings, advertised: Vec<String>) -> Result<replica::Settings> {
     let name = settings.text("name").to_owned();
-    let data_dir = match settings.text("data-dir") {
-        "" => format!("{name}.etcd"),
-        dir => dir.to_owned(),
-    };
+    let data_dir = data_dir(settings);
     let millis = |flag| Duration::from_millis(u64::try_from(settings.int(flag)).unwrap_or(0));
     let (heartbeat, election) = (millis("heartbeat-interval"), millis("election-timeout"));
     if heartbeat.is_zero() || election < 5 * heartbeat {
@@ -154,8 +163,16 @@ fn replica_settings(settings: &Settings, advertised: Vec<String>) -> Result<repl
     })
 }
 
+/// Where the member's data is.
+fn data_dir(settings: &Settings) -> String {
+    match settings.text("data-dir") {
+        "" => format!("{}.etcd", settings.text("name")),
+        dir => dir.to_owned(),
+    }
+}
+
 /// Names and URLs: `a=http://a:2380,b=http://b:2380`.
-fn initial_cluster(text: &str) -> Result<Vec<(String, String)>> {
+pub fn initial_cluster(text: &str) -> Result<Vec<(String, String)>> {
     let pairs = text.split(',').map(|pair| {
         let (name, url) = pair
             .trim()

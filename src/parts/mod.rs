@@ -17,6 +17,7 @@ mod part;
 mod process;
 mod proxy;
 mod scheduler;
+pub mod snapshots;
 mod store;
 #[cfg(test)]
 mod stories;
@@ -28,6 +29,8 @@ mod webhook;
 use ::component::flags::FlagError;
 use anyhow::{Result, bail};
 use part::Part;
+
+pub use etcd::initial_cluster;
 
 /// The parts.
 const PARTS: &[Part] = &[

@@ -29,11 +29,11 @@ impl Bucket {
             let late = || io::Error::new(io::ErrorKind::TimedOut, "the server cannot be reached in time");
             let stream = connected.unwrap_or_else(|| Err(late()))?;
             stream.set_nodelay(true)?;
-            if !self.secure {
+            let Some(tls) = &self.tls else {
                 return self.send(stream, request).await;
-            }
+            };
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
-            let tls = tokio_rustls::TlsConnector::from(self.settings.tls.clone());
+            let tls = tokio_rustls::TlsConnector::from(tls.clone());
             self.send(tls.connect(name, stream).await?, request).await
         };
         let late = || io::Error::new(io::ErrorKind::TimedOut, "the server does not answer in time");
@@ -44,7 +44,7 @@ impl Bucket {
     }
 
     fn address(&self) -> (String, u16) {
-        let usual = if self.secure { 443 } else { 80 };
+        let usual = if self.tls.is_some() { 443 } else { 80 };
         let (host, port) = match self.host.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(usual)),
             _ => (self.host.as_str(), usual),

@@ -34,8 +34,8 @@ pub struct Settings {
     pub path_style: bool,
     /// Who asks.
     pub credentials: Credentials,
-    /// How to speak TLS.
-    pub tls: Arc<ClientConfig>,
+    /// How to speak TLS; not needed of an endpoint without.
+    pub tls: Option<Arc<ClientConfig>>,
     /// What is larger goes up in parts of this size; S3 takes none under 5 MiB.
     pub part_bytes: usize,
 }
@@ -45,7 +45,8 @@ pub struct Settings {
 pub struct Bucket {
     settings: Settings,
     host: String,
-    secure: bool,
+    /// `None`: as plain text.
+    tls: Option<Arc<ClientConfig>>,
     env: Env,
 }
 
@@ -91,10 +92,19 @@ impl Bucket {
             true => host.to_owned(),
             false => format!("{}.{host}", settings.bucket),
         };
+        let tls = match (&settings.tls, secure) {
+            (Some(tls), true) => {
+                let mut tls = tls.as_ref().clone();
+                tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+                Some(Arc::new(tls))
+            }
+            (None, true) => return Err(bad("https needs the CA of the server")),
+            (_, false) => None,
+        };
         Ok(Self {
             settings,
             host,
-            secure,
+            tls,
             env,
         })
     }

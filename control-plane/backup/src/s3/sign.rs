@@ -22,6 +22,28 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+impl Credentials {
+    /// Of the section `default` of a file as `~/.aws/credentials`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lines = text.lines().map(str::trim);
+        let mut section = lines.skip_while(|line| *line != "[default]").skip(1);
+        let pairs: Vec<(&str, &str)> =
+            std::iter::from_fn(|| section.next().filter(|line| !line.starts_with('[')))
+                .filter_map(|line| line.split_once('='))
+                .map(|(name, value)| (name.trim(), value.trim()))
+                .collect();
+        let value = |wanted| {
+            let found = pairs.iter().find(|(name, _)| *name == wanted)?;
+            Some(found.1.to_owned())
+        };
+        Some(Self {
+            access_key: value("aws_access_key_id")?,
+            secret_key: value("aws_secret_access_key")?,
+            session_token: value("aws_session_token"),
+        })
+    }
+}
+
 /// A request, as far as it is signed.
 #[derive(Clone, Debug)]
 pub struct Signed<'a> {
@@ -138,6 +160,18 @@ mod tests {
         let at = "2013-05-24T00:00:00Z".parse().unwrap();
         let told = authorization(request, &who, "us-east-1", "s3", at);
         told.split_once("Signature=").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn keys_are_read_as_aws_keeps_them() {
+        let text = "[other]\naws_access_key_id=x\n\n[default]\n# mine\naws_access_key_id = one\naws_secret_access_key=a=b\n[more]\naws_session_token=t\n";
+        let found = Credentials::parse(text).unwrap();
+        assert_eq!(
+            (found.access_key.as_str(), found.secret_key.as_str()),
+            ("one", "a=b")
+        );
+        assert!(found.session_token.is_none() && !format!("{found:?}").contains("a=b"));
+        assert!(Credentials::parse("[default]\naws_access_key_id = one\n").is_none());
     }
 
     /// The examples of the documentation of S3.

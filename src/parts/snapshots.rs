@@ -1,0 +1,122 @@
+//! Snapshots by schedule, as the flags say.
+
+use super::flags::SNAPSHOTS;
+use crate::snapshot::{S3Args, bucket};
+use anyhow::{Context, Result};
+use api::schedule::Schedule;
+use backup::{Error, Place, Plan, Source};
+use clap::{Arg, ArgMatches, Command};
+use component::{
+    Env,
+    flags::{Settings, parse},
+};
+use etcd::Engine;
+use futures::future::BoxFuture;
+use jiff::tz::TimeZone;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Takes snapshots when it is time, if the flags say when. What is wrong with them is told now.
+pub fn start(settings: &Settings, data_dir: &Path, source: Source, env: &Env) -> Result<()> {
+    let text = settings.text("snapshot-schedule");
+    if text.is_empty() {
+        return Ok(());
+    }
+    let schedule =
+        Schedule::parse(text, TimeZone::UTC).with_context(|| format!("--snapshot-schedule={text}"))?;
+    let retention = settings.int("snapshot-retention");
+    let plan = Plan {
+        schedule,
+        retention: usize::try_from(retention)
+            .with_context(|| format!("--snapshot-retention={retention}: not a number of snapshots"))?,
+        places: places(settings, data_dir, env)?,
+    };
+    env.tasks.spawn("snapshots", plan.run(source, env.clone()));
+    Ok(())
+}
+
+/// The same for a cluster in one process, which was given these flags.
+pub fn of_cluster(flags: &[String], data_dir: &Path, source: Source, env: &Env) -> Result<()> {
+    start(&parse(&[SNAPSHOTS], flags, &[])?, data_dir, source, env)
+}
+
+fn places(settings: &Settings, data_dir: &Path, env: &Env) -> Result<Vec<Place>> {
+    let given = |flag| Some(settings.text(flag)).filter(|text| !text.is_empty());
+    let mut places = Vec::new();
+    let bucket_name = given("snapshot-s3-bucket");
+    match given("snapshot-dir") {
+        Some(folder) => places.push(Place::Folder(std::path::absolute(folder)?)),
+        None if bucket_name.is_none() => places.push(Place::Folder(data_dir.join("snapshots"))),
+        None => {}
+    }
+    if let Some(name) = bucket_name {
+        let style = given("snapshot-s3-path-style").map(str::parse).transpose();
+        let args = S3Args {
+            s3_endpoint: given("snapshot-s3-endpoint").map(str::to_owned),
+            s3_region: settings.text("snapshot-s3-region").to_owned(),
+            s3_path_style: style.context("--snapshot-s3-path-style: true or false")?,
+            s3_credentials_file: given("snapshot-s3-credentials-file").map(PathBuf::from),
+            s3_ca_file: given("snapshot-s3-ca-file").map(PathBuf::from),
+        };
+        let folder = settings.text("snapshot-s3-folder").trim_matches('/').to_owned();
+        places.push(Place::Bucket(Arc::new(bucket(name, &args, env)?), folder));
+    }
+    Ok(places)
+}
+
+/// Snapshots of an engine in this process, made where they may take their time.
+pub fn of_engine(
+    engine: impl Fn() -> BoxFuture<'static, Result<Arc<Engine>, Error>> + Send + Sync + 'static,
+    env: &Env,
+) -> Source {
+    let tasks = env.tasks.clone();
+    Arc::new(move || {
+        let (engine, tasks) = (engine(), tasks.clone());
+        Box::pin(async move {
+            let engine = engine.await?;
+            let runtime = tokio::runtime::Handle::current();
+            let work = move || runtime.block_on(etcd::server::snapshot_file(&engine));
+            let stopping = || Error::Refused("the server is stopping".to_owned());
+            Ok(tasks.blocking(work).await.ok_or_else(stopping)??)
+        })
+    })
+}
+
+/// The flags of snapshots as `up` was given them.
+#[derive(Clone, Debug, Default)]
+pub struct Flags(pub Vec<String>);
+
+impl clap::FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let given = SNAPSHOTS.iter().filter_map(|flag| {
+            let value = matches.get_one::<String>(flag.name)?;
+            Some(format!("--{}={value}", flag.name))
+        });
+        self.0 = given.collect();
+        Ok(())
+    }
+}
+
+impl clap::Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        let args = SNAPSHOTS.iter().map(|flag| {
+            Arg::new(flag.name)
+                .long(flag.name)
+                .help(flag.help)
+                .value_name("VALUE")
+        });
+        command.args(args)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}

@@ -1,0 +1,122 @@
+//! Where snapshots are: files, folders, buckets.
+
+use super::args::{S3Args, SnapshotArgs, WhereArgs};
+use anyhow::{Context, Result, bail};
+use backup::{
+    Place, Snapshot,
+    s3::{Bucket, Credentials, Settings},
+};
+use component::{Env, pki};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The machine's CAs.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// What is larger goes up in parts.
+const PART: usize = 64 << 20;
+
+/// The folder of a cluster's snapshots.
+pub fn usual(args: &SnapshotArgs) -> Place {
+    Place::Folder(args.place.data_dir.join("snapshots"))
+}
+
+/// The folder that is named, or the cluster's.
+pub fn place(args: &SnapshotArgs, given: &WhereArgs, env: &Env) -> Result<Place> {
+    match &given.place {
+        Some(text) => folder(text, &args.s3, env),
+        None => Ok(usual(args)),
+    }
+}
+
+/// A folder of this machine or of a bucket (`s3://BUCKET/FOLDER`).
+pub fn folder(text: &str, s3: &S3Args, env: &Env) -> Result<Place> {
+    let Some(rest) = text.strip_prefix("s3://") else {
+        return Ok(Place::Folder(PathBuf::from(text)));
+    };
+    let (name, folder) = rest.split_once('/').unwrap_or((rest, ""));
+    let bucket = bucket(name, s3, env)?;
+    Ok(Place::Bucket(
+        Arc::new(bucket),
+        folder.trim_matches('/').to_owned(),
+    ))
+}
+
+/// The folder and the name of a file (`s3://BUCKET/FOLDER/NAME`).
+pub fn file(text: &str, s3: &S3Args, env: &Env) -> Result<(Place, String)> {
+    let Some(rest) = text.strip_prefix("s3://") else {
+        let path = Path::new(text);
+        let name = path.file_name().with_context(|| format!("{text} is no file"))?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = parent.unwrap_or(Path::new(".")).to_owned();
+        return Ok((Place::Folder(folder), name.to_string_lossy().into_owned()));
+    };
+    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+    let (inner, name) = key.rsplit_once('/').unwrap_or(("", key));
+    if name.is_empty() {
+        bail!("{text} is no file");
+    }
+    Ok((
+        folder(&format!("s3://{bucket}/{inner}"), s3, env)?,
+        name.to_owned(),
+    ))
+}
+
+/// Reads and verifies a snapshot.
+pub async fn read(args: &SnapshotArgs, text: &str, skip_hash_check: bool, env: &Env) -> Result<Snapshot> {
+    let (place, name) = file(text, &args.s3, env)?;
+    let bytes = place.get(&name, env).await?;
+    Snapshot::parse(bytes, skip_hash_check).with_context(|| text.to_owned())
+}
+
+/// A bucket.
+pub fn bucket(name: &str, args: &S3Args, env: &Env) -> Result<Bucket> {
+    let plain = args
+        .s3_endpoint
+        .as_ref()
+        .is_some_and(|url| url.starts_with("http://"));
+    let tls = match (&args.s3_ca_file, plain) {
+        (None, true) => None,
+        (file, _) => {
+            let file = file.as_deref().unwrap_or(Path::new(AUTHORITIES));
+            let text = fs::read_to_string(file)
+                .with_context(|| format!("the CA of S3 storage: {}", file.display()))?;
+            Some(Arc::new(pki::client_config(&text, None)?))
+        }
+    };
+    let settings = Settings {
+        endpoint: args.s3_endpoint.clone(),
+        region: args.s3_region.clone(),
+        bucket: name.to_owned(),
+        path_style: args.s3_path_style.unwrap_or(args.s3_endpoint.is_some()),
+        credentials: credentials(args)?,
+        tls,
+        part_bytes: PART,
+    };
+    Ok(Bucket::new(settings, env.clone())?)
+}
+
+/// The keys of the file, else of the environment.
+fn credentials(args: &S3Args) -> Result<Credentials> {
+    if let Some(file) = &args.s3_credentials_file {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("--s3-credentials-file: {}", file.display()))?;
+        let found = Credentials::parse(&text);
+        return found.with_context(|| {
+            format!(
+                "{}: no aws_access_key_id and aws_secret_access_key in the section default",
+                file.display()
+            )
+        });
+    }
+    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    let why =
+        "who asks S3 storage: give --s3-credentials-file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    Ok(Credentials {
+        access_key: variable("AWS_ACCESS_KEY_ID").context(why)?,
+        secret_key: variable("AWS_SECRET_ACCESS_KEY").context(why)?,
+        session_token: variable("AWS_SESSION_TOKEN"),
+    })
+}
