@@ -29,7 +29,11 @@ pub fn may_be_asked_again(status: &Status, request: Request) -> bool {
 fn not_done(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
+        // hyper calls canceled what it never gave to a connection.
+        let unsent = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_canceled);
+        if unsent || error.is::<tonic::ConnectError>() {
             return true;
         }
         source = error.source();
