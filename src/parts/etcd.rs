@@ -14,7 +14,7 @@ use component::{
 use etcd::{
     Compactor,
     replica::{self, PeerTls, Replica, peer::PeerListener},
-    server::{self, Listener, Member},
+    server::{self, Listener, Member, Tokens},
 };
 use futures::future::BoxFuture;
 use rustls::{
@@ -89,7 +89,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         let why = watched.failed().await;
         ready.set("member", State::Failed(why));
     });
-    let member = Member::new(replica, member_settings(&settings), env.clone());
+    let member = Member::new(replica, member_settings(&settings)?, env.clone());
     for (listener, is_secure) in listeners {
         let tls = secure.clone().filter(|_| is_secure);
         let serving = Listener::new(member.clone(), tls, env.clone())?;
@@ -110,14 +110,27 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     Ok(())
 }
 
-fn member_settings(settings: &Settings) -> server::Settings {
+fn member_settings(settings: &Settings) -> Result<server::Settings> {
     let number = |flag| u64::try_from(settings.int(flag)).unwrap_or(0);
-    server::Settings {
+    let cost = settings.int("bcrypt-cost");
+    Ok(server::Settings {
         quota: number("quota-backend-bytes"),
         max_request_bytes: number("max-request-bytes") as usize,
         max_txn_ops: number("max-txn-ops") as usize,
         progress_interval: settings.duration("experimental-watch-progress-notify-interval"),
-    }
+        tokens: Tokens::parse(settings.text("auth-token")).context("--auth-token")?,
+        bcrypt_cost: match u32::try_from(cost) {
+            Ok(cost @ 4..=31) => cost,
+            _ => {
+                tracing::warn!(
+                    cost,
+                    "--bcrypt-cost is not from 4 to 31: passwords are hashed with 10"
+                );
+                10
+            }
+        },
+        client_names: settings.bool("client-cert-auth"),
+    })
 }
 
 fn replica_settings(settings: &Settings, advertised: Vec<String>) -> Result<replica::Settings> {
@@ -158,6 +171,10 @@ fn replica_settings(settings: &Settings, advertised: Vec<String>) -> Result<repl
         force_new: settings.bool("force-new-cluster"),
         check_at_start: settings.bool("experimental-initial-corrupt-check"),
         check_every: settings.duration("experimental-corrupt-check-time"),
+        token_ttl: match settings.int("auth-token-ttl") {
+            seconds @ 1.. => Duration::from_secs(seconds.unsigned_abs()),
+            _ => usual.token_ttl,
+        },
         tls: peer_tls(settings)?,
         ..usual
     })

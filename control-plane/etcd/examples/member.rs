@@ -28,6 +28,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         max_request_bytes: 1536 << 10,
         max_txn_ops: 128,
         progress_interval: Duration::from_secs(600),
+        ..Settings::default()
     };
     let member = Member::new(replica.clone(), settings, env.clone());
     let listener = TcpListener::bind(client.trim_start_matches("http://")).await?;

@@ -444,6 +444,11 @@ impl Engine {
         })
     }
 
+    /// The keys that live by a lease.
+    pub(crate) fn lease_keys(&self, id: i64) -> Vec<Bytes> {
+        self.core.read().state.lease(id).map_or_else(Vec::new, |(_, keys)| keys)
+    }
+
     /// The leases.
     pub fn leases(&self) -> Vec<i64> {
         self.core.read().state.leases().map(|(id, _)| id).collect()

@@ -1,14 +1,16 @@
 //! What is committed is handed to the engine, in order, and its proposers are answered.
 
 use super::{
-    Failure, Inner, Membership, alarms,
+    Failure, Inner, alarms,
     codec::{Proposal, Task},
     hold,
     log::Place,
     members::proposal_of,
     pack::Unpack,
+    tables::Tables,
 };
 use crate::{Answer, Committed, Engine, Error, state::Command};
+use bytes::Bytes;
 use raft::{Change, Entry, Payload};
 use std::{
     collections::BTreeMap,
@@ -54,10 +56,17 @@ type Reply = oneshot::Sender<Result<Answer, Failure>>;
 
 pub struct Applier {
     inner: Arc<Inner>,
-    members: Membership,
+    tables: Tables,
     notes: mpsc::UnboundedSender<Note>,
     bytes: usize,
     entries: usize,
+}
+
+/// What an entry asks for.
+enum Asked {
+    Nothing,
+    Task(Task),
+    Change(Change),
 }
 
 /// Entries on their way to the engine.
@@ -69,12 +78,18 @@ struct Batch {
     changes: Vec<Change>,
     leases: bool,
     alarms: bool,
+    auth: bool,
+    /// The index of the last of them.
+    index: u64,
 }
 
 impl Applier {
     pub fn new(inner: Arc<Inner>, notes: mpsc::UnboundedSender<Note>) -> Self {
         Self {
-            members: (*inner.members()).clone(),
+            tables: Tables {
+                members: (*inner.members()).clone(),
+                auth: (*inner.auth()).clone(),
+            },
             inner,
             notes,
             bytes: 0,
@@ -102,9 +117,9 @@ impl Applier {
                 Job::Install(dir, told) => {
                     self.apply(std::mem::take(&mut entries)).await?;
                     let installed = super::boot::install(&self.inner, &dir).await;
-                    let members = installed.map_err(|error| error.to_string())?;
-                    self.members = members.clone();
-                    self.inner.set_members(members);
+                    self.tables = installed.map_err(|error| error.to_string())?;
+                    self.inner.set_members(self.tables.members.clone());
+                    self.inner.set_auth(self.tables.auth.clone());
                     let index = self.inner.engine().applied().1;
                     self.inner.applied.store(index, Ordering::Release);
                     // The driver ends when it does not wait.
@@ -116,21 +131,39 @@ impl Applier {
     }
 
     async fn apply(&mut self, entries: Vec<Entry>) -> Result<(), String> {
-        let Some(index) = entries.last().map(|last| last.index) else {
+        if entries.is_empty() {
             return Ok(());
-        };
+        }
         let bytes: usize = entries.iter().map(Entry::bytes).sum();
         self.entries += entries.len();
         self.bytes += bytes;
         let mut batch = Batch::default();
-        for entry in entries {
-            self.one(entry, &mut batch)?;
+        for Entry { term, index, payload } in entries {
+            let (task, reply) = self.read(index, payload)?;
+            if matches!(&task, Asked::Task(task) if self.tables.looks_at_leases(task)) {
+                self.settle(std::mem::take(&mut batch)).await?;
+            }
+            self.one((term, index), task, reply, &mut batch);
+        }
+        self.settle(batch).await?;
+        self.flush(self.inner.engine());
+        Ok(())
+    }
+
+    /// Hands what is gathered to the engine, and answers.
+    async fn settle(&mut self, batch: Batch) -> Result<(), String> {
+        if batch.commands.is_empty() {
+            return Ok(());
         }
         let engine = self.inner.engine();
+        let index = batch.index;
         let answers = engine.apply_committed(batch.commands).await;
         let answers = answers.map_err(|error| error.to_string())?;
-        if *self.inner.members() != self.members {
-            self.inner.set_members(self.members.clone());
+        if *self.inner.members() != self.tables.members {
+            self.inner.set_members(self.tables.members.clone());
+        }
+        if batch.auth {
+            self.inner.set_auth(self.tables.auth.clone());
         }
         if batch.alarms {
             self.inner.see_alarms();
@@ -150,55 +183,65 @@ impl Applier {
         if batch.leases {
             self.inner.leases.notify_one();
         }
-        self.flush(engine);
         Ok(())
     }
 
-    /// Makes an entry a command.
-    fn one(&mut self, entry: Entry, batch: &mut Batch) -> Result<(), String> {
-        let Entry { term, index, payload } = entry;
-        let mut reply = None;
-        let mut instead = None;
-        let command = match payload {
-            Payload::Empty => Command::Nothing,
+    /// What an entry asks for, and who waits for it.
+    fn read(&self, index: u64, payload: Payload) -> Result<(Asked, Option<Reply>), String> {
+        let waiting = |id| hold(&self.inner.pending).remove(&id);
+        Ok(match payload {
+            Payload::Empty => (Asked::Nothing, None),
             Payload::Data(data) => {
                 let garbled = |error| format!("entry {index}: {error}");
                 let id = Unpack(data.clone()).fixed().map_err(garbled)?;
-                let waiting = hold(&self.inner.pending).remove(&id);
-                let (known, answer) = waiting.map_or((None, None), |it| (it.task, Some(it.answer)));
-                reply = answer;
+                let (known, answer) = waiting(id).map_or((None, None), |it| (it.task, Some(it.answer)));
                 let task = match known {
                     Some(task) => task,
                     None => Proposal::decode(data).map_err(garbled)?.task,
                 };
-                self.members.task(task).unwrap_or_else(|refusal| {
-                    instead = Some(refusal.into());
-                    Command::Nothing
-                })
+                (Asked::Task(task), answer)
             }
             Payload::Change(change) => {
-                let id = proposal_of(&change);
-                reply = id
-                    .and_then(|id| hold(&self.inner.pending).remove(&id))
-                    .map(|it| it.answer);
-                match self.members.change(&change) {
-                    Ok(command) => {
-                        tracing::info!(id = format!("{:x}", change.id), kind = ?change.kind, "the members change");
-                        batch.changes.push(change);
-                        command
-                    }
-                    Err(refusal) => {
-                        instead = Some(refusal.into());
-                        Command::Nothing
-                    }
-                }
+                let answer = proposal_of(&change).and_then(waiting).map(|it| it.answer);
+                (Asked::Change(change), answer)
             }
+        })
+    }
+
+    /// Makes what is asked for a command.
+    fn one(&mut self, (term, index): (u64, u64), asked: Asked, reply: Option<Reply>, batch: &mut Batch) {
+        let done = match asked {
+            Asked::Nothing => Ok(Command::Nothing),
+            Asked::Task(task) => self.task(index, task, batch),
+            Asked::Change(change) => self.tables.members.change(&change).map_err(Failure::from).inspect(|_| {
+                tracing::info!(id = format!("{:x}", change.id), kind = ?change.kind, "the members change");
+                batch.changes.push(change);
+            }),
+        };
+        let (command, instead) = match done {
+            Ok(command) => (command, None),
+            Err(refusal) => (Command::Nothing, Some(refusal)),
         };
         batch.alarms |= alarms::concerns(&command);
         batch.leases |= matches!(command, Command::Grant { .. } | Command::Revoke(_));
         batch.replies.push(reply.map(|reply| (reply, instead)));
         batch.commands.push((term, index, command));
-        Ok(())
+        batch.index = index;
+    }
+
+    fn task(&mut self, index: u64, task: Task, batch: &mut Batch) -> Result<Command, Failure> {
+        let change = match &task {
+            Task::Auth(_, change) => Some(change.clone()),
+            _ => None,
+        };
+        let engine = self.inner.engine();
+        let keys = |lease| -> Vec<Bytes> { engine.lease_keys(lease) };
+        let command = self.tables.task(task, &keys)?;
+        if let Some(change) = change {
+            self.inner.tokens.follow(&change, index);
+            batch.auth = true;
+        }
+        Ok(command)
     }
 
     /// Now and then, makes what was applied durable.

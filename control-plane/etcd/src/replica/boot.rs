@@ -7,6 +7,7 @@
 use super::{
     Inner, Member, Membership, Replica, Settings, StartError, View,
     apply::{self, Applier},
+    auth::Tokens,
     check,
     codec::{Proposal, Task},
     disk::{self, Disk},
@@ -15,8 +16,9 @@ use super::{
     log::{self, Identity, Log, Place, SEGMENT, Stored},
     node::{Driver, Ends},
     peer::{Caller, Peers, members_of, send_snapshots},
+    tables::Tables,
 };
-use crate::{Committed, Disk as Folder, Engine, files::Files, state::Command};
+use crate::{Committed, Engine, files::Files, state::Command};
 use component::{Env, Tasks};
 use raft::{Config, Entry, HardState, Payload, Raft};
 use std::{
@@ -45,6 +47,10 @@ struct Start {
     told: Option<Membership>,
 }
 
+fn folder(settings: &Settings, dir: PathBuf) -> Result<Arc<dyn Files>, StartError> {
+    (settings.folders)(dir.clone()).map_err(io_error(&dir))
+}
+
 fn io_error(place: &Path) -> impl FnOnce(io::Error) -> StartError {
     let place = place.display().to_string();
     move |source| StartError::Io { place, source }
@@ -55,15 +61,15 @@ impl Replica {
     pub async fn open(settings: Settings, env: Env) -> Result<Self, StartError> {
         let dir = settings.data_dir.clone();
         finish_swap(&dir).map_err(io_error(&dir))?;
-        let files: Arc<dyn Files> =
-            Arc::new(Folder::new(dir.join("raft")).map_err(io_error(&dir.join("raft")))?);
+        let files = folder(&settings, dir.join("raft"))?;
         let stored = log::open(files.clone(), SEGMENT)?;
         // The engine ends after what uses it, not with it.
         let apart = Env {
             tasks: Tasks::new(),
             ..env.clone()
         };
-        let engine = Engine::open(dir.join("store"), settings.store.clone(), apart.clone())?;
+        let store = folder(&settings, dir.join("store"))?;
+        let engine = Engine::open_in(store, settings.store.clone(), apart.clone())?;
         let caller = Caller::new(
             Identity {
                 member: 0,
@@ -277,7 +283,9 @@ impl Starting<'_> {
         let mut stored = stored;
         let tip = stored.entries.last().map_or(stored.base.0, |last| last.index);
         let installed = stored.installing == Some((index, term));
-        if installed {
+        // What makes a member the only one is in its store before its log is emptied.
+        let was_alone = self.settings.force_new && index > tip;
+        if installed || was_alone {
             log.reset((index, term), None)
                 .map_err(io_error(&self.settings.data_dir))?;
             (stored.base, stored.entries) = ((index, term), Vec::new());
@@ -310,21 +318,27 @@ impl Starting<'_> {
     /// Makes this member the only one: with all that was agreed on, and nothing that was not.
     async fn alone(&self, start: &mut Start) -> Result<(), StartError> {
         let me = start.log.identity().member;
-        let mut members = Membership::of(&self.engine.meta_all())?;
+        let mut tables = Tables::of(&self.engine.meta_all())?;
         let applied = self.engine.applied().1;
         let agreed = std::mem::take(&mut start.entries).into_iter();
         let agreed = agreed.filter(|entry| entry.index > applied && entry.index <= start.hard.commit);
+        let keys = |lease| self.engine.lease_keys(lease);
         let mut entries = Vec::new();
         for Entry { term, index, payload } in agreed {
             let command = match payload {
                 Payload::Empty => Command::Nothing,
-                Payload::Data(data) => members
-                    .task(Proposal::decode(data)?.task)
-                    .unwrap_or(Command::Nothing),
-                Payload::Change(change) => members.change(&change).unwrap_or(Command::Nothing),
+                Payload::Data(data) => {
+                    let task = Proposal::decode(data)?.task;
+                    if tables.looks_at_leases(&task) {
+                        self.apply(std::mem::take(&mut entries)).await?;
+                    }
+                    tables.task(task, &keys).unwrap_or(Command::Nothing)
+                }
+                Payload::Change(change) => tables.members.change(&change).unwrap_or(Command::Nothing),
             };
             entries.push((term, index, command));
         }
+        let members = tables.members;
         let mut index = start.hard.commit;
         let mine = members.get(me).cloned().unwrap_or_default();
         let mine = Member {
@@ -375,7 +389,7 @@ async fn run(
     start: Start,
 ) -> Result<Replica, StartError> {
     let identity = start.log.identity();
-    let members = Membership::of(&engine.meta_all())?;
+    let Tables { members, auth } = Tables::of(&engine.meta_all())?;
     let (input, inputs) = mpsc::channel(INPUTS);
     let (snapshots, to_send) = mpsc::unbounded_channel();
     let removed = tokio::sync::watch::Sender::new(false);
@@ -411,6 +425,8 @@ async fn run(
         engine: RwLock::new(engine),
         engines: tokio::sync::watch::Sender::new(0),
         members: RwLock::new(Arc::new(members)),
+        auth: RwLock::new(Arc::new(auth)),
+        tokens: Tokens::new(env.clock.clone(), settings.token_ttl),
         pending: Mutex::default(),
         next_proposal: AtomicU64::new(env.random.below(u64::MAX)),
         input,
@@ -534,14 +550,15 @@ pub async fn fresh_dir(inner: &Inner) -> io::Result<PathBuf> {
 
 /// The members that the store in `dir` tells of.
 pub async fn peek(dir: &Path, inner: &Inner) -> Result<Membership, StartError> {
-    let engine = Engine::open(dir, inner.settings.store.clone(), inner.env.clone())?;
+    let files = folder(&inner.settings, dir.to_owned())?;
+    let engine = Engine::open_in(files, inner.settings.store.clone(), inner.env.clone())?;
     let members = Membership::of(&engine.meta_all());
     engine.close().await;
     Ok(members?)
 }
 
 /// Puts the store in `dir` in the place of the one there is.
-pub async fn install(inner: &Inner, dir: &Path) -> Result<Membership, StartError> {
+pub async fn install(inner: &Inner, dir: &Path) -> Result<Tables, StartError> {
     let data = inner.settings.data_dir.clone();
     let (store, old) = (data.join("store"), data.join("store.old"));
     inner.engine().close().await;
@@ -551,10 +568,11 @@ pub async fn install(inner: &Inner, dir: &Path) -> Result<Membership, StartError
     swap(dir, &store)?;
     let synced = fs::File::open(&data).and_then(|dir| dir.sync_all());
     synced.map_err(io_error(&data))?;
-    let engine = Engine::open(&store, inner.settings.store.clone(), inner.env.clone())?;
-    let members = Membership::of(&engine.meta_all())?;
+    let files = folder(&inner.settings, store)?;
+    let engine = Engine::open_in(files, inner.settings.store.clone(), inner.env.clone())?;
+    let tables = Tables::of(&engine.meta_all())?;
     inner.replace_engine(engine);
     inner.see_alarms();
     remove(&old).map_err(io_error(&old))?;
-    Ok(members)
+    Ok(tables)
 }

@@ -1,6 +1,9 @@
 //! Commands as entries of the log hold them.
 
-use super::pack::{Garbled, Pack, Unpack};
+use super::{
+    auth::{Change, Who},
+    pack::{Garbled, Pack, Unpack},
+};
 use crate::{
     Op, RangeRequest,
     state::Command,
@@ -11,8 +14,12 @@ use bytes::Bytes;
 /// What an entry asks of the state of every member.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// A command of the store.
+    /// A command of the store, by this cluster itself.
     Do(Command),
+    /// A command of the store that somebody asks for, who may have lost the right by the time it is applied.
+    DoAs(Who, Command),
+    /// A change of users and roles that somebody asks for.
+    Auth(Who, Change),
     /// A member tells its name and where clients reach it.
     Publish {
         /// The member.
@@ -49,6 +56,8 @@ const META: u8 = 6;
 const PUBLISH: u8 = 7;
 const MOVE: u8 = 8;
 const NOTHING: u8 = 9;
+const AS: u8 = 10;
+const AUTH: u8 = 11;
 
 impl Proposal {
     /// Its bytes. `None`: it is no command that is replicated.
@@ -57,6 +66,16 @@ impl Proposal {
         out.fixed(self.id);
         match &self.task {
             Task::Do(command) => write_command(&mut out, command)?,
+            Task::DoAs(who, command) => {
+                out.tag(AS);
+                write_who(&mut out, who);
+                write_command(&mut out, command)?;
+            }
+            Task::Auth(who, change) => {
+                out.tag(AUTH);
+                write_who(&mut out, who);
+                change.write(&mut out);
+            }
             Task::Publish {
                 id,
                 name,
@@ -90,11 +109,29 @@ impl Proposal {
                 id: from.fixed()?,
                 peer_urls: from.list(Unpack::text)?,
             },
+            AS => {
+                let who = read_who(&mut from)?;
+                let tag = from.tag()?;
+                Task::DoAs(who, read_command(&mut from, tag)?)
+            }
+            AUTH => Task::Auth(read_who(&mut from)?, Change::read(&mut from)?),
             tag => Task::Do(read_command(&mut from, tag)?),
         };
         from.end()?;
         Ok(Self { id, task })
     }
+}
+
+fn write_who(out: &mut Pack, who: &Who) {
+    out.bytes(who.user.as_bytes());
+    out.number(who.revision);
+}
+
+fn read_who(from: &mut Unpack) -> Result<Who, Garbled> {
+    Ok(Who {
+        user: from.text()?,
+        revision: from.number()?,
+    })
 }
 
 /// Writes texts.
@@ -377,8 +414,15 @@ mod tests {
             id: 7,
             peer_urls: vec!["http://a:2".to_owned()],
         };
+        let who = Who {
+            user: "ann".to_owned(),
+            revision: 300,
+        };
+        let new = etcd_proto::etcdserverpb::AuthRoleAddRequest { name: "r".to_owned() };
+        let asked = Task::DoAs(who.clone(), Command::Revoke(5));
+        let changed = Task::Auth(who, Change::RoleAdd(new));
         let commands = commands.into_iter().map(Task::Do);
-        commands.chain([publish, moved]).collect()
+        commands.chain([publish, moved, asked, changed]).collect()
     }
 
     #[test]

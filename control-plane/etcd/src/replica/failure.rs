@@ -1,6 +1,6 @@
 //! Why a member did not do what it was asked, in etcd's words.
 
-use super::{log::LogError, members::MemberError, pack::Garbled};
+use super::{auth::AuthError, log::LogError, members::MemberError, pack::Garbled};
 use crate::{Error, OpenError};
 
 /// What a request failed for.
@@ -12,6 +12,9 @@ pub enum Failure {
     /// The members cannot be changed so.
     #[error(transparent)]
     Member(#[from] MemberError),
+    /// Who asks may not, or users and roles cannot be changed so.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// It may or may not have been done.
     #[error("request timed out")]
     TimedOut,

@@ -17,8 +17,8 @@ const AT_ONCE: usize = 256;
 pub async fn run(replica: Replica) {
     let clock = replica.0.env.clock.clone();
     loop {
-        let next = replica.engine().next_expiry();
-        let next = next.filter(|_| replica.view().leads);
+        let view = replica.view();
+        let next = replica.engine().next_expiry().filter(|_| view.leads);
         let waiting = async {
             match next {
                 Some(at) => clock.sleep_until(at).await,
@@ -32,11 +32,14 @@ pub async fn run(replica: Replica) {
         }
         let mut over = replica.engine().expired(clock.now());
         over.truncate(AT_ONCE);
-        let ended = over.iter().map(|id| replica.submit(Command::Revoke(*id)));
+        // A member that was held up may lead no more, and the one that does may have kept the lease since.
+        let ended = over
+            .iter()
+            .map(|id| replica.submit_in(Command::Revoke(*id), view.term));
         let mut failed = None;
         for ended in join_all(ended).await {
             match ended {
-                Ok(_) | Err(Failure::Store(Error::LeaseNotFound)) => {}
+                Ok(_) | Err(Failure::NotLeader | Failure::Store(Error::LeaseNotFound)) => {}
                 Err(failure) => failed = Some(failure),
             }
         }
@@ -93,10 +96,17 @@ impl Replica {
     }
 
     pub(super) async fn keep_alive_here(&self, id: i64) -> Result<Option<Duration>, Failure> {
+        // First prolonged, then told: it holds if this member still leads after that, and no earlier leader's end of the
+        // lease comes in between.
+        let mut kept = self.engine().keep_alive(id).await;
         let Some(lease) = self.lease_here(id).await? else {
             return Ok(None);
         };
-        match self.engine().keep_alive(id).await {
+        if kept.is_err() {
+            // Its grant may not have been applied here.
+            kept = self.engine().keep_alive(id).await;
+        }
+        match kept {
             Ok(()) => Ok(Some(lease.ttl)),
             Err(Error::LeaseNotFound) => Ok(None),
             Err(error) => Err(error.into()),
@@ -107,11 +117,11 @@ impl Replica {
         if !self.view().leads {
             return Err(Failure::NotLeader);
         }
-        if let Some(lease) = self.engine().lease(id) {
-            return Ok(Some(lease));
-        }
-        // Another member may have applied its grant before this one.
+        // Another member may lead meanwhile, or have applied the grant before this one.
         self.linearizable().await?;
+        if !self.view().leads {
+            return Err(Failure::NotLeader);
+        }
         Ok(self.engine().lease(id))
     }
 }
@@ -121,5 +131,29 @@ fn lease_of(reply: &Reply) -> Result<Option<(Duration, Duration)>, Failure> {
         Reply::NoLease => Ok(None),
         Reply::Lease(ttl, left) => Ok(Some((Duration::from_millis(*ttl), Duration::from_millis(*left)))),
         _ => Err(Failure::TimedOut),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::Settings;
+    use component::Env;
+
+    /// A member that was held up for so long that another one leads when it goes on must not end leases that this one keeps.
+    #[tokio::test]
+    async fn only_the_leader_of_the_term_in_which_its_time_ended_ends_a_lease() {
+        let dir = tempfile::tempdir().unwrap();
+        let replica = Replica::open(Settings::new(dir.path()), Env::system())
+            .await
+            .unwrap();
+        let lease = replica.grant_as(0, Duration::from_secs(3600)).await.unwrap();
+        let term = replica.view().term;
+        let other = replica.submit_in(Command::Revoke(lease), term - 1).await;
+        assert!(matches!(other, Err(Failure::NotLeader)), "{other:?}");
+        assert!(replica.keep_alive(lease).await.unwrap().is_some());
+        replica.submit_in(Command::Revoke(lease), term).await.unwrap();
+        assert!(replica.keep_alive(lease).await.unwrap().is_none());
+        replica.close().await;
     }
 }

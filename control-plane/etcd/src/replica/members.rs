@@ -1,7 +1,7 @@
 //! Who is a member, as the table beside the key space says.
 
 use super::{
-    codec::{Task, texts},
+    codec::texts,
     pack::{Garbled, Pack, Unpack},
 };
 use crate::state::Command;
@@ -214,28 +214,28 @@ impl Membership {
         Ok(self.put(member))
     }
 
-    /// The command of a task that is agreed on.
-    pub fn task(&mut self, task: Task) -> Result<Command, MemberError> {
-        match task {
-            Task::Do(command) => Ok(command),
-            Task::Publish {
-                id,
-                name,
-                client_urls,
-            } => {
-                let member = self.get(id).ok_or(MemberError::NotFound)?.clone();
-                Ok(self.put(Member {
-                    name,
-                    client_urls,
-                    ..member
-                }))
-            }
-            Task::Move { id, peer_urls } if self.is_taken(&peer_urls, id) => Err(MemberError::UrlExists),
-            Task::Move { id, peer_urls } => {
-                let member = self.get(id).ok_or(MemberError::NotFound)?.clone();
-                Ok(self.put(Member { peer_urls, ..member }))
-            }
+    /// A member tells its name and where clients reach it; the command that makes the table say it.
+    pub fn publish(
+        &mut self,
+        id: u64,
+        name: String,
+        client_urls: Vec<String>,
+    ) -> Result<Command, MemberError> {
+        let member = self.get(id).ok_or(MemberError::NotFound)?.clone();
+        Ok(self.put(Member {
+            name,
+            client_urls,
+            ..member
+        }))
+    }
+
+    /// A member is reached elsewhere by the others; the command that makes the table say it.
+    pub fn relocate(&mut self, id: u64, peer_urls: Vec<String>) -> Result<Command, MemberError> {
+        if self.is_taken(&peer_urls, id) {
+            return Err(MemberError::UrlExists);
         }
+        let member = self.get(id).ok_or(MemberError::NotFound)?.clone();
+        Ok(self.put(Member { peer_urls, ..member }))
     }
 }
 
@@ -308,12 +308,7 @@ mod tests {
         members.change(&change(AddLearner, 4)).unwrap();
         let more = change(AddLearner, 5);
         assert_eq!(members.check(&more, 1), Err(MemberError::TooManyLearners));
-        let publish = Task::Publish {
-            id: 2,
-            name: "two".to_owned(),
-            client_urls: Vec::new(),
-        };
-        members.task(publish).unwrap();
+        members.publish(2, "two".to_owned(), Vec::new()).unwrap();
         assert!(members.get(2).unwrap().has_started());
     }
 }

@@ -7,6 +7,7 @@
 
 mod alarms;
 mod apply;
+pub mod auth;
 mod boot;
 mod check;
 mod codec;
@@ -23,6 +24,7 @@ mod reads;
 mod reconfigure;
 mod settings;
 mod store;
+mod tables;
 mod watch;
 mod wire;
 
@@ -32,6 +34,8 @@ use crate::{
     txn::{Known, Txn, TxnReply},
 };
 use apply::{Pending, Waiting};
+use auth::{Auth, AuthError, Change, Tokens, Who};
+use bytes::Bytes;
 use codec::{Proposal, Task};
 use component::{Env, Tasks};
 use node::Input;
@@ -50,7 +54,7 @@ pub use alarms::Alarm;
 pub use failure::{Failure, StartError};
 pub use log::{Identity, LogError};
 pub use members::{Member, MemberError, Membership};
-pub use settings::{PeerTls, Settings};
+pub use settings::{Folders, PeerTls, Settings};
 
 /// How long a request may take beyond two elections.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -82,6 +86,8 @@ pub(crate) struct Inner {
     /// Counts the engines: a snapshot takes the place of one.
     engines: tokio::sync::watch::Sender<u64>,
     members: RwLock<Arc<Membership>>,
+    auth: RwLock<Arc<Auth>>,
+    tokens: Tokens,
     pending: Pending,
     next_proposal: AtomicU64,
     input: mpsc::Sender<Input>,
@@ -126,6 +132,14 @@ impl Inner {
         *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
     }
 
+    fn auth(&self) -> Arc<Auth> {
+        self.auth.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_auth(&self, auth: Auth) {
+        *self.auth.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(auth);
+    }
+
     /// Nothing can be written any more.
     fn break_down(&self, why: String) {
         tracing::error!(why, "this member cannot go on");
@@ -153,6 +167,21 @@ impl Replica {
     /// The members, as applied here.
     pub fn members(&self) -> Arc<Membership> {
         self.0.members()
+    }
+
+    /// Users and roles, as applied here.
+    pub fn auth(&self) -> Arc<Auth> {
+        self.0.auth()
+    }
+
+    /// Whose simple token it is, if it is still one.
+    pub async fn user_of(&self, token: &str) -> Result<String, Failure> {
+        let index = auth::index_of(token).ok_or(AuthError::InvalidToken)?;
+        if index > self.applied() {
+            // It was given by an entry that this member may not have yet.
+            self.linearizable().await?;
+        }
+        Ok(self.0.tokens.user(token).ok_or(AuthError::InvalidToken)?)
     }
 
     /// Whether this member has no vote.
@@ -216,16 +245,47 @@ impl Replica {
         self.propose(Task::Do(command)).await
     }
 
-    /// Does a transaction.
-    pub async fn transact(&self, txn: Txn) -> Result<TxnReply, Failure> {
+    /// The same, if `who` may.
+    pub async fn submit_as(&self, who: &Who, command: Command) -> Result<Answer, Failure> {
+        self.propose(Task::DoAs(who.clone(), command)).await
+    }
+
+    /// Changes users and roles, if `who` may.
+    pub async fn change(&self, who: &Who, change: Change) -> Result<(), Failure> {
+        self.propose(Task::Auth(who.clone(), change)).await.map(drop)
+    }
+
+    /// Gives a user a simple token, which all members know; its password was checked.
+    pub async fn give_token(&self, user: &str, prefix: &str) -> Result<String, Failure> {
+        let new = auth::NewToken {
+            user: user.to_owned(),
+            prefix: prefix.to_owned(),
+        };
+        self.change(&Who::default(), Change::Token(new)).await?;
+        Ok(self.0.tokens.beginning(prefix).ok_or(AuthError::InvalidToken)?)
+    }
+
+    /// Does a transaction, if `who` may.
+    pub async fn transact_as(&self, who: &Who, txn: Txn) -> Result<TxnReply, Failure> {
         txn.check()?;
-        match self.submit(Command::Txn(txn, Known::new())).await? {
+        match self.submit_as(who, Command::Txn(txn, Known::new())).await? {
             Answer::Txn(reply) => Ok(reply),
             answer => Err(Error::Unknown(format!("the store answered {answer:?}")).into()),
         }
     }
 
+    /// Does a command unless another member leads, or this one in another term.
+    async fn submit_in(&self, command: Command, term: u64) -> Result<Answer, Failure> {
+        self.propose_by(Task::Do(command), |id, data| Input::ProposeIn { id, data, term })
+            .await
+    }
+
     async fn propose(&self, task: Task) -> Result<Answer, Failure> {
+        self.propose_by(task, |id, data| Input::Propose { id, data })
+            .await
+    }
+
+    async fn propose_by(&self, task: Task, by: impl FnOnce(u64, Bytes) -> Input) -> Result<Answer, Failure> {
         let proposal = Proposal {
             id: self.0.next_proposal.fetch_add(1, Ordering::Relaxed),
             task,
@@ -233,8 +293,7 @@ impl Replica {
         let refused = || Error::Unavailable("only one server alone does that".to_owned());
         let data = proposal.encode().ok_or_else(refused)?;
         let (id, task) = (proposal.id, proposal.task);
-        let input = Input::Propose { id, data };
-        self.settle(id, Some(task), input).await
+        self.settle(id, Some(task), by(id, data)).await
     }
 
     /// Proposes something and waits for what becomes of it.
@@ -277,9 +336,15 @@ impl Replica {
     /// How Raft is.
     pub async fn status(&self) -> Result<raft::Status, Failure> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.0.input.send(Input::Status(answer)).await;
-        sent.map_err(|_| Failure::Stopped)?;
-        answered.await.map_err(|_| Failure::Stopped)
+        let asked = async {
+            let sent = self.0.input.send(Input::Status(answer)).await;
+            sent.map_err(|_| Failure::Stopped)?;
+            answered.await.map_err(|_| Failure::Stopped)
+        };
+        match self.0.env.clock.timeout(self.limit(), asked).await {
+            Some(answered) => answered,
+            None => Err(Failure::TimedOut),
+        }
     }
 
     /// The status on the leader, if that is this member.

@@ -36,6 +36,12 @@ pub enum Input {
         id: u64,
         data: Bytes,
     },
+    /// What only the leader of this term may propose: it is not passed on to another one, and does not wait for one.
+    ProposeIn {
+        id: u64,
+        data: Bytes,
+        term: u64,
+    },
     Change {
         id: u64,
         change: Change,
@@ -77,6 +83,9 @@ pub struct Driver {
     /// The index of the first entry of this member's own as a leader.
     own: u64,
     next_tick: Instant,
+    /// The number of the last Ready that was given to the disk, and since when it has made none of them durable.
+    written: u64,
+    waiting: Option<Instant>,
     /// Indexes and how many bytes the log had up to them.
     marks: VecDeque<(u64, u64)>,
     bytes: u64,
@@ -97,6 +106,8 @@ pub struct Ends {
 impl Driver {
     pub fn new(inner: Arc<Inner>, raft: Raft, ends: Ends) -> Self {
         let next_tick = inner.env.clock.now() + inner.settings.heartbeat;
+        // Half of the numbers are left to count on.
+        let questions = inner.env.random.below(u64::MAX / 2);
         Self {
             inner,
             raft,
@@ -106,10 +117,12 @@ impl Driver {
             notes: ends.notes,
             input: ends.input,
             stalled: VecDeque::new(),
-            reads: Reads::default(),
+            reads: Reads::after(questions),
             soft: Soft::default(),
             own: 0,
             next_tick,
+            written: 0,
+            waiting: None,
             marks: VecDeque::new(),
             bytes: 0,
             flushed: 0,
@@ -159,11 +172,35 @@ impl Driver {
         }
         self.raft.tick();
         self.reads.tick();
+        self.look_at_disk(now);
+    }
+
+    /// A leader whose disk does nothing for so long that it would be elected away if it said nothing hands over, if the others
+    /// can do without it: else all who ask it would wait for its disk.
+    fn look_at_disk(&mut self, now: Instant) {
+        let limit = self.inner.settings.election;
+        let is_stuck = self.waiting.is_some_and(|since| now >= since + limit);
+        if !is_stuck || self.soft.role != Role::Leader {
+            return;
+        }
+        let status = self.raft.status();
+        let up = successors(&status);
+        if status.transferring.is_none()
+            && up.len() >= status.members.majority()
+            && let Some((_, to)) = up.into_iter().max()
+        {
+            tracing::warn!(
+                to = format!("{to:x}"),
+                "the disk is stuck: leadership is handed over"
+            );
+            self.raft.transfer(to);
+        }
     }
 
     fn take(&mut self, input: Input) {
         match input {
             Input::Propose { id, data } => self.propose(id, Stalled::Data(data)),
+            Input::ProposeIn { id, data, term } => self.propose_in(id, data, term),
             Input::Change { id, change } => self.propose(id, Stalled::Change(change)),
             Input::Read(asking) => self.reads.add(asking),
             Input::Step(message) => self.raft.step(message),
@@ -201,6 +238,14 @@ impl Driver {
         }
     }
 
+    fn propose_in(&mut self, id: u64, data: Bytes, term: u64) {
+        let soft = self.raft.soft();
+        let leads = soft.role == Role::Leader && soft.term == term;
+        if !leads || self.raft.propose(data).is_err() {
+            self.refuse(id, Failure::NotLeader);
+        }
+    }
+
     fn refuse(&self, id: u64, failure: Failure) {
         if let Some(waiting) = hold(&self.inner.pending).remove(&id) {
             // Who asked may have gone.
@@ -218,6 +263,7 @@ impl Driver {
     }
 
     fn durable(&mut self, done: Done) {
+        self.waiting = (done.number < self.written).then(|| self.inner.env.clock.now());
         self.raft.persisted(done.number);
         self.send(done.messages);
     }
@@ -321,6 +367,8 @@ impl Driver {
             self.bytes += bytes as u64;
             self.marks.push_back((last, self.bytes));
         }
+        self.written = ready.number;
+        self.waiting.get_or_insert_with(|| self.inner.env.clock.now());
         let write = disk::Job::Write {
             number: ready.number,
             entries: ready.append,
@@ -415,4 +463,14 @@ impl Driver {
         let _ = taken.send(done);
         done
     }
+}
+
+/// To whom a leader may hand over: the other voters that it hears of, with how far they are.
+pub fn successors(status: &raft::Status) -> Vec<(u64, u64)> {
+    let voters = status.members.voters.iter().filter(|id| **id != status.id);
+    let up = voters.filter_map(|id| {
+        let progress = status.progress.get(id)?;
+        progress.active.then_some((progress.matched, *id))
+    });
+    up.collect()
 }

@@ -21,6 +21,15 @@ pub struct Reads {
 }
 
 impl Reads {
+    /// Questions are numbered after `number`. It has to be another one after every start: an answer to a question from before
+    /// may be on its way still.
+    pub fn after(number: u64) -> Self {
+        Self {
+            questions: number,
+            ..Self::default()
+        }
+    }
+
     pub fn add(&mut self, asking: Asking) {
         self.waiting.push(asking);
     }
@@ -105,5 +114,24 @@ mod tests {
         reads.answered(3, 10);
         reads.applied(10);
         assert!(second());
+    }
+
+    /// The leader's answer waited for this member to come back, and others wrote meanwhile.
+    #[test]
+    fn an_answer_from_before_a_start_says_nothing_after_it() {
+        let mut before = Reads::after(1000);
+        before.add(oneshot::channel().0);
+        // Who asked is gone, so the first one is not asked.
+        assert_eq!(before.question(), None);
+        let (asking, _answer) = oneshot::channel();
+        before.add(asking);
+        let asked = before.question().unwrap();
+        let mut reads = Reads::after(77_000);
+        let (asking, mut answer) = oneshot::channel();
+        reads.add(asking);
+        reads.question().unwrap();
+        reads.answered(asked, 1);
+        reads.applied(1);
+        assert!(answer.try_recv().is_err());
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Failure, Input, Member, MemberError, Membership, Replica, Task,
     identity::member_id,
     members::context,
+    node::successors,
     peer::{Call, ask},
 };
 use raft::{Change, ChangeKind};
@@ -38,7 +39,12 @@ fn may_remove(members: &Membership, id: u64) -> bool {
 }
 
 impl Replica {
-    async fn change(&self, kind: ChangeKind, id: u64, member: Option<&Member>) -> Result<(), Failure> {
+    async fn change_members(
+        &self,
+        kind: ChangeKind,
+        id: u64,
+        member: Option<&Member>,
+    ) -> Result<(), Failure> {
         let proposal = self.0.next_proposal.fetch_add(1, Ordering::Relaxed);
         let change = Change {
             kind,
@@ -78,7 +84,7 @@ impl Replica {
             true => ChangeKind::AddLearner,
             false => ChangeKind::Add,
         };
-        self.change(kind, id, Some(&member)).await?;
+        self.change_members(kind, id, Some(&member)).await?;
         Ok(member)
     }
 
@@ -103,7 +109,7 @@ impl Replica {
                 return Err(Failure::Unhealthy);
             }
         }
-        self.change(ChangeKind::Remove, id, None).await
+        self.change_members(ChangeKind::Remove, id, None).await
     }
 
     /// Says where the others reach a member from now on.
@@ -141,7 +147,7 @@ impl Replica {
                 return Err(Failure::NotEnoughStarted);
             }
         }
-        self.change(ChangeKind::Promote, id, None).await
+        self.change_members(ChangeKind::Promote, id, None).await
     }
 
     /// Hands leadership over to a voter.
@@ -172,13 +178,9 @@ impl Replica {
     /// Hands leadership over to whom it can, before this member ends.
     pub(super) async fn hand_over(&self) {
         let Ok(status) = self.leading().await else { return };
-        let me = self.identity().member;
-        let voters = status.members.voters.iter().filter(|id| **id != me);
-        let up = voters.filter_map(|id| {
-            let progress = status.progress.get(id)?;
-            progress.active.then_some((progress.matched, *id))
-        });
-        let Some((_, to)) = up.max() else { return };
+        let Some((_, to)) = successors(&status).into_iter().max() else {
+            return;
+        };
         if let Err(failure) = self.transfer(to).await {
             tracing::warn!(%failure, "leadership was not handed over");
         }

@@ -1,10 +1,11 @@
 //! How a member is set up.
 
 use super::{Member, StartError, identity::member_id};
-use crate::{Options, state::Command};
+use crate::{Disk, Files, Options, state::Command};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -18,6 +19,9 @@ pub struct PeerTls {
     /// When they call; `None`: as plain text.
     pub server: Arc<rustls::ServerConfig>,
 }
+
+/// Gives a folder of a member's data.
+pub type Folders = Arc<dyn Fn(PathBuf) -> io::Result<Arc<dyn Files>> + Send + Sync>;
 
 /// How a member is set up.
 #[derive(Clone)]
@@ -52,10 +56,14 @@ pub struct Settings {
     pub check_at_start: bool,
     /// How often the leader compares what the members hold; 0: never.
     pub check_every: Duration,
+    /// How long a simple token of a user lives that is not used.
+    pub token_ttl: Duration,
     /// TLS towards the other members.
     pub tls: Option<PeerTls>,
     /// How the store is kept.
     pub store: Options,
+    /// Gives the folders of its data, of the machine's file system unless it is another one.
+    pub folders: Folders,
 }
 
 impl Settings {
@@ -78,6 +86,7 @@ impl Settings {
             force_new: false,
             check_at_start: false,
             check_every: Duration::ZERO,
+            token_ttl: Duration::from_secs(300),
             tls: None,
             store: Options {
                 replicated: true,
@@ -86,6 +95,7 @@ impl Settings {
                 first_revision: 1,
                 ..Options::default()
             },
+            folders: Arc::new(|dir| Ok(Arc::new(Disk::new(dir)?))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Taking connections: TLS, then HTTP/1.1 or HTTP/2, whichever the client speaks.
 
-use super::authority::Mended;
+use super::{authority::Mended, who::ClientName};
 use bytes::Bytes;
 use component::{Env, Tasks};
 use http::{Request, Response, StatusCode};
@@ -10,6 +10,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
+use rustls::pki_types::CertificateDer;
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -75,10 +76,14 @@ impl Acceptor {
         // It works without, only slower.
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.clone() else {
-            return self.speak(stream, answer).await;
+            return self.speak(stream, None, answer).await;
         };
         match self.env.clock.timeout(HANDSHAKE, tls.accept(stream)).await {
-            Some(Ok(stream)) => self.speak(stream, answer).await,
+            Some(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let name = shown.and_then(|shown| common_name(shown.first()?));
+                self.speak(stream, name, answer).await;
+            }
             Some(Err(error)) => tracing::warn!(%error, "rejected connection"),
             None => tracing::warn!("a client did not finish its TLS handshake in time"),
         }
@@ -87,12 +92,16 @@ impl Acceptor {
     async fn speak<A, F>(
         self: Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        name: Option<ClientName>,
         answer: A,
     ) where
         A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if let Some(name) = &name {
+                request.extensions_mut().insert(name.clone());
+            }
             let answering = answer(request);
             async move { Ok::<_, Infallible>(answering.await) }
         });
@@ -114,6 +123,13 @@ impl Acceptor {
             tracing::debug!(error, "connection ended");
         }
     }
+}
+
+/// The common name of a certificate.
+fn common_name(certificate: &CertificateDer<'_>) -> Option<ClientName> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let name = certificate.subject().iter_common_name().next()?;
+    Some(ClientName(name.as_str().ok()?.into()))
 }
 
 /// An answer of text.

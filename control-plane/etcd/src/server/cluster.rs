@@ -49,6 +49,7 @@ impl Cluster for Member {
         &self,
         request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
+        self.root_only(&request).await?;
         let request = request.into_inner();
         let urls = peer_urls(request.peer_ur_ls)?;
         let added = self
@@ -67,6 +68,7 @@ impl Cluster for Member {
         &self,
         request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
+        self.root_only(&request).await?;
         self.replica()
             .remove(request.into_inner().id)
             .await
@@ -81,6 +83,7 @@ impl Cluster for Member {
         &self,
         request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
+        self.root_only(&request).await?;
         let request = request.into_inner();
         let urls = peer_urls(request.peer_ur_ls)?;
         self.replica().update(request.id, urls).await.map_err(failed)?;
@@ -94,6 +97,7 @@ impl Cluster for Member {
         &self,
         request: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
+        self.no_stranger(&request).await?;
         if request.into_inner().linearizable {
             self.replica().linearizable().await.map_err(failed)?;
         }
@@ -107,6 +111,7 @@ impl Cluster for Member {
         &self,
         request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
+        self.root_only(&request).await?;
         self.replica()
             .promote(request.into_inner().id)
             .await

@@ -4,6 +4,7 @@ use super::{
     Member, convert,
     failure::{Refusal, status},
     lock::{Leaving, end_of, made_at},
+    who::Credentials,
 };
 use crate::{
     WatchRequest,
@@ -17,7 +18,12 @@ use futures::{StreamExt, stream, stream::BoxStream};
 use tonic::{Request, Response, Status, async_trait};
 
 impl Member {
-    async fn proclaim_at(&self, leader: &LeaderKey, value: bytes::Bytes) -> Result<bool, Status> {
+    async fn proclaim_at(
+        &self,
+        by: &Credentials,
+        leader: &LeaderKey,
+        value: bytes::Bytes,
+    ) -> Result<bool, Status> {
         let put = TxnOp::Put {
             key: leader.key.clone(),
             value: Some(value),
@@ -29,11 +35,15 @@ impl Member {
             success: vec![put],
             failure: Vec::new(),
         };
-        Ok(self.transact(txn).await?.succeeded)
+        Ok(self.transact(by, txn).await?.succeeded)
     }
 
-    async fn leader_of(&self, name: &bytes::Bytes) -> Result<Option<LeaderResponse>, Status> {
-        let first = self.first(name).await?;
+    async fn leader_of(
+        &self,
+        by: &Credentials,
+        name: &bytes::Bytes,
+    ) -> Result<Option<LeaderResponse>, Status> {
+        let first = self.first(by, name).await?;
         Ok(first.map(|kv| LeaderResponse {
             header: self.header_now(),
             kv: Some(convert::key_value(kv)),
@@ -47,8 +57,9 @@ impl Election for Member {
         &self,
         request: Request<CampaignRequest>,
     ) -> Result<Response<CampaignResponse>, Status> {
+        let by = Credentials::of(&request);
         let CampaignRequest { name, lease, value } = request.into_inner();
-        let (key, made, new) = self.stand(&name, lease, &value).await?;
+        let (key, made, new) = self.stand(&by, &name, lease, &value).await?;
         let leader = LeaderKey {
             name: name.clone(),
             key: key.clone(),
@@ -56,15 +67,16 @@ impl Election for Member {
             lease,
         };
         if !new {
-            self.proclaim_at(&leader, value).await?;
+            self.proclaim_at(&by, &leader, value).await?;
         }
         let mut leaving = Leaving {
             member: self.clone(),
+            by: by.clone(),
             key: key.clone(),
             made,
             armed: new,
         };
-        let held = self.turn(&name, &key, made).await;
+        let held = self.turn(&by, &name, &key, made).await;
         leaving.armed &= held.is_err();
         if !held? {
             return Err(Refusal::SessionExpired.into());
@@ -79,9 +91,10 @@ impl Election for Member {
         &self,
         request: Request<ProclaimRequest>,
     ) -> Result<Response<ProclaimResponse>, Status> {
+        let by = Credentials::of(&request);
         let ProclaimRequest { leader, value } = request.into_inner();
         let leader = leader.ok_or_else(|| Status::invalid_argument("\"leader\" field must be provided"))?;
-        if !self.proclaim_at(&leader, value).await? {
+        if !self.proclaim_at(&by, &leader, value).await? {
             return Err(Refusal::SessionExpired.into());
         }
         Ok(Response::new(ProclaimResponse {
@@ -90,7 +103,8 @@ impl Election for Member {
     }
 
     async fn leader(&self, request: Request<LeaderRequest>) -> Result<Response<LeaderResponse>, Status> {
-        let leader = self.leader_of(&request.into_inner().name).await?;
+        let by = Credentials::of(&request);
+        let leader = self.leader_of(&by, &request.into_inner().name).await?;
         leader.map(Response::new).ok_or_else(|| Refusal::NoLeader.into())
     }
 
@@ -100,6 +114,7 @@ impl Election for Member {
         &self,
         request: Request<LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
+        let by = Credentials::of(&request);
         let name = request.into_inner().name;
         let prefix = [name.as_ref(), b"/"].concat();
         let changes = self.replica().watch(WatchRequest {
@@ -107,22 +122,22 @@ impl Election for Member {
             start: prefix.into(),
             ..WatchRequest::default()
         });
-        let told = self.leader_of(&name).await?;
+        let told = self.leader_of(&by, &name).await?;
         let seen = told.as_ref().and_then(|told| told.kv.clone());
         let later = stream::unfold(
-            (self.clone(), name, changes, seen),
-            |(member, name, mut changes, seen)| async move {
+            (self.clone(), by, name, changes, seen),
+            |(member, by, name, mut changes, seen)| async move {
                 loop {
                     if let Err(error) = changes.next().await? {
-                        return Some((Err(status(error)), (member, name, changes, seen)));
+                        return Some((Err(status(error)), (member, by, name, changes, seen)));
                     }
-                    match member.leader_of(&name).await {
+                    match member.leader_of(&by, &name).await {
                         Ok(Some(told)) if told.kv != seen => {
                             let seen = told.kv.clone();
-                            return Some((Ok(told), (member, name, changes, seen)));
+                            return Some((Ok(told), (member, by, name, changes, seen)));
                         }
                         Ok(_) => {}
-                        Err(error) => return Some((Err(error), (member, name, changes, seen))),
+                        Err(error) => return Some((Err(error), (member, by, name, changes, seen))),
                     }
                 }
             },
@@ -131,9 +146,10 @@ impl Election for Member {
     }
 
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
+        let by = Credentials::of(&request);
         let leader = request.into_inner().leader;
         let leader = leader.ok_or_else(|| Status::invalid_argument("\"leader\" field must be provided"))?;
-        self.step_back(&leader.key, leader.rev as u64).await?;
+        self.step_back(&by, &leader.key, leader.rev as u64).await?;
         Ok(Response::new(ResignResponse {
             header: self.header_now(),
         }))

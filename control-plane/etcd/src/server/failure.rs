@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    replica::{Failure, MemberError},
+    replica::{Failure, MemberError, auth::AuthError},
 };
 use tonic::{Code, Status};
 
@@ -60,10 +60,47 @@ pub fn status(error: Error) -> Status {
     Status::new(code, format!("etcdserver: {message}"))
 }
 
+/// The status of what users and roles forbid.
+fn refused(error: AuthError) -> Status {
+    use AuthError as E;
+    let code = match error {
+        E::RootUserNotExist
+        | E::RootRoleNotExist
+        | E::UserExists
+        | E::UserNotFound
+        | E::RoleExists
+        | E::RoleNotFound
+        | E::RoleNotGranted
+        | E::PermissionNotGranted
+        | E::NotEnabled => Code::FailedPrecondition,
+        E::UserEmpty
+        | E::RoleEmpty
+        | E::Failed
+        | E::PermissionNotGiven
+        | E::InvalidManagement
+        | E::OldRevision => Code::InvalidArgument,
+        E::Denied => Code::PermissionDenied,
+        E::InvalidToken => Code::Unauthenticated,
+        // etcd has no code for these.
+        E::NoPasswordUser | E::VerifyOnly => return Status::unknown(error.to_string()),
+    };
+    Status::new(code, format!("etcdserver: {error}"))
+}
+
+/// A status in the words of gRPC for Go, which etcd puts into some answers.
+pub fn spelled(status: &Status) -> String {
+    format!(
+        "rpc error: code = {:?} desc = {}",
+        status.code(),
+        status.message()
+    )
+}
+
 /// The status of a failure of a member.
 pub fn failed(failure: Failure) -> Status {
     let code = match &failure {
         Failure::Store(error) => return status(error.clone()),
+        Failure::Auth(error) => return refused(*error),
         Failure::Member(MemberError::NotFound | MemberError::Removed) => {
             return Status::not_found(format!("etcdserver: {}", MemberError::NotFound));
         }

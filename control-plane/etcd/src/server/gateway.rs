@@ -3,7 +3,7 @@
 use super::{Member, http::Body};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::StreamExt;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use prost::Message;
@@ -39,11 +39,29 @@ const PATHS: &[(&str, &str)] = &[
     ("maintenance/status", "etcdserverpb.Maintenance/Status"),
     ("maintenance/defragment", "etcdserverpb.Maintenance/Defragment"),
     ("maintenance/hash", "etcdserverpb.Maintenance/HashKV"),
+    ("maintenance/hashkv", "etcdserverpb.Maintenance/HashKV"),
     ("maintenance/snapshot", "etcdserverpb.Maintenance/Snapshot"),
     (
         "maintenance/transfer-leadership",
         "etcdserverpb.Maintenance/MoveLeader",
     ),
+    ("auth/enable", "etcdserverpb.Auth/AuthEnable"),
+    ("auth/disable", "etcdserverpb.Auth/AuthDisable"),
+    ("auth/status", "etcdserverpb.Auth/AuthStatus"),
+    ("auth/authenticate", "etcdserverpb.Auth/Authenticate"),
+    ("auth/user/add", "etcdserverpb.Auth/UserAdd"),
+    ("auth/user/get", "etcdserverpb.Auth/UserGet"),
+    ("auth/user/list", "etcdserverpb.Auth/UserList"),
+    ("auth/user/delete", "etcdserverpb.Auth/UserDelete"),
+    ("auth/user/changepw", "etcdserverpb.Auth/UserChangePassword"),
+    ("auth/user/grant", "etcdserverpb.Auth/UserGrantRole"),
+    ("auth/user/revoke", "etcdserverpb.Auth/UserRevokeRole"),
+    ("auth/role/add", "etcdserverpb.Auth/RoleAdd"),
+    ("auth/role/get", "etcdserverpb.Auth/RoleGet"),
+    ("auth/role/list", "etcdserverpb.Auth/RoleList"),
+    ("auth/role/delete", "etcdserverpb.Auth/RoleDelete"),
+    ("auth/role/grant", "etcdserverpb.Auth/RoleGrantPermission"),
+    ("auth/role/revoke", "etcdserverpb.Auth/RoleRevokePermission"),
     ("lock/lock", "v3lockpb.Lock/Lock"),
     ("lock/unlock", "v3lockpb.Lock/Unlock"),
     ("election/campaign", "v3electionpb.Election/Campaign"),
@@ -74,7 +92,13 @@ impl Gateway {
     }
 
     /// Answers a request of the gateway.
-    pub async fn answer(&self, member: &Member, path: &str, body: Bytes) -> Response<Body> {
+    pub async fn answer(
+        &self,
+        member: &Member,
+        path: &str,
+        token: Option<HeaderValue>,
+        body: Bytes,
+    ) -> Response<Body> {
         let Some(method) = self.method(path) else {
             return refusal(StatusCode::NOT_FOUND, 5, "Not Found");
         };
@@ -97,9 +121,12 @@ impl Gateway {
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(Body::new(StreamBody::new(stream)));
-        let Ok(request) = request else {
+        let Ok(mut request) = request else {
             return refusal(StatusCode::BAD_REQUEST, 3, "no such method");
         };
+        if let Some(token) = token {
+            request.headers_mut().insert(http::header::AUTHORIZATION, token);
+        }
         let answer = member.grpc(request).await;
         if method.is_server_streaming() {
             stream_of(&method, answer)
@@ -196,7 +223,7 @@ fn stream_of(method: &MethodDescriptor, answer: Response<Body>) -> Response<Body
         Ok::<_, std::io::Error>(Frame::data(Bytes::from(lines)))
     });
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
-    let json = http::HeaderValue::from_static("application/json");
+    let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert("content-type", json);
     response
 }
@@ -210,7 +237,7 @@ fn refusal(code: StatusCode, number: i32, message: &str) -> Response<Body> {
 fn respond(code: StatusCode, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() = code;
-    let json = http::HeaderValue::from_static("application/json");
+    let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert("content-type", json);
     response
 }

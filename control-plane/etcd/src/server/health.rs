@@ -15,6 +15,7 @@ const KNOWN: &[&str] = &[
     "etcdserverpb.Lease",
     "etcdserverpb.Cluster",
     "etcdserverpb.Maintenance",
+    "etcdserverpb.Auth",
 ];
 
 fn serving() -> HealthCheckResponse {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use component::Env;
 use etcd_proto::{
     etcdserverpb::{
-        cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
-        maintenance_server::MaintenanceServer, watch_server::WatchServer,
+        auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
+        lease_server::LeaseServer, maintenance_server::MaintenanceServer, watch_server::WatchServer,
     },
     health::health_server::HealthServer,
     v3electionpb::election_server::ElectionServer,
@@ -66,6 +66,7 @@ impl Member {
             "etcdserverpb.Lease" => LeaseServer,
             "etcdserverpb.Cluster" => ClusterServer,
             "etcdserverpb.Maintenance" => MaintenanceServer,
+            "etcdserverpb.Auth" => AuthServer,
             "v3lockpb.Lock" => LockServer,
             "v3electionpb.Election" => ElectionServer,
             "grpc.health.v1.Health" => HealthServer,
@@ -159,8 +160,13 @@ impl Listener {
             }
             (path, &Method::POST) if path.starts_with("/v3") => {
                 let most = self.member.settings().max_request_bytes * 2 + OVERHEAD;
+                let token = request.headers().get(http::header::AUTHORIZATION).cloned();
                 match Limited::new(request.into_body(), most).collect().await {
-                    Ok(body) => self.gateway.answer(&self.member, path, body.to_bytes()).await,
+                    Ok(body) => {
+                        self.gateway
+                            .answer(&self.member, path, token, body.to_bytes())
+                            .await
+                    }
                     Err(error) => json(
                         StatusCode::BAD_REQUEST,
                         format!("{{\"error\":{:?}}}", error.to_string()),

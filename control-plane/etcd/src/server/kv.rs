@@ -2,10 +2,11 @@
 
 use super::{
     Member, convert,
-    failure::{Refusal, failed, status},
+    failure::{Refusal, failed},
+    who::Credentials,
 };
 use crate::{
-    Revision, Store,
+    Revision,
     replica::Failure,
     state::Command,
     txn::{Txn, TxnOp, TxnReply, TxnResult},
@@ -24,8 +25,9 @@ impl Member {
         }
     }
 
-    pub(super) async fn transact(&self, txn: Txn) -> Result<TxnReply, Status> {
-        self.replica().transact(txn).await.map_err(failed)
+    pub(super) async fn transact(&self, by: &Credentials, txn: Txn) -> Result<TxnReply, Status> {
+        let who = self.who(by).await.map_err(failed)?;
+        self.replica().transact_as(&who, txn).await.map_err(failed)
     }
 }
 
@@ -41,13 +43,14 @@ fn grows(txn: &Txn) -> bool {
 #[async_trait]
 impl Kv for Member {
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
+        let by = Credentials::of(&request);
         let request = request.into_inner();
         self.0.counters.ranges.add();
         let range = convert::range(&request)?;
         let found = match request.serializable {
-            true => self.engine().range(range).await.map_err(status)?,
+            true => self.range_here(&by, range).await?,
             false if self.replica().is_learner() => return Err(failed(Failure::Learner)),
-            false => self.range_now(range).await?,
+            false => self.range_now(&by, range).await?,
         };
         let revision = match request.revision {
             0 => found.revision,
@@ -58,12 +61,13 @@ impl Kv for Member {
     }
 
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
+        let by = Credentials::of(&request);
         let request = request.into_inner();
         self.fits(&request)?;
         let op = convert::put(request)?;
         self.room().await?;
         self.0.counters.puts.add();
-        let done = self.transact(Txn::of(op)).await?;
+        let done = self.transact(&by, Txn::of(op)).await?;
         let prev = match done.results.into_iter().next() {
             Some(TxnResult::Put(prev)) => prev,
             _ => None,
@@ -78,9 +82,10 @@ impl Kv for Member {
         &self,
         request: Request<pb::DeleteRangeRequest>,
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
+        let by = Credentials::of(&request);
         let op = convert::delete(request.into_inner())?;
         self.0.counters.deletes.add();
-        let done = self.transact(Txn::of(op)).await?;
+        let done = self.transact(&by, Txn::of(op)).await?;
         let (deleted, prev) = match done.results.into_iter().next() {
             Some(TxnResult::Deleted(deleted, prev)) => (deleted, prev),
             _ => (0, Vec::new()),
@@ -93,6 +98,7 @@ impl Kv for Member {
     }
 
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
+        let by = Credentials::of(&request);
         let request = request.into_inner();
         self.fits(&request)?;
         let txn = convert::txn(&request, self.settings().max_txn_ops)?;
@@ -100,7 +106,7 @@ impl Kv for Member {
             self.room().await?;
         }
         self.0.counters.txns.add();
-        let done = self.transact(txn).await?;
+        let done = self.transact(&by, txn).await?;
         let response = self.txn_response(&request, done.succeeded, done.results, done.revision);
         Ok(Response::new(response))
     }
@@ -109,9 +115,10 @@ impl Kv for Member {
         &self,
         request: Request<pb::CompactionRequest>,
     ) -> Result<Response<pb::CompactionResponse>, Status> {
+        let who = self.who(&Credentials::of(&request)).await.map_err(failed)?;
         let revision = Revision::try_from(request.into_inner().revision).unwrap_or(0);
         let compact = Command::Compact(revision);
-        self.replica().submit(compact).await.map_err(failed)?;
+        self.replica().submit_as(&who, compact).await.map_err(failed)?;
         Ok(Response::new(pb::CompactionResponse {
             header: self.header_now(),
         }))

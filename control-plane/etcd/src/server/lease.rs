@@ -3,8 +3,13 @@
 use super::{
     Member,
     failure::{Refusal, failed},
+    who::Credentials,
 };
-use crate::state::Command;
+use crate::{
+    replica::auth::{Access, Auth, Who},
+    state::Command,
+};
+use bytes::Bytes;
 use etcd_proto::etcdserverpb::{self as pb, lease_server::Lease};
 use futures::{StreamExt, stream, stream::BoxStream};
 use std::time::Duration;
@@ -23,6 +28,8 @@ impl Lease for Member {
         &self,
         request: Request<pb::LeaseGrantRequest>,
     ) -> Result<Response<pb::LeaseGrantResponse>, Status> {
+        // Anybody may have a lease, but nobody with a token that is none.
+        self.who(&Credentials::of(&request)).await.map_err(failed)?;
         let pb::LeaseGrantRequest { ttl, id } = request.into_inner();
         if ttl > LONGEST {
             return Err(Refusal::LeaseTtlTooLarge.into());
@@ -45,8 +52,9 @@ impl Lease for Member {
         &self,
         request: Request<pb::LeaseRevokeRequest>,
     ) -> Result<Response<pb::LeaseRevokeResponse>, Status> {
+        let who = self.who(&Credentials::of(&request)).await.map_err(failed)?;
         let revoke = Command::Revoke(request.into_inner().id);
-        self.replica().submit(revoke).await.map_err(failed)?;
+        self.replica().submit_as(&who, revoke).await.map_err(failed)?;
         Ok(Response::new(pb::LeaseRevokeResponse {
             header: self.header_now(),
         }))
@@ -58,14 +66,14 @@ impl Lease for Member {
         &self,
         request: Request<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let state = (self.clone(), request.into_inner());
-        let answers = stream::unfold(state, |(member, mut requests)| async move {
+        let state = (self.clone(), Credentials::of(&request), request.into_inner());
+        let answers = stream::unfold(state, |(member, by, mut requests)| async move {
             let answer = match requests.message().await {
-                Ok(Some(request)) => member.keep(request.id).await,
+                Ok(Some(request)) => member.keep(&by, request.id).await,
                 // The client has gone, or has said all.
                 Ok(None) | Err(_) => return None,
             };
-            Some((answer, (member, requests)))
+            Some((answer, (member, by, requests)))
         });
         Ok(Response::new(answers.boxed()))
     }
@@ -74,7 +82,11 @@ impl Lease for Member {
         &self,
         request: Request<pb::LeaseTimeToLiveRequest>,
     ) -> Result<Response<pb::LeaseTimeToLiveResponse>, Status> {
+        let by = Credentials::of(&request);
         let pb::LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        if keys {
+            self.may_see(&by, &[id], Access::Read).await?;
+        }
         let lease = self.replica().lease(id).await.map_err(failed)?;
         let mut response = pb::LeaseTimeToLiveResponse {
             header: self.header_now(),
@@ -92,19 +104,36 @@ impl Lease for Member {
 
     async fn lease_leases(
         &self,
-        _: Request<pb::LeaseLeasesRequest>,
+        request: Request<pb::LeaseLeasesRequest>,
     ) -> Result<Response<pb::LeaseLeasesResponse>, Status> {
         self.replica().linearizable().await.map_err(failed)?;
-        let leases = self.engine().leases().into_iter();
+        let leases = self.engine().leases();
+        self.may_see(&Credentials::of(&request), &leases, Access::Read)
+            .await?;
         Ok(Response::new(pb::LeaseLeasesResponse {
             header: self.header_now(),
-            leases: leases.map(|id| pb::LeaseStatus { id }).collect(),
+            leases: leases.into_iter().map(|id| pb::LeaseStatus { id }).collect(),
         }))
     }
 }
 
 impl Member {
-    async fn keep(&self, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
+    /// An error unless who asks may read, or write, all keys of the leases.
+    async fn may_see(&self, by: &Credentials, leases: &[i64], access: Access) -> Result<(), Status> {
+        let engine = self.engine();
+        let judge = |auth: &Auth, who: &Who| {
+            auth.must_say(who)?;
+            if auth.may_all(who).is_ok() {
+                return Ok(());
+            }
+            let mut keys = leases.iter().flat_map(|lease| engine.lease_keys(*lease));
+            keys.try_for_each(|key| auth.may(who, &key, &Bytes::new(), access))
+        };
+        self.judged(by, judge).await.map(drop)
+    }
+
+    async fn keep(&self, by: &Credentials, id: i64) -> Result<pb::LeaseKeepAliveResponse, Status> {
+        self.may_see(by, &[id], Access::Write).await?;
         let kept = self.replica().keep_alive(id).await.map_err(failed)?;
         let ttl = kept.map_or(0, seconds);
         Ok(pb::LeaseKeepAliveResponse {

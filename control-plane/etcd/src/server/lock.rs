@@ -3,6 +3,7 @@
 use super::{
     Member,
     failure::{failed, status},
+    who::Credentials,
 };
 use crate::{
     KeyValue, RangeRequest, Revision, WatchItem, WatchRequest,
@@ -48,6 +49,7 @@ impl Member {
     /// Stands in the queue of `name` by the key of `lease`: that key, and the revision that made it.
     pub(super) async fn stand(
         &self,
+        by: &Credentials,
         name: &Bytes,
         lease: i64,
         value: &Bytes,
@@ -62,7 +64,7 @@ impl Member {
             success: vec![put(&key, value, lease)],
             failure: vec![look],
         };
-        let done = self.transact(txn).await?;
+        let done = self.transact(by, txn).await?;
         let made = match done.results.into_iter().next() {
             Some(TxnResult::Range(found)) => found.kvs.first().map_or(0, |kv| kv.create_revision),
             _ => done.revision,
@@ -71,28 +73,34 @@ impl Member {
     }
 
     /// Who stands first in the queue of `name`.
-    pub(super) async fn first(&self, name: &Bytes) -> Result<Option<KeyValue>, Status> {
-        Ok(self.queue(name).await?.0.into_iter().next())
+    pub(super) async fn first(&self, by: &Credentials, name: &Bytes) -> Result<Option<KeyValue>, Status> {
+        Ok(self.queue(by, name).await?.0.into_iter().next())
     }
 
     /// Who stands in the queue, the first one first, and as of when.
-    async fn queue(&self, name: &Bytes) -> Result<(Vec<KeyValue>, Revision), Status> {
+    async fn queue(&self, by: &Credentials, name: &Bytes) -> Result<(Vec<KeyValue>, Revision), Status> {
         let prefix = [name.as_ref(), b"/"].concat();
         let all = RangeRequest {
             end: end_of(&prefix),
             start: prefix.into(),
             ..RangeRequest::default()
         };
-        let found = self.range_now(all).await?;
+        let found = self.range_now(by, all).await?;
         let (mut kvs, revision) = (found.kvs, found.revision);
         kvs.sort_by_key(|kv| kv.create_revision);
         Ok((kvs, revision))
     }
 
     /// Waits until the key made at `made` is the oldest; false if it went meanwhile, as with its lease.
-    pub(super) async fn turn(&self, name: &Bytes, key: &Bytes, made: Revision) -> Result<bool, Status> {
+    pub(super) async fn turn(
+        &self,
+        by: &Credentials,
+        name: &Bytes,
+        key: &Bytes,
+        made: Revision,
+    ) -> Result<bool, Status> {
         loop {
-            let (queue, revision) = self.queue(name).await?;
+            let (queue, revision) = self.queue(by, name).await?;
             let Some(at) = queue
                 .iter()
                 .position(|kv| kv.key == *key && kv.create_revision == made)
@@ -117,7 +125,12 @@ impl Member {
     }
 
     /// Removes the key, if it is still the one made at `made` (0: whatever it is).
-    pub(super) async fn step_back(&self, key: &Bytes, made: Revision) -> Result<(), Status> {
+    pub(super) async fn step_back(
+        &self,
+        by: &Credentials,
+        key: &Bytes,
+        made: Revision,
+    ) -> Result<(), Status> {
         let compare = (made != 0).then(|| made_at(key, made));
         let delete = TxnOp::Delete {
             start: key.clone(),
@@ -129,13 +142,14 @@ impl Member {
             success: vec![delete],
             failure: Vec::new(),
         };
-        self.transact(txn).await.map(drop)
+        self.transact(by, txn).await.map(drop)
     }
 }
 
 /// Leaves the queue if its client goes while it waits.
 pub(super) struct Leaving {
     pub member: Member,
+    pub by: Credentials,
     pub key: Bytes,
     pub made: Revision,
     pub armed: bool,
@@ -146,9 +160,10 @@ impl Drop for Leaving {
         if !self.armed {
             return;
         }
-        let (member, key, made) = (self.member.clone(), self.key.clone(), self.made);
+        let (member, by) = (self.member.clone(), self.by.clone());
+        let (key, made) = (self.key.clone(), self.made);
         self.member.0.env.tasks.spawn("lock-cancel", async move {
-            if let Err(error) = member.step_back(&key, made).await {
+            if let Err(error) = member.step_back(&by, &key, made).await {
                 tracing::warn!(%error, "a client that waited for a lock has gone, and its key stays until its lease ends");
             }
         });
@@ -158,6 +173,7 @@ impl Drop for Leaving {
 #[async_trait]
 impl Lock for Member {
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
+        let by = Credentials::of(&request);
         let LockRequest { name, lease } = request.into_inner();
         let lease = match lease {
             // As etcd: a lease of a minute that nobody keeps alive but the lock's holder.
@@ -167,14 +183,15 @@ impl Lock for Member {
             }
             lease => lease,
         };
-        let (key, made, new) = self.stand(&name, lease, &Bytes::new()).await?;
+        let (key, made, new) = self.stand(&by, &name, lease, &Bytes::new()).await?;
         let mut leaving = Leaving {
             member: self.clone(),
+            by: by.clone(),
             key: key.clone(),
             made,
             armed: new,
         };
-        let held = self.turn(&name, &key, made).await;
+        let held = self.turn(&by, &name, &key, made).await;
         leaving.armed &= held.is_err();
         if !held? {
             return Err(super::failure::Refusal::SessionExpired.into());
@@ -186,7 +203,8 @@ impl Lock for Member {
     }
 
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockResponse>, Status> {
-        self.step_back(&request.into_inner().key, 0).await?;
+        let by = Credentials::of(&request);
+        self.step_back(&by, &request.into_inner().key, 0).await?;
         Ok(Response::new(UnlockResponse {
             header: self.header_now(),
         }))

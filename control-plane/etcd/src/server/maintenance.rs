@@ -62,6 +62,10 @@ impl Member {
 #[async_trait]
 impl Maintenance for Member {
     async fn alarm(&self, request: Request<pb::AlarmRequest>) -> Result<Response<pb::AlarmResponse>, Status> {
+        match request.get_ref().action() {
+            AlarmAction::Get => self.no_stranger(&request).await?,
+            AlarmAction::Activate | AlarmAction::Deactivate => self.root_only(&request).await?,
+        }
         let request = request.into_inner();
         let alarms = match request.action() {
             AlarmAction::Get => self.alarms(request.alarm()),
@@ -74,7 +78,11 @@ impl Maintenance for Member {
         }))
     }
 
-    async fn status(&self, _: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<pb::StatusRequest>,
+    ) -> Result<Response<pb::StatusResponse>, Status> {
+        self.no_stranger(&request).await?;
         let (engine, replica) = (self.engine(), self.replica());
         let view = replica.view();
         let alarms = self.alarms(AlarmType::None).into_iter();
@@ -106,8 +114,9 @@ impl Maintenance for Member {
 
     async fn defragment(
         &self,
-        _: Request<pb::DefragmentRequest>,
+        request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
+        self.root_only(&request).await?;
         // Space comes back by itself; what can come back now is looked for at once.
         self.engine().tidy();
         Ok(Response::new(pb::DefragmentResponse {
@@ -115,7 +124,8 @@ impl Maintenance for Member {
         }))
     }
 
-    async fn hash(&self, _: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+    async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+        self.root_only(&request).await?;
         let (hash, revision) = self.engine().hash(0).await.map_err(status)?;
         Ok(Response::new(pb::HashResponse {
             header: self.header(revision),
@@ -127,6 +137,7 @@ impl Maintenance for Member {
         &self,
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
+        self.root_only(&request).await?;
         let revision = Revision::try_from(request.into_inner().revision).unwrap_or(0);
         // As upstream does, so that what was acknowledged is in it.
         self.replica().linearizable().await.map_err(failed)?;
@@ -142,8 +153,9 @@ impl Maintenance for Member {
 
     async fn snapshot(
         &self,
-        _: Request<pb::SnapshotRequest>,
+        request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.root_only(&request).await?;
         let file = snapshot::file(&self.engine()).await.map_err(status)?;
         let member = self.clone();
         let total = file.len();
@@ -162,6 +174,7 @@ impl Maintenance for Member {
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        self.root_only(&request).await?;
         let target = request.into_inner().target_id;
         self.replica().transfer(target).await.map_err(failed)?;
         Ok(Response::new(pb::MoveLeaderResponse {

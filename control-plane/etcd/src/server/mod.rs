@@ -1,6 +1,7 @@
 //! `etcd` as a server: the v3 API over gRPC and JSON, of a member of a replicated store.
 
 pub(crate) mod accept;
+mod auth;
 mod authority;
 mod bolt;
 mod cluster;
@@ -10,6 +11,7 @@ mod failure;
 mod gateway;
 mod health;
 mod http;
+mod jwt;
 mod kv;
 mod lease;
 mod lock;
@@ -18,10 +20,14 @@ mod metrics;
 mod order;
 mod snapshot;
 mod watch;
+mod who;
 
 use crate::{
     Engine, RangeRequest, RangeResponse, Revision, Store,
-    replica::{Alarm, Replica},
+    replica::{
+        Alarm, Replica,
+        auth::{Auth, Who},
+    },
 };
 use component::Env;
 use etcd_proto::etcdserverpb::ResponseHeader;
@@ -29,9 +35,11 @@ use failure::{Refusal, failed, status};
 use metrics::Counters;
 use std::{sync::Arc, time::Duration};
 use tonic::Status;
+use who::Credentials;
 
 pub use gateway::GatewayError;
 pub use http::Listener;
+pub use jwt::{Jwt, Tokens, TokensError};
 pub use snapshot::file as snapshot_file;
 
 /// The release of etcd whose API this is.
@@ -48,6 +56,12 @@ pub struct Settings {
     pub max_txn_ops: usize,
     /// How often a watch that asked for it is told how far it is.
     pub progress_interval: Duration,
+    /// What tokens users get.
+    pub tokens: Tokens,
+    /// How much work it is to hash a password: so many doublings.
+    pub bcrypt_cost: u32,
+    /// Whether who shows a certificate is the user that it names.
+    pub client_names: bool,
 }
 
 impl Default for Settings {
@@ -57,6 +71,9 @@ impl Default for Settings {
             max_request_bytes: 3 << 19,
             max_txn_ops: 128,
             progress_interval: Duration::from_secs(600),
+            tokens: Tokens::Simple,
+            bcrypt_cost: 10,
+            client_names: false,
         }
     }
 }
@@ -96,10 +113,19 @@ impl Member {
         &self.0.settings
     }
 
-    /// What there is now, whichever member wrote it.
-    async fn range_now(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+    /// What there is now, whichever member wrote it, if who asks may know.
+    async fn range_now(&self, by: &Credentials, request: RangeRequest) -> Result<RangeResponse, Status> {
         self.replica().linearizable().await.map_err(failed)?;
-        self.engine().range(request).await.map_err(status)
+        self.range_here(by, request).await
+    }
+
+    /// What there is on this member, if who asks may know.
+    async fn range_here(&self, by: &Credentials, request: RangeRequest) -> Result<RangeResponse, Status> {
+        let judge = |auth: &Auth, who: &Who| auth.may_read(who, &request.start, &request.end);
+        let who = self.judged(by, judge).await?;
+        let found = self.engine().range(request).await.map_err(status)?;
+        self.still(&who)?;
+        Ok(found)
     }
 
     /// The head of an answer as of `revision`.

@@ -4,7 +4,7 @@
 //! which etcd knows a whole file. Older revisions are not in it, so that it is compacted at its own revision.
 
 use super::{bolt, convert};
-use crate::{Engine, Error, RangeRequest, Store};
+use crate::{Engine, Error, RangeRequest, Store, replica::auth::Auth};
 use bytes::Bytes;
 use prost::Message;
 use ring::digest;
@@ -73,12 +73,24 @@ pub async fn file(engine: &Engine) -> Result<Bytes, Error> {
         (b"finishedCompactRev".to_vec(), revision_key(revision)),
         (b"scheduledCompactRev".to_vec(), revision_key(revision)),
     ];
+    let auth = Auth::of(&engine.meta_all());
+    let auth = auth.map_err(|error| Error::Unavailable(format!("the table of users: {error}")))?;
+    let flags = vec![
+        (b"authEnabled".to_vec(), vec![u8::from(auth.is_enabled())]),
+        (b"authRevision".to_vec(), auth.revision().to_be_bytes().to_vec()),
+    ];
+    let roles = auth
+        .roles()
+        .map(|role| (role.name.to_vec(), role.encode_to_vec()));
+    let users = auth
+        .users()
+        .map(|user| (user.name.to_vec(), user.encode_to_vec()));
     let cluster = vec![(b"clusterVersion".to_vec(), b"3.4.0".to_vec())];
     let buckets = vec![
         (b"alarm".to_vec(), Vec::new()),
-        (b"auth".to_vec(), Vec::new()),
-        (b"authRoles".to_vec(), Vec::new()),
-        (b"authUsers".to_vec(), Vec::new()),
+        (b"auth".to_vec(), flags),
+        (b"authRoles".to_vec(), roles.collect()),
+        (b"authUsers".to_vec(), users.collect()),
         (b"cluster".to_vec(), cluster),
         (b"key".to_vec(), keys),
         (b"lease".to_vec(), leases),

@@ -1,7 +1,10 @@
 //! The Watch service: several watches on one stream.
 
-use super::{Member, convert};
-use crate::{Error, Event, Revision, WatchItem, WatchRequest};
+use super::{Member, convert, failure::spelled, who::Credentials};
+use crate::{
+    Error, Event, Revision, WatchItem, WatchRequest,
+    replica::auth::{Auth, Who},
+};
 use bytes::Bytes;
 use etcd_proto::{
     etcdserverpb::{
@@ -35,6 +38,7 @@ impl Watch for Member {
         let (out, answers) = mpsc::channel(WAITING);
         let session = Session {
             member: self.clone(),
+            by: Credentials::of(&request),
             out,
             watches: BTreeMap::new(),
             items: SelectAll::new(),
@@ -68,6 +72,7 @@ struct One {
 
 struct Session {
     member: Member,
+    by: Credentials,
     out: mpsc::Sender<Result<pb::WatchResponse, Status>>,
     watches: BTreeMap<i64, One>,
     items: SelectAll<BoxStream<'static, Item>>,
@@ -168,6 +173,13 @@ impl Session {
             }
             .to_owned();
             created.watch_id = if taken { id } else { ALL };
+            return self.send(created).await;
+        }
+        let judge = |auth: &Auth, who: &Who| auth.may_read(who, &start, &end);
+        if let Err(refusal) = self.member.judged(&self.by, judge).await {
+            created.canceled = true;
+            created.cancel_reason = spelled(&refusal);
+            created.watch_id = ALL;
             return self.send(created).await;
         }
         if id == 0 {

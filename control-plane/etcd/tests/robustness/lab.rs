@@ -1,15 +1,16 @@
 //! A run: the members, what happens to them, and the judgement.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use component::{Env, Random};
 
+use crate::disk::Fault;
 use crate::member::{GROUP, Process, address};
+use crate::runs::TALLY;
 use crate::traffic::Traffic;
-
-const MISHAPS: u64 = 8;
 
 /// Runs nft with a script.
 fn nft(script: &str) {
@@ -53,51 +54,122 @@ async fn wait(random: &Random, least: u64, more: u64) {
     tokio::time::sleep(Duration::from_millis(least + random.below(more))).await;
 }
 
-/// One thing happens to a member, and is over after a while.
-async fn mishap(members: &mut [Process], random: &Random) {
-    let before = lost();
+/// What happens to a member, or several.
+#[derive(Clone, Copy, Debug)]
+enum Mishap {
+    Kill,
+    KillAll,
+    Pause,
+    CutOff,
+    CutOneWay,
+    CutAndKill,
+    DiskFull,
+    DiskFullAndKill,
+    SlowSync,
+    StuckSync,
+}
+
+const MISHAPS: &[Mishap] = &[
+    Mishap::Kill,
+    Mishap::KillAll,
+    Mishap::Pause,
+    Mishap::CutOff,
+    Mishap::CutOneWay,
+    Mishap::CutAndKill,
+    Mishap::DiskFull,
+    Mishap::DiskFullAndKill,
+    Mishap::SlowSync,
+    Mishap::StuckSync,
+];
+
+/// It happens, and is over after a while.
+async fn happen(what: Mishap, members: &mut [Process], random: &Random) {
     let place = random.below(3);
     let (next, after) = ((place + 1) % 3, (place + 2) % 3);
-    let member = &mut members[usize::try_from(place).unwrap()];
-    match random.below(6) {
-        0 | 1 => {
-            member.kill();
+    match what {
+        Mishap::KillAll => {
+            members.iter_mut().for_each(Process::kill);
+            members.iter_mut().for_each(Process::restart);
             wait(random, 100, 900).await;
-            member.restart();
         }
-        2 => {
-            member.pause();
-            wait(random, 100, 1500).await;
-            member.resume();
-        }
-        3 => {
+        Mishap::CutOff => {
             for other in [next, after] {
                 cut(place, other);
                 cut(other, place);
             }
             wait(random, 200, 1800).await;
             heal();
-            assert!(lost() > before, "a cut that cut nothing");
         }
-        4 => {
+        Mishap::CutOneWay => {
             cut(place, next);
             wait(random, 200, 1800).await;
             heal();
         }
-        _ => {
+        Mishap::CutAndKill => {
             cut(place, next);
             cut(next, place);
+            happen_to(Mishap::Kill, &mut members[place as usize], random).await;
+            wait(random, 100, 900).await;
+            heal();
+        }
+        other => happen_to(other, &mut members[place as usize], random).await,
+    }
+}
+
+/// It happens to one member alone.
+async fn happen_to(what: Mishap, member: &mut Process, random: &Random) {
+    match what {
+        Mishap::Pause => {
+            member.pause();
+            wait(random, 100, 2500).await;
+            member.resume();
+        }
+        Mishap::DiskFull => {
+            member.disk(Fault::Full, true);
+            wait(random, 200, 1800).await;
+            member.disk(Fault::Full, false);
+        }
+        Mishap::DiskFullAndKill => {
+            member.disk(Fault::Full, true);
+            wait(random, 100, 900).await;
+            member.kill();
+            member.disk(Fault::Full, false);
+            member.restart();
+        }
+        Mishap::SlowSync => {
+            member.disk(Fault::Slow, true);
+            wait(random, 500, 2500).await;
+            member.disk(Fault::Slow, false);
+        }
+        Mishap::StuckSync => {
+            member.disk(Fault::Stuck, true);
+            wait(random, 200, 2500).await;
+            member.disk(Fault::Stuck, false);
+        }
+        _ => {
             member.kill();
             wait(random, 100, 900).await;
             member.restart();
-            wait(random, 100, 900).await;
-            heal();
         }
     }
 }
 
+/// As many mishaps in some order, none a second time before all others.
+fn drawn(count: u64, random: &Random) -> Vec<Mishap> {
+    let mut drawn = Vec::new();
+    let mut left = Vec::new();
+    for _ in 0..count {
+        if left.is_empty() {
+            left = MISHAPS.to_vec();
+        }
+        let at = random.below(left.len() as u64);
+        drawn.push(left.swap_remove(at as usize));
+    }
+    drawn
+}
+
 /// A whole run.
-pub fn run(seed: u64) {
+pub fn run(seed: u64, mishaps: u64) {
     heal();
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -105,19 +177,30 @@ pub fn run(seed: u64) {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
+    let tally = runtime.block_on(async {
         let (env, random) = (Env::system(), Random::seeded(seed));
         let mut members: Vec<Process> = (0..3)
             .map(|place| Process::start(place, folder.path().into()))
             .collect();
         let traffic = Traffic::start(&env, seed).await;
-        for _ in 0..MISHAPS {
+        let mut tally = BTreeMap::new();
+        for what in drawn(mishaps, &random) {
             wait(&random, 100, 700).await;
-            mishap(&mut members, &random).await;
+            happen(what, &mut members, &random).await;
+            *tally.entry(format!("{what:?}")).or_default() += 1;
         }
         heal();
         members.iter_mut().for_each(Process::still_runs);
-        traffic.end_and_judge().await;
+        tally.insert("lost_packets".to_owned(), lost());
+        tally.extend(traffic.end_and_judge().await);
+        members.iter_mut().for_each(Process::still_runs);
         env.tasks.stop();
+        tally
     });
+    let pairs: Vec<String> = tally
+        .iter()
+        .map(|(name, count)| format!("{name}={count}"))
+        .collect();
+    // The harness has begun the line.
+    println!("\n{TALLY}{}", pairs.join(" "));
 }

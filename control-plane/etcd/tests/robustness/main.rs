@@ -1,23 +1,23 @@
-//! Three members as processes of their own, killed, paused and cut off from one another while clients write, read and watch.
-//! What the clients saw has to be linearizable, and the watch has to tell every write once and in order.
+//! Three members as processes of their own, killed, paused, cut off from one another, with disks that are full, slow or stuck,
+//! while clients write, read, watch and keep leases. What they saw has to be linearizable, the watch has to tell every write
+//! once and in order, and no lease may end before its time.
 //!
 //! A run follows from its seed, but for what the kernel does with the time. `ROBUSTNESS_RUNS=N` makes N runs instead of one,
-//! `ROBUSTNESS_SEED=S` begins with another seed.
+//! `ROBUSTNESS_AT_ONCE=N` of them at once; none begins after `ROBUSTNESS_SECONDS=N`. `ROBUSTNESS_SEED=S` begins with another
+//! seed, and in each run `ROBUSTNESS_MISHAPS=N` things happen. With `-- --nocapture` it tells how it goes.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "the functions that tests share fail as tests do"
 )]
 
+mod disk;
 mod lab;
+mod leases;
 mod linear;
 mod member;
+mod runs;
 mod traffic;
-
-use std::process::Command;
-
-/// Set in the namespaces that the runs are made in.
-const INSIDE: &str = "ROBUSTNESS_INSIDE";
 
 fn number_in(variable: &str) -> Option<u64> {
     std::env::var_os(variable)?.to_str()?.parse().ok()
@@ -31,29 +31,21 @@ fn a_member() {
     }
 }
 
+/// A run in namespaces of its own; nothing unless it is started there.
 #[test]
-fn clients_of_three_members_see_one_register_whatever_happens_to_them() {
-    if std::env::var_os(INSIDE).is_none() {
-        return inside_namespaces("clients_of_three_members_see_one_register_whatever_happens_to_them");
-    }
-    let first = number_in("ROBUSTNESS_SEED").unwrap_or(1);
-    for seed in first..first + number_in("ROBUSTNESS_RUNS").unwrap_or(1) {
-        lab::run(seed);
+fn a_run() {
+    if let Some(seed) = number_in(runs::INSIDE) {
+        lab::run(seed, number_in("ROBUSTNESS_MISHAPS").unwrap_or(5));
     }
 }
 
-/// Runs a test again with a network of its own, in which all processes end with it.
-fn inside_namespaces(test: &str) {
-    let said = Command::new("unshare")
-        .args(["--net", "--pid", "--fork", "--kill-child", "--"])
-        .args(["sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare of Debian's package util-linux");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&said.stdout), text(&said.stderr));
-    println!("{out}");
-    assert!(said.status.success(), "{out}\n{err}");
+#[test]
+fn clients_of_three_members_see_one_register_whatever_happens_to_them() {
+    runs::Runs {
+        first: number_in("ROBUSTNESS_SEED").unwrap_or(1),
+        count: number_in("ROBUSTNESS_RUNS").unwrap_or(1),
+        at_once: number_in("ROBUSTNESS_AT_ONCE").unwrap_or(1),
+        seconds: number_in("ROBUSTNESS_SECONDS").unwrap_or(3600),
+    }
+    .all();
 }

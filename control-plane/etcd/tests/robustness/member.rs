@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::disk::{Fault, folders, sign};
 use component::Env;
 use etcd::replica::{self, Replica, peer::PeerListener};
 use etcd::server::{self, Listener};
@@ -48,6 +49,7 @@ pub fn run(place: u64) {
             initial_cluster: (0..CLUSTER).map(|other| (name(other), peer_url(other))).collect(),
             heartbeat: Duration::from_millis(30),
             election: Duration::from_millis(300),
+            folders: folders(folder.join(name(place))),
             ..replica::Settings::new(folder.join(name(place)))
         };
         let peers = TcpListener::bind((address(place), PEERS)).await.unwrap();
@@ -95,6 +97,15 @@ impl Process {
 
     pub fn restart(&mut self) {
         self.child = start(self.place, &self.folder);
+    }
+
+    /// Something is wrong with its disk from now on, or no more.
+    pub fn disk(&self, fault: Fault, wrong: bool) {
+        let sign = sign(&self.folder.join(format!("m{}", self.place)), fault);
+        match wrong {
+            true => std::fs::write(sign, "").unwrap(),
+            false => std::fs::remove_file(sign).unwrap(),
+        }
     }
 
     /// Fails if it ended by itself.

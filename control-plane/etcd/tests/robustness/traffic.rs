@@ -12,15 +12,16 @@ use etcd::{
 };
 use futures::StreamExt as _;
 
+use crate::leases::Leases;
 use crate::linear::{Action, Operation, is_linearizable};
 use crate::member::url;
 
 const KEYS: u64 = 4;
 const CLIENTS: u64 = 6;
 /// Until a cluster that nothing happens to any more has to answer.
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 /// What a client waits for an answer.
-const PATIENCE: Duration = Duration::from_millis(1500);
+pub const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// What all clients saw.
 #[derive(Default)]
@@ -38,10 +39,11 @@ struct Seen {
 /// The clients of a run.
 pub struct Traffic {
     seen: Arc<Seen>,
+    leases: Arc<Leases>,
     seed: u64,
 }
 
-fn remote(places: &[u64], env: &Env) -> Arc<Remote> {
+pub fn remote(places: &[u64], env: &Env) -> Arc<Remote> {
     let endpoints = Endpoints {
         servers: places.iter().map(|place| url(*place)).collect(),
         ..Endpoints::default()
@@ -111,6 +113,19 @@ impl Seen {
         true
     }
 
+    /// Waits until a store answers, and keeps what it answers for every key.
+    async fn answered(&self, store: &Remote, seed: u64) {
+        let waiting = async {
+            for register in 0..KEYS {
+                while !self.read(store, register).await {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(LIMIT, waiting).await;
+        assert!(waited.is_ok(), "seed {seed}: no answer");
+    }
+
     async fn client(self: Arc<Self>, store: Arc<Remote>, random: Random) {
         while !self.over.load(SeqCst) {
             let register = random.below(KEYS);
@@ -149,9 +164,10 @@ impl Seen {
 impl Traffic {
     pub async fn start(env: &Env, seed: u64) -> Self {
         let seen = Arc::new(Seen::default());
-        let this = Self { seen, seed };
         let all = remote(&[0, 1, 2], env);
-        this.answered(&all).await;
+        seen.answered(&all, seed).await;
+        let leases = Leases::start(env, seed, all.clone()).await;
+        let this = Self { seen, leases, seed };
         let revision = all.revision().await.unwrap();
         env.tasks.spawn("watch", this.seen.clone().watch(all, revision));
         for client in 0..CLIENTS {
@@ -162,42 +178,34 @@ impl Traffic {
         this
     }
 
-    /// Waits until a store answers, and keeps what it answers for every key.
-    async fn answered(&self, store: &Remote) {
-        let waiting = async {
-            for register in 0..KEYS {
-                while !self.seen.read(store, register).await {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        };
-        let waited = tokio::time::timeout(LIMIT, waiting).await;
-        assert!(waited.is_ok(), "seed {}: no answer", self.seed);
-    }
-
-    pub async fn end_and_judge(self) {
+    /// Ends the clients and looks at what they saw; gives how much that was.
+    pub async fn end_and_judge(self) -> Vec<(String, u64)> {
         self.seen.over.store(true, SeqCst);
         let env = Env::system();
         for place in 0..3 {
-            self.answered(&remote(&[place], &env)).await;
+            self.seen.answered(&remote(&[place], &env), self.seed).await;
         }
-        self.judge_registers();
-        self.judge_watch().await;
+        let first = remote(&[0], &env);
+        let leases = self.leases.end_and_judge(&first, &env, self.seed).await;
+        let (operations, answered) = self.judge_registers();
+        let events = self.judge_watch().await;
         env.tasks.stop();
+        let counts = [
+            ("operations", operations),
+            ("answered", answered),
+            ("events", events),
+            ("leases", leases),
+        ];
+        counts.map(|(name, count)| (name.to_owned(), count)).into()
     }
 
-    fn judge_registers(&self) {
+    fn judge_registers(&self) -> (u64, u64) {
         let operations = self.seen.operations.lock().unwrap().clone();
         let known = operations
             .iter()
             .filter(|(_, operation)| operation.ended.is_some())
             .count();
-        println!(
-            "seed {}: {} operations, {known} answered",
-            self.seed,
-            operations.len()
-        );
-        assert!(known > 100, "too little came through");
+        assert!(known > 20, "too little came through");
         for register in 0..KEYS {
             let of_this = operations.iter().filter(|(of, _)| *of == register);
             let history: Vec<Operation> = of_this.map(|(_, operation)| *operation).collect();
@@ -207,9 +215,10 @@ impl Traffic {
                 self.seed
             );
         }
+        (operations.len() as u64, known as u64)
     }
 
-    async fn judge_watch(&self) {
+    async fn judge_watch(&self) -> u64 {
         let written = self.seen.written.lock().unwrap().clone();
         let last = written.iter().map(|(revision, _)| *revision).max().unwrap_or(0);
         let waiting = async {
@@ -240,5 +249,6 @@ impl Traffic {
                 self.seed
             );
         }
+        watched.len() as u64
     }
 }

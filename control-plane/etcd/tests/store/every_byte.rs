@@ -86,7 +86,7 @@ async fn alone(options: Options, close: bool) -> Recorded {
                     value: "leased".into(),
                     lease: n - 1,
                 };
-                drop(done(store.txn(request(&format!("/l{n}"), None, op)).await));
+                done(store.txn(request(&format!("/l{n}"), None, op)).await);
             }
             6 if n > 20 => store.revoke(n - 2).await.unwrap(),
             7 => {

@@ -7,7 +7,7 @@ use etcd::{
     RangeRequest, Store, WatchItem, WatchRequest,
     replica::{Alarm, Failure, MemberError},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Duration};
 
 async fn value(store: &dyn Store, key: &str) -> Option<Bytes> {
     get(store, key).await.map(|kv| kv.value)
@@ -172,14 +172,18 @@ async fn a_member_far_behind_gets_a_snapshot_and_its_watches_go_on() {
     let other = cluster.members[behind].replica().clone();
     cluster.members[behind].cut(true);
     until("it is cut off", || (other.view().leader == 0).then_some(())).await;
-    let large = "x".repeat(256 << 10);
+    let large = "x".repeat(1 << 20);
     let from = cluster.members[leader].replica().clone();
-    for n in 0..400 {
-        put(&from, &format!("/large/{}", n % 10), &large).await;
-    }
+    let written = tokio::time::timeout(LIMIT * 2, async {
+        for n in 0.. {
+            put(&from, &format!("/large/{}", n % 4), &large).await;
+            if from.status().await.unwrap().first_index > other.applied() + 1 {
+                return;
+            }
+        }
+    });
+    written.await.expect("the log is dropped in the end");
     put(&from, "/a", "second").await;
-    let status = from.status().await.unwrap();
-    assert!(status.first_index > other.applied() + 1, "{status:?}");
     cluster.members[behind].cut(false);
     until("it has caught up", || {
         (other.applied() >= from.applied()).then_some(())
@@ -221,6 +225,23 @@ async fn leadership_is_handed_over() {
             .map(drop)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_is_stuck_hands_over() {
+    let cluster = Cluster::start(3).await;
+    let (leader, follower) = (cluster.leader().await, cluster.follower().await);
+    put(cluster.members[leader].replica(), "a", "1").await;
+    let stuck = &cluster.members[leader].stuck;
+    stuck.store(true, Relaxed);
+    let others = cluster.members[follower].replica().clone();
+    let write = tokio::spawn(async move { put(&others, "a", "2").await });
+    let next = cluster.leader_of(leader).await;
+    tokio::time::timeout(LIMIT, write).await.expect("a write is done").unwrap();
+    put(cluster.members[next].replica(), "a", "3").await;
+    stuck.store(false, Relaxed);
+    cluster.settled().await;
+    assert_eq!(value(cluster.members[leader].replica(), "a").await.unwrap(), "3");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -368,6 +389,33 @@ async fn one_survivor_becomes_a_cluster_of_its_own() {
     last.stop().await;
     last.start(last.settings(&cluster.common)).await.unwrap();
     assert_eq!(value(last.replica(), "b").await.unwrap(), "2");
+    last.stop().await;
+}
+
+/// The process is killed when its store says that it is alone, and its log does not yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_survivor_that_was_killed_while_it_became_alone_becomes_it_the_next_time() {
+    let mut cluster = Cluster::start(3).await;
+    put(cluster.members[0].replica(), "a", "1").await;
+    cluster.settled().await;
+    for member in &mut cluster.members {
+        member.stop().await;
+    }
+    let mut last = cluster.members.remove(2);
+    let (log, before) = (last.dir.path().join("raft"), last.dir.path().join("before"));
+    std::fs::create_dir(&before).unwrap();
+    for file in std::fs::read_dir(&log).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), before.join(file.file_name())).unwrap();
+    }
+    let mut settings = last.settings(&cluster.common);
+    settings.force_new = true;
+    last.start(settings.clone()).await.unwrap();
+    last.stop().await;
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::rename(&before, &log).unwrap();
+    last.start(settings).await.unwrap();
+    assert_eq!(value(last.replica(), "a").await.unwrap(), "1");
     last.stop().await;
 }
 

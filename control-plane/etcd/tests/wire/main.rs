@@ -5,6 +5,7 @@
     reason = "the functions that tests share fail as tests do"
 )]
 
+mod auth;
 mod bad_input;
 mod cluster;
 mod command;
@@ -13,3 +14,4 @@ mod lab;
 mod members;
 mod remote;
 mod secure;
+mod stuck;

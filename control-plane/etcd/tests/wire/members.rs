@@ -1,12 +1,15 @@
 //! Several of our members on loopback, each with a place of its own.
 
-use crate::lab::*;
+use crate::{lab::*, stuck};
 use component::Env;
 use etcd::{
     replica::{self, PeerTls, Replica, View, peer::PeerListener},
     server::{Listener, Member, Settings},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 /// A member, running or not.
@@ -18,6 +21,8 @@ pub struct One {
     pub running: Option<(Replica, Env)>,
     ports: (u16, u16),
     relay: Option<Relay>,
+    /// Nothing becomes durable on its disk.
+    pub stuck: Arc<AtomicBool>,
 }
 
 /// What stands between a member and those who send to it, and can be cut.
@@ -79,6 +84,7 @@ impl One {
             running: None,
             ports,
             relay: None,
+            stuck: Arc::default(),
         }
     }
 
@@ -112,6 +118,7 @@ impl One {
             heartbeat: Duration::from_millis(50),
             election: Duration::from_millis(500),
             health: Duration::ZERO,
+            folders: stuck::folders(self.stuck.clone()),
             ..replica::Settings::new(self.dir.path())
         }
     }

@@ -96,6 +96,8 @@ impl Content {
         if entry.index > self.tip().0 + 1 {
             return Some("entries are missing");
         }
+        // Nothing is written while a snapshot is installed: it never was.
+        self.installing = None;
         while self.entries.back().is_some_and(|last| last.index >= entry.index) {
             self.entries.pop_back();
         }

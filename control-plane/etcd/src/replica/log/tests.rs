@@ -79,6 +79,19 @@ fn segments_are_dropped_once_the_store_holds_them_and_are_used_again() {
     assert!(stored.entries.is_empty() && stored.installing.is_none());
 }
 
+/// One that was told to come, and did not before a crash, while the others had the entries after all.
+#[test]
+fn a_snapshot_that_was_not_installed_is_forgotten_when_the_log_goes_on() {
+    let files = MemoryFiles::new();
+    let mut log = create(&files);
+    log.installing((5, 1)).unwrap();
+    let (mut log, stored) = reopen(&files.after_crash());
+    assert_eq!(stored.installing, Some((5, 1)));
+    write(&mut log, vec![entry(1, 4), entry(1, 5), entry(1, 6)], None);
+    let (_, stored) = reopen(&files);
+    assert_eq!((stored.installing, stored.entries.len()), (None, 3));
+}
+
 /// A log of several batches, and after each how long its file's content was and how many entries it had.
 fn recorded() -> (MemoryFiles, Vec<(u64, usize)>) {
     let files = MemoryFiles::new();

@@ -12,11 +12,13 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use raft::{Body as Said, Message, SnapshotMeta};
-use std::io;
+use std::{io, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 /// Bytes of the message, at most.
 const MESSAGE: usize = 1 << 20;
+/// How long the next part of a snapshot may take to come.
+const STALL: Duration = Duration::from_secs(30);
 
 /// Sends the snapshots that Raft asks for.
 pub async fn send(replica: Replica, mut messages: mpsc::UnboundedReceiver<Message>) {
@@ -91,7 +93,7 @@ async fn taken(replica: &Replica, body: Incoming) -> Result<(), String> {
         if let Some(head) = unframe(&mut read) {
             break head;
         }
-        match data.next().await {
+        match inner.env.clock.timeout(STALL, data.next()).await.flatten() {
             Some(Ok(more)) if read.len() < MESSAGE => read.extend_from_slice(&more),
             _ => return Err("there is no message".to_owned()),
         }
@@ -99,7 +101,18 @@ async fn taken(replica: &Replica, body: Incoming) -> Result<(), String> {
     let message = wire::read_message(head).map_err(|error| error.to_string())?;
     let dir = boot::fresh_dir(inner).await.map_err(|error| error.to_string())?;
     let first = stream::iter([Ok(read.freeze())]);
-    let rest = data.map(|data| data.map_err(|error| Error::Unavailable(error.to_string())));
+    let clock = inner.env.clock.clone();
+    // A sender that is gone without a word must not stand in the way of the next.
+    let rest = stream::unfold(data, move |mut data| {
+        let clock = clock.clone();
+        async move {
+            let more = match clock.timeout(STALL, data.next()).await {
+                Some(more) => more?.map_err(|error| Error::Unavailable(error.to_string())),
+                None => Err(Error::Unavailable("nothing more of it came".to_owned())),
+            };
+            Some((more, data))
+        }
+    });
     let place = Engine::load(&dir, first.chain(rest), &inner.env).await;
     let (term, index) = place.map_err(|error| error.to_string())?;
     let members = boot::peek(&dir, inner).await.map_err(|error| error.to_string())?;
