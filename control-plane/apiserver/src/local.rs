@@ -5,7 +5,7 @@ use crate::{
     admission::Notes,
     aggregate::Across,
     audit::{Outside, Record},
-    cache::{Item, Kind, Selection, Watcher},
+    cache::{Item, Kind, Watcher},
     fairness::{Listing, Seat},
     handler::{Call, ListQuery, Place, Validation, WatchQuery},
     security::{Attributes, Selectors, User},
@@ -184,12 +184,7 @@ impl Local {
             .allow(asked, (params.resource_version == 0).then_some(list))
             .await?;
         let watching = self.server.fairness.watches.begin(&asked, &params.field_selector);
-        let selection = Selection::parse(
-            place.row(),
-            &place.namespace,
-            &params.label_selector,
-            &params.field_selector,
-        )?;
+        let selection = place.selection(&params.label_selector, &params.field_selector)?;
         let query = WatchQuery {
             selection,
             resource_version: Some(params.resource_version),
@@ -320,14 +315,8 @@ fn verb(write: &Write, name: &str) -> &'static str {
 }
 
 fn query(place: &Place, params: ListParams) -> Result<ListQuery, Status> {
-    let selection = Selection::parse(
-        place.row(),
-        &place.namespace,
-        &params.label_selector,
-        &params.field_selector,
-    )?;
     Ok(ListQuery {
-        selection,
+        selection: place.selection(&params.label_selector, &params.field_selector)?,
         limit: params.limit,
         continue_token: params.continue_token,
         resource_version: params.resource_version,
@@ -352,9 +341,9 @@ fn events(watcher: Watcher, bookmarks: bool, server: Arc<Server>) -> WatchStream
                     },
                 },
             };
-            if !server.handler.ensure_item(&watcher, &item).await {
-                return None;
-            }
+            let Some(item) = server.handler.ensure_item(&watcher, item).await.ok()? else {
+                continue;
+            };
             match item {
                 Item::Event(kind, event) => {
                     told = event.revision.max(told);

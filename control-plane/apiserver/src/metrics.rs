@@ -1,6 +1,8 @@
 //! What the server counts, under upstream's names.
 
-use crate::{Server, admission::webhook::metrics::WebhookMetrics, handler::Places};
+use crate::{
+    Server, admission::webhook::metrics::WebhookMetrics, aggregate::Known, handler::Places, http::version,
+};
 use component::metrics::{Counter, Description, Family, Gauge, Histogram, Registry};
 use std::{fmt::Write, sync::Arc};
 
@@ -132,6 +134,12 @@ const ETCD: Description = Description::new(
 )
 .with(SECONDS);
 
+const UNAVAILABLE: Description = Description::new(
+    "aggregator_unavailable_apiservice_total",
+    "[ALPHA] Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
+    &["name", "reason"],
+);
+
 /// The numbers.
 pub struct Metrics {
     pub(crate) registry: Registry,
@@ -167,6 +175,8 @@ pub struct Metrics {
     pub webhooks: WebhookMetrics,
     /// How long the store took to write.
     pub etcd: Arc<Family<Histogram>>,
+    /// How often another server became unavailable.
+    pub unavailable: Arc<Family<Counter>>,
 }
 
 impl Default for Metrics {
@@ -188,6 +198,7 @@ impl Default for Metrics {
             authorization_seconds: registry.family(AUTHORIZATION_SECONDS),
             watch_events: registry.family(WATCH_EVENTS),
             etcd: registry.family(ETCD),
+            unavailable: registry.family(UNAVAILABLE),
             webhooks: WebhookMetrics::new(&registry),
             registry,
         }
@@ -199,6 +210,8 @@ pub fn told(server: &Server) -> String {
     let mut out = String::new();
     server.handler.metrics.registry.write(&mut out);
     objects(&server.handler.places, &mut out);
+    registered(&server.aggregator.known(), &mut out);
+    version::told(&server.build, &mut out);
     // Writing to a string does not fail.
     let _ = write!(
         out,
@@ -218,6 +231,19 @@ pub fn told(server: &Server) -> String {
     );
     component::metrics::process(&mut out);
     out
+}
+
+/// Whether the servers of all APIServices answer.
+fn registered(known: &Known, out: &mut String) {
+    let unavailable = Family::<Gauge>::new(Description::new(
+        "aggregator_unavailable_apiservice",
+        "[ALPHA] Gauge of APIServices which are marked as unavailable broken down by APIService name.",
+        &["name"],
+    ));
+    for (name, available) in known.availability() {
+        unavailable.of(&[name]).set(i64::from(!available));
+    }
+    unavailable.write(out);
 }
 
 fn objects(places: &Places, out: &mut String) {

@@ -2,7 +2,7 @@
 
 use super::{
     available::{self, condition, obstacle},
-    service::{API_SERVICES, ApiService, Condition, Remote, conditions},
+    service::{API_SERVICES, ApiService, Condition, Remote, conditions, is_available},
 };
 use crate::{
     Server,
@@ -171,11 +171,12 @@ impl Server {
         struct Written {
             conditions: Vec<Condition>,
         }
-        let before = conditions(object);
+        let (before, reason) = (conditions(object), now.reason.clone());
         let conditions = available::with(before.clone(), now, self.handler.env.clock.wall());
         if conditions == before {
             return Ok(());
         }
+        let lost = is_available(&before) && !is_available(&conditions);
         let change = Change {
             metadata: Metadata { uid: object.uid() },
             status: Written { conditions },
@@ -184,8 +185,12 @@ impl Server {
         let client = self.aggregation_client();
         client
             .patch(&API_SERVICES, &key, "status", Patch::Merge, &change)
-            .await
-            .map(drop)
+            .await?;
+        if lost {
+            let unavailable = &self.handler.metrics.unavailable;
+            unavailable.of(&[object.name(), &reason]).add(1);
+        }
+        Ok(())
     }
 
     /// The server as its own client.

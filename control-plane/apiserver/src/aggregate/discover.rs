@@ -22,6 +22,8 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 pub struct Found {
     /// The `resources` of aggregated discovery.
     pub resources: Box<RawValue>,
+    /// The `ETag` of aggregated discovery; empty: the server has none, or is asked in the older way.
+    tag: String,
     /// The hash of its OpenAPI v3 document; none: there is none.
     pub openapi: Option<String>,
     /// Its part of the OpenAPI v2 document; none: there is none.
@@ -30,7 +32,8 @@ pub struct Found {
 
 impl PartialEq for Found {
     fn eq(&self, other: &Self) -> bool {
-        self.openapi == other.openapi
+        self.tag == other.tag
+            && self.openapi == other.openapi
             && self.openapi_v2 == other.openapi_v2
             && self.resources.get() == other.resources.get()
     }
@@ -62,24 +65,10 @@ impl Server {
         version: &str,
         before: Option<&Found>,
     ) -> Result<Found, String> {
-        let all = self.inquire(remote, true, "/apis", AGGREGATED, "").await?;
-        let listed = (all.code == 200 && all.kind.contains("as=APIGroupDiscoveryList"))
-            .then(|| aggregated(&all.text, group, version))
-            .flatten();
-        let resources = match listed {
-            Some(resources) => resources,
-            None => {
-                let path = path(group, version);
-                let list = self.inquire(remote, true, &path, "application/json", "").await?;
-                if list.code != 200 {
-                    return Err(format!("failed to download discovery for {path}: {}", list.code));
-                }
-                converted(&list.text, group, version)
-                    .ok_or_else(|| format!("{path}: no list of resources"))?
-            }
-        };
+        let (resources, tag) = self.resources(remote, group, version, before).await?;
         Ok(Found {
             resources,
+            tag,
             openapi: self.openapi(remote, path(group, version).trim_matches('/')).await,
             openapi_v2: self
                 .openapi_v2(
@@ -90,6 +79,37 @@ impl Server {
                 )
                 .await,
         })
+    }
+
+    /// The resources, and the `ETag` that they are known by.
+    async fn resources(
+        &self,
+        remote: &Remote,
+        group: &str,
+        version: &str,
+        before: Option<&Found>,
+    ) -> Result<(Box<RawValue>, String), String> {
+        let known = before.filter(|before| !before.tag.is_empty());
+        let tag = known.map_or("", |known| &known.tag);
+        let all = self.inquire(remote, true, "/apis", AGGREGATED, tag).await?;
+        match (all.code, known) {
+            (304, Some(known)) => return Ok((known.resources.clone(), known.tag.clone())),
+            (200, _) if all.kind.contains("as=APIGroupDiscoveryList") => {
+                if let Some(resources) = aggregated(&all.text, group, version) {
+                    return Ok((resources, all.tag));
+                }
+            }
+            (503, _) => return Err("service returned non-success response code: 503".to_owned()),
+            _ => {}
+        }
+        let path = path(group, version);
+        let list = self.inquire(remote, true, &path, "application/json", "").await?;
+        if list.code != 200 {
+            return Err(format!("failed to download discovery for {path}: {}", list.code));
+        }
+        let resources = converted(&list.text, group, version);
+        let resources = resources.ok_or_else(|| format!("{path}: no list of resources"))?;
+        Ok((resources, String::new()))
     }
 
     /// The hash of the OpenAPI v3 document under `path`; one that is missing is no error.
@@ -218,13 +238,14 @@ fn aggregated(text: &[u8], group: &str, version: &str) -> Option<Box<RawValue>> 
     #[derive(Deserialize)]
     struct Version {
         version: String,
-        #[serde(default)]
-        resources: Box<RawValue>,
+        resources: Option<Box<RawValue>>,
     }
     let list: List = serde_json::from_slice(text).ok()?;
     let group = list.items.into_iter().find(|of| of.metadata.name == group)?;
     let found = group.versions.into_iter().find(|of| of.version == version)?;
-    Some(found.resources)
+    found
+        .resources
+        .or_else(|| RawValue::from_string("[]".to_owned()).ok())
 }
 
 #[derive(Deserialize, Default)]
@@ -348,5 +369,7 @@ mod tests {
             r#"[{"resource":"a"}]"#
         );
         assert!(aggregated(new, "g.io", "v2").is_none());
+        let empty = br#"{"items":[{"metadata":{"name":"g.io"},"versions":[{"version":"v1"}]}]}"#;
+        assert_eq!(aggregated(empty, "g.io", "v1").unwrap().get(), "[]");
     }
 }

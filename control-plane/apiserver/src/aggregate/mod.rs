@@ -82,6 +82,12 @@ impl Known {
         })
     }
 
+    /// The names of all APIServices, and whether they are available.
+    pub fn availability(&self) -> impl Iterator<Item = (&str, bool)> {
+        let services = self.services.iter();
+        services.map(|(name, service)| (name.as_str(), service.available))
+    }
+
     /// Whether another server answers for the group and version.
     pub fn is_elsewhere(&self, group: &str, version: &str) -> bool {
         let service = self.services.get(&name_of(group, version));

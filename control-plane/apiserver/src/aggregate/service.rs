@@ -138,7 +138,8 @@ impl ApiService {
     }
 }
 
-fn is_available(conditions: &[Condition]) -> bool {
+/// Whether the conditions say so.
+pub fn is_available(conditions: &[Condition]) -> bool {
     conditions
         .iter()
         .any(|condition| condition.r#type == "Available" && condition.status == "True")

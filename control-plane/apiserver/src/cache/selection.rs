@@ -1,6 +1,6 @@
 //! Which objects of a resource a reader wants.
 
-use super::Cache;
+use super::{Cache, Held};
 use api::{FieldSelector, LabelSelector, Object, Status};
 use resources::Row;
 
@@ -13,6 +13,8 @@ pub struct Selection {
     pub labels: LabelSelector,
     /// By fields.
     pub fields: FieldSelector,
+    /// By fields of another form than the stored one: the number of the served version, and the fields.
+    pub converted: Option<(usize, FieldSelector)>,
 }
 
 impl Selection {
@@ -33,10 +35,20 @@ impl Selection {
             namespace: namespace.to_owned(),
             labels,
             fields,
+            converted: None,
         })
     }
 
-    /// Whether `object` (in its stored form) is wanted.
+    /// Whether an object is wanted. The form of the version whose fields are looked at has to be there.
+    pub fn wants(&self, row: &Row, held: &Held) -> bool {
+        self.matches(row, held.hub())
+            && self.converted.as_ref().is_none_or(|(version, fields)| {
+                let object = held.version(*version);
+                fields.matches(|path| row.selected(object, path))
+            })
+    }
+
+    /// Whether `object` (in its stored form) is wanted, but for the fields of other forms.
     pub fn matches(&self, row: &Row, object: &Object) -> bool {
         (self.namespace.is_empty() || object.namespace() == self.namespace)
             && self.labels.matches(|key| object.label(key))
@@ -45,7 +57,7 @@ impl Selection {
 
     /// Whether all objects of the namespace are wanted.
     pub fn is_everything(&self) -> bool {
-        self.labels.is_everything() && self.fields.is_everything()
+        self.labels.is_everything() && self.fields.is_everything() && self.converted.is_none()
     }
 
     /// The key of the one object that is wanted, when the selectors say that there is only one.

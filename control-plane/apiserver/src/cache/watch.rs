@@ -139,6 +139,17 @@ fn told(row: &'static Row, selection: &Selection, snapshot: &Snapshot) -> VecDeq
     wanted.map(told).collect()
 }
 
+/// What an event is to who wants the objects that match: entering the selection is an addition, leaving it a deletion.
+fn kind(event: &Event, matches: impl Fn(&super::Held) -> bool) -> Option<Kind> {
+    let matched = |held: &Option<super::Held>| held.as_ref().is_some_and(&matches);
+    match (matched(&event.old), matched(&event.new)) {
+        (false, true) => Some(Kind::Added),
+        (true, true) => Some(Kind::Modified),
+        (true, false) => Some(Kind::Deleted),
+        (false, false) => None,
+    }
+}
+
 /// A watch in progress.
 pub struct Watcher {
     cache: Arc<Cache>,
@@ -227,23 +238,19 @@ impl Watcher {
         std::mem::take(&mut self.initial).then_some(Item::InitialEnd(self.from))
     }
 
-    /// What the event is to this watcher: entering the selection is an addition, leaving it a deletion.
+    /// What the event is to this watcher.
     fn wanted(&self, event: Arc<Event>) -> Option<Item> {
         if event.revision <= self.from {
             return None;
         }
         let row = self.cache.row;
-        let matches = |held: &Option<super::Held>| {
-            held.as_ref()
-                .is_some_and(|h| self.selection.matches(row, h.hub()))
-        };
-        let kind = match (matches(&event.old), matches(&event.new)) {
-            (false, true) => Kind::Added,
-            (true, true) => Kind::Modified,
-            (true, false) => Kind::Deleted,
-            (false, false) => return None,
-        };
+        let kind = kind(&event, |held| self.selection.matches(row, held.hub()))?;
         Some(Item::Event(kind, event))
+    }
+
+    /// What an event is by all that is selected by, when the objects have the form of the watched version.
+    pub fn kind(&self, event: &Event) -> Option<Kind> {
+        kind(event, |held| self.selection.wants(self.cache.row, held))
     }
 
     /// The revision up to which nothing more can come, if nothing waits now.

@@ -419,6 +419,109 @@ async fn versions_are_names_of_one_object() {
         .await
         .unwrap_err();
     assert!(gone.message.contains("status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions; v1 was previously a storage version"), "{}", gone.message);
+    // Who has rewritten all objects says so; then it may go.
+    let crd = Key::new("", NAME);
+    let patch = |part, text: &'static str| {
+        let target = Target {
+            subresource: part,
+            ..Target::object(&CRDS, &crd)
+        };
+        story.client.write(
+            target,
+            Write::Patch(Patch::Merge, Bytes::from_static(text.as_bytes())),
+        )
+    };
+    let foreign = patch("status", r#"{"status":{"storedVersions":["v1","v3"]}}"#)
+        .await
+        .unwrap_err();
+    assert!(
+        foreign
+            .message
+            .contains("status.storedVersions[1]: Invalid value: \"v3\""),
+        "{}",
+        foreign.message
+    );
+    let without = patch("status", r#"{"status":{"storedVersions":["v1"]}}"#)
+        .await
+        .unwrap_err();
+    let words = "status.storedVersions: Invalid value: [\"v1\"]: must have the storage version v2";
+    assert!(without.message.contains(words), "{}", without.message);
+    patch("status", r#"{"status":{"storedVersions":["v2"]}}"#)
+        .await
+        .unwrap();
+    let text_of = definition(NAMES, &[version("v2", true, &other, PARTS)], "");
+    story.define(&text_of).await;
+    assert_eq!(
+        story.client.get(&CRONTABS, &key("a")).await.unwrap_err().code,
+        404
+    );
+    assert_eq!(story.client.get(&v2, &key("a")).await.unwrap().name(), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn conditions_say_what_is_wrong_with_a_definition() {
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let rows = resources::table().to_vec();
+    let server = fixture::start(store.clone(), rows, fixture::no_nodes(), &env).await;
+    let story = Story::of(server, env);
+    let condition = async |key: &Key, parts: &'static [&'static str]| {
+        let wished = |crd: &Object| parts.iter().all(|part| text(crd).contains(part));
+        story.until(&CRDS, key, wished).await
+    };
+    let name = Key::new("", "crontabs.example.k8s.io");
+    let approved = |annotation: &str| {
+        let metadata =
+            format!(r#""annotations":{{"api-approved.kubernetes.io":"{annotation}"}},"name":"crontabs."#);
+        crontabs()
+            .replace("stable.example.com", "example.k8s.io")
+            .replace(r#""name":"crontabs."#, &metadata)
+    };
+    story
+        .create(&CRDS, "", &approved("unapproved, it is an experiment"))
+        .await
+        .unwrap();
+    let parts = &[
+        r#""message":"not approved: \"unapproved, it is an experiment\"","reason":"UnapprovedAnnotation","status":"False","type":"KubernetesAPIApprovalPolicyConformant""#,
+        r#""reason":"InitialNamesAccepted","status":"True","type":"Established""#,
+    ];
+    condition(&name, parts).await;
+    let url = "https://github.com/kubernetes/kubernetes/pull/78458";
+    let patch = format!(r#"{{"metadata":{{"annotations":{{"api-approved.kubernetes.io":"{url}"}}}}}}"#);
+    let write = Write::Patch(Patch::Merge, patch.into());
+    story
+        .client
+        .write(Target::object(&CRDS, &name), write)
+        .await
+        .unwrap();
+    let parts = &[
+        r#""message":"approved in https://github.com/kubernetes/kubernetes/pull/78458","reason":"ApprovedAnnotation","status":"True","type":"KubernetesAPIApprovalPolicyConformant""#,
+    ];
+    condition(&name, parts).await;
+
+    // As servers before v1 stored them.
+    let old = crontabs()
+        .replace(
+            r#"{"type":"object","properties":{"spec""#,
+            r#"{"properties":{"spec""#,
+        )
+        .replace(r#""metadata":{"#, r#""metadata":{"uid":"1","#)
+        .replacen(r#""spec":{"#, r#""status":{"storedVersions":["v1"]},"spec":{"#, 1);
+    let put = etcd::TxnRequest {
+        key: format!("/registry/apiextensions.k8s.io/customresourcedefinitions/{NAME}").into(),
+        expect: Some(0),
+        op: etcd::Op::Put {
+            value: old.into(),
+            lease: 0,
+        },
+        durability: etcd::Durability::Durable,
+    };
+    store.txn(put).await.unwrap();
+    let parts = &[
+        r#""message":"spec.versions[0].schema.openAPIV3Schema.type: Required value: must not be empty at the root","reason":"Violations","status":"True","type":"NonStructuralSchema""#,
+        r#""type":"Established""#,
+    ];
+    condition(&Key::new("", NAME), parts).await;
 }
 
 #[tokio::test(start_paused = true)]

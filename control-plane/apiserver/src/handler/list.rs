@@ -112,6 +112,11 @@ impl Handler {
             self.continued(place, query).await?
         };
         place.cache.readable(None)?;
+        if query.selection.converted.is_some() {
+            let range = snapshot.range(place.row(), &query.selection.namespace, &start);
+            let all: Vec<Held> = range.map(|(_, held)| held.clone()).collect();
+            self.ensure(place, &all).await?;
+        }
         let page = page(place, query, &snapshot, &start);
         self.ensure(place, &page.items).await?;
         Ok(page)
@@ -206,7 +211,7 @@ fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> P
         let held = snapshot
             .objects
             .get(only.as_str())
-            .filter(|held| selection.matches(row, held.hub()));
+            .filter(|held| selection.wants(row, held));
         page.items.extend(held.cloned());
         return page;
     }
@@ -215,7 +220,7 @@ fn page(place: &Place, query: &ListQuery, snapshot: &Snapshot, start: &str) -> P
     let mut range = snapshot.range(row, &selection.namespace, start);
     let mut last: Option<&str> = None;
     while let Some((key, held)) = range.next() {
-        if !(all || selection.matches(row, held.hub())) {
+        if !(all || selection.wants(row, held)) {
             continue;
         }
         if query.limit > 0 && page.items.len() == query.limit {

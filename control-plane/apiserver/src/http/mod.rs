@@ -29,7 +29,7 @@ mod shape;
 #[cfg(test)]
 pub mod stories;
 mod stream;
-mod version;
+pub(crate) mod version;
 pub mod way;
 
 pub use documents::{Documents, Library};

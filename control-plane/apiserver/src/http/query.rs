@@ -198,12 +198,7 @@ impl Query {
 
     /// Selectors over the collection at `place`.
     pub fn selection(&self, place: &Place) -> Result<Selection, Status> {
-        Selection::parse(
-            place.row(),
-            &place.namespace,
-            self.get("labelSelector"),
-            self.get("fieldSelector"),
-        )
+        place.selection(self.get("labelSelector"), self.get("fieldSelector"))
     }
 
     /// A list.

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "how long a story took is real time")]
 
 mod admission;
+mod aggregation;
 mod api;
 mod apply;
 mod bad_input;
@@ -96,6 +97,7 @@ const GROUPS: &[Group] = &[
             api::STORIES,
             apply::STORIES,
             custom::STORIES,
+            aggregation::STORIES,
             admission::STORIES,
             policies::STORIES,
             rights::STORIES,

@@ -45,7 +45,7 @@ impl Papers {
         self.folder.join(name).display().to_string()
     }
 
-    fn leaf(&self, name: &str, purpose: &Purpose) -> Result<()> {
+    pub fn leaf(&self, name: &str, purpose: &Purpose) -> Result<()> {
         self.authority.leaf(name, purpose, self.clock.wall())?;
         Ok(())
     }

@@ -14,10 +14,7 @@ use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 use tokio::{
     net::TcpListener,
@@ -30,8 +27,10 @@ pub const SHOP: &str = "/apis/wardle.example.com/v1alpha1/namespaces/shop/flunde
 /// Another API server: answers with what it was asked.
 #[derive(Default)]
 pub struct Other {
-    /// Whether it knows aggregated discovery.
-    pub modern: AtomicBool,
+    /// The version of aggregated discovery that it knows; empty: none.
+    pub modern: Mutex<&'static str>,
+    /// How often what it has was known already.
+    pub unchanged: watch::Sender<usize>,
     /// How often its OpenAPI v2 document was known already.
     pub known: watch::Sender<usize>,
     /// Lines of its watch.
@@ -50,15 +49,23 @@ impl Other {
     async fn answer(&self, shown: String, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let resource = r#"{"resource":"flunders","responseKind":{"group":"wardle.example.com","version":"v1alpha1","kind":"Flunder"},"scope":"Namespaced","singularResource":"flunder","verbs":["list","new"]}"#;
-        if path == "/apis" && self.modern.load(Ordering::SeqCst) {
+        let modern = *self.modern.lock().unwrap();
+        if path == "/apis" && !modern.is_empty() {
+            let kind = format!("application/json;g=apidiscovery.k8s.io;v={modern};as=APIGroupDiscoveryList");
+            let accepted = request.headers()["accept"].to_str().unwrap();
+            assert!(accepted.contains(&kind), "{accepted}");
+            let tag = format!("\"{modern}\"");
+            if is_known(&request, &tag) {
+                self.unchanged.send_modify(|times| *times += 1);
+                return status(304);
+            }
             let text = format!(
-                r#"{{"kind":"APIGroupDiscoveryList","items":[{{"metadata":{{"name":"wardle.example.com"}},"versions":[{{"version":"v1alpha1","resources":[{resource}],"freshness":"Current"}}]}}]}}"#
+                r#"{{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/{modern}","items":[{{"metadata":{{"name":"wardle.example.com"}},"versions":[{{"version":"v1alpha1","resources":[{resource}],"freshness":"Current"}}]}}]}}"#
             );
             let mut response = Response::new(body(text));
-            let kind = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-            response
-                .headers_mut()
-                .insert("content-type", kind.parse().unwrap());
+            for (name, value) in [("content-type", &kind), ("etag", &tag)] {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
             return response;
         }
         match path.as_str() {
@@ -69,7 +76,7 @@ impl Other {
                 r#"{"paths":{"apis/wardle.example.com/v1alpha1":{"serverRelativeURL":"/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"}}}"#,
             )),
             "/openapi/v2" => self.openapi_v2(&request),
-            "/apis" => status(404),
+            "/apis" => status(406),
             _ if path.starts_with(SHOP) => self.flunders(&path, &request),
             _ if path.ends_with("/exec") => upgraded(request),
             _ if request.uri().query() == Some("watch=1") => {
@@ -116,11 +123,7 @@ impl Other {
     /// Its document, told once.
     fn openapi_v2(&self, request: &Request<Incoming>) -> Response<Body> {
         let tag = "\"2\"";
-        if request
-            .headers()
-            .get("if-none-match")
-            .is_some_and(|known| known == tag)
-        {
+        if is_known(request, tag) {
             self.known.send_modify(|times| *times += 1);
             return status(304);
         }
@@ -132,6 +135,11 @@ impl Other {
         response.headers_mut().insert("etag", tag.parse().unwrap());
         response
     }
+}
+
+fn is_known(request: &Request<Incoming>, tag: &str) -> bool {
+    let known = request.headers().get("if-none-match");
+    known.is_some_and(|known| known == tag)
 }
 
 fn status(code: u16) -> Response<Body> {

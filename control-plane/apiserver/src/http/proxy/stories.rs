@@ -2,12 +2,15 @@
 
 use crate::{Server, fixture, http::stories::Http};
 use client::{Dial, Duplex, Peer};
-use component::{Clock, Env, Tasks};
+use component::{
+    Clock, Env, Tasks,
+    pki::{Authority, Purpose},
+};
 use futures::{FutureExt, future::BoxFuture};
 use hyper_util::rt::TokioIo;
 use std::sync::{Arc, Mutex};
 use streams::{Outcome, Remote, Wanted, Wire, channel::Protocol};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const POD: &str = r#"{"metadata":{"name":"web"},"spec":{"nodeName":"n1","containers":[{"name":"c","image":"i","ports":[{"containerPort":8080}]}]}}"#;
 
@@ -15,7 +18,25 @@ const POD: &str = r#"{"metadata":{"name":"web"},"spec":{"nodeName":"n1","contain
 #[derive(Default, Clone)]
 struct Target(Arc<Mutex<Vec<String>>>);
 
-async fn head(stream: &mut DuplexStream) -> String {
+/// A port of the pod that speaks TLS, with a certificate that nobody knows.
+const SECURE: u16 = 8443;
+
+fn tls() -> tokio_rustls::TlsAcceptor {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Clock::system().wall();
+    let authority = Authority::open(folder.path(), now).unwrap();
+    let leaf = authority.leaf("web", &Purpose::server("web", vec!["web".to_owned()]), now);
+    let (chain, key) = leaf.unwrap().der().unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key);
+    tokio_rustls::TlsAcceptor::from(Arc::new(config.unwrap()))
+}
+
+async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).await.is_ok() {
         head.push(byte[0]);
@@ -23,7 +44,10 @@ async fn head(stream: &mut DuplexStream) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-async fn answer(mut stream: DuplexStream, heads: Arc<Mutex<Vec<String>>>) {
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    heads: Arc<Mutex<Vec<String>>>,
+) {
     let head = head(&mut stream).await;
     heads.lock().unwrap().push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -68,16 +92,22 @@ impl Dial for Target {
     fn dial(&self, peer: &Peer) -> BoxFuture<'_, std::io::Result<Box<dyn Duplex>>> {
         let heads = self.0.clone();
         heads.lock().unwrap().push(format!("{peer:?}"));
-        async {
+        let secure = matches!(peer, Peer::Pod(_, _, SECURE));
+        async move {
             let (ours, theirs) = tokio::io::duplex(1 << 16);
-            Tasks::new().spawn("target", answer(theirs, heads));
+            Tasks::new().spawn("target", async move {
+                match secure {
+                    true => answer(tls().accept(theirs).await.unwrap(), heads).await,
+                    false => answer(theirs, heads).await,
+                }
+            });
             Ok(Box::new(ours) as Box<dyn Duplex>)
         }
         .boxed()
     }
 
-    fn trusted(&self, _: &Peer) -> bool {
-        true
+    fn trusted(&self, peer: &Peer) -> bool {
+        !matches!(peer, Peer::Pod(..))
     }
 }
 
@@ -175,14 +205,73 @@ async fn upgrades_are_proxied() {
     let mut http = Http::new(&server).await;
     with_address(&mut http, "10.244.0.7").await;
     let upgrade = [("connection", "Upgrade"), ("upgrade", "echo")];
-    let url = "/api/v1/namespaces/default/pods/web:81/proxy/up";
-    let response = http.send("GET", url, &upgrade, "").await;
-    assert_eq!(response.status(), 101);
-    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
-    stream.write_all(b"ping").await.unwrap();
-    let mut read = [0; 4];
-    stream.read_exact(&mut read).await.unwrap();
-    assert_eq!(&read, b"ping");
+    serve(&mut http).await;
+    for url in [
+        "/api/v1/namespaces/default/pods/web:81/proxy/up",
+        "/api/v1/namespaces/default/pods/https:web:8443/proxy/up",
+        "/api/v1/namespaces/default/services/https:web:https/proxy/up",
+    ] {
+        let mut http = Http::new(&server).await;
+        let response = http.send("GET", url, &upgrade, "").await;
+        assert_eq!(response.status(), 101, "{url}");
+        let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+        stream.write_all(b"ping").await.unwrap();
+        let mut read = [0; 4];
+        stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"ping", "{url}");
+    }
+}
+
+/// A Service of the pod, with a port in clear and one inside TLS.
+async fn serve(http: &mut Http) {
+    let service = r#"{"metadata":{"name":"web"},"spec":{"ports":[{"name":"http","port":80},{"name":"https","port":443}]}}"#;
+    let endpoints = r#"{"metadata":{"name":"web"},"subsets":[{"addresses":[{"ip":"10.244.0.7","targetRef":{"kind":"Pod","name":"web","namespace":"default"}}],
+        "ports":[{"name":"http","port":8080},{"name":"https","port":8443}]}]}"#;
+    for (kind, text) in [("services", service), ("endpoints", endpoints)] {
+        let url = format!("/api/v1/namespaces/default/{kind}");
+        let made = http.ask("POST", &url, &[], text).await;
+        assert_eq!(made.code, 201, "{}", made.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_are_proxied_inside_tls() {
+    let (server, _env, target) = start().await;
+    let mut http = Http::new(&server).await;
+    with_address(&mut http, "10.244.0.7").await;
+    serve(&mut http).await;
+    let own = "/api/v1/namespaces/default/services";
+    for (id, port) in [
+        ("web:80", 8080),
+        ("web:http", 8080),
+        ("https:web:443", 8443),
+        ("https:web:https", 8443),
+        ("HTTPS:web:https", 8443),
+    ] {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let told = http
+                .ask(method, &format!("{own}/{id}/proxy/a?b=c"), &[], "")
+                .await;
+            assert_eq!((told.code, told.text.as_str()), (418, "hm"), "{method} {id}");
+            let heads = target.0.lock().unwrap().clone();
+            let [.., dialed, head] = heads.as_slice() else {
+                panic!("nobody was dialed")
+            };
+            assert_eq!(*dialed, format!(r#"Pod("default", "web", {port})"#));
+            assert!(
+                head.starts_with(&format!("{method} /a?b=c HTTP/1.1\r\n")),
+                "{head}"
+            );
+        }
+    }
+    let none = http.get(&format!("{own}/https:web:metrics/proxy/")).await;
+    assert_eq!(none.code, 503);
+    assert!(
+        none.text
+            .contains(r#"no endpoints available for service \"https:web:metrics\""#),
+        "{}",
+        none.text
+    );
 }
 
 #[tokio::test(start_paused = true)]

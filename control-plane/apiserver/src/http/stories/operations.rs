@@ -64,6 +64,7 @@ async fn metrics_have_upstreams_names_and_labels() {
         assert!(found, "{line} is not in\n{}", told.text);
     }
     assert!(told.text.contains("\nprocess_resident_memory_bytes "));
+    assert!(told.text.contains(r#"git_version="v1.37.0+ferrokube."#));
     assert!(!told.text.contains("made.up"), "labels are not made by clients");
     drop(watch);
     drop(watching);

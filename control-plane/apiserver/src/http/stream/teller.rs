@@ -184,10 +184,8 @@ impl Teller {
     /// watcher does not want to know.
     async fn show(&mut self, item: Item) -> Option<(u64, Bytes)> {
         let handler = &self.server.handler;
-        if !handler.ensure_item(&self.watcher, &item).await {
-            return None;
-        }
-        let frame = self.frame(item);
+        let item = handler.ensure_item(&self.watcher, item).await.ok()?;
+        let frame = item.map_or_else(Bytes::new, |item| self.frame(item));
         Some((self.told, frame))
     }
 
