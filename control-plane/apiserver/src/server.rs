@@ -131,6 +131,8 @@ pub struct Server {
     pub(crate) limits: Limits,
     /// Which features are on.
     pub(crate) gates: Gates,
+    /// Who acts as others, and how.
+    pub(crate) impersonation: crate::security::impersonation::Impersonation,
 }
 
 /// Reads what is stored, from the caches: what authorizers and authenticators look at. Never behind an acknowledged
@@ -292,6 +294,7 @@ impl Server {
             life,
             limits: config.limits,
             gates: config.gates,
+            impersonation: crate::security::impersonation::Impersonation::default(),
         });
         parts.own.connect(&server);
         definitions.follow(&server);
@@ -437,7 +440,8 @@ fn judged(attributes: &Attributes, decision: Decision) -> Result<(), Status> {
     }
 }
 
-fn forbidden(attributes: &Attributes, reason: &str) -> Status {
+/// The refusal of what is not allowed.
+pub(crate) fn forbidden(attributes: &Attributes, reason: &str) -> Status {
     let (user, verb) = (&attributes.user.name, &attributes.verb);
     let why = if attributes.is_resource {
         let resource = match attributes.subresource.as_str() {

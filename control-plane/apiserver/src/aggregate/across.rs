@@ -87,6 +87,7 @@ impl Across {
         let remote = self.service.remote.as_ref().filter(|_| self.service.available);
         let remote = remote.ok_or_else(|| Status::unavailable("service unavailable"))?;
         let mut request: Request<_> = ask.request("").map_err(Status::internal)?;
+        proxy::can_be_said(&self.user).map_err(Status::unavailable)?;
         let headers = request.headers_mut();
         proxy::identify(headers, &self.user);
         let host = HeaderValue::from_str(&remote.authority()).map_err(Status::internal)?;

@@ -187,7 +187,9 @@ impl Aggregator {
     /// The other server that answers for `path`, if one does.
     pub fn behind(&self, path: &str) -> Option<Arc<ApiService>> {
         let known = self.known();
-        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        // As it was read for authorization: what is no path of a resource there is none here.
+        let path = crate::http::percent_decode(path);
+        let mut segments = crate::http::segments(&path).into_iter();
         let first = segments.next()?;
         let (first, document) = match first {
             "openapi" if segments.next() == Some("v3") => (segments.next()?, true),

@@ -5,7 +5,7 @@ use crate::{
     Server,
     http::{
         answer::{self, Body},
-        proxy, way,
+        percent_decode, proxy, way,
     },
     security::User,
 };
@@ -50,8 +50,12 @@ async fn ask(
     remote: &Remote,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, String> {
+    can_be_said(user)?;
     let upgrade = proxy::wants_upgrade(request.headers());
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let query = request.uri().query().map(|query| format!("?{query}"));
+    // The path as it was read for authorization.
+    let path = encoded(&percent_decode(request.uri().path()));
+    let path = format!("{path}{}", query.unwrap_or_default());
     let mut onward = Request::builder().method(request.method()).uri(path);
     if let Some(headers) = onward.headers_mut() {
         *headers = proxy::onward_headers(request.headers(), upgrade);
@@ -89,11 +93,31 @@ fn passed_on(response: Response<Incoming>, sender: way::Sender) -> Response<Body
     Response::from_parts(parts, answer::streamed(pieces))
 }
 
+/// Whether `user` can be named in headers; else another server would take the request for somebody else's.
+///
+/// # Errors
+/// It cannot: it has characters that end a header.
+pub(super) fn can_be_said(user: &User) -> Result<(), String> {
+    let names = std::iter::once(("X-Remote-User", &user.name)).chain([("X-Remote-Uid", &user.uid)]);
+    let groups = user.groups.iter().map(|group| ("X-Remote-Group", group));
+    let extra = user
+        .extra
+        .values()
+        .flatten()
+        .map(|value| ("X-Remote-Extra", value));
+    for (header, value) in names.chain(groups).chain(extra) {
+        if HeaderValue::from_bytes(value.as_bytes()).is_err() {
+            return Err(format!("net/http: invalid header field value for {header:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// Says who asks.
 pub(super) fn identify(headers: &mut HeaderMap, user: &User) {
     let mut say = |name: &str, value: &str| {
         let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
             headers.append(name, value);
         }
     };
@@ -108,6 +132,19 @@ pub(super) fn identify(headers: &mut HeaderMap, user: &User) {
         let name = format!("x-remote-extra-{}", escaped(key));
         values.iter().for_each(|value| say(&name, value));
     }
+}
+
+/// A path with what must be escaped, as Go escapes it.
+fn encoded(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// A key as part of a header's name: what may not stand there is percent-encoded.

@@ -97,6 +97,8 @@ pub struct Event {
     pub(super) user: Arc<User>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "other")]
     pub(super) impersonated_user: Option<Arc<User>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) authentication_metadata: Option<AuthenticationMetadata>,
     #[serde(rename = "sourceIPs", skip_serializing_if = "Vec::is_empty")]
     pub(super) source_ips: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -115,6 +117,14 @@ pub struct Event {
     pub(super) stage_timestamp: Timestamp,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) annotations: BTreeMap<String, String>,
+}
+
+/// How it was found out who asks.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AuthenticationMetadata {
+    /// The verb that let a user act as another.
+    pub impersonation_constraint: String,
 }
 
 /// What a request is about.
@@ -230,6 +240,7 @@ impl Event {
             verb: String::new(),
             user,
             impersonated_user: None,
+            authentication_metadata: None,
             source_ips: Vec::new(),
             user_agent: String::new(),
             object_ref: None,

@@ -1,6 +1,6 @@
 //! What is known of a request that is told.
 
-use super::{Audit, Event, Level, Stage, body, event::ObjectRef, policy::Wanted};
+use super::{Audit, Event, Level, Stage, body, event::{AuthenticationMetadata, ObjectRef}, policy::Wanted};
 use crate::{
     http::answer::{Body, full},
     security::{Attributes, User},
@@ -171,9 +171,14 @@ impl Record {
         });
     }
 
-    /// The request is made in the name of another.
-    pub fn impersonates(&self, user: &Arc<User>) {
-        self.event(|event| event.impersonated_user = Some(user.clone()));
+    /// The request is made in the name of another, by the verb `constraint` if that is not `impersonate`.
+    pub fn impersonates(&self, user: &Arc<User>, constraint: String) {
+        self.event(|event| {
+            event.impersonated_user = Some(user.clone());
+            event.authentication_metadata = (!constraint.is_empty()).then_some(AuthenticationMetadata {
+                impersonation_constraint: constraint,
+            });
+        });
     }
 
     /// What is sent. `object`: it names what the request is about; a patch does not.

@@ -192,10 +192,13 @@ async fn handle(
         }
     }
     let record = asker.record.get();
-    let user = impersonate::user(&server, known.clone(), &parts.headers).await?;
-    if let Some(record) = record.filter(|_| !Arc::ptr_eq(&known, &user)) {
-        record.impersonates(&user);
-    }
+    server.handler.security.authn.forget(&mut parts.headers);
+    let user = if impersonate::is_asked(&parts.headers) {
+        let meant = attributes(&known, &route, &query);
+        impersonate::user(&server, &meant, &mut parts.headers, record).await?
+    } else {
+        known
+    };
     let _ = asker.user.set(user.clone());
     let asked = Arc::new(attributes(&user, &route, &query));
     let admitted = match room::admit(&server, &asked, &route, &query, patience).await {

@@ -99,7 +99,7 @@ impl Route {
 }
 
 /// The parts of a path. One with an empty part inside, but behind the subresource, is no path of a resource.
-fn segments(path: &str) -> Vec<&str> {
+pub fn segments(path: &str) -> Vec<&str> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     match parts.iter().position(|part| part.is_empty()) {

@@ -6,6 +6,7 @@ pub mod authentication;
 pub mod authorization;
 mod certificates;
 mod escalation;
+pub mod impersonation;
 mod node;
 mod node_restriction;
 pub mod rbac;
@@ -29,7 +30,7 @@ pub use standard::{Settings, standard};
 
 use crate::{Server, admission::Guard, audit::Audit};
 use api::Status;
-use http::request::Parts;
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use std::{collections::BTreeMap, sync::Arc};
@@ -88,6 +89,11 @@ pub trait Authenticator: Send + Sync + 'static {
         parts: &Parts,
         client_cert: &[CertificateDer<'static>],
     ) -> Answer<Result<Option<User>, Status>>;
+
+    /// Takes off a request what told who asks, so that nobody behind this server sees it.
+    fn forget(&self, headers: &mut HeaderMap) {
+        headers.remove(AUTHORIZATION);
+    }
 
     /// The user of a bearer token meant for one of `audiences` (empty: the API server's own), and the audiences that
     /// it is good for. `Err`: why not, for the `error` of a TokenReview.

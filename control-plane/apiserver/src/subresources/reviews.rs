@@ -91,6 +91,37 @@ fn spec<'a, T: Deserialize<'a>>(of: &VirtualResource, body: &'a [u8]) -> Result<
     Ok((raw, decoded))
 }
 
+/// What a review must not have: metadata, but for what the server takes off, and for its namespace in a namespace.
+fn bare(body: &[u8], namespace: Option<&str>, errors: &mut Vec<field::Error>) -> Result<(), Status> {
+    let Ok(Some(range)) = scan::find(body, "metadata") else {
+        return Ok(());
+    };
+    let text = &body[range];
+    let said: Option<BTreeMap<String, &RawValue>> = serde_json::from_slice(text).unwrap_or_default();
+    let mut more = false;
+    for (name, value) in said.iter().flatten() {
+        match (name.as_str(), value.get(), namespace) {
+            ("managedFields", _, _) | (_, "null" | "\"\"" | "{}" | "[]" | "0", _) => {}
+            ("namespace", of, Some(namespace)) if of == format!("{namespace:?}") => {}
+            ("namespace", _, Some(_)) => {
+                return Err(Status::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+            _ => more = true,
+        }
+    }
+    if more {
+        let value: Option<&RawValue> = serde_json::from_slice(text).ok();
+        let detail = match namespace {
+            Some(_) => "must be empty except for namespace",
+            None => "must be empty",
+        };
+        errors.push(field::Error::invalid("metadata", value, detail));
+    }
+    Ok(())
+}
+
 #[derive(Serialize, Default)]
 struct UserInfo<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -245,12 +276,17 @@ async fn subject_access(
         let detail = "at least one of user or group must be specified";
         errors.push(field::Error::invalid("spec.user", "", detail));
     }
+    bare(body, namespace, &mut errors)?;
     let inside = asked.resource_attributes.as_ref().map(|r| r.namespace.as_str());
     if let (Some(namespace), Some(inside)) = (namespace, inside)
         && inside != namespace
     {
-        let message = format!("spec.resourceAttributes.namespace must match namespace: {namespace}");
-        return Err(Status::bad_request(message));
+        let path = "spec.resourceAttributes.namespace";
+        errors.push(field::Error::invalid(
+            path,
+            inside,
+            "must match metadata.namespace",
+        ));
     }
     if namespace.is_some() && asked.non_resource_attributes.is_some() {
         let detail = "disallowed on this kind of request";
@@ -273,7 +309,9 @@ async fn self_access(
     body: &[u8],
 ) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<AccessSpec>(of, body)?;
-    refuse(of, asked.check())?;
+    let mut errors = asked.check();
+    bare(body, None, &mut errors)?;
+    refuse(of, errors)?;
     decide(server, of, raw, &asked, user.as_ref().clone()).await
 }
 

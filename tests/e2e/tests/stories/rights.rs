@@ -21,6 +21,13 @@ rules:
 - {level: None}
 ";
 
+const ROLE: &str = "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: leases, namespace: default}
+rules:
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get]}
+";
+
 fn who_may_what_and_who_did_it(c: &mut Cluster) -> Result<()> {
     same(c.stop()?, 0)?;
     let (policy, log) = (
@@ -45,6 +52,28 @@ fn who_may_what_and_who_did_it(c: &mut Cluster) -> Result<()> {
         &refused,
         &[r#"User "system:serviceaccount:default:robot" cannot list resource "secrets""#],
     )?;
+
+    has(
+        &c.kubectl(&format!("auth whoami {robot}"))?,
+        &[
+            "system:serviceaccount:default:robot",
+            "system:serviceaccounts:default",
+        ],
+    )?;
+    let roles = c.lab.folder().join("role.yaml");
+    fs::write(&roles, ROLE)?;
+    let reconcile = format!("auth reconcile -f {}", roles.display());
+    has(
+        &c.kubectl(&reconcile)?,
+        &["role.rbac.authorization.k8s.io/leases reconciled"],
+    )?;
+    fs::write(&roles, ROLE.replace("[get]", "[list]"))?;
+    has(
+        &c.kubectl(&reconcile)?,
+        &["reconciliation required update", "Missing rules added"],
+    )?;
+    let verbs = "get role leases -o jsonpath={.rules[*].verbs[*]}";
+    same(c.kubectl(verbs)?.trim(), "get list")?;
 
     c.kubectl("create secret generic word --from-literal=word=unheardof")?;
     c.kubectl("create configmap game --from-literal=level=known")?;

@@ -127,7 +127,7 @@ fn is_group(text: &str) -> bool {
 }
 
 /// Whether two texts are the same, found out in a time that does not tell where they differ.
-fn same(one: &str, other: &str) -> bool {
+pub(super) fn same(one: &str, other: &str) -> bool {
     let differences = one
         .bytes()
         .zip(other.bytes())

@@ -53,8 +53,13 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     }
 }
 
-/// A token and the audiences it is asked about, not to be read back.
+/// A token and the audiences it is asked about, not to be read back; or a certificate.
 pub type Digested = [u8; 32];
+
+/// The digest of a certificate.
+pub fn digest_of(bytes: &[u8]) -> Digested {
+    Sha256::digest(bytes).into()
+}
 
 /// The digest of a token and audiences.
 pub fn digest(token: &str, audiences: &[String]) -> Digested {

@@ -1,7 +1,7 @@
 //! Tokens that live in Secrets: when each was used last stands on its Secret, so that those that nobody uses can go
 //! (upstream `pkg/serviceaccount/legacy.go`, `pkg/controlplane/controller/legacytokentracking`).
 
-use super::service_account::Named;
+use super::{bootstrap_token::same, service_account::Named};
 use crate::server::Server;
 use api::{Gvr, Key, Object};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -99,7 +99,7 @@ pub(super) fn check(secret: &Object, token: &str) -> Result<(), String> {
     let SecretView { data } = secret.view().unwrap_or_default();
     if data
         .get("token")
-        .is_some_and(|held| *held == BASE64.encode(token))
+        .is_some_and(|held| same(held, &BASE64.encode(token)))
     {
         Ok(())
     } else {

@@ -24,6 +24,8 @@ pub use anonymous::Anonymous;
 pub use authorities::{Authorities, RequestHeader, Trust};
 pub use bootstrap_token::BootstrapTokens;
 pub use front_proxy::FrontProxy;
+pub(crate) use front_proxy::{text, unescaped};
+pub(super) use jwt::not_prefixed;
 pub use jwt::{
     AuthenticationConfiguration, ClaimMappings, ClaimValidationRule, Issuer, Issuers, JwtAuthenticator,
     Mapping, OIDC_ALGORITHMS,

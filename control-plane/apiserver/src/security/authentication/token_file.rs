@@ -3,11 +3,17 @@
 
 use super::{Tokens, known};
 use crate::security::{Answer, Known, User};
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 /// The tokens of a file.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct TokenFile(HashMap<String, User>);
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenFile({} tokens)", self.0.len())
+    }
+}
 
 impl TokenFile {
     /// Reads the text of the file at `path`.

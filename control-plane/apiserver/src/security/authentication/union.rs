@@ -65,6 +65,12 @@ impl Authenticator for Authenticators {
         })
     }
 
+    fn forget(&self, headers: &mut HeaderMap) {
+        headers.remove(AUTHORIZATION);
+        websocket::forget(headers);
+        FrontProxy::forget(self.front_proxy.as_ref(), headers);
+    }
+
     fn token(&self, token: &str, audiences: &[String]) -> Answer<Known> {
         let wanted: Vec<String> = if audiences.is_empty() {
             &self.audiences

@@ -145,7 +145,10 @@ impl TokenWebhook {
             let answer = match asking.review(question).await {
                 Ok(answer) => answer,
                 Err(failure) => {
-                    tracing::error!(%failure, "failed to make webhook authenticator request");
+                    tracing::error!(
+                        failure = failure.to_string(),
+                        "failed to make webhook authenticator request"
+                    );
                     return Err(failure.to_string());
                 }
             };
@@ -153,7 +156,8 @@ impl TokenWebhook {
             if let Err(why) = &told {
                 tracing::info!(why, "the token webhook refuses a token");
             }
-            if !life.is_zero() {
+            // What went wrong may be right the next time.
+            if told.is_ok() && !life.is_zero() {
                 known.put(key, told.clone(), life);
             }
             told

@@ -5,9 +5,28 @@ use base64::{
     Engine,
     engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 const PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// Takes tokens off the protocols that a client offers.
+pub(super) fn forget(headers: &mut HeaderMap) {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered: Vec<&str> = offered.filter_map(|value| value.to_str().ok()).collect();
+    if !offered.iter().any(|value| value.contains(PREFIX)) {
+        return;
+    }
+    let protocols = offered.iter().flat_map(|value| value.split(',')).map(str::trim);
+    let others: Vec<&str> = protocols.filter(|name| !name.starts_with(PREFIX)).collect();
+    match HeaderValue::from_str(&others.join(",")) {
+        Ok(others) if !others.is_empty() => {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others);
+        }
+        _ => {
+            headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        }
+    }
+}
 
 /// The token of a request for a WebSocket.
 ///

@@ -1,6 +1,9 @@
 //! Client certificates (upstream `apiserver/pkg/authentication/request/x509`).
 
-use super::{Authorities, cache::Cache};
+use super::{
+    Authorities,
+    cache::{Cache, Digested, digest_of},
+};
 use crate::security::User;
 use component::Clock;
 use rustls::pki_types::CertificateDer;
@@ -15,7 +18,7 @@ const GOOD: Duration = Duration::from_secs(10);
 /// request, because authorities may change under a connection.
 pub struct ClientCertificates {
     authorities: Authorities,
-    known: Cache<Vec<u8>, (u64, Option<User>)>,
+    known: Cache<Digested, (u64, Option<User>)>,
     clock: Clock,
 }
 
@@ -38,8 +41,8 @@ impl ClientCertificates {
         if self.authorities.is_empty() {
             return Ok(None);
         }
-        let (der, generation) = (leaf.as_ref(), self.authorities.generation());
-        if let Some((of, user)) = self.known.get(der)
+        let (key, generation) = (digest_of(leaf), self.authorities.generation());
+        if let Some((of, user)) = self.known.get(&key)
             && of == generation
         {
             return Ok(user);
@@ -51,7 +54,7 @@ impl ClientCertificates {
             format!("verifying certificate SN={serial} failed: {why}")
         })?;
         let user = named(&certificate, leaf)?;
-        self.known.put(der.to_vec(), (generation, user.clone()), GOOD);
+        self.known.put(key, (generation, user.clone()), GOOD);
         Ok(user)
     }
 }

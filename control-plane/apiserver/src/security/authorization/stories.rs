@@ -6,6 +6,7 @@ use super::{
     Abac, AlwaysAllow, AlwaysDeny, Configuration, Configured, Connection, Maker, Mode, Reloading, Webhook,
     WebhookSettings, metrics::Metrics,
 };
+use crate::security::stories::bad_input::counted;
 use crate::{
     fixture,
     security::{Attributes, Authorizer, Chain, Decision, Rbac, Selectors, User, Verdict},
@@ -95,7 +96,7 @@ fn abac_policies_allow() {
 #[test]
 fn a_bad_line_of_abac_is_told_by_its_number() {
     let good = POLICIES.lines().nth(2).unwrap();
-    for (line, why) in [
+    let cases = [
         ("{", "couldn't get version/kind; json parse error: "),
         ("ann can read", "couldn't get version/kind; json parse error: "),
         ("[]", "couldn't get version/kind; json parse error: "),
@@ -137,7 +138,9 @@ fn a_bad_line_of_abac_is_told_by_its_number() {
             &good[..good.len() - 1],
             "couldn't get version/kind; json parse error: ",
         ),
-    ] {
+    ];
+    counted("lines of ABAC", cases.len());
+    for (line, why) in cases {
         let text = format!("# a comment\n{good}\n\n{line}\n{good}\n");
         let error = Abac::parse("/etc/abac", &text).unwrap_err();
         let start = format!("error reading policy file /etc/abac, line 4: {line}: {why}");
@@ -177,7 +180,7 @@ fn configurations_are_checked_in_upstreams_words() {
         hook(file, &[("    failurePolicy: Deny\n", &text)])
     };
     let at = "authorizers[0]";
-    for (text, why) in [
+    let cases = [
         (
             "".to_owned(),
             "failed to load AuthorizationConfiguration from file: ",
@@ -355,7 +358,9 @@ fn configurations_are_checked_in_upstreams_words() {
             ),
             "authorizers[0].matchConditionSubjectAccessReviewVersion: Unsupported value: \"v1beta1\": supported values: \"v1\"",
         ),
-    ] {
+    ];
+    counted("configurations of authorizers", cases.len());
+    for (text, why) in cases {
         let error = Configuration::parse(text.as_bytes()).unwrap_err();
         let listed = format!("[{why}");
         assert!(
@@ -559,6 +564,7 @@ async fn a_webhook_that_fails_never_allows() {
         hook.authorizer(false, Duration::ZERO),
         hook.authorizer(true, Duration::ZERO),
     );
+    counted("answers about rights", names.len());
     for name in names {
         for (webhook, verdict) in [(&open, Verdict::NoOpinion), (&closed, Verdict::Deny)] {
             let decision = webhook.authorize(&named(name)).get().await;

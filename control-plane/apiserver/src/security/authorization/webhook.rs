@@ -145,7 +145,11 @@ impl Asked {
                 judged.decision()
             }
             Err(failure) => {
-                tracing::error!(webhook = self.name, %failure, "failed to make webhook authorizer request");
+                tracing::error!(
+                    webhook = self.name,
+                    failure = failure.to_string(),
+                    "failed to make webhook authorizer request"
+                );
                 if !self.settings.deny {
                     self.metrics.open.of(&labels).add(1);
                 }

@@ -207,6 +207,33 @@ async fn ways_to_more_rights_need_rights_of_their_own() {
         // What is registered here is trusted.
         ("create apiregistration.k8s.io/apiservices", false),
         ("create apiextensions.k8s.io/customresourcedefinitions", false),
+        // Secrets and workloads of others.
+        ("list core/secrets", false),
+        ("watch core/secrets kube-system", false),
+        ("create core/pods kube-system", false),
+        ("create apps/daemonsets kube-system", false),
+        ("update core/pods:ephemeralcontainers kube-system/x", false),
+        // What policies are bound to, and aggregated roles.
+        (
+            "create admissionregistration.k8s.io/validatingadmissionpolicybindings",
+            false,
+        ),
+        (
+            "create admissionregistration.k8s.io/mutatingadmissionpolicybindings",
+            false,
+        ),
+        ("patch rbac.authorization.k8s.io/clusterroles /view", false),
+        ("update core/namespaces:finalize default/default", false),
+        // To be another for some of it.
+        ("impersonate:user-info authentication.k8s.io/users /root", false),
+        (
+            "impersonate:serviceaccount authentication.k8s.io/serviceaccounts kube-system/x",
+            false,
+        ),
+        (
+            "impersonate:arbitrary-node authentication.k8s.io/nodes /n1",
+            false,
+        ),
         // Quotas hold the namespace's own administrator.
         ("create core/resourcequotas default", false),
     ] {

@@ -1,10 +1,15 @@
 //! Stories of the guards, over a server with every resource and the standard guards.
 
+pub mod bad_input;
 mod certificates;
 mod escalation;
 mod front_proxy;
+mod impersonation;
+pub mod log;
 mod node;
+mod proxied;
 mod rbac;
+mod reviews;
 mod tokens;
 mod wire;
 

@@ -12,6 +12,7 @@ pub use config::{
     AuthenticationConfiguration, ClaimMappings, ClaimValidationRule, Issuer, JwtAuthenticator, Mapping,
 };
 pub use issuers::Issuers;
+pub(in crate::security) use validate::not_prefixed;
 
 use component::jwt::Algorithm;
 

@@ -330,7 +330,7 @@ fn extra(mappings: &ClaimMappings, path: &str, compiled: &mut Compiled, errors: 
 }
 
 /// Why a key does not stand under a domain.
-fn not_prefixed(key: &str) -> Option<&'static str> {
+pub fn not_prefixed(key: &str) -> Option<&'static str> {
     let Some((domain, path)) = key.split_once('/') else {
         return Some("must be a domain-prefixed path (such as \"acme.io/foo\")");
     };

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_types, reason = "tests write claims as JSON")]
 
 use super::{Guarded, bearer, outside, review, server, told};
+use crate::security::stories::{bad_input::counted, log::Log};
 use crate::security::{User, stories::ISSUER};
 use api::Gvr;
 use base64::{
@@ -225,12 +226,18 @@ async fn claims_that_are_wrong_are_refused() {
             "claim is missing",
         ),
     ];
+    let log = Log::keep();
+    counted("claims of service accounts", cases.len());
     for (what, claims, why) in cases {
         let token = key.sign(&claims).unwrap();
+        log.said();
         assert_eq!(bearer(&guarded, &token).await, "401", "{what}");
+        let said = log.said();
+        assert!(said.contains(why) && !said.contains(&token), "{what}: {said}");
         let told = review(&guarded, &token).await;
         assert!(told.contains(why), "{what}: {told}");
     }
+    assert_eq!(bearer(&guarded, &key.sign(&good).unwrap()).await, ROBOT);
 }
 
 #[tokio::test]
@@ -415,11 +422,19 @@ async fn tokens_that_are_broken_or_forged_are_refused() {
         ("a letter", "x".to_owned()),
         ("not ASCII", "tökén".to_owned()),
     ];
+    counted("tokens that are broken or forged", cases.len());
     for (what, token) in cases {
         assert_eq!(bearer(&guarded, &token).await, "401", "{what}");
         assert!(
             review(&guarded, &token).await.contains("invalid bearer token"),
             "{what}"
+        );
+    }
+    for end in 1..good.len() {
+        assert_eq!(
+            bearer(&guarded, &good[..end]).await,
+            "401",
+            "the first {end} letters"
         );
     }
     assert_eq!(bearer(&guarded, &good).await, ROBOT);
@@ -441,7 +456,7 @@ async fn headers_that_are_wrong_name_nobody() {
         told(&guarded, &[("authorization", &basic("ann:right"))], &[]).await,
         "ann"
     );
-    for (what, headers, wanted) in [
+    let cases = [
         ("nothing", vec![], "anonymous"),
         (
             "an empty token",
@@ -546,7 +561,9 @@ async fn headers_that_are_wrong_name_nobody() {
             ],
             "anonymous",
         ),
-    ] {
+    ];
+    counted("headers", cases.len());
+    for (what, headers, wanted) in cases {
         let headers: Vec<(&str, &str)> = headers
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
@@ -586,7 +603,7 @@ async fn bootstrap_tokens_are_taken_as_their_secrets_say() {
     let env = outside();
     let bad = "401";
     let ours = "system:bootstrap:07401b";
-    for (what, kind, data, token, wanted) in [
+    let cases = [
         ("good", KIND, good.to_vec(), BOOTSTRAP, ours),
         (
             "good for a while",
@@ -678,7 +695,9 @@ async fn bootstrap_tokens_are_taken_as_their_secrets_say() {
             bad,
         ),
         ("a path", KIND, good.to_vec(), "../../.f395accd246ae52d", bad),
-    ] {
+    ];
+    counted("bootstrap tokens", cases.len());
+    for (what, kind, data, token, wanted) in cases {
         let guarded = server(&env, |settings| settings.authentication.bootstrap_tokens = true).await;
         bootstrap(&guarded, "bootstrap-token-07401b", kind, &data).await;
         assert_eq!(bearer(&guarded, token).await, wanted, "{what}");

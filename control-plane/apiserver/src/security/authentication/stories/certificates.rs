@@ -1,6 +1,7 @@
 //! Certificates that are not good, and authorities that change.
 
 use super::{outside, server, told};
+use crate::security::stories::bad_input::counted;
 use crate::security::{RequestHeader, stories::Guarded};
 use component::pki::{Authority, Purpose};
 use jiff::{SignedDuration, Timestamp};
@@ -51,7 +52,7 @@ async fn certificates_that_are_not_good_are_refused() {
     })
     .await;
     assert_eq!(told(&guarded, &[], &good).await, "ann");
-    for (what, headers, chain, wanted) in [
+    let cases = [
         (
             "without a name",
             &[][..],
@@ -95,7 +96,9 @@ async fn certificates_that_are_not_good_are_refused() {
             "401",
         ),
         ("of a client that speaks for another", &says, good.clone(), "ann"),
-    ] {
+    ];
+    counted("certificates", cases.len());
+    for (what, headers, chain, wanted) in cases {
         assert_eq!(told(&guarded, headers, &chain).await, wanted, "{what}");
     }
     let guarded = server(&env, |settings| {
@@ -104,12 +107,18 @@ async fn certificates_that_are_not_good_are_refused() {
     })
     .await;
     let other_name = Purpose::client("stranger", &["system:masters"]);
-    for (what, headers, chain, wanted) in [
+    let cases = [
         (
             "a proxy for a user",
             &says[..],
             made(&proxies, "p", &proxy, now),
             "root",
+        ),
+        (
+            "a proxy for a user beyond ASCII",
+            &[("x-remote-user", "jürgen")],
+            made(&proxies, "p", &proxy, now),
+            "jürgen",
         ),
         ("a proxy for nobody", &[], made(&proxies, "p", &proxy, now), "401"),
         (
@@ -149,7 +158,9 @@ async fn certificates_that_are_not_good_are_refused() {
             made(&ours, "f", &Purpose::client("", &[]), now),
             "401",
         ),
-    ] {
+    ];
+    counted("front proxies", cases.len());
+    for (what, headers, chain, wanted) in cases {
         assert_eq!(told(&guarded, headers, &chain).await, wanted, "{what}");
     }
 }

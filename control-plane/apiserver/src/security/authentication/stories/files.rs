@@ -2,6 +2,7 @@
 
 use super::super::{AuthenticationConfiguration, Issuers, OIDC_ALGORITHMS, PasswordFile, TokenFile, hash};
 use super::{bearer, outside, server, told};
+use crate::security::stories::bad_input::counted;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use component::Random;
 
@@ -47,7 +48,7 @@ async fn tokens_of_a_file_name_their_users() {
 
 #[test]
 fn bad_lines_are_refused() {
-    for (text, why) in [
+    let cases = [
         (
             "secret\n",
             "must have at least 3 columns (token, user name, user uid), found 1",
@@ -61,13 +62,15 @@ fn bad_lines_are_refused() {
         ("\"secret,ann,1\n", "extraneous or missing \" in quoted-field"),
         ("sec\"ret,ann,1\n", "bare \" in non-quoted-field"),
         ("\"sec\"ret,ann,1\n", "extraneous or missing \" in quoted-field"),
-    ] {
+    ];
+    counted("files of tokens", cases.len());
+    for (text, why) in cases {
         let told = TokenFile::parse("tokens", text).unwrap_err();
         assert!(told.contains(why), "{text:?}: {told}");
     }
     let env = component::Env::system();
     let good = hash("x", &env.random);
-    for (text, why) in [
+    let cases = [
         ("password,ann,1\n".to_owned(), "passwords are stored hashed"),
         (
             "pbkdf2-sha256:0:c2FsdHNhbHQ=:AAAA,ann,1\n".to_owned(),
@@ -92,7 +95,9 @@ fn bad_lines_are_refused() {
             format!("{good},ann,1\n{good},ann,2\n"),
             "record number '2': the user is there twice",
         ),
-    ] {
+    ];
+    counted("files of passwords", cases.len());
+    for (text, why) in cases {
         let told = PasswordFile::parse("passwords", &text, &env)
             .map(drop)
             .unwrap_err();
@@ -150,7 +155,7 @@ async fn configurations_of_issuers_are_validated_in_upstreams_words() {
     let user = "username: {claim: sub, prefix: ''}";
     assert_eq!(wrong("").await, "taken");
     assert_eq!(wrong(&one(issuer, user)).await, "taken");
-    for (text, why) in [
+    let cases = [
         (one("audiences: [me]", user), "jwt[0].issuer.url: Required value"),
         (
             one("url: 'http://a.example', audiences: [me]", user),
@@ -312,7 +317,9 @@ async fn configurations_of_issuers_are_validated_in_upstreams_words() {
             "anonymous.conditions: Invalid value",
         ),
         ("jwt: 5\n".to_owned(), "strict decoding error"),
-    ] {
+    ];
+    counted("configurations of issuers", cases.len());
+    for (text, why) in cases {
         let told = wrong(&text).await;
         assert!(told.contains(why), "{text}: {told}");
     }

@@ -7,6 +7,7 @@ use super::{
     site::{Reply, Site},
 };
 use crate::security::stories::Guarded;
+use crate::security::stories::bad_input::counted;
 use component::{Env, jwt::Key};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -172,7 +173,7 @@ async fn tokens_of_issuers_that_are_not_good_are_refused() {
         "ann@example.com"
     );
     let set = |name: &str, value: Value| changed(&good, name, value);
-    for (what, guarded, claims, why) in [
+    let cases = [
         (
             "expired",
             &plain,
@@ -322,7 +323,9 @@ async fn tokens_of_issuers_that_are_not_good_are_refused() {
             good.clone(),
             "oidc: parse uid claim \"uid\": claim not present",
         ),
-    ] {
+    ];
+    counted("tokens of issuers", cases.len());
+    for (what, guarded, claims, why) in cases {
         let token = issuing.sign(&claims);
         let told = review(guarded, &token).await;
         assert!(told.contains(why), "{what}: {told}");

@@ -5,6 +5,7 @@ use super::{
     bearer, outside, review, server,
     site::{Reply, Site},
 };
+use crate::security::stories::bad_input::counted;
 use crate::security::{
     Asking,
     stories::{Guarded, ISSUER},
@@ -79,7 +80,7 @@ async fn a_webhook_that_fails_lets_nobody_in() {
             r#"{{"apiVersion":"{version}","kind":"{kind}","status":{yes}}}"#
         ))
     };
-    for (what, says, why, times) in [
+    let cases = [
         (
             "no",
             reply(r#"{"authenticated":false}"#),
@@ -172,7 +173,9 @@ async fn a_webhook_that_fails_lets_nobody_in() {
         ("garbage", Reply::Garbage, "Post \"https://127.0.0.1:", 1),
         ("too much", Reply::Huge, "length limit exceeded", 1),
         ("nothing for long", Reply::Hang, "context deadline exceeded", 1),
-    ] {
+    ];
+    counted("answers about tokens", cases.len());
+    for (what, says, why, times) in cases {
         let guarded = beside(&site, &env).await;
         site.says("/yes", reply(yes));
         site.says("/review", says);
@@ -182,6 +185,15 @@ async fn a_webhook_that_fails_lets_nobody_in() {
         assert_eq!(site.asked("/review").len() - before, times, "{what}");
         assert_eq!(bearer(&guarded, "secret").await, "401", "{what}");
     }
+    let guarded = beside(&site, &env).await;
+    site.says("/review", Reply::Garbage);
+    assert_eq!(bearer(&guarded, "secret").await, "401");
+    site.says("/review", reply(yes));
+    assert_eq!(
+        bearer(&guarded, "secret").await,
+        "ann",
+        "what went wrong is not remembered"
+    );
     let stranger = Site::open().await;
     let hook = hook(&site, &stranger.ca, &env, "v1").unwrap();
     let guarded = server(&env, |settings| settings.authentication.webhook = Some(hook)).await;
