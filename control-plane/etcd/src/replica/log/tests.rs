@@ -85,7 +85,8 @@ fn a_snapshot_that_was_not_installed_is_forgotten_when_the_log_goes_on() {
     let files = MemoryFiles::new();
     let mut log = create(&files);
     log.installing((5, 1)).unwrap();
-    let (mut log, stored) = reopen(&files.after_crash());
+    let files = files.after_crash();
+    let (mut log, stored) = reopen(&files);
     assert_eq!(stored.installing, Some((5, 1)));
     write(&mut log, vec![entry(1, 4), entry(1, 5), entry(1, 6)], None);
     let (_, stored) = reopen(&files);
