@@ -13,6 +13,7 @@ mod cbor;
 mod check;
 mod document;
 mod gated;
+mod older;
 mod openapi;
 mod patch;
 mod protobuf;
@@ -29,6 +30,7 @@ pub use cbor::{
 };
 pub use check::{Finding, Findings, MAX_DEPTH, TypeError, check, check_untyped};
 pub use gated::{Disabled, GATED, Gated};
+pub use older::modern;
 pub use openapi::{
     GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_part, openapi_v2_protobuf, openapi_v3,
     openapi_v3_index,
@@ -36,7 +38,7 @@ pub use openapi::{
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use protobuf::{
     ProtobufError, has_protobuf, is_protobuf, json_to_message, json_to_protobuf, protobuf_body,
-    protobuf_frame, protobuf_list, protobuf_to_json, put_protobuf_item,
+    protobuf_frame, protobuf_list, protobuf_to_json, put_protobuf_item, stored_protobuf_to_json,
 };
 pub use prune::{canonical, prune};
 pub use structural::{

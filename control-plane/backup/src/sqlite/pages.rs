@@ -79,6 +79,11 @@ impl Pages {
         if encoding != UTF8 {
             return Err(damaged("its text is not in UTF-8"));
         }
+        // How many pages there are, if those who wrote it last knew that they have to say so.
+        let (said, is_known) = (be32(first, 28), be32(first, 24) == be32(first, 92));
+        if is_known && said > pages.count {
+            return Err(damaged("it is cut off"));
+        }
         pages.reserved = reserved;
         if pages.usable() < 480 {
             return Err(damaged("its pages have no room"));

@@ -65,6 +65,21 @@ pub fn is_protobuf(body: &[u8]) -> bool {
 /// # Errors
 /// Bytes that are not an object of a built-in kind.
 pub fn protobuf_to_json(body: &[u8]) -> Result<Vec<u8>, ProtobufError> {
+    to_json(body, table::of_kind)
+}
+
+/// The same of a body from a store, where objects of versions are that are served no more.
+///
+/// # Errors
+/// As [`protobuf_to_json`].
+pub fn stored_protobuf_to_json(body: &[u8]) -> Result<Vec<u8>, ProtobufError> {
+    to_json(body, table::of_stored)
+}
+
+fn to_json(
+    body: &[u8],
+    of_kind: fn(&str, &str) -> Option<table::MessageRef>,
+) -> Result<Vec<u8>, ProtobufError> {
     let envelope = Envelope::read(body.strip_prefix(PREFIX).ok_or(ProtobufError::Prefix)?)?;
     let mut object = Map::new();
     if envelope.content_type == "application/json" {
@@ -73,7 +88,7 @@ pub fn protobuf_to_json(body: &[u8]) -> Result<Vec<u8>, ProtobufError> {
             .map(|value| document::write(&value))
             .map_err(wrong);
     }
-    let message = table::of_kind(&envelope.api_version, &envelope.kind);
+    let message = of_kind(&envelope.api_version, &envelope.kind);
     let (api_version, kind) = (envelope.api_version, envelope.kind);
     let message = message.ok_or_else(|| ProtobufError::Kind(api_version.clone(), kind.clone()))?;
     decode::message(message, envelope.raw, &mut object, 0)?;

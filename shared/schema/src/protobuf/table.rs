@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::OnceLock};
 
+use crate::older;
+
 const TEXT: &str = include_str!("../../tables/protobuf.txt");
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
@@ -112,6 +114,15 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<MessageRef> {
     named(ty.name())
 }
 
+/// The message of a kind, also in a version that is only found in a store.
+pub(super) fn of_stored(api_version: &str, kind: &str) -> Option<MessageRef> {
+    match older::message(api_version, kind) {
+        Some(Ok(name)) => named(name),
+        Some(Err(modern)) => of_kind(modern, kind),
+        None => of_kind(api_version, kind),
+    }
+}
+
 /// The message of a type of the other table.
 pub(super) fn named(name: &str) -> Option<MessageRef> {
     table().by_name.get(name).copied()
@@ -119,13 +130,18 @@ pub(super) fn named(name: &str) -> Option<MessageRef> {
 
 fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(|| read(TEXT))
+    TABLE.get_or_init(read)
+}
+
+/// The lines of the table, and of messages of older versions after them.
+fn lines() -> impl Iterator<Item = &'static str> {
+    TEXT.lines().skip(2).chain(older::MESSAGES.lines())
 }
 
 /// Names first, so that a field may refer to a message further down.
-fn read(text: &'static str) -> Table {
+fn read() -> Table {
     let mut table = Table::default();
-    for line in text.lines().skip(2) {
+    for line in lines() {
         let (first, rest) = line.trim_start().split_once(' ').unwrap_or_default();
         if line.starts_with(' ') {
             continue;
@@ -140,7 +156,7 @@ fn read(text: &'static str) -> Table {
         });
     }
     let mut at = 0;
-    for line in text.lines().skip(2) {
+    for line in lines() {
         let Some(line) = line.strip_prefix(' ') else {
             at += 1;
             continue;
@@ -213,7 +229,9 @@ fn shape(word: &str, by_name: &HashMap<&str, MessageRef>) -> Shape {
 
 #[cfg(test)]
 pub(super) fn all() -> &'static [Message] {
-    &table().messages
+    let older = older::MESSAGES.lines().filter(|line| !line.starts_with(' '));
+    let all = &table().messages;
+    &all[..all.len() - older.count()]
 }
 
 #[cfg(test)]
