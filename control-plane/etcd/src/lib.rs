@@ -30,6 +30,7 @@ pub mod server;
 mod spare;
 pub mod state;
 pub mod txn;
+mod unsynced;
 mod watch;
 
 pub use commit::{Answer, Answers, Committed};
@@ -43,3 +44,4 @@ pub use load::LoadError;
 pub use memory::MemoryFiles;
 pub use recovery::OpenError;
 pub use remote::{Endpoints, Remote};
+pub use unsynced::Unsynced;

@@ -250,10 +250,16 @@ impl Applier {
             return;
         }
         (self.bytes, self.entries) = (0, 0);
-        let notes = self.notes.clone();
+        let (notes, inner) = (self.notes.clone(), self.inner.clone());
         self.inner.tasks.spawn("raft-flush", async move {
+            let begun = inner.env.clock.now();
             match engine.flush().await {
-                Ok((term, index)) => drop(notes.send(Note::Flushed((index, term)))),
+                Ok((term, index)) => {
+                    let took = inner.env.clock.now() - begun;
+                    inner.metrics().commit.observe(took.as_secs_f64());
+                    // Who asked may have gone.
+                    let _ = notes.send(Note::Flushed((index, term)));
+                }
                 Err(Error::Unavailable(why)) => tracing::warn!(why, "the store is not durable yet"),
                 Err(error) => tracing::warn!(%error, "the store is not durable yet"),
             }

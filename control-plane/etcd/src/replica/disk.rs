@@ -118,7 +118,10 @@ impl Disk {
         }
         self.append(&mut batches)?;
         if must_sync {
+            let begun = self.inner.env.clock.now();
             self.log.sync()?;
+            let took = self.inner.env.clock.now() - begun;
+            self.inner.metrics().fsync.observe(took.as_secs_f64());
         }
         if let Some(done) = done {
             // The driver may have ended.

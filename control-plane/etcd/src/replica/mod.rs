@@ -17,6 +17,7 @@ mod identity;
 mod lessor;
 mod log;
 mod members;
+mod metrics;
 mod node;
 mod pack;
 pub mod peer;
@@ -54,6 +55,7 @@ pub use alarms::Alarm;
 pub use failure::{Failure, StartError};
 pub use log::{Identity, LogError};
 pub use members::{Member, MemberError, Membership};
+pub use metrics::Metrics;
 pub use settings::{Folders, PeerTls, Settings};
 
 /// How long a request may take beyond two elections.
@@ -140,6 +142,10 @@ impl Inner {
         *self.auth.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(auth);
     }
 
+    fn metrics(&self) -> &Metrics {
+        &self.peers.caller().metrics
+    }
+
     /// Nothing can be written any more.
     fn break_down(&self, why: String) {
         tracing::error!(why, "this member cannot go on");
@@ -193,6 +199,28 @@ impl Replica {
     /// The state of the cluster as this member sees it.
     pub fn view(&self) -> View {
         *self.0.view.borrow()
+    }
+
+    /// The state of the cluster, told whenever it changes.
+    pub fn watch_view(&self) -> tokio::sync::watch::Receiver<View> {
+        self.0.view.subscribe()
+    }
+
+    /// What is counted of this member's part in the cluster.
+    pub fn metrics(&self) -> &Metrics {
+        self.0.metrics()
+    }
+
+    /// How many proposals wait to be applied.
+    pub fn pending(&self) -> u64 {
+        hold(&self.0.pending).len() as u64
+    }
+
+    /// The other members that are reached.
+    pub fn reached(&self) -> Vec<u64> {
+        let members = self.members();
+        let others = members.iter().map(|member| member.id);
+        others.filter(|id| self.0.peers.since(*id).is_some()).collect()
     }
 
     /// The index up to which the log is applied here.
@@ -309,11 +337,15 @@ impl Replica {
             self.0.input.send(input).await.map_err(|_| Failure::Stopped)?;
             answered.await.unwrap_or(Err(Failure::Stopped))
         };
-        match self.0.env.clock.timeout(self.limit(), sent).await {
+        let settled = match self.0.env.clock.timeout(self.limit(), sent).await {
             Some(answered) => answered,
             None if self.view().changes != changes => Err(Failure::LeaderFailed),
             None => Err(Failure::TimedOut),
+        };
+        if let Err(Failure::TimedOut | Failure::LeaderFailed | Failure::Stopped | Failure::TooMany) = settled {
+            self.0.metrics().failed.add(1);
         }
+        settled
     }
 
     /// Waits until this member has applied all that was acknowledged by anybody before now.

@@ -140,14 +140,15 @@ pub fn txn(request: &pb::TxnRequest, most: usize) -> Result<Txn, Refusal> {
     if longest > most {
         return Err(Refusal::TooManyOps);
     }
+    // What is inside counts together with what is around it.
+    let rest = most - longest;
     let ops = |ops: &[pb::RequestOp]| {
         ops.iter()
-            .filter_map(|op| op.request.as_ref())
-            .map(|op| match op {
+            .map(|op| match op.request.as_ref().ok_or(Refusal::KeyNotFound)? {
                 Request::RequestRange(read) => range(read).map(TxnOp::Range),
                 Request::RequestPut(write) => put(write.clone()),
                 Request::RequestDeleteRange(removal) => delete(removal.clone()),
-                Request::RequestTxn(inner) => txn(inner, most).map(TxnOp::Txn),
+                Request::RequestTxn(inner) => txn(inner, rest).map(TxnOp::Txn),
             })
             .collect::<Result<Vec<_>, _>>()
     };

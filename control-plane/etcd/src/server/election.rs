@@ -93,7 +93,7 @@ impl Election for Member {
     ) -> Result<Response<ProclaimResponse>, Status> {
         let by = Credentials::of(&request);
         let ProclaimRequest { leader, value } = request.into_inner();
-        let leader = leader.ok_or_else(|| Status::invalid_argument("\"leader\" field must be provided"))?;
+        let leader = leader.ok_or_else(|| Status::unknown("\"leader\" field must be provided"))?;
         if !self.proclaim_at(&by, &leader, value).await? {
             return Err(Refusal::SessionExpired.into());
         }
@@ -148,7 +148,7 @@ impl Election for Member {
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
         let by = Credentials::of(&request);
         let leader = request.into_inner().leader;
-        let leader = leader.ok_or_else(|| Status::invalid_argument("\"leader\" field must be provided"))?;
+        let leader = leader.ok_or_else(|| Status::unknown("\"leader\" field must be provided"))?;
         self.step_back(&by, &leader.key, leader.rev as u64).await?;
         Ok(Response::new(ResignResponse {
             header: self.header_now(),

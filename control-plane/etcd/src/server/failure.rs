@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     EmptyKey,
+    KeyNotFound,
     ValueProvided,
     LeaseProvided,
     TooManyOps,
@@ -27,6 +28,7 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let (code, message) = match refusal {
             Refusal::EmptyKey => (Code::InvalidArgument, "key is not provided"),
+            Refusal::KeyNotFound => (Code::InvalidArgument, "key not found"),
             Refusal::ValueProvided => (Code::InvalidArgument, "value is provided"),
             Refusal::LeaseProvided => (Code::InvalidArgument, "lease is provided"),
             Refusal::TooManyOps => (Code::InvalidArgument, "too many operations in txn request"),
@@ -89,11 +91,8 @@ fn refused(error: AuthError) -> Status {
 
 /// A status in the words of gRPC for Go, which etcd puts into some answers.
 pub fn spelled(status: &Status) -> String {
-    format!(
-        "rpc error: code = {:?} desc = {}",
-        status.code(),
-        status.message()
-    )
+    let code = super::calls::spelled(status.code());
+    format!("rpc error: code = {code} desc = {}", status.message())
 }
 
 /// The status of a failure of a member.

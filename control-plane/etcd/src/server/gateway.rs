@@ -12,7 +12,7 @@ use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MethodDe
 /// The interface could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the descriptors of etcd's interface: {0}")]
-pub struct GatewayError(String);
+pub struct GatewayError(pub(super) String);
 
 /// Each path after `/v3/` (and `/v3beta/`), and the method.
 const PATHS: &[(&str, &str)] = &[

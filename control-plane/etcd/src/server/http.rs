@@ -3,8 +3,11 @@
 use super::{
     Member, VERSION,
     accept::{Acceptor, reply},
+    calls::in_gos_words,
     failure::failed,
     gateway::Gateway,
+    leaderless::needs_leader,
+    reflection::Reflection,
 };
 use crate::replica::{Alarm, Failure};
 use bytes::Bytes;
@@ -54,9 +57,25 @@ impl Member {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<tonic::codegen::StdError> + Send,
     {
-        if let Err(failure) = self.admits(request.uri().path(), request.headers()) {
-            return failed(failure).into_http();
+        let path = request.uri().path().to_owned();
+        let led = needs_leader(request.headers());
+        let (request, begun) = self.0.calls.begin(request);
+        let answer = match self.admits(&path, request.headers()) {
+            Ok(()) => in_gos_words(&path, self.dispatch(request).await),
+            Err(failure) => failed(failure).into_http(),
+        };
+        let answer = if led {
+            self.while_led(&path, answer)
+        } else {
+            answer
+        };
+        match begun {
+            Some(begun) => begun.answer(answer),
+            None => answer,
         }
+    }
+
+    async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
         let most = self.settings().max_request_bytes + OVERHEAD;
         let member = Arc::new(self.clone());
         let answered: Result<Response<Body>, Infallible> = dispatch!(
@@ -88,8 +107,6 @@ const OF_LEARNERS: &[&str] = &[
 ];
 /// Services that answer nothing while the members hold different data.
 const OF_DATA: &[&str] = &["/etcdserverpb.KV/", "/etcdserverpb.Lease/"];
-/// How a client says that it wants no answer of a member that has no leader.
-const NEEDS_LEADER: &str = "hasleader";
 
 impl Member {
     /// Whether a call can be answered as the cluster is.
@@ -98,8 +115,7 @@ impl Member {
         if replica.is_learner() && !OF_LEARNERS.contains(&path) {
             return Err(Failure::Learner);
         }
-        let needs = headers.get(NEEDS_LEADER).is_some_and(|needs| needs == "true");
-        if needs && replica.view().leader == 0 {
+        if needs_leader(headers) && replica.view().leader == 0 {
             return Err(Failure::NoLeader);
         }
         if replica.is_raised(Alarm::Corrupt) && OF_DATA.iter().any(|service| path.starts_with(service)) {
@@ -113,6 +129,7 @@ impl Member {
 pub struct Listener {
     member: Member,
     gateway: Gateway,
+    reflection: Reflection,
     acceptor: Arc<Acceptor>,
 }
 
@@ -126,6 +143,7 @@ impl Listener {
         Ok(Arc::new(Self {
             member,
             gateway: Gateway::new()?,
+            reflection: Reflection::new()?,
             acceptor: Arc::new(Acceptor::new(tls, env, "etcd-connection")),
         }))
     }
@@ -143,7 +161,10 @@ impl Listener {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let kind = request.headers().get(http::header::CONTENT_TYPE);
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-            return self.member.grpc(request).await;
+            return match self.reflection.answer(request).await {
+                Ok(answer) => answer,
+                Err(request) => self.member.grpc(request).await,
+            };
         }
         let path = request.uri().path().to_owned();
         match (path.as_str(), request.method()) {
@@ -187,6 +208,7 @@ impl Listener {
 
     fn health(&self) -> Response<Body> {
         let replica = self.member.replica();
+        let counters = &self.member.0.counters;
         let why = if self.member.engine().is_closed() {
             "the store is closed"
         } else if replica.is_raised(Alarm::NoSpace) {
@@ -196,8 +218,10 @@ impl Listener {
         } else if replica.view().leader == 0 {
             "RAFT NO LEADER"
         } else {
+            counters.healthy.add();
             return json(StatusCode::OK, r#"{"health":"true","reason":""}"#.to_owned());
         };
+        counters.unhealthy.add();
         let body = format!("{{\"health\":\"false\",\"reason\":{why:?}}}");
         json(StatusCode::SERVICE_UNAVAILABLE, body)
     }

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 mod auth;
 mod authority;
 mod bolt;
+mod calls;
 mod cluster;
 mod convert;
 mod election;
@@ -13,11 +14,13 @@ mod health;
 mod http;
 mod jwt;
 mod kv;
+mod leaderless;
 mod lease;
 mod lock;
 mod maintenance;
 mod metrics;
 mod order;
+mod reflection;
 mod snapshot;
 mod watch;
 mod who;
@@ -29,6 +32,7 @@ use crate::{
         auth::{Auth, Who},
     },
 };
+use calls::Calls;
 use component::Env;
 use etcd_proto::etcdserverpb::ResponseHeader;
 use failure::{Refusal, failed, status};
@@ -87,6 +91,7 @@ struct Inner {
     settings: Settings,
     env: Env,
     counters: Counters,
+    calls: Arc<Calls>,
 }
 
 impl Member {
@@ -97,6 +102,7 @@ impl Member {
             settings,
             env,
             counters: Counters::default(),
+            calls: Arc::default(),
         }))
     }
 

@@ -167,12 +167,13 @@ impl Session {
         };
         if taken || empty || create.start_revision < 0 {
             created.canceled = true;
-            created.cancel_reason = match taken {
-                true => "mvcc: duplicate watch ID provided on the WatchStream",
-                false => "mvcc: watcher range is empty",
+            created.cancel_reason = match (create.start_revision < 0, taken) {
+                (true, _) => "etcdserver: mvcc: required revision has been compacted",
+                (_, true) => "mvcc: duplicate watch ID provided on the WatchStream",
+                _ => "mvcc: watcher range is empty",
             }
             .to_owned();
-            created.watch_id = if taken { id } else { ALL };
+            created.watch_id = ALL;
             return self.send(created).await;
         }
         let judge = |auth: &Auth, who: &Who| auth.may_read(who, &start, &end);

@@ -1,7 +1,7 @@
 //! Connections to other members.
 
 use super::{CLUSTER, FROM, MEMBERS, TO};
-use crate::replica::{Identity, Member, Membership, PeerTls, pack::Unpack};
+use crate::replica::{Identity, Member, Membership, Metrics, PeerTls, pack::Unpack};
 use bytes::Bytes;
 use component::Tasks;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -69,6 +69,7 @@ pub struct Caller {
     pub cluster: u64,
     pub tls: Option<PeerTls>,
     pub tasks: Tasks,
+    pub metrics: Metrics,
 }
 
 impl Caller {
@@ -78,6 +79,7 @@ impl Caller {
             cluster: identity.cluster,
             tls,
             tasks,
+            metrics: Metrics::default(),
         }
     }
 

@@ -141,6 +141,7 @@ impl Running {
             .await?;
         tracing::info!(peer = format!("{:x}", self.to), url, "a member is reached");
         hold(&self.state).since = Some(self.env.clock.now());
+        let sent_bytes = self.caller.metrics.sent.of(&[&format!("{:x}", self.to)]).clone();
         let mut answer = response.into_body();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -157,6 +158,7 @@ impl Running {
             for message in batch.drain(..) {
                 frame(&mut bytes, |out| wire::write_message(out, &message));
             }
+            sent_bytes.add(bytes.len() as u64);
             tokio::select! {
                 biased;
                 () = ended(&mut answer) => return Ok(()),

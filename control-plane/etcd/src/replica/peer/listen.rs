@@ -108,11 +108,14 @@ fn refusal(replica: &Replica, request: &Request<Incoming>) -> Option<(StatusCode
 async fn stream_of(replica: &Replica, request: Request<Incoming>) -> Response<Body> {
     let inner = replica.0.clone();
     let (open, closing) = tokio::sync::oneshot::channel::<()>();
+    let from = hex(request.headers(), FROM).unwrap_or(0);
+    let received = inner.metrics().received.of(&[&format!("{from:x}")]).clone();
     let mut body = request.into_body().into_data_stream();
     replica.0.tasks.spawn("peer-messages", async move {
         let _open = open;
         let mut read = BytesMut::new();
         while let Some(Ok(data)) = body.next().await {
+            received.add(data.len() as u64);
             read.extend_from_slice(&data);
             while let Some(message) = unframe(&mut read) {
                 match wire::read_message(message) {
