@@ -27,7 +27,7 @@ struct Forms {
 /// A stored value as JSON, and as it is if it is not that: upstream's API server writes protobuf and CBOR.
 fn plain(body: Bytes) -> Result<(Bytes, Option<Bytes>), ObjectError> {
     let json = if schema::is_protobuf(&body) {
-        schema::protobuf_to_json(&body).map_err(|error| error.to_string())
+        schema::stored_protobuf_to_json(&body).map_err(|error| error.to_string())
     } else if schema::is_cbor(&body) {
         schema::cbor_to_json(&body).map_err(|error| error.to_string())
     } else if body.starts_with(SEALED) {
@@ -40,10 +40,14 @@ fn plain(body: Bytes) -> Result<(Bytes, Option<Bytes>), ObjectError> {
 }
 
 impl Held {
-    /// Reads a stored value of a built-in resource.
+    /// Reads a stored value of a built-in resource, which may be of an older version than what is stored now.
     pub fn parse(row: &'static Row, body: Bytes, revision: u64) -> Result<Self, ObjectError> {
-        let (json, stored) = plain(body)?;
-        let hub = Object::parse(json, revision, row.fields)?;
+        let (json, mut stored) = plain(body)?;
+        let mut hub = Object::parse(json, revision, row.fields)?;
+        if let Some(text) = newer(row, &hub)? {
+            stored = stored.or_else(|| Some(hub.body().clone()));
+            hub = Object::parse(text.into(), revision, row.fields)?;
+        }
         Ok(Self {
             hub: Arc::new(hub),
             stored,
@@ -180,6 +184,42 @@ fn forms(row: &'static Row, custom: Option<&Arc<Custom>>) -> Option<Arc<Forms>> 
             custom: custom.cloned(),
         })
     })
+}
+
+/// Versions that have other fields than those that followed, and are served no more.
+const OTHER_FIELDS: [&str; 1] = ["resource.k8s.io/v1beta1"];
+
+/// An object that is stored in another version than the row's, in that one.
+fn newer(row: &'static Row, stored: &Object) -> Result<Option<Vec<u8>>, ObjectError> {
+    let (group, version) = stored
+        .api_version()
+        .split_once('/')
+        .unwrap_or(("", stored.api_version()));
+    if (group, version) == (row.group, row.hub) || stored.api_version().is_empty() {
+        return Ok(None);
+    }
+    if let Some(text) = schema::modern(stored.api_version(), stored.kind(), stored.body()) {
+        return Ok(Some(text));
+    }
+    let mut versions = row.versions.iter();
+    if let Some(of) = versions.find(|version| api_version(row, version) == stored.api_version())
+        && let Some(to_hub) = of.to_hub
+    {
+        return to_hub(stored.body())
+            .map(Some)
+            .map_err(|status| ObjectError::Form(status.message));
+    }
+    let known = schema::has_protobuf(stored.api_version(), row.kind);
+    if !known || OTHER_FIELDS.contains(&stored.api_version()) {
+        return Err(ObjectError::Form(format!(
+            "no kind {:?} is registered for version {:?}",
+            row.kind,
+            stored.api_version()
+        )));
+    }
+    let mut text = Vec::new();
+    stored.at(0).write_json(Some(&row.gvk().api_version()), &mut text);
+    Ok(Some(text))
 }
 
 /// `hub` under the name of another version, without what that version does not name.

@@ -222,3 +222,60 @@ async fn values_that_upstream_stored_are_read() {
     assert!(patched.text.contains(r#""uid":"u""#), "{}", patched.text);
     assert!(http.get(MAPS).await.text.contains(r#""data":{"k":"2"}"#));
 }
+
+#[tokio::test(start_paused = true)]
+async fn values_that_older_releases_stored_are_read() {
+    let env = component::Env::simulated(7);
+    let store: Arc<dyn etcd::Store> = etcd::Engine::in_memory(env.clone()).unwrap();
+    let head = |version: &str, kind: &str, name: &str| {
+        format!(
+            r#"{{"apiVersion":"{version}","kind":"{kind}","metadata":{{"name":"{name}","uid":"u","creationTimestamp":"2026-01-02T03:04:05Z""#
+        )
+    };
+    let scaler = head("autoscaling/v1", "HorizontalPodAutoscaler", "up")
+        + r#","namespace":"default"},"spec":{"maxReplicas":3,"scaleTargetRef":{"kind":"Deployment","name":"d"},"targetCPUUtilizationPercentage":70}}"#;
+    let migration = head("storagemigration.k8s.io/v1beta1", "StorageVersionMigration", "up")
+        + r#"},"spec":{"resource":{"group":"apps","resource":"deployments"}}}"#;
+    let old = head("policy/v1alpha9", "PodDisruptionBudget", "up")
+        + r#","namespace":"default"},"spec":{"minAvailable":1}}"#;
+    let protobuf = |text: &str| schema::json_to_protobuf(text.as_bytes()).unwrap().into();
+    for (key, value) in [
+        ("horizontalpodautoscalers/default/up", protobuf(&scaler)),
+        ("storageversionmigrations/up", protobuf(&migration)),
+        ("poddisruptionbudgets/default/up", old.into()),
+    ] {
+        let put = etcd::TxnRequest {
+            key: format!("/registry/{key}").into(),
+            expect: Some(0),
+            op: etcd::Op::Put { value, lease: 0 },
+            durability: etcd::Durability::Durable,
+        };
+        store.txn(put).await.unwrap();
+    }
+    let server = fixture::start(store, resources::table().to_vec(), fixture::no_nodes(), &env).await;
+    let mut http = Http::new(&server).await;
+    let scalers =
+        |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers/up");
+    let read = http.get(&scalers("v2")).await.text;
+    assert!(read.contains(r#""apiVersion":"autoscaling/v2""#), "{read}");
+    assert!(read.contains(r#""averageUtilization":70"#), "{read}");
+    let read = http.get(&scalers("v1")).await.text;
+    assert!(read.contains(r#""targetCPUUtilizationPercentage":70"#), "{read}");
+    let url = "/apis/storagemigration.k8s.io/v1/storageversionmigrations";
+    let read = http.get(&format!("{url}/up")).await.text;
+    assert!(
+        read.contains(r#""apiVersion":"storagemigration.k8s.io/v1""#),
+        "{read}"
+    );
+    // A write brings it into the version that is stored now.
+    let merge = [("content-type", "application/merge-patch+json")];
+    let label = r#"{"metadata":{"labels":{"a":"b"}}}"#;
+    let patched = http.ask("PATCH", &format!("{url}/up"), &merge, label).await;
+    assert_eq!(patched.code, 200, "{}", patched.text);
+    let unreadable = http
+        .get("/apis/policy/v1/namespaces/default/poddisruptionbudgets/up")
+        .await;
+    assert_eq!(unreadable.code, 500);
+    let why = r#"no kind \"PodDisruptionBudget\" is registered for version \"policy/v1alpha9\""#;
+    assert!(unreadable.text.contains(why), "{}", unreadable.text);
+}
