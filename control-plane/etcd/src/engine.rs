@@ -1,8 +1,10 @@
-//! The engine: the parts of the store put together, as a [`Store`].
+//! The engine: the parts of the store put together, as a [`Store`](crate::Store).
+
+mod edge;
+mod pin;
 
 use crate::{
-    Durability, Error, Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest,
-    WatchItem, WatchRequest, checkpoint,
+    Error, Observer, RangeRequest, RangeResponse, Revision, checkpoint,
     commit::{self, Answer, Answers, Committed, Request, Writer},
     files::{Disk, Files},
     lease::Deadlines,
@@ -13,11 +15,9 @@ use crate::{
     spare::Spare,
     state::{Command, State},
     txn::{Known, Txn, TxnReply},
-    watch,
 };
 use bytes::Bytes;
 use component::Env;
-use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -31,6 +31,8 @@ use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::Instant,
 };
+
+pub(crate) use pin::Pin;
 
 /// How many requests wait for the writer at most; more wait to wait.
 const QUEUE: usize = 8192;
@@ -233,43 +235,6 @@ pub(crate) async fn load(core: &Core, found: Vec<Found>) -> Result<Vec<crate::Ke
     }
 }
 
-/// Keeps a revision from being forgotten, until it is dropped.
-pub(crate) struct Pin {
-    core: Arc<Core>,
-    revision: Revision,
-}
-
-impl Pin {
-    /// Keeps everything.
-    pub fn new(core: &Arc<Core>) -> Self {
-        hold(&core.pins).push(0);
-        Self {
-            core: core.clone(),
-            revision: 0,
-        }
-    }
-
-    /// Keeps a revision and what is newer.
-    pub fn at(&mut self, revision: Revision) {
-        let mut pins = hold(&self.core.pins);
-        if let Some(pin) = pins.iter_mut().find(|pin| **pin == self.revision) {
-            *pin = revision;
-        }
-        self.revision = revision;
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let mut pins = hold(&self.core.pins);
-        if let Some(at) = pins.iter().position(|pin| *pin == self.revision) {
-            pins.swap_remove(at);
-        }
-        drop(pins);
-        self.core.upkeep.notify_one();
-    }
-}
-
 /// A lease as it is.
 #[derive(Clone, Debug)]
 pub struct LeaseState {
@@ -446,7 +411,11 @@ impl Engine {
 
     /// The keys that live by a lease.
     pub(crate) fn lease_keys(&self, id: i64) -> Vec<Bytes> {
-        self.core.read().state.lease(id).map_or_else(Vec::new, |(_, keys)| keys)
+        self.core
+            .read()
+            .state
+            .lease(id)
+            .map_or_else(Vec::new, |(_, keys)| keys)
     }
 
     /// The leases.
@@ -610,89 +579,4 @@ async fn sleep_until(core: &Core, deadline: Option<Instant>) {
 
 fn unexpected(answer: &Answer) -> Error {
     Error::Unknown(format!("the writer answered {answer:?}"))
-}
-
-impl Store for Engine {
-    fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse, Error>> {
-        async move {
-            let (mut response, found) = self.core.collect(&request)?;
-            response.kvs = load(&self.core, found).await?;
-            Ok(response)
-        }
-        .boxed()
-    }
-
-    fn txn(&self, request: TxnRequest) -> BoxFuture<'_, Result<TxnOutcome, Error>> {
-        async move {
-            let TxnRequest {
-                key,
-                expect,
-                op,
-                durability,
-            } = request;
-            if let crate::Op::Put { value, .. } = &op
-                && value.len().max(key.len()) > self.core.options.max_value_bytes
-            {
-                return Err(Error::TooLarge(value.len().max(key.len())));
-            }
-            let durable = durability == Durability::Durable || self.core.options.durable_leases;
-            match self
-                .core
-                .submit(Command::Write { key, expect, op }, durable)
-                .await?
-            {
-                Answer::Done(revision) => Ok(TxnOutcome::Done(revision)),
-                Answer::Mismatch(kv, revision) => Ok(TxnOutcome::Mismatch(kv, revision)),
-                answer => Err(unexpected(&answer)),
-            }
-        }
-        .boxed()
-    }
-
-    fn watch(&self, request: WatchRequest) -> BoxStream<'static, Result<WatchItem, Error>> {
-        watch::watch(self.core.clone(), request)
-    }
-
-    fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
-        async move {
-            self.core
-                .submit(Command::Compact(revision), true)
-                .await
-                .map(|_| ())
-        }
-        .boxed()
-    }
-
-    fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<i64, Error>> {
-        self.grant_as(0, ttl).boxed()
-    }
-
-    fn keep_alive(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>> {
-        let renewed = hold(&self.core.leases).renew(lease, self.core.env.clock.now());
-        async move {
-            if renewed {
-                Ok(())
-            } else {
-                Err(Error::LeaseNotFound)
-            }
-        }
-        .boxed()
-    }
-
-    fn revoke(&self, lease: i64) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.core.submit(Command::Revoke(lease), true).await.map(|_| ()) }.boxed()
-    }
-
-    fn observe(&self, observer: Arc<dyn Observer>) -> bool {
-        // The writer publishes under this lock: a revision is either readable now or will be observed.
-        let mut observers = hold(&self.core.observers);
-        observers.push(observer);
-        self.core.write().state.set_keep_values();
-        true
-    }
-
-    fn revision(&self) -> BoxFuture<'_, Result<Revision, Error>> {
-        let revision = self.core.read().visible;
-        async move { Ok(revision) }.boxed()
-    }
 }
