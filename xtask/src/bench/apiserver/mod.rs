@@ -3,6 +3,7 @@
 //! sync what they acknowledge.
 
 pub mod admission;
+mod floor;
 mod list;
 mod memory;
 mod objects;
@@ -40,6 +41,7 @@ pub const CASES: &[&str] = &[
     "watch-p99",
     "watch-after-answer-p99",
     "watch-cpu",
+    "watch-floor-cpu",
     "start",
     "memory",
     "memory-to-json",
@@ -73,7 +75,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         side.prepare()?;
         side.signal(Signal::STOP)?;
     }
-    for cases in [list::run, point::run, watch::run, memory::run] {
+    for cases in [list::run, point::run, watch::run, floor::run, memory::run] {
         cases(&mut bench)?;
     }
     Ok(())

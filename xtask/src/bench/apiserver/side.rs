@@ -14,7 +14,7 @@ use component::pki::{Authority, Purpose};
 use e2e::kernel;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::bench::load::{self, Load};
 
@@ -31,6 +31,8 @@ pub struct Papers {
     pub user: Arc<ClientConfig>,
     pub other: Arc<ClientConfig>,
     pub none: Arc<ClientConfig>,
+    /// A server without an API.
+    pub server: Arc<ServerConfig>,
 }
 
 impl Papers {
@@ -40,7 +42,7 @@ impl Papers {
         let authority = Authority::open(&folder, now)?;
         let names = ["127.0.0.1", "10.96.0.1", "localhost", "kubernetes.default.svc"];
         let names = names.map(str::to_owned).to_vec();
-        authority.leaf("server", &Purpose::server("kube-apiserver", names), now)?;
+        let leaf = authority.leaf("server", &Purpose::server("kube-apiserver", names), now)?;
         // The suite that Go prefers: both sides are spoken to alike.
         let mut provider = rustls::crypto::ring::default_provider();
         let suite = rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
@@ -60,7 +62,13 @@ impl Papers {
             let (chain, key) = authority.leaf(name, &Purpose::client(name, groups), now)?.der()?;
             Ok(Arc::new(builder()?.with_client_auth_cert(chain, key)?))
         };
+        let (chain, key) = leaf.der()?;
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
         Ok(Papers {
+            server: Arc::new(server),
             admin: client("admin", &["system:masters"])?,
             user: client("bench", &["benches"])?,
             other: client("other", &["others"])?,
@@ -86,7 +94,8 @@ pub enum Which {
 /// A server with its store.
 pub struct Side<'a> {
     which: Which,
-    papers: &'a Papers,
+    /// Its certificates, and those of its clients.
+    pub papers: &'a Papers,
     folder: PathBuf,
     port: u16,
     /// Flags beside those that all have.

@@ -9,13 +9,13 @@ use super::{Bench, Case, Sample, Side, Value, cost};
 use crate::bench::load::{self, Answer, Load};
 use crate::bench::percentiles;
 
-const WATCHERS: usize = 100;
+pub const WATCHERS: usize = 100;
 const WRITERS: usize = 16;
-const RATE: usize = 200;
-const SECONDS: usize = 5;
+pub const RATE: usize = 200;
+pub const SECONDS: usize = 5;
 const ROUNDS: usize = 2;
 /// How long after the last write an event may come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs its cases.
 pub fn run(bench: &mut Bench<'_, '_>) -> Result<()> {
