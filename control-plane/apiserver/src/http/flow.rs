@@ -337,18 +337,13 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
             resources(server, group, version).map_or(Ok(answer::no_such_path()), json)
         }
         [".well-known", "openid-configuration"] => {
-            let oidc = server.oidc.as_ref().map(|oidc| oidc.configuration.clone());
-            oidc.map_or(Ok(answer::no_such_path()), json)
+            let document = server.oidc.as_ref().map(|oidc| oidc.configuration.clone());
+            Ok(published(document, "application/json"))
         }
-        ["openid", "v1", "jwks"] => match &server.oidc {
-            Some(oidc) => {
-                let mut response = answer::json(200, oidc.keys.clone(), form);
-                let kind = HeaderValue::from_static("application/jwk-set+json");
-                response.headers_mut().insert(header::CONTENT_TYPE, kind);
-                Ok(response)
-            }
-            None => Ok(answer::no_such_path()),
-        },
+        ["openid", "v1", "jwks"] => {
+            let document = server.oidc.as_ref().map(|oidc| oidc.keys.clone());
+            Ok(published(document, "application/jwk-set+json"))
+        }
         ["openapi", "v2"] => Ok(openapi::v2(documents, parts, form)),
         ["openapi", "v3"] => Ok(openapi::tagged(documents.openapi_index(), parts, form, false)),
         ["openapi", "v3", rest @ ..] => match documents.openapi_v3(&rest.join("/")) {
@@ -357,6 +352,19 @@ async fn path(allowed: &Allowed, parts: &Parts) -> Result<Response<Body>, Status
         },
         _ => Ok(answer::no_such_path()),
     }
+}
+
+/// A document by which others verify tokens, and which they may keep for an hour.
+fn published(document: Option<Vec<u8>>, kind: &'static str) -> Response<Body> {
+    let Some(document) = document else {
+        return answer::no_such_path();
+    };
+    let mut response = Response::new(answer::full(document));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let hour = HeaderValue::from_static("public, max-age=3600");
+    headers.insert(header::CACHE_CONTROL, hour);
+    response
 }
 
 /// `/metrics`, in Prometheus' text form.

@@ -8,6 +8,7 @@ mod impersonation;
 pub mod log;
 mod node;
 mod proxied;
+mod published;
 mod rbac;
 mod reviews;
 mod tokens;
@@ -65,10 +66,15 @@ pub async fn guarded() -> Guarded {
 
 /// A server whose guards are made of `settings`.
 pub async fn guarded_by(settings: Settings) -> Guarded {
+    guarded_with(settings, |_| {}).await
+}
+
+/// The same, with its configuration changed by `change`.
+pub async fn guarded_with(settings: Settings, change: impl FnOnce(&mut Config)) -> Guarded {
     let (env, key) = (settings.env.clone(), settings.signing_key.clone());
     let made: Arc<Mutex<Option<Security>>> = Arc::default();
     let keep = made.clone();
-    let config = Config {
+    let mut config = Config {
         rows: resources::table().to_vec(),
         store: etcd::Engine::in_memory(env.clone()).unwrap(),
         security: Box::new(move |reader: Reader| {
@@ -89,6 +95,7 @@ pub async fn guarded_by(settings: Settings) -> Guarded {
         surface: crate::Surface::default(),
         admission: crate::admission::Settings::default(),
     };
+    change(&mut config);
     let server = Server::start(config, env.clone()).await.unwrap();
     server.bootstrap().await.unwrap();
     let security = made.lock().unwrap().take().unwrap();
