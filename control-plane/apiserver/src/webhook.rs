@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use client::{Dial, Duplex, Peer};
+use client::{Credential, Dial, Duplex, Peer};
 use component::{Env, pki};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -60,6 +60,8 @@ pub struct Endpoint {
     path: String,
     /// None: plain HTTP.
     tls: Result<Option<Arc<ClientConfig>>, String>,
+    /// By what the server knows who asks, beside a certificate.
+    credential: Credential,
     idle: Mutex<Vec<(Sender, Instant)>>,
 }
 
@@ -89,14 +91,39 @@ impl Endpoint {
             name: host.clone(),
             host,
             port,
-            tls: trusting(bundle),
+            tls: trusting(bundle, None),
+            credential: Credential::None,
             idle: Mutex::default(),
         }
     }
 
+    /// The same, asked by who has this certificate or token.
+    #[must_use]
+    pub fn known_as(mut self, leaf: Option<&pki::Leaf>, credential: Credential, bundle: &str) -> Self {
+        self.tls = trusting(bundle, leaf);
+        self.credential = credential;
+        self
+    }
+
+    /// The header that says who asks.
+    fn authorization(&self) -> Result<Option<HeaderValue>, String> {
+        let token = match &self.credential {
+            Credential::None => return Ok(None),
+            Credential::Token(token) => token.clone(),
+            Credential::TokenFile(path) => std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: {error}", path.display()))?
+                .trim()
+                .to_owned(),
+        };
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| error.to_string())?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
     /// What is at `url`.
     pub fn url(url: &str, bundle: &str) -> Option<Self> {
-        Self::at(url, None, trusting(bundle))
+        Self::at(url, None, trusting(bundle, None))
     }
 
     /// What is at `url` inside `tls`; with the scheme `http` without it. `name` is that of the certificate, if it is not
@@ -113,6 +140,7 @@ impl Endpoint {
             authority: uri.authority()?.to_string(),
             path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
             tls: if secure { tls } else { Ok(None) },
+            credential: Credential::None,
             idle: Mutex::default(),
         })
     }
@@ -164,7 +192,7 @@ pub fn authorities() -> String {
     found.unwrap_or_default()
 }
 
-fn trusting(bundle: &str) -> Result<Option<Arc<ClientConfig>>, String> {
+fn trusting(bundle: &str, leaf: Option<&pki::Leaf>) -> Result<Option<Arc<ClientConfig>>, String> {
     let pem = if bundle.is_empty() {
         authorities()
     } else {
@@ -178,7 +206,7 @@ fn trusting(bundle: &str) -> Result<Option<Arc<ClientConfig>>, String> {
     if !pem.contains("-----BEGIN CERTIFICATE-----") {
         return Err("unable to load root certificates: unable to parse bytes as PEM block".to_owned());
     }
-    let made = pki::client_config(&pem, None);
+    let made = pki::client_config(&pem, leaf);
     made.map(|made| Some(Arc::new(made)))
         .map_err(|why| format!("unable to load root certificates: {why}"))
 }
@@ -279,6 +307,9 @@ impl Caller {
         *request.headers_mut() = question.headers.clone();
         let host = HeaderValue::from_str(&to.authority).map_err(|error| Problem::Lost(error.to_string()))?;
         request.headers_mut().insert(header::HOST, host);
+        if let Some(value) = to.authorization().map_err(Problem::Lost)? {
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
         let response = match sender.send_request(request).await {
             Ok(response) => response,
             Err(error)

@@ -218,6 +218,17 @@ pub fn read(path: &Path, context: Option<&str>) -> Result<Endpoint, KubeconfigEr
     reader.endpoint(cluster, user)
 }
 
+/// The credentials of all users of the file at `path`, by name: ways that lead nowhere.
+pub fn users(path: &Path) -> Result<BTreeMap<String, Endpoint>, KubeconfigError> {
+    let reader = Reader(path);
+    let text = fs::read_to_string(path).map_err(|e| KubeconfigError::File(path.to_owned(), e))?;
+    let file: File = serde_saphyr::from_str(&text).map_err(|e| reader.broken(e.to_string()))?;
+    let users = file.users.into_iter().flatten();
+    users
+        .map(|user| Ok((user.name, reader.endpoint(ClusterBody::default(), user.user)?)))
+        .collect()
+}
+
 /// YAML of any shape: what is in a user's file and not ours must stay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

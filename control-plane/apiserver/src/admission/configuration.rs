@@ -2,10 +2,11 @@
 
 use super::{
     ORDER, event_rate_limit, image_policy, pod_node_selector, pod_security, pod_toleration_restriction,
-    resource_quota,
+    resource_quota, webhook,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// The configurations of those plugins that take one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +23,43 @@ pub struct Configuration {
     pub pod_security: pod_security::Configuration,
     /// ResourceQuota.
     pub resource_quota: resource_quota::Configuration,
+    /// MutatingAdmissionWebhook.
+    pub mutating_webhooks: webhook::Configuration,
+    /// ValidatingAdmissionWebhook.
+    pub validating_webhooks: webhook::Configuration,
 }
+
+/// Versions and kinds of the plugins' configurations.
+type Kinds = &'static [(&'static str, &'static str)];
+
+const EVENTS: Kinds = &[("eventratelimit.admission.k8s.io/v1alpha1", "Configuration")];
+const TOLERATIONS: Kinds = &[(
+    "podtolerationrestriction.admission.k8s.io/v1alpha1",
+    "Configuration",
+)];
+const QUOTA: Kinds = &[
+    ("apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration"),
+    ("resourcequota.admission.k8s.io/v1beta1", "Configuration"),
+    ("resourcequota.admission.k8s.io/v1alpha1", "Configuration"),
+];
+const SECURITY: Kinds = &[
+    (
+        "pod-security.admission.config.k8s.io/v1",
+        "PodSecurityConfiguration",
+    ),
+    (
+        "pod-security.admission.config.k8s.io/v1beta1",
+        "PodSecurityConfiguration",
+    ),
+    (
+        "pod-security.admission.config.k8s.io/v1alpha1",
+        "PodSecurityConfiguration",
+    ),
+];
+const WEBHOOKS: Kinds = &[
+    ("apiserver.config.k8s.io/v1", "WebhookAdmissionConfiguration"),
+    ("apiserver.config.k8s.io/v1alpha1", "WebhookAdmission"),
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -89,12 +126,11 @@ impl Configuration {
     fn set(&mut self, plugin: &str, body: &[u8]) -> Result<(), String> {
         match plugin {
             "ResourceQuota" => {
-                let kinds = ["Configuration", "ResourceQuotaConfiguration"];
-                self.resource_quota = decode(body, &kinds)?;
+                self.resource_quota = decode(body, QUOTA)?;
                 self.resource_quota.check()
             }
             "EventRateLimit" => {
-                self.event_rate_limit = decode(body, &["Configuration"])?;
+                self.event_rate_limit = decode(body, EVENTS)?;
                 self.event_rate_limit.check()
             }
             // They never had a kind.
@@ -108,12 +144,20 @@ impl Configuration {
                 self.pod_node_selector.check()
             }
             "PodTolerationRestriction" => {
-                self.pod_toleration_restriction = decode(body, &["Configuration"])?;
-                Ok(())
+                self.pod_toleration_restriction = decode(body, TOLERATIONS)?;
+                self.pod_toleration_restriction.check()
             }
             "PodSecurity" => {
-                self.pod_security = decode(body, &["PodSecurityConfiguration"])?;
+                self.pod_security = decode(body, SECURITY)?;
                 self.pod_security.check()
+            }
+            "MutatingAdmissionWebhook" => {
+                self.mutating_webhooks = decode(body, WEBHOOKS)?;
+                self.mutating_webhooks.check()
+            }
+            "ValidatingAdmissionWebhook" => {
+                self.validating_webhooks = decode(body, WEBHOOKS)?;
+                self.validating_webhooks.check()
             }
             _ => Ok(()),
         }
@@ -129,13 +173,15 @@ fn json(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// Decodes a configuration of one of `kinds`.
-fn decode<T: DeserializeOwned>(body: &[u8], kinds: &[&str]) -> Result<T, String> {
-    let meta: Meta = serde_json::from_slice(body).map_err(|e| e.to_string())?;
-    if !kinds.contains(&meta.kind.as_str()) {
-        let Meta { api_version, kind } = meta;
+fn decode<T: DeserializeOwned>(body: &[u8], kinds: &[(&str, &str)]) -> Result<T, String> {
+    let Meta { api_version, kind } = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    if !kinds.contains(&(api_version.as_str(), kind.as_str())) {
         return Err(format!(
             "no kind {kind:?} is registered for version {api_version:?}"
         ));
     }
-    serde_json::from_slice(body).map_err(|e| e.to_string())
+    let mut fields: BTreeMap<&str, &RawValue> = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    fields.retain(|name, _| !["apiVersion", "kind"].contains(name));
+    let fields = serde_json::to_vec(&fields).map_err(|e| e.to_string())?;
+    serde_json::from_slice(&fields).map_err(|e| e.to_string())
 }

@@ -17,7 +17,7 @@ const KINDS: [&str; 4] = ["Server", "Namespace", "User", "SourceAndObject"];
 
 /// `eventratelimit.admission.k8s.io/v1alpha1 Configuration`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Configuration {
     /// The limits; each holds.
     pub limits: Vec<Limit>,
@@ -25,7 +25,7 @@ pub struct Configuration {
 
 /// One limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limit {
     /// `Server`, `Namespace`, `User`, `SourceAndObject`.
     pub r#type: String,

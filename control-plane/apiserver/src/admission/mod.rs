@@ -40,6 +40,8 @@ mod trust_bundle;
 pub mod webhook;
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod tests;
 
 pub use attributes::{Asked, Attributes, Notes, Operation, Rounds};
@@ -175,7 +177,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Refuses names of plugins that are not there, or that can only be on.
+    /// Refuses names of plugins that are not there.
     pub fn check(&self) -> Result<(), String> {
         for name in self.enable.iter().chain(&self.disable) {
             let row = ORDER.iter().find(|row| row.name == name);
@@ -186,9 +188,6 @@ impl Settings {
                     return Err(format!(
                         "{name} in enable-admission-plugins and disable-admission-plugins overlapped"
                     ));
-                }
-                Presence::Inherent | Presence::Checked(_) if off => {
-                    return Err(format!("plugin {name:?} is always on"));
                 }
                 _ if row.name == "ImagePolicyWebhook" && !off => self
                     .configuration
@@ -212,6 +211,8 @@ impl Settings {
 #[derive(Clone, Default)]
 pub struct Chain {
     plugins: Vec<Named>,
+    /// Names of those that are not on.
+    off: Vec<&'static str>,
     measured: Option<Measured>,
 }
 
@@ -230,8 +231,18 @@ impl Chain {
         let first = first.into_iter().map(|guard| Named(None, guard));
         Self {
             plugins: first.chain(made).collect(),
+            off: ORDER
+                .iter()
+                .filter(|row| !settings.has(row))
+                .map(|row| row.name)
+                .collect(),
             measured: Some(Measured::new(&parts.metrics.registry, parts.env.clock.clone())),
         }
+    }
+
+    /// Whether a plugin is on.
+    pub fn has(&self, name: &str) -> bool {
+        !self.off.contains(&name)
     }
 
     /// Whether any plugin may change such a request.

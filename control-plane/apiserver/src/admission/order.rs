@@ -27,7 +27,7 @@ pub struct Row {
 pub enum Presence {
     /// Made of these parts.
     Plugin(fn(&Parts) -> Guard),
-    /// Part of how its kinds are written, and cannot be off.
+    /// Part of how its kinds are written: they ask whether it is on.
     Inherent,
     /// The same, with a part that refuses.
     Checked(fn(&Parts) -> Guard),

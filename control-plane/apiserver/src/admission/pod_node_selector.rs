@@ -57,6 +57,7 @@ fn labels(text: &str) -> Result<Labels, String> {
     let pair = |part: &str| {
         let (key, value) = part
             .split_once('=')
+            .filter(|(_, value)| !value.contains('='))
             .ok_or_else(|| format!("invalid selector: {part}"))?;
         Ok((key.trim().to_owned(), value.trim().to_owned()))
     };

@@ -12,12 +12,35 @@ const ALLOWED: &str = "scheduler.alpha.kubernetes.io/tolerationsWhitelist";
 
 /// `podtolerationrestriction.admission.k8s.io/v1alpha1 Configuration`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Configuration {
     /// For namespaces that name none.
     pub default: Vec<Toleration>,
     /// What is allowed where the namespace does not say.
     pub whitelist: Vec<Toleration>,
+}
+
+impl Configuration {
+    /// Says what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        for (list, of) in [("default", &self.default), ("whitelist", &self.whitelist)] {
+            for (at, one) in of.iter().enumerate() {
+                let wrong = |field: &str, value: &str, known: &str| {
+                    format!(
+                        "invalid config: podtolerationrestriction.{list}[{at}].{field}: Unsupported value: {value:?}: supported values: {known}"
+                    )
+                };
+                if !["", "Equal", "Exists"].contains(&one.operator.as_str()) {
+                    return Err(wrong("operator", &one.operator, r#""Equal", "Exists""#));
+                }
+                if !["", "NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&one.effect.as_str()) {
+                    let known = r#""NoSchedule", "PreferNoSchedule", "NoExecute""#;
+                    return Err(wrong("effect", &one.effect, known));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The plugin.

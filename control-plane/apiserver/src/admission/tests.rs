@@ -13,6 +13,16 @@ const SERVICES: Gvr = Gvr::new("", "v1", "services");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
 const CLASSES: Gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
 
+/// A server without these plugins.
+async fn without(disable: &[&str]) -> Story {
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let mut config = fixture::config(store, resources::table().to_vec(), fixture::no_nodes());
+    config.admission.disable = disable.iter().map(|&name| name.to_owned()).collect();
+    config.admission.check().unwrap();
+    Story::start(config, &env).await
+}
+
 /// A server with these plugins on beside the usual ones, and what the file tells them.
 async fn with(enable: &[&str], configuration: &str) -> Story {
     let env = Env::simulated(7);
@@ -409,4 +419,110 @@ async fn the_cost_of_default_plugins() {
         "admission/pod-create with={}us without={}us",
         micros[0], micros[1]
     );
+}
+
+/// What is made of the objects of one story: `plugin` adds `part` to `text`, and does not when it is off.
+#[tokio::test(start_paused = true)]
+async fn plugins_that_belong_to_writing_can_be_off() {
+    const CLAIMS: Gvr = Gvr::new("", "v1", "persistentvolumeclaims");
+    const VOLUMES: Gvr = Gvr::new("", "v1", "persistentvolumes");
+    const INGRESSES: Gvr = Gvr::new("networking.k8s.io", "v1", "ingresses");
+    const STORAGE: Gvr = Gvr::new("storage.k8s.io", "v1", "storageclasses");
+    const PATHS: Gvr = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
+    let claim = r#"{"metadata":{"name":"x"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}"#;
+    let volume = r#"{"metadata":{"name":"x"},"spec":{"accessModes":["ReadWriteOnce"],"capacity":{"storage":"1Gi"},"hostPath":{"path":"/x"}}}"#;
+    let ingress = r#"{"metadata":{"name":"x"},"spec":{"defaultBackend":{"service":{"name":"s","port":{"number":80}}}}}"#;
+    let node = r#"{"metadata":{"name":"x"}}"#;
+    let cases = [
+        (
+            "ServiceAccount",
+            PODS,
+            pod("x", ""),
+            r#""serviceAccountName":"default""#,
+        ),
+        ("Priority", PODS, pod("x", ""), r#""priority":0"#),
+        (
+            "DefaultTolerationSeconds",
+            PODS,
+            pod("x", ""),
+            r#""tolerationSeconds":300"#,
+        ),
+        (
+            "TaintNodesByCondition",
+            NODES,
+            node.to_owned(),
+            r#""key":"node.kubernetes.io/not-ready""#,
+        ),
+        (
+            "DefaultStorageClass",
+            CLAIMS,
+            claim.to_owned(),
+            r#""storageClassName":"#,
+        ),
+        (
+            "StorageObjectInUseProtection",
+            CLAIMS,
+            claim.to_owned(),
+            "kubernetes.io/pvc-protection",
+        ),
+        (
+            "StorageObjectInUseProtection",
+            VOLUMES,
+            volume.to_owned(),
+            "kubernetes.io/pv-protection",
+        ),
+        (
+            "DefaultIngressClass",
+            INGRESSES,
+            ingress.to_owned(),
+            r#""ingressClassName":"usual""#,
+        ),
+    ];
+    for (plugin, gvr, text, part) in cases {
+        for off in [false, true] {
+            let story = without(if off { std::slice::from_ref(&plugin) } else { &[] }).await;
+            let class = |group: &str, more: &str| {
+                format!(
+                    r#"{{"metadata":{{"name":"usual","annotations":{{"{group}.kubernetes.io/is-default-class":"true"}}}},{more}}}"#
+                )
+            };
+            story
+                .global(&STORAGE, &class("storageclass", r#""provisioner":"p""#))
+                .await;
+            story
+                .global(
+                    &PATHS,
+                    &class("ingressclass", r#""spec":{"controller":"example.com/c"}"#),
+                )
+                .await;
+            let namespace = if gvr == NODES || gvr == VOLUMES {
+                ""
+            } else {
+                "default"
+            };
+            let target = Target::collection(&gvr, namespace);
+            let made = story
+                .client
+                .write(target, Write::Create(text.clone().into()))
+                .await
+                .unwrap();
+            let body = String::from_utf8_lossy(made.body());
+            assert_eq!(body.contains(part), !off, "{plugin}: {body}");
+        }
+    }
+    let story = without(&["NamespaceLifecycle"]).await;
+    let maps = Gvr::new("", "v1", "configmaps");
+    let body = r#"{"metadata":{"name":"m"}}"#.to_owned();
+    let write = Write::Create(body.into());
+    story
+        .client
+        .write(Target::collection(&maps, "nowhere"), write)
+        .await
+        .unwrap();
+    let namespaces = Gvr::new("", "v1", "namespaces");
+    let default = Key::cluster("default");
+    let gone = story
+        .client
+        .delete(&namespaces, &default, client::DeleteOptions::default());
+    gone.await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! DELETE: preconditions, grace, finalizers.
 
-use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, namespace, view::View};
+use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, view::View};
 use crate::{cache::Held, splice};
 use api::{Gvr, Object, Status};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ impl Handler {
         call: &Call,
         options: &DeleteOptions,
     ) -> Result<Outcome, Status> {
-        namespace::check_mortal(place)?;
+        self.check_mortal(place)?;
         self.fresh().await?;
         for _ in 0..TRIES {
             let held = self.current(place)?;

@@ -61,6 +61,10 @@ impl Cluster for View<'_> {
         Some(&self.handler.disabled)
     }
 
+    fn admits(&self, plugin: &str) -> bool {
+        self.handler.admission.has(plugin)
+    }
+
     fn families(&self) -> Vec<&'static str> {
         let mut families: Vec<&'static str> = Vec::new();
         let usual = self.handler.allocator.usual().to_vec();

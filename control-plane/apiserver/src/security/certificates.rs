@@ -9,7 +9,9 @@ use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use x509_parser::{certification_request::X509CertificationRequest, pem::Pem, prelude::FromDer};
+use x509_parser::{
+    certification_request::X509CertificationRequest, pem::Pem, prelude::FromDer, x509::AttributeTypeAndValue,
+};
 
 const GROUP: &str = "certificates.k8s.io";
 const REQUESTS: Gvr = Gvr::new(GROUP, "v1", "certificatesigningrequests");
@@ -77,9 +79,14 @@ pub(super) fn subject(request: &str) -> Result<(String, Vec<String>), String> {
         .ok_or("PEM block type must be CERTIFICATE REQUEST")?;
     let (_, request) = X509CertificationRequest::from_der(&block.contents).map_err(|e| e.to_string())?;
     let subject = &request.certification_request_info.subject;
-    let name = subject.iter_common_name().find_map(|n| n.as_str().ok());
-    let groups = subject.iter_organization().filter_map(|o| o.as_str().ok());
-    Ok((name.unwrap_or("").to_owned(), groups.map(str::to_owned).collect()))
+    // Others may read strings that are not read here: what cannot be judged is not taken.
+    let text = |part: &AttributeTypeAndValue<'_>| part.as_str().map(str::to_owned).map_err(|e| e.to_string());
+    let name = subject
+        .iter_common_name()
+        .next()
+        .map_or(Ok(String::new()), text)?;
+    let groups = subject.iter_organization().map(text);
+    Ok((name, groups.collect::<Result<_, _>>()?))
 }
 
 impl Certificates {

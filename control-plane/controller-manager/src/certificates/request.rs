@@ -27,6 +27,11 @@ impl Text {
     pub fn request(&self) -> Result<Request<'_>, String> {
         let (_, request) = X509CertificationRequest::from_der(&self.0).map_err(|e| e.to_string())?;
         request.verify_signature().map_err(|e| e.to_string())?;
+        // Others may read strings that are not read here: what cannot be judged is not signed.
+        let subject = &request.certification_request_info.subject;
+        for part in subject.iter_organization().chain(subject.iter_common_name()) {
+            part.as_str().map_err(|e| format!("subject: {e}"))?;
+        }
         Ok(Request(request))
     }
 }

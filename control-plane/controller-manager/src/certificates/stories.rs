@@ -409,3 +409,16 @@ fn a_ca_that_ended_signs_nothing() {
     );
     assert!(unknown.unwrap_err().contains("unrecognized usage values"));
 }
+
+/// `O=system:masters, CN=jane` in strings of two bytes a character: others may read what is not read here.
+const WIDE: &str = "-----BEGIN CERTIFICATE REQUEST-----\nMIH2MIGcAgEAMDoxJTAjBgNVBAoeHABzAHkAcwB0AGUAbQA6AG0AYQBzAHQAZQBy\nAHMxETAPBgNVBAMeCABqAGEAbgBlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\nYVChRjvssY7lcUxen3hLA6vmv/+TC75VGKSbc+S6oT9RkFoMsEcZUBnjsVOVqkvc\nEhft61kfTsI3AgDR2rjC9aAAMAoGCCqGSM49BAMCA0kAMEYCIQCGQQOhmPhWJ7ex\nRH0aYeDYdAoUceHNMGGDFCc8tSOWnQIhAN8JqmZY66S09cBDAwK+f9pisnskMEDf\nqrK4rMyobmWu\n-----END CERTIFICATE REQUEST-----\n";
+
+#[test]
+fn a_subject_that_cannot_be_read_is_not_signed() {
+    let (signer, status) = ("kube-apiserver-client", APPROVED);
+    let said = next(WIDE, signer, CLIENT, "jane", status);
+    assert!(
+        matches!(&said, Step::Fail(why) if why.starts_with("subject: ")),
+        "{said:?}"
+    );
+}

@@ -129,6 +129,7 @@ impl Kind for ValidatingAdmissionPolicy {
         let conditions = spec.match_conditions.as_deref().unwrap_or_default();
         let failure = spec.failure_policy.as_deref();
         let params = spec.param_kind.is_some();
+        matching::param_kind(spec.param_kind.as_ref(), errors);
         matching::policy(
             spec.match_constraints.as_ref(),
             failure,
@@ -189,6 +190,7 @@ impl Kind for MutatingAdmissionPolicy {
         let conditions = spec.match_conditions.as_deref().unwrap_or_default();
         let failure = spec.failure_policy.as_deref();
         let params = spec.param_kind.is_some();
+        matching::param_kind(spec.param_kind.as_ref(), errors);
         matching::policy(
             spec.match_constraints.as_ref(),
             failure,

@@ -5,7 +5,7 @@ use crate::{meta, names, rules, selector};
 use api::{field, field::Error};
 use k8s_openapi::{
     api::admissionregistration::v1::{
-        MatchCondition, MatchResources, NamedRuleWithOperations, ParamRef, RuleWithOperations,
+        MatchCondition, MatchResources, NamedRuleWithOperations, ParamKind, ParamRef, RuleWithOperations,
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
@@ -228,6 +228,42 @@ pub(super) fn binding(
     }
     if let Some(matching) = matching {
         constraints(matching, "spec.matchResources", errors);
+    }
+}
+
+/// Rules for the kind of a policy's parameters.
+pub(super) fn param_kind(kind: Option<&ParamKind>, errors: &mut Vec<Error>) {
+    const VERSION: &str = "spec.paramKind.apiVersion";
+    const KIND: &str = "spec.paramKind.kind";
+    let Some(kind) = kind else { return };
+    let version = kind.api_version.as_deref().unwrap_or_default();
+    match version.split('/').collect::<Vec<_>>().as_slice() {
+        [""] => errors.push(Error::required(VERSION, "")),
+        [name] => meta::invalid(errors, VERSION, name, names::dns_1035_label(name)),
+        [_, ""] => errors.push(Error::invalid(VERSION, version, "version must be specified")),
+        [group, name] => {
+            meta::invalid(errors, VERSION, name, names::dns_1035_label(name));
+            if !group.is_empty() {
+                meta::invalid(errors, VERSION, group, names::dns_subdomain(group));
+            }
+        }
+        _ => {
+            let why = format!("unexpected GroupVersion string: {version}");
+            errors.push(Error::invalid(VERSION, version, why));
+        }
+    }
+    let kind = kind.kind.as_deref().unwrap_or_default();
+    if kind.is_empty() {
+        errors.push(Error::required(KIND, ""));
+        return;
+    }
+    let wrong = names::dns_1035_label(&kind.to_ascii_lowercase());
+    if !wrong.is_empty() {
+        let why = format!(
+            "may have mixed case, but should otherwise match: {}",
+            wrong.join(",")
+        );
+        errors.push(Error::invalid(KIND, kind, why));
     }
 }
 

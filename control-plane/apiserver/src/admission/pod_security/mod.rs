@@ -39,7 +39,7 @@ const HARMLESS: [&str; 8] = [
 
 /// `pod-security.admission.config.k8s.io/v1 PodSecurityConfiguration`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Configuration {
     /// What holds where a namespace has no label.
     pub defaults: Defaults,
@@ -49,7 +49,7 @@ pub struct Configuration {
 
 /// Levels and versions, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the configuration's own fields")]
 pub struct Defaults {
     pub enforce: String,
@@ -62,7 +62,7 @@ pub struct Defaults {
 
 /// Who is exempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the configuration's own fields")]
 pub struct Exemptions {
     pub usernames: Vec<String>,

@@ -32,7 +32,7 @@ const TRIES: usize = 16;
 
 /// `apiserver.config.k8s.io/v1 ResourceQuotaConfiguration`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Configuration {
     /// What may be used only under a quota.
     pub limited_resources: Vec<Limited>,

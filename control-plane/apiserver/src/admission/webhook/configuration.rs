@@ -1,6 +1,6 @@
 //! The webhooks of both kinds of configurations, ready to be asked.
 
-use super::conditions::Conditions;
+use super::{conditions::Conditions, users::Users};
 use crate::{
     Reader,
     admission::matching::{MatchResources, Matching},
@@ -117,26 +117,34 @@ impl Review {
 }
 
 impl ClientView {
-    fn endpoint(&self) -> Option<Endpoint> {
+    /// The way there, as who is to ask it.
+    fn endpoint(&self, users: &Users) -> Option<Endpoint> {
+        let (endpoint, host, port) = self.place()?;
+        Some(match users.of(&host, port) {
+            Some(user) => endpoint.known_as(user.leaf.as_ref(), user.credential.clone(), &self.ca_bundle),
+            None => endpoint,
+        })
+    }
+
+    fn place(&self) -> Option<(Endpoint, String, u16)> {
         match (&self.service, &self.url) {
             (Some(to), _) => {
                 let port = to.port.unwrap_or(443);
-                Some(Endpoint::service(
-                    &to.namespace,
-                    &to.name,
-                    port,
-                    &to.path,
-                    &self.ca_bundle,
-                ))
+                let endpoint = Endpoint::service(&to.namespace, &to.name, port, &to.path, &self.ca_bundle);
+                Some((endpoint, format!("{}.{}.svc", to.name, to.namespace), port))
             }
-            (None, Some(url)) => Endpoint::url(url, &self.ca_bundle),
+            (None, Some(url)) => {
+                let endpoint = Endpoint::url(url, &self.ca_bundle)?;
+                let uri: http::Uri = url.parse().ok()?;
+                Some((endpoint, uri.host()?.to_owned(), uri.port_u16().unwrap_or(443)))
+            }
             (None, None) => None,
         }
     }
 }
 
 /// All hooks of one configuration.
-fn compiled(object: &Object) -> Vec<Hook> {
+fn compiled(object: &Object, users: &Users) -> Vec<Hook> {
     let view: View = object.view().unwrap_or_else(|error| {
         tracing::error!(configuration = object.name(), %error, "not understood");
         View::default()
@@ -150,7 +158,7 @@ fn compiled(object: &Object) -> Vec<Hook> {
         Hook {
             id,
             configuration: object.name().to_owned(),
-            endpoint: view.client_config.endpoint(),
+            endpoint: view.client_config.endpoint(users),
             matching: Matching::new(view.matching),
             conditions: Conditions::new(&view.match_conditions, ignore),
             ignore,
@@ -171,6 +179,7 @@ fn compiled(object: &Object) -> Vec<Hook> {
 pub struct Configurations {
     reader: Reader,
     resource: Gvr,
+    users: Users,
     now: RwLock<Compiled>,
 }
 
@@ -184,11 +193,12 @@ struct Compiled {
 }
 
 impl Configurations {
-    /// Those of `resource`.
-    pub fn new(reader: Reader, resource: Gvr) -> Self {
+    /// Those of `resource`, asked as one of `users`.
+    pub fn new(reader: Reader, resource: Gvr, users: Users) -> Self {
         Self {
             reader,
             resource,
+            users,
             now: RwLock::default(),
         }
     }
@@ -210,7 +220,7 @@ impl Configurations {
                 let version = object.resource_version();
                 let own = match before.get(object.uid()) {
                     Some((of, own)) if *of == version => own.clone(),
-                    _ => compiled(&object).into_iter().map(Arc::new).collect(),
+                    _ => compiled(&object, &self.users).into_iter().map(Arc::new).collect(),
                 };
                 hooks.extend(own.iter().cloned());
                 now.sources.insert(object.uid().to_owned(), (version, own));

@@ -10,7 +10,8 @@ mod configuration;
 pub mod metrics;
 mod review;
 #[cfg(test)]
-mod stories;
+pub(super) mod stories;
+mod users;
 
 use super::{Attributes, Parts, Remote, forms, matching::Target};
 use crate::{custom::Webhooks, security::Authorizer, webhook::Caller};
@@ -23,6 +24,8 @@ use futures::{
     future::{BoxFuture, join_all},
 };
 use std::sync::Arc;
+pub use users::Configuration;
+use users::Users;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
@@ -54,18 +57,20 @@ pub struct AdmissionWebhooks {
 impl AdmissionWebhooks {
     /// MutatingAdmissionWebhook.
     pub fn mutating(parts: &Parts) -> Self {
-        Self::new(Phase::Mutating, "mutatingwebhookconfigurations", parts)
+        let users = Users::new(&parts.configuration.mutating_webhooks);
+        Self::new(Phase::Mutating, "mutatingwebhookconfigurations", users, parts)
     }
 
     /// ValidatingAdmissionWebhook.
     pub fn validating(parts: &Parts) -> Self {
-        Self::new(Phase::Validating, "validatingwebhookconfigurations", parts)
+        let users = Users::new(&parts.configuration.validating_webhooks);
+        Self::new(Phase::Validating, "validatingwebhookconfigurations", users, parts)
     }
 
-    fn new(phase: Phase, resource: &'static str, parts: &Parts) -> Self {
+    fn new(phase: Phase, resource: &'static str, users: Users, parts: &Parts) -> Self {
         Self {
             phase,
-            configurations: Configurations::new(parts.reader.clone(), Gvr::new(GROUP, "v1", resource)),
+            configurations: Configurations::new(parts.reader.clone(), Gvr::new(GROUP, "v1", resource), users),
             caller: parts.conversions.caller().clone(),
             parts: parts.clone(),
         }

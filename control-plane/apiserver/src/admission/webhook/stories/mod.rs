@@ -2,9 +2,10 @@
 #![expect(clippy::disallowed_types, reason = "reviews are looked into")]
 
 mod failures;
+mod projects;
 mod reviews;
 
-use crate::{Server, fixture, http::stories::Http};
+use crate::{Server, admission::bad_input, fixture, http::stories::Http};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use client::{Dial, Duplex, Peer};
@@ -96,7 +97,8 @@ fn reply(review: &Json, response: Json) -> (u16, String) {
     (200, answer.to_string())
 }
 
-fn patch(review: &Json, patch: &str) -> (u16, String) {
+/// Yes, with a JSON patch.
+pub fn patch(review: &Json, patch: &str) -> (u16, String) {
     reply(
         review,
         json!({"allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode(patch)}),
@@ -154,7 +156,7 @@ fn answer(path: &str, review: &Json) -> (u16, String) {
         "/500" => (500, "out of order".to_owned()),
         "/404" => (404, String::new()),
         "/302" => (302, String::new()),
-        other => (418, other.to_owned()),
+        other => bad_input::answer(other, review).unwrap_or_else(|| (418, other.to_owned())),
     }
 }
 
@@ -218,7 +220,8 @@ impl Story {
         assert_eq!(code, 201, "{text}");
     }
 
-    fn hook(&self, path: &str, more: &Json) -> Json {
+    /// A webhook: its path, and what it has beside the usual.
+    pub fn hook(&self, path: &str, more: &Json) -> Json {
         let mut hook = json!({
             "name": format!("{}.example.com", path.trim_start_matches('/')),
             "clientConfig": {"caBundle": self.bundle,
