@@ -1,6 +1,10 @@
 //! What is known of a request that is told.
 
-use super::{Audit, Event, Level, Stage, body, event::{AuthenticationMetadata, ObjectRef}, policy::Wanted};
+use super::{
+    Audit, Event, Level, Stage, body,
+    event::{AuthenticationMetadata, ObjectRef},
+    policy::Wanted,
+};
 use crate::{
     http::answer::{Body, full},
     security::{Attributes, User},
