@@ -35,7 +35,7 @@ fn a_member() {
 #[test]
 fn a_run() {
     if let Some(seed) = number_in(runs::INSIDE) {
-        lab::run(seed, number_in("ROBUSTNESS_MISHAPS").unwrap_or(5));
+        lab::run(seed, number_in("ROBUSTNESS_MISHAPS").unwrap_or(4));
     }
 }
 

@@ -89,6 +89,11 @@ impl Load {
 
     /// How many requests so many clients get answered in a second, each doing one after the other.
     pub fn rate(&self, clients: usize, work: Work, time: Duration) -> Result<f64> {
+        self.rate_of(KEYS, clients, work, time)
+    }
+
+    /// The same, with so many keys.
+    pub fn rate_of(&self, keys: usize, clients: usize, work: Work, time: Duration) -> Result<f64> {
         let (done, counted, next) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0u64)), Rc::default());
         let tasks = LocalSet::new();
         let running: Vec<_> = (0..clients)
@@ -99,7 +104,7 @@ impl Load {
                     while !done.get() {
                         next.set(next.get() + 1);
                         // Neighbours in time are no neighbours in the store.
-                        one(&mut client, work, key(next.get() * 7919 % KEYS)).await?;
+                        one(&mut client, work, key(next.get() * 7919 % keys)).await?;
                         counted.set(counted.get() + 1);
                     }
                     anyhow::Ok(())

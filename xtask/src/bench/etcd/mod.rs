@@ -3,6 +3,7 @@
 
 mod compaction;
 mod inside;
+mod large;
 mod load;
 mod side;
 mod space;
@@ -34,6 +35,8 @@ pub const CASES: &[&str] = &[
     "memory",
     "file",
     "start",
+    "large-put-64",
+    "large-get-64",
 ];
 
 /// Whose etcd is measured beside ours.
@@ -63,7 +66,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         report,
     };
     rates(&mut bench)?;
-    for cases in [inside::run, watch::run, compaction::run, space::run] {
+    for cases in [inside::run, watch::run, compaction::run, space::run, large::run] {
         cases(&mut bench)?;
     }
     Ok(())
