@@ -26,6 +26,7 @@ mod query;
 mod room;
 mod route;
 mod shape;
+mod socket;
 #[cfg(test)]
 pub mod stories;
 mod stream;
@@ -86,7 +87,7 @@ impl Server {
             .handler
             .env
             .clock
-            .timeout(HANDSHAKE, acceptor.accept(stream))
+            .timeout(HANDSHAKE, acceptor.accept(socket::Socket(stream)))
             .await;
         let Some(Ok(stream)) = hello else {
             self.handler.metrics.handshakes.of(&[]).add(1);
