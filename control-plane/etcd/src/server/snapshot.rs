@@ -75,10 +75,10 @@ pub async fn file(engine: &Engine) -> Result<Bytes, Error> {
     ];
     let auth = Auth::of(&engine.meta_all());
     let auth = auth.map_err(|error| Error::Unavailable(format!("the table of users: {error}")))?;
-    let flags = vec![
-        (b"authEnabled".to_vec(), vec![u8::from(auth.is_enabled())]),
-        (b"authRevision".to_vec(), auth.revision().to_be_bytes().to_vec()),
-    ];
+    let mut flags = vec![(b"authRevision".to_vec(), auth.revision().to_be_bytes().to_vec())];
+    if auth.is_enabled() {
+        flags.insert(0, (b"authEnabled".to_vec(), vec![1]));
+    }
     let roles = auth
         .roles()
         .map(|role| (role.name.to_vec(), role.encode_to_vec()));
