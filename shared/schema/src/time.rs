@@ -1,5 +1,7 @@
 //! Times as upstream reads them, with the words of Go's `time.Parse`.
 
+use jiff::Timestamp;
+
 use crate::syntax::quote;
 
 const SECONDS: &str = "2006-01-02T15:04:05Z07:00";
@@ -22,6 +24,22 @@ pub(crate) fn complaint(text: &str, micro: bool) -> Option<String> {
         Wrong::Range(what) => format!("{start}: {what} out of range"),
         Wrong::Extra(rest) => format!("{start}: extra text: {}", quote(rest)),
     })
+}
+
+/// The time that `text` says. As Go has it, there may be any number of digits behind the second; what is less than a
+/// nanosecond is cut off.
+pub(crate) fn read(text: &str) -> Result<Timestamp, jiff::Error> {
+    text.parse().or_else(|error| match cut(text) {
+        Some(text) => text.parse(),
+        None => Err(error),
+    })
+}
+
+/// `text` with nine digits behind the second; `None`: it has no more.
+fn cut(text: &str) -> Option<String> {
+    let (start, rest) = text.split_at(text.find(['.', ','])? + 1);
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    (digits > 9).then(|| format!("{start}{}{}", &rest[..9], &rest[digits..]))
 }
 
 enum Wrong<'a> {
@@ -136,7 +154,17 @@ fn days(year: u32, month: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::complaint;
+    use super::{complaint, read};
+
+    #[test]
+    fn a_second_may_have_any_number_of_digits() {
+        let long = "2026-01-02T03:04:05.6751111111691+01:00";
+        assert_eq!(complaint(long, false), None);
+        let time = read(long).unwrap();
+        assert_eq!(time, "2026-01-02T02:04:05.675111111Z".parse().unwrap());
+        assert_eq!(read("2026-01-02T03:04:05Z").unwrap().subsec_nanosecond(), 0);
+        assert!(read("2026-01-02T03:04:05.Z").is_err() && read("now").is_err());
+    }
 
     #[test]
     fn times_are_read_as_by_go() {

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use jiff::Timestamp;
 
 use super::{
     ProtobufError,
     table::{Member, Message, MessageRef, Shape},
     wire::{self, put_bytes, put_varint},
 };
-use crate::{SyntaxError, syntax::Cursor};
+use crate::{SyntaxError, syntax::Cursor, time};
 
 /// How deep messages may stand in each other; values that were read have stood less deep.
 const MAX_DEPTH: usize = 128;
@@ -226,7 +225,7 @@ impl<'a, 'o> Encoder<'a, 'o> {
     }
 
     fn time(&mut self, number: u32, micro: bool) -> Result<(), ProtobufError> {
-        let time: Timestamp = self.text()?.parse().map_err(wrong)?;
+        let time = time::read(&self.text()?).map_err(wrong)?;
         let nanos = if micro {
             time.subsec_nanosecond() / 1000 * 1000
         } else {
