@@ -33,6 +33,10 @@ pub struct Socket {
 impl Socket {
     /// Listens at `path`, in the place of a socket that nobody listens at any more.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        if let Some(folder) = path.parent() {
+            // On a machine that starts its first cluster nothing has made it yet.
+            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io(path)(error)),
             _ => {}
