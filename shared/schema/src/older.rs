@@ -48,6 +48,12 @@ const OLDER: &[Older] = &[
         "apiextensions.k8s.io/v1",
         definition,
     ),
+    older(
+        "apiregistration.k8s.io/v1beta1",
+        "APIService",
+        "apiregistration.k8s.io/v1",
+        same,
+    ),
     older("batch/v1beta1", "CronJob", "batch/v1", same),
     older(
         "certificates.k8s.io/v1beta1",
