@@ -10,24 +10,35 @@ use e2e::lab::NODE;
 use e2e::{kernel, process, wait};
 use rustix::process::{Pid, Signal};
 
+use crate::deployments::roll_out;
 use crate::expect::{has, same};
-use crate::parts::{LIMIT, Papers, Parts, api_server, words};
+use crate::parts::{LIMIT, Papers, Parts, api_server, start_all, words};
+use crate::services::{client_until, start_client};
 use crate::{Story, stories};
 
-pub const STORIES: &[Story] = stories![several_api_servers_share_an_etcd, the_store_runs_alone];
+pub const STORIES: &[Story] = stories![
+    several_api_servers_share_an_etcd,
+    the_store_runs_alone,
+    pods_run_on_while_the_store_is_down,
+];
 
 const URL: &str = "http://127.0.0.1:23790";
 
-/// Debian's etcd in the lab.
+/// An etcd in the lab: Debian's, or ours.
 struct Etcd {
+    is_ours: bool,
     folder: String,
     child: Child,
 }
 
 impl Etcd {
-    fn start(c: &Cluster, folder: String) -> Result<Etcd> {
-        let program = process::find("etcd").context("etcd of Debian's package etcd-server")?;
-        let mut command = c.lab.command(program);
+    fn start(c: &Cluster, folder: String, is_ours: bool) -> Result<Etcd> {
+        let mut command = if is_ours {
+            c.ferrokube(&["etcd"])
+        } else {
+            let program = process::find("etcd").context("etcd of Debian's package etcd-server")?;
+            c.lab.command(program)
+        };
         command
             .arg(format!("--data-dir={folder}/etcd"))
             .arg(format!("--listen-client-urls={URL}"))
@@ -36,7 +47,11 @@ impl Etcd {
             .stdout(Stdio::null())
             .stderr(File::create(format!("{folder}/etcd.log"))?);
         let child = command.spawn()?;
-        Ok(Etcd { folder, child })
+        Ok(Etcd {
+            is_ours,
+            folder,
+            child,
+        })
     }
 
     fn kill(&mut self) -> Result<()> {
@@ -50,7 +65,7 @@ impl Etcd {
 
     fn restart(&mut self, c: &Cluster) -> Result<()> {
         self.kill()?;
-        let again = Etcd::start(c, self.folder.clone())?;
+        let again = Etcd::start(c, self.folder.clone(), self.is_ours)?;
         *self = again;
         Ok(())
     }
@@ -110,7 +125,7 @@ fn several_api_servers_share_an_etcd(c: &mut Cluster) -> Result<()> {
     same(c.stop()?, 0)?;
     let folder = folder(c, "shared-etcd")?;
     let papers = Papers::new(folder.clone())?;
-    let mut etcd = Etcd::start(c, folder.display().to_string())?;
+    let mut etcd = Etcd::start(c, folder.display().to_string(), false)?;
     let mut parts = Parts::new(folder);
     parts.start_as(
         c,
@@ -225,4 +240,85 @@ fn see_that_it_keeps(c: &Cluster) -> Result<()> {
     wait::until("the API server to see it", LIMIT, || {
         Ok(at(c, "6443", "get configmap kept").is_err().then_some(()))
     })
+}
+
+/// How long the store is down.
+const OUTAGE: Duration = Duration::from_secs(15);
+
+fn pods_run_on_while_the_store_is_down(c: &mut Cluster) -> Result<()> {
+    same(c.stop()?, 0)?;
+    let folder = folder(c, "outage")?;
+    let papers = Papers::new(folder.clone())?;
+    let mut etcd = Etcd::start(c, folder.display().to_string(), true)?;
+    let mut parts = Parts::new(folder);
+    let api = on_etcd(&papers, "6443", NODE)?;
+    // Nobody starts those again that lost their Lease.
+    let told = start_all(c, &papers, &mut parts, &api, &[("leader-elect", "false")])
+        .and_then(|()| outage(c, &mut etcd));
+    told.map_err(|error| anyhow!("{error:#}\n{}", parts.logs()))?;
+    parts.stop()
+}
+
+/// The process of the client pod.
+fn client_process() -> Result<u32> {
+    let mut all = kernel::processes().into_iter();
+    all.find(|pid| kernel::command_line(*pid) == "sleep 3600")
+        .context("the client pod runs")
+}
+
+/// What tells whether all pods are as they were.
+fn containers(c: &Cluster) -> Result<String> {
+    let path = "{range .items[*]}{.metadata.uid} {.status.containerStatuses[*].containerID} \
+                {.status.containerStatuses[*].restartCount}{\"\\n\"}{end}";
+    c.kubectl_words(&["get", "pods", "--output", &format!("jsonpath={path}")], "")
+}
+
+fn outage(c: &mut Cluster, etcd: &mut Etcd) -> Result<()> {
+    c.namespace = "default".to_owned();
+    wait::until("the node", LIMIT, || c.kubectl("get node alone").map(Some))?;
+    c.kubectl("wait --for=condition=Ready node/alone --timeout=60s")?;
+    wait::until("the service account", LIMIT, || {
+        c.kubectl("get serviceaccount default").map(Some)
+    })?;
+    roll_out(c)?;
+    c.kubectl("expose deployment/nginx-deployment --name=my-nginx --port=80")?;
+    start_client(c)?;
+    let service = c.value("service my-nginx", ".spec.clusterIP")?;
+    client_until(
+        c,
+        &format!("timeout 5 wget -qO- http://{service}"),
+        "Welcome to nginx!",
+    )?;
+    let (before, client) = (containers(c)?, client_process()?);
+
+    etcd.kill()?;
+    wait::until("the API server to miss its store", LIMIT, || {
+        Ok(c.kubectl("get --raw /readyz/etcd").is_err().then_some(()))
+    })?;
+    c.refused(&["create", "configmap", "lost"], "")?;
+    let clock = component::Clock::system();
+    let until = clock.now() + OUTAGE;
+    while clock.now() < until {
+        // In the pod's namespaces: the API server could not take a command there.
+        let mut command = std::process::Command::new("nsenter");
+        let pid = client.to_string();
+        command.args(["--target", &pid, "--net", "--mount", "--root"]);
+        command.args(["timeout", "5", "wget", "-qO-"]);
+        has(
+            &process::output(command.arg(format!("http://{service}")))?,
+            &["Welcome to nginx!"],
+        )?;
+    }
+
+    *etcd = Etcd::start(c, etcd.folder.clone(), true)?;
+    wait::until("the API server to find its store again", LIMIT, || {
+        c.kubectl("get --raw /readyz/etcd").map(Some)
+    })?;
+    c.kubectl("wait --for=condition=Ready node/alone --timeout=60s")?;
+    same(containers(c)?, before)?;
+    same(client_process()?, client)?;
+    c.kubectl("scale deployment/nginx-deployment --replicas=3")?;
+    c.kubectl("rollout status deployment/nginx-deployment --timeout=60s")?;
+    c.kubectl("delete deployment/nginx-deployment service/my-nginx pod/client --timeout=60s")
+        .map(drop)
 }

@@ -163,14 +163,22 @@ fn parts_that_run_alone_make_a_cluster(c: &mut Cluster) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let papers = Papers::new(folder.clone())?;
     let mut parts = Parts::new(folder);
-    let told = start_all(c, &papers, &mut parts).and_then(|()| see_that_it_works(c));
+    let api = api_server(&papers)?;
+    let told = start_all(c, &papers, &mut parts, &api, &[]).and_then(|()| see_that_it_works(c));
     told.map_err(|error| anyhow!("{error:#}\n{}", parts.logs()))?;
     c.kubectl("delete deployment/nginx-deployment service/my-nginx pod/client --timeout=60s")?;
     parts.stop()
 }
 
-fn start_all(c: &Cluster, papers: &Papers, parts: &mut Parts) -> Result<()> {
-    parts.start(c, "kube-apiserver", &api_server(papers)?)?;
+/// Starts a control plane and a node `alone`: the API server with the flags `api`, those that lead with `more` flags.
+pub fn start_all(
+    c: &Cluster,
+    papers: &Papers,
+    parts: &mut Parts,
+    api: &[String],
+    more: &[(&str, &str)],
+) -> Result<()> {
+    parts.start(c, "kube-apiserver", api)?;
     fs::copy(
         papers.kubeconfig("admin", "admin", &["system:masters"])?,
         c.kubeconfig(),
@@ -181,13 +189,15 @@ fn start_all(c: &Cluster, papers: &Papers, parts: &mut Parts) -> Result<()> {
 
     let ca = papers.path("pki/ca.crt");
     let scheduler = papers.kubeconfig("scheduler", "system:kube-scheduler", &[])?;
-    parts.start(c, "kube-scheduler", &words(&[("kubeconfig", &scheduler)]))?;
+    let flags = [&[("kubeconfig", scheduler.as_str())], more].concat();
+    parts.start(c, "kube-scheduler", &words(&flags))?;
     let controllers = papers.kubeconfig("controllers", "system:kube-controller-manager", &[])?;
     let flags = [
         ("kubeconfig", controllers.as_str()),
         ("root-ca-file", &ca),
         ("cluster-cidr", "10.244.0.0/16"),
     ];
+    let flags = [&flags, more].concat();
     parts.start(c, "kube-controller-manager", &words(&flags))?;
     parts.start(c, "kubelet", &kubelet(c, papers)?)?;
     let proxy = papers.kubeconfig("proxy", "system:kube-proxy", &[])?;
