@@ -41,7 +41,7 @@ pub fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0;
     for (at, byte) in bytes.iter().enumerate().take(8) {
         number = number << 7 | u64::from(byte & 0x7f);
-        if byte < &0x80 {
+        if *byte < 0x80 {
             return Some((number, &bytes[at + 1..]));
         }
     }
