@@ -12,7 +12,7 @@ use component::{
     pki::{self, Leaf},
 };
 use etcd::{
-    Compactor,
+    Compactor, Unsynced,
     replica::{self, PeerTls, Replica, peer::PeerListener},
     server::{self, Listener, Member, Tokens},
 };
@@ -62,6 +62,9 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     for url in settings.list("listen-peer-urls") {
         peers.push(bind(&url, !settings.text("peer-cert-file").is_empty()).await?);
     }
+    if let Some(warning) = unsynced(&settings) {
+        tracing::warn!("{warning}");
+    }
     let replica = Replica::open(replica_settings(&settings, advertised)?, base).await?;
     for (listener, is_secure) in peers {
         let serving = PeerListener::new(replica.clone(), is_secure);
@@ -110,6 +113,13 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     Ok(())
 }
 
+/// What is said at start of data that is not synced.
+fn unsynced(settings: &Settings) -> Option<&'static str> {
+    settings.bool("unsafe-no-fsync").then_some(
+        "--unsafe-no-fsync: what is acknowledged is not durable; a crash of this machine loses or damages it",
+    )
+}
+
 fn member_settings(settings: &Settings) -> Result<server::Settings> {
     let number = |flag| u64::try_from(settings.int(flag)).unwrap_or(0);
     let cost = settings.int("bcrypt-cost");
@@ -156,7 +166,10 @@ fn replica_settings(settings: &Settings, advertised: Vec<String>) -> Result<repl
         "" => peer_urls.iter().map(|url| (name.clone(), url.clone())).collect(),
         text => initial_cluster(text)?,
     };
-    let usual = replica::Settings::new(data_dir);
+    let mut usual = replica::Settings::new(data_dir);
+    if unsynced(settings).is_some() {
+        usual.folders = Arc::new(|dir| Ok(Arc::new(Unsynced::new(dir)?)));
+    }
     Ok(replica::Settings {
         name,
         client_urls: advertised,
@@ -267,4 +280,20 @@ fn server_config(settings: &Settings, leaf: &Leaf, ca: &str, auth: &str) -> Resu
         .context("the certificate to show")?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_no_syncs_is_told_what_that_means() {
+        let read = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            PART.settings(&args).unwrap()
+        };
+        assert_eq!(unsynced(&read(&[])), None);
+        let told = unsynced(&read(&["--unsafe-no-fsync"])).unwrap();
+        assert!(told.contains("not durable"), "{told}");
+    }
 }
