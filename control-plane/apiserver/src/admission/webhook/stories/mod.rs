@@ -2,7 +2,6 @@
 #![expect(clippy::disallowed_types, reason = "reviews are looked into")]
 
 mod failures;
-mod projects;
 mod reviews;
 
 use crate::{Server, admission::bad_input, fixture, http::stories::Http};
