@@ -342,7 +342,8 @@ impl Replica {
             None if self.view().changes != changes => Err(Failure::LeaderFailed),
             None => Err(Failure::TimedOut),
         };
-        if let Err(Failure::TimedOut | Failure::LeaderFailed | Failure::Stopped | Failure::TooMany) = settled {
+        if let Err(Failure::TimedOut | Failure::LeaderFailed | Failure::Stopped | Failure::TooMany) = settled
+        {
             self.0.metrics().failed.add(1);
         }
         settled
