@@ -31,8 +31,11 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Listens at `path`, in the place of a socket that nobody listens at any more.
+    /// Listens at `path`, whose folder is made if it is not there, in the place of a socket that nobody listens at any more.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
         if let Some(folder) = path.parent() {
             // On a machine that starts its first cluster nothing has made it yet.
             fs::create_dir_all(folder).map_err(Error::io(folder))?;

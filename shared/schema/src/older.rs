@@ -257,10 +257,8 @@ fn definition(object: &mut Map<String, Value>) {
     ];
     let shared = shared.map(|(from, to)| (to, spec.remove(from)));
     let version = spec.remove("version");
-    if !spec
-        .get("versions")
-        .is_some_and(|list| list.as_array().is_some_and(|list| !list.is_empty()))
-    {
+    let named = spec.get("versions").and_then(Value::as_array);
+    if named.is_none_or(Vec::is_empty) {
         let only = json!([{"name": version.unwrap_or_default(), "served": true, "storage": true}]);
         spec.insert("versions".to_owned(), only);
     }
