@@ -31,6 +31,7 @@ mod policies;
 mod quotas;
 mod rights;
 mod services;
+mod snapshots;
 mod streams;
 mod surroundings;
 mod tutorials;
@@ -120,7 +121,7 @@ const GROUPS: &[Group] = &[
         at_once: 1,
     },
     Group {
-        stories: &[parts::STORIES, etcd::STORIES],
+        stories: &[snapshots::STORIES, parts::STORIES, etcd::STORIES],
         at_once: 1,
     },
 ];
