@@ -2,7 +2,7 @@
 //!
 //! [`Snapshot`] is such a file, read and verified; [`restore()`] makes a data directory of it. [`Place`] is where
 //! snapshots are kept: a folder, or a bucket of S3-compatible storage. [`Plan`] takes them by a schedule and forgets the
-//! oldest. [`kine::read`] reads what k3s keeps in SQLite. Nothing here decodes a value.
+//! oldest. [`kine::read`] reads what k3s keeps in SQLite. It never decodes a value.
 
 mod bolt;
 mod endpoint;

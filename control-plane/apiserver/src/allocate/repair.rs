@@ -5,7 +5,11 @@ use super::{ServiceView, claim::ports_of};
 use crate::{Server, handler::Handler, security::User};
 use api::{Object, Status};
 use client::{About, Client, Recorder, Severity};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 /// How often it is looked.
 const PERIOD: Duration = Duration::from_secs(180);
@@ -65,12 +69,15 @@ impl Handler {
                         "Port {port} is not within the port range {first}-{last}; please recreate service"
                     );
                     tell(recorder, &service, "PortOutOfRange", why);
-                } else if owners.contains_key(&port) {
-                    let why =
-                        format!("Port {port} was assigned to multiple services; please recreate service");
-                    tell(recorder, &service, "PortAlreadyAllocated", why);
-                } else {
-                    owners.insert(port, service.clone());
+                    continue;
+                }
+                match owners.entry(port) {
+                    Entry::Vacant(free) => drop(free.insert(service.clone())),
+                    Entry::Occupied(_) => {
+                        let why =
+                            format!("Port {port} was assigned to multiple services; please recreate service");
+                        tell(recorder, &service, "PortAlreadyAllocated", why);
+                    }
                 }
             }
         }

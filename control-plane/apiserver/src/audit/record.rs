@@ -369,9 +369,11 @@ impl Drop for Record {
     fn drop(&mut self) {
         let answered = self.event(|event| event.response_status.is_some());
         if !answered {
-            let mut status = Status::default();
-            status.code = 200;
-            "Connection closed early".clone_into(&mut status.message);
+            let status = Status {
+                code: 200,
+                message: "Connection closed early".to_owned(),
+                ..Status::default()
+            };
             self.event(|event| event.response_status = Some(status));
         }
         if let Some(event) = self.reached(Stage::ResponseComplete) {

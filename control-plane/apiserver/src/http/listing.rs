@@ -33,14 +33,14 @@ fn is_large(mut sizes: impl Iterator<Item = usize>) -> bool {
 }
 
 /// A list that is large as JSON, in pieces; the page itself if it goes out whole.
-pub fn json(shaper: Shaper, page: Page, form: Form) -> Result<Response<Body>, (Shaper, Page)> {
+pub fn json(shaper: Shaper, page: Page, form: Form) -> Result<Response<Body>, Box<(Shaper, Page)>> {
     let streams = form.text == Text::Json && !form.pretty && !matches!(shaper.shape, Shape::Table(_));
     let mut sizes = page
         .items
         .iter()
         .map(|held| held.version(shaper.version).body().len());
     if !(streams && is_large(&mut sizes)) {
-        return Err((shaper, page));
+        return Err(Box::new((shaper, page)));
     }
     let mut head = Vec::new();
     shaper.list_head(&page, &mut head);

@@ -36,8 +36,8 @@ pub mod way;
 pub use documents::{Documents, Library};
 pub use life::Life;
 pub use query::percent_decode;
-pub use route::segments;
 pub use room::{Limits, Rooms};
+pub use route::segments;
 pub(crate) use stream::Choir;
 pub use version::BuildInfo;
 

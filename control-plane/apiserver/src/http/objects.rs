@@ -301,7 +301,7 @@ fn listed(allowed: &Allowed, place: &Place, page: Page, taken: Option<Taken>) ->
         return listing::encoded(list, encoding, taken, form);
     }
     let answer = listing::json(shaper, page, form);
-    let answer = answer.unwrap_or_else(|(shaper, page)| answer::json(200, shaper.list(&page), form));
+    let answer = answer.unwrap_or_else(|whole| answer::json(200, whole.0.list(&whole.1), form));
     room::hold(taken, answer)
 }
 

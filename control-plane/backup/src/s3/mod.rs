@@ -86,7 +86,9 @@ impl Bucket {
             _ => return Err(bad("the endpoint is https://host or http://host")),
         };
         if host.is_empty() || host.contains('/') {
-            return Err(bad("the endpoint is a host, and a port if it is not the usual one"));
+            return Err(bad(
+                "the endpoint is a host, and a port if it is not the usual one",
+            ));
         }
         let host = match settings.path_style {
             true => host.to_owned(),
@@ -164,7 +166,9 @@ impl Bucket {
         let done = self.parts(key, &upload, body).await;
         if done.is_err() {
             // Parts that nobody completes cost money for ever.
-            let aborted = self.ask("DELETE", key, &[("uploadId", &upload)], Bytes::new()).await;
+            let aborted = self
+                .ask("DELETE", key, &[("uploadId", &upload)], Bytes::new())
+                .await;
             if let Err(error) = aborted {
                 tracing::warn!(%error, key, "the parts of an upload that failed are still there");
             }
@@ -184,7 +188,9 @@ impl Bucket {
             list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>");
         }
         list += "</CompleteMultipartUpload>";
-        let (_, answer) = self.ask("POST", key, &[("uploadId", upload)], list.into()).await?;
+        let (_, answer) = self
+            .ask("POST", key, &[("uploadId", upload)], list.into())
+            .await?;
         // The server may find out late, when it has said that all is well.
         match xml::text(&String::from_utf8_lossy(&answer), "Code") {
             Some(code) => Err(Error::Server(format!("s3://{}/{key}: {code}", self.name()))),

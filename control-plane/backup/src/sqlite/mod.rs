@@ -50,15 +50,25 @@ impl Database {
     /// The table of this name.
     pub fn table(&self, name: &str) -> Result<Table, Error> {
         for (_, row) in self.rows(1)? {
-            let [Value::Text(kind), Value::Text(called), _, Value::Integer(root), Value::Text(sql)] = &row[..] else {
+            let [
+                Value::Text(kind),
+                Value::Text(called),
+                _,
+                Value::Integer(root),
+                Value::Text(sql),
+            ] = &row[..]
+            else {
                 continue;
             };
             if kind == "table" && called.eq_ignore_ascii_case(name) {
                 let root = u32::try_from(*root).map_err(|_| damaged("a table has no page"))?;
-                return columns(sql, root).ok_or_else(|| damaged(format!("table {name} is of no usual kind")));
+                return columns(sql, root)
+                    .ok_or_else(|| damaged(format!("table {name} is of no usual kind")));
             }
         }
-        Err(Error::Damaged(format!("there is no table {name} in the database")))
+        Err(Error::Damaged(format!(
+            "there is no table {name} in the database"
+        )))
     }
 
     /// All rows of a table, in the order of their numbers.
@@ -80,14 +90,22 @@ impl Database {
         Ok(rows)
     }
 
-    fn walk(&self, id: u32, depth: usize, seen: &mut BTreeSet<u32>, rows: &mut Vec<Row>) -> Result<(), Error> {
+    fn walk(
+        &self,
+        id: u32,
+        depth: usize,
+        seen: &mut BTreeSet<u32>,
+        rows: &mut Vec<Row>,
+    ) -> Result<(), Error> {
         if depth > DEPTH || !seen.insert(id) {
             return Err(damaged(format!("page {id} is in a tree twice")));
         }
         let page = self.pages.page(id)?;
         // The first page begins with the head of the file.
         let start = if id == 1 { 100 } else { 0 };
-        let head = page.get(start..start + 12).ok_or_else(|| damaged("a page is too small"))?;
+        let head = page
+            .get(start..start + 12)
+            .ok_or_else(|| damaged("a page is too small"))?;
         let cells = usize::from(u16::from_be_bytes([head[3], head[4]]));
         let is_leaf = match head[0] {
             LEAF => true,
@@ -150,7 +168,9 @@ impl Database {
 
 fn be32(bytes: &[u8]) -> Result<u32, Error> {
     let bytes = bytes.get(..4).and_then(|bytes| bytes.try_into().ok());
-    bytes.map(u32::from_be_bytes).ok_or_else(|| damaged("a page is cut off"))
+    bytes
+        .map(u32::from_be_bytes)
+        .ok_or_else(|| damaged("a page is cut off"))
 }
 
 /// The columns of `CREATE TABLE name (column type …, …)`.
@@ -181,7 +201,9 @@ fn columns(sql: &str, root: u32) -> Option<Table> {
         if ["primary", "unique", "constraint", "check", "foreign"].contains(&name) {
             continue;
         }
-        if words.get(1).is_some_and(|kind| kind == "integer") && part.to_ascii_lowercase().contains("primary key") {
+        if words.get(1).is_some_and(|kind| kind == "integer")
+            && part.to_ascii_lowercase().contains("primary key")
+        {
             table.number = Some(table.columns.len());
         }
         table.columns.push(name.to_owned());

@@ -51,7 +51,8 @@ impl Pages {
         }
         let file = fs::read(path).map_err(Error::io(path))?;
         let log_size = be32(&log, 8) as usize;
-        if !file.starts_with(MAGIC) && !(file.is_empty() && log_size > 0) {
+        let only_in_log = file.is_empty() && log_size > 0;
+        if !file.starts_with(MAGIC) && !only_in_log {
             return Err(Error::Damaged(format!(
                 "{} is no SQLite database",
                 path.display()

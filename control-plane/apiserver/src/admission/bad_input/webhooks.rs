@@ -15,7 +15,6 @@ enum Say {
 use Say::{Patch, Raw};
 
 const INVALID: &str = "received invalid webhook response: ";
-const CALL: &str = "failed to call webhook: ";
 
 /// Answers to the creation of a ConfigMap with `data: {a: b}`.
 const CREATES: &[(Say, u16, &str)] = &[

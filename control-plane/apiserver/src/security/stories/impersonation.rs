@@ -115,7 +115,8 @@ async fn impersonation_that_is_malformed_or_not_allowed_is_refused() {
     // From now on the old verb is tried first, and it is what a refusal tells of.
     let good = acts(&guarded, &ann, REVIEW, &[("impersonate-user", b"kim")]).await;
     assert_eq!(good, r#"kim ["system:authenticated"]"#);
-    let cases: [(&str, &[(&str, &[u8])], &str); 24] = [
+    type Headers<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(&str, Headers<'_>, &str); 24] = [
         (
             "a group of nobody",
             &[("impersonate-group", b"dev")],

@@ -428,7 +428,11 @@ async fn an_issuer_may_come_later_and_go_and_fail() {
         let issuers = issuing.issuers(PLAIN);
         let guarded = issuing.beside(&issuers).await;
         assert_eq!(bearer(&guarded, &token).await, "401", "{what}");
-        assert_eq!(issuers.missing(), [issuing.site.url.clone()], "{what}");
+        assert_eq!(
+            issuers.missing(),
+            std::slice::from_ref(&issuing.site.url),
+            "{what}"
+        );
     }
 }
 
