@@ -72,7 +72,7 @@ impl Transport for Two {
 const THERE: &str = "
 kind: Namespace
 apiVersion: v1
-metadata: {name: shop, uid: n, deletionTimestamp: '2030-01-01T00:00:00Z'}
+metadata: {name: shop, uid: shop-1, deletionTimestamp: '2030-01-01T00:00:00Z'}
 spec: {finalizers: [kubernetes]}
 ---
 kind: APIService
