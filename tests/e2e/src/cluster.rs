@@ -148,7 +148,13 @@ impl Cluster {
         })
     }
 
-    /// Starts the cluster if it does not run, since a story that failed may have left it stopped.
+    /// Stops a cluster that was started with `up -d`.
+    pub fn stop_detached(&self) -> Result<()> {
+        let mut stop = self.ferrokube(&["stop", "--data-dir"]);
+        process::output(stop.arg(self.data_dir())).map(drop)
+    }
+
+    /// Starts the cluster if it does not run, since a story that failed may have left it stopped, or detached.
     pub fn see_that_it_runs(&mut self) -> Result<()> {
         let ended = match &mut *self.running.lock() {
             Some(child) => child.try_wait()?.is_some(),
@@ -156,6 +162,7 @@ impl Cluster {
         };
         if ended {
             *self.running.lock() = None;
+            self.stop_detached()?;
             self.up()?;
         }
         Ok(())

@@ -35,7 +35,7 @@ printf '%s.%s' "$text" "$(printf '%s' "$text" | openssl dgst -sha256 -sign issue
 "#;
 
 fn openssl(c: &Cluster, line: &str) -> Result<String> {
-    let mut command = c.lab.command("openssl");
+    let mut command = c.lab.network_command("openssl");
     process::output(command.args(line.split(' ')).current_dir(c.lab.folder()))
 }
 
@@ -57,7 +57,7 @@ fn issuer(c: &Cluster) -> Result<Issuer> {
         jwk.n, jwk.e
     );
     fs::write(folder.join("keys"), keys)?;
-    let mut command = c.lab.command("openssl");
+    let mut command = c.lab.network_command("openssl");
     command
         .args(["s_server", "-quiet", "-accept", "127.0.0.1:8443", "-WWW"])
         .args(["-cert", "issuer.crt", "-key", "issuer.key"])
@@ -131,12 +131,12 @@ fn tokens_of_a_file_of_bootstrap_and_of_another_issuer(c: &mut Cluster) -> Resul
         who(c, "secret-of-ann")?,
         "ann [\"dev\",\"ops\",\"system:authenticated\"]",
     )?;
-    c.apply(BOOTSTRAP)?;
+    c.in_namespace("kube-system").apply(BOOTSTRAP)?;
     let bootstrap = "system:bootstrap:07401b [\"system:bootstrappers\",\"system:authenticated\"]";
     same(who(c, "07401b.f395accd246ae52d")?, bootstrap)?;
 
     let sign = |claims: &str| {
-        let mut bash = c.lab.command("bash");
+        let mut bash = c.lab.network_command("bash");
         process::output(bash.args(["-c", SIGN, "sign", claims]).current_dir(&folder))
     };
     let claims = |audience: &str, exp: &str| {
@@ -164,7 +164,6 @@ fn tokens_of_a_file_of_bootstrap_and_of_another_issuer(c: &mut Cluster) -> Resul
     }
     drop(issuer);
     c.kubectl("delete clusterrolebinding readers")?;
-    let data = c.data_dir().display().to_string();
-    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data]))?;
+    c.stop_detached()?;
     c.up().map(drop)
 }

@@ -106,7 +106,7 @@ fn it_keeps_other_contexts(c: &mut Cluster) -> Result<()> {
     )?;
     same(kubectl("config current-context")?, "ferrokube\n")?;
     kubectl("get nodes")?;
-    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
+    c.stop_detached()?;
     c.up().map(drop)
 }
 
@@ -114,7 +114,7 @@ fn it_runs_in_the_background(c: &mut Cluster) -> Result<()> {
     same(c.stop()?, 0)?;
     has(&process::output(&mut c.up_command(&["-d"]))?, &["ready"])?;
     c.kubectl("get nodes")?;
-    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
+    c.stop_detached()?;
     has(
         &c.refused(&["get", "nodes", "--request-timeout=5s"], "")?,
         &["refused"],
@@ -291,7 +291,7 @@ fn secrets_are_encrypted_on_disk(c: &mut Cluster) -> Result<()> {
     c.kubectl("create secret generic hidden --from-literal=word=unheardof")?;
     c.kubectl("create configmap shown --from-literal=word=readbyall")?;
     same(c.value("secret hidden", ".data.word")?, "dW5oZWFyZG9m")?;
-    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
+    c.stop_detached()?;
     let found = |word: &str| -> Result<bool> {
         let mut grep = c.lab.command("grep");
         let store = c.lab.folder().join("data/store");
@@ -320,7 +320,7 @@ fn secrets_are_encrypted_on_disk(c: &mut Cluster) -> Result<()> {
     c.stop()?;
     process::output(&mut c.up_command(&["-d", "--encryption-provider-config", &file]))?;
     c.kubectl("delete secret hidden")?;
-    process::output(&mut c.ferrokube(&["stop", "--data-dir", &data_dir(c)]))?;
+    c.stop_detached()?;
     c.up().map(drop)
 }
 
