@@ -39,13 +39,12 @@ pub fn run(bench: &mut Bench<'_, '_>) -> Result<()> {
     let mut load = Load::open(address, &side.papers.user, WATCHERS)?;
     let (all, mut came) = (event.len() * RATE * SECONDS * WATCHERS, 0);
     while came < all {
-        let before = came;
-        load.wait(PATIENCE, |_, answer| {
+        let heard = load.wait(PATIENCE, |_, answer| {
             if let load::Answer::Body(bytes) = answer {
                 came += bytes.len();
             }
         })?;
-        ensure!(came > before, "{came} of {all} bytes came");
+        ensure!(heard > 0, "{came} of {all} bytes came");
     }
     let told = writer.join().map_err(|_| anyhow!("the writer panicked"))??;
     bench.report.ours(CASE, Value::Percent(told.share * 100.0));
