@@ -1,8 +1,9 @@
 //! Admission policies, as the documentation's pages have them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use e2e::cluster::Cluster;
-use e2e::wait;
+use e2e::{artifacts, process, wait};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::expect::{has, same};
@@ -14,6 +15,7 @@ pub const STORIES: &[Story] = stories![
     a_policy_limits_replicas,
     a_policy_has_parameters,
     a_policy_adds_a_sidecar,
+    manifests_of_a_policy_project_are_taken_as_they_stand,
 ];
 
 /// A policy about Deployments of this story's namespace, and its binding.
@@ -203,4 +205,68 @@ spec:
         ],
     )?;
     forget(c, "mutatingadmissionpolicy")
+}
+
+/// Gatekeeper's, whose licence is beside them.
+const PROJECT: &str = "tests/e2e/manifests/gatekeeper.yaml.gz";
+
+const TEMPLATE: &str = "apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: requiredlabels}
+spec:
+  crd: {spec: {names: {kind: RequiredLabels}}}
+  targets:
+  - {target: admission.k8s.gatekeeper.sh, rego: 'package labels'}
+";
+
+fn manifests_of_a_policy_project_are_taken_as_they_stand(c: &mut Cluster) -> Result<()> {
+    let mut gzip = Command::new("gzip");
+    let all = process::output(gzip.arg("-dc").arg(artifacts::root().join(PROJECT)))?;
+    let documents: Vec<&str> = all.split("\n---").filter(|one| one.contains("kind:")).collect();
+    let run = |documents: &[&str], words: &[&str], done: &str| {
+        let other = "namespace: gatekeeper-system";
+        let (theirs, systems): (Vec<&str>, Vec<&str>) =
+            documents.iter().copied().partition(|one| one.contains(other));
+        for (namespace, part) in [("system", systems), ("gatekeeper-system", theirs)] {
+            let told = c
+                .in_namespace(namespace)
+                .kubectl_words(words, &part.join("\n---"))?;
+            let taken = told.lines().filter(|line| line.contains(done)).count();
+            ensure!(taken == part.len(), "{taken} of {}{done}:\n{told}", part.len());
+        }
+        Ok(())
+    };
+    c.kubectl("create namespace gatekeeper-system")?;
+    run(
+        &documents,
+        &["apply", "--validate=strict", "--filename=-"],
+        " created",
+    )?;
+    let definitions = documents
+        .iter()
+        .filter(|one| one.contains("\nkind: CustomResourceDefinition"));
+    let established = c.kubectl("wait --for condition=established crd --all --timeout=60s")?;
+    ensure!(
+        established.lines().count() >= definitions.count(),
+        "{established}"
+    );
+    // Webhooks go before all else: nobody answers them.
+    let (hooks, rest): (Vec<&str>, Vec<&str>) = documents
+        .iter()
+        .copied()
+        .partition(|one| one.contains("WebhookConfiguration\n"));
+    run(&hooks, &["delete", "--filename=-"], " deleted")?;
+    let server_side = ["apply", "--server-side", "--force-conflicts", "--filename=-"];
+    run(&rest, &server_side, " serverside-applied")?;
+    run(&rest, &server_side, " serverside-applied")?;
+    has(
+        &c.apply(TEMPLATE)?,
+        &["constrainttemplate.templates.gatekeeper.sh/requiredlabels created"],
+    )?;
+    has(
+        &c.kubectl("explain constrainttemplate.spec.targets.rego")?,
+        &["FIELD: rego <string>"],
+    )?;
+    run(&rest, &["delete", "--filename=-"], " deleted")?;
+    c.kubectl("delete namespace gatekeeper-system").map(drop)
 }
