@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{Committed, Engine, files::Files, state::Command};
 use component::{Env, Tasks};
+use futures::future::join_all;
 use raft::{Config, Entry, HardState, Payload, Raft};
 use std::{
     collections::BTreeSet,
@@ -202,10 +203,9 @@ impl Starting<'_> {
 
     /// An error if the others run already and know this member.
     async fn not_bootstrapped(&self, first: &[Member], me: Identity) -> Result<(), StartError> {
-        for url in self.others(first) {
-            let Ok((_, members)) = members_of(self.caller, &url).await else {
-                continue;
-            };
+        let others = self.others(first);
+        let asked = others.iter().map(|url| members_of(self.caller, url));
+        for (_, members) in join_all(asked).await.into_iter().flatten() {
             let known = members.iter().find(|member| member.id == me.member);
             if known.is_some_and(Member::has_started) {
                 return Err(StartError::Members(format!(

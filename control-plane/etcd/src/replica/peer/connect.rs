@@ -200,6 +200,17 @@ impl Caller {
 
 /// The cluster and the members that the member at a URL knows.
 pub async fn members_of(caller: &Caller, url: &str) -> Result<(u64, Vec<Member>), CallError> {
+    // It may be bound and not serve yet, or be paused.
+    let told = tokio::time::timeout(CONNECT, ask_members(caller, url)).await;
+    told.unwrap_or_else(|elapsed| {
+        Err(CallError::Connect {
+            url: url.to_owned(),
+            source: elapsed.into(),
+        })
+    })
+}
+
+async fn ask_members(caller: &Caller, url: &str) -> Result<(u64, Vec<Member>), CallError> {
     let mut sender = caller.connect(url).await?;
     let body = Empty::new().boxed_unsync();
     let response = caller.request(&mut sender, (url, MEMBERS, 0), body).await?;
