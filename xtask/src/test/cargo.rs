@@ -172,7 +172,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args([
             "-c",
-            "echo '     Running the test'; sleep 54323 & wait $!; exit 1",
+            "sleep 54323 & wait $!; exit 1",
         ]);
         let tally = follow(command, Duration::from_millis(500)).unwrap();
         assert_eq!((tally.passed, tally.failed > 0), (0, true), "{tally:?}");
