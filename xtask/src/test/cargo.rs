@@ -170,10 +170,7 @@ mod tests {
     #[test]
     fn what_is_silent_for_too_long_is_killed_and_has_failed() {
         let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "sleep 54323 & wait $!; exit 1",
-        ]);
+        command.args(["-c", "sleep 54323 & wait $!; exit 1"]);
         let tally = follow(command, Duration::from_millis(500)).unwrap();
         assert_eq!((tally.passed, tally.failed > 0), (0, true), "{tally:?}");
     }
