@@ -135,12 +135,9 @@ pub struct UpArgs {
     /// The kubeconfig of a server that is asked about tokens, with reviews of version v1
     #[arg(long, value_name = "FILE")]
     pub authentication_token_webhook_config_file: Option<PathBuf>,
-    /// Who did what.
+    /// Flags of the parts.
     #[command(flatten)]
-    pub audit: crate::parts::audit::Flags,
-    /// Snapshots of the store.
-    #[command(flatten)]
-    pub snapshots: crate::parts::snapshots::Flags,
+    pub parts: crate::parts::given::Given,
     /// Features to switch on or off in all parts: Name=true,Other=false
     #[arg(long, value_name = "NAME=BOOL", value_delimiter = ',', value_parser = pair)]
     pub feature_gates: Vec<(String, String)>,

@@ -4,11 +4,12 @@ use crate::{
     certificates::{Kept, keep},
     control_plane::ControlPlane,
     dial::MemoryDial,
+    parts::{flags::KUBELET_EVICTION, kubelet::eviction},
     settings::{DNS_PORT, Settings},
 };
 use anyhow::{Result, anyhow};
 use component::{
-    Env, State,
+    Env, State, flags,
     pki::{Purpose, Rotating, server_config},
 };
 use kubelet::{Identity, Kubelet, machine::Linux};
@@ -119,6 +120,8 @@ fn kubelet_config(
     env.tasks
         .spawn("certificates", keep(vec![kept], || Ok(()), env.clone()));
     let tls = Arc::new(server_config(serving, plane.authority.trusted())?);
+    let flags = flags::parse(&[KUBELET_EVICTION], &settings.eviction, &[])?;
+    let (eviction_hard, eviction_transition) = eviction(&flags)?;
     let server = plane.server.clone();
     let ready = env.ready.clone();
     Ok(kubelet::Config {
@@ -126,6 +129,8 @@ fn kubelet_config(
         local_path_root: settings.data_dir.join("local-path"),
         log_dir: settings.log_dir.clone(),
         static_pod_path: Some(settings.pod_manifest_path.clone()),
+        eviction_hard,
+        eviction_transition,
         // The disk is not ours alone.
         image_gc_high: 97,
         image_gc_low: 95,

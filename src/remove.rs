@@ -53,6 +53,7 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
             authentication: Vec::new(),
             audit: Vec::new(),
             snapshots: Vec::new(),
+            eviction: Vec::new(),
             gates: component::gates::Gates::default(),
             runtime: resources::Runtime::default(),
             durable_leases: false,

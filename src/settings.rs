@@ -1,6 +1,10 @@
 //! The settings of a whole cluster in one process.
 
-use crate::{address, cli::UpArgs};
+use crate::{
+    address,
+    cli::UpArgs,
+    parts::flags::{KUBE_APISERVER_AUDIT, KUBELET_EVICTION, SNAPSHOTS},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use component::gates::Gates;
 use std::{
@@ -52,6 +56,8 @@ pub struct Settings {
     pub audit: Vec<String>,
     /// Flags of snapshots by schedule.
     pub snapshots: Vec<String>,
+    /// Flags of the kubelet that say when pods are evicted.
+    pub eviction: Vec<String>,
     /// Which features are on.
     pub gates: Gates,
     /// Which versions and resources are served.
@@ -91,8 +97,9 @@ impl Settings {
             domain: args.cluster_domain.clone(),
             encryption_provider_config: args.encryption_provider_config.clone(),
             authentication: authentication(args)?,
-            audit: args.audit.0.clone(),
-            snapshots: args.snapshots.0.clone(),
+            audit: args.parts.of(KUBE_APISERVER_AUDIT),
+            snapshots: args.parts.of(SNAPSHOTS),
+            eviction: args.parts.of(KUBELET_EVICTION),
             gates,
             runtime: runtime.map_err(|why| anyhow!("--runtime-config: {why}"))?,
             durable_leases: args.durable_leases,

@@ -3,10 +3,9 @@
 use super::flags::KUBE_APISERVER_AUDIT;
 use anyhow::{Context, Result, bail};
 use apiserver::audit::{self, Audit, Batch, Format, LogSettings, Mode, Truncate, WebhookSettings};
-use clap::{Arg, ArgAction, ArgMatches, Command};
 use component::{
     Env,
-    flags::{Kind, Settings, parse},
+    flags::{Settings, parse},
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -120,49 +119,4 @@ fn truncate(settings: &Settings, plugin: &str) -> Result<Option<Truncate>> {
         max_batch_size: size("max-batch-size"),
         max_event_size: size("max-event-size"),
     }))
-}
-
-/// The flags of audit as `up` was given them.
-#[derive(Clone, Debug, Default)]
-pub struct Flags(pub Vec<String>);
-
-impl clap::FromArgMatches for Flags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut flags = Self::default();
-        flags.update_from_arg_matches(matches)?;
-        Ok(flags)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        let given = KUBE_APISERVER_AUDIT.iter().filter_map(|flag| {
-            let value = matches.get_one::<String>(flag.name)?;
-            Some(format!("--{}={value}", flag.name))
-        });
-        self.0 = given.collect();
-        Ok(())
-    }
-}
-
-impl clap::Args for Flags {
-    fn augment_args(command: Command) -> Command {
-        let args = KUBE_APISERVER_AUDIT.iter().map(|flag| {
-            let arg = Arg::new(flag.name)
-                .long(flag.name)
-                .help(flag.help)
-                .action(ArgAction::Set)
-                .hide(flag.name.contains("-batch-") || flag.name.contains("-truncate-"));
-            match flag.kind {
-                Kind::Bool => arg
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true"),
-                _ => arg.value_name("VALUE"),
-            }
-        });
-        command.args(args)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
 }

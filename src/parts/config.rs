@@ -57,7 +57,7 @@ fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>> {
 /// A later map adds to an earlier one; everything else takes its place.
 fn merge(fields: &mut Fields, later: Fields, tables: &[&'static [Flag]]) {
     for (path, value) in later {
-        let is_map = row(tables, &path).is_some_and(|f| f.kind == Kind::Map);
+        let is_map = row(tables, &path).is_some_and(|f| f.kind.between().is_some());
         match fields.iter_mut().find(|(p, _)| *p == path) {
             Some((_, old)) if is_map && !old.is_empty() => *old = format!("{old},{value}"),
             Some((_, old)) => *old = value,
@@ -133,18 +133,18 @@ impl Reader<'_> {
                 _ => bail!("field {path:?} must be an object"),
             };
         };
-        let text = match (flag.kind, value.first()) {
-            (Kind::Map, Some(b'{')) => self.map(at)?,
-            (Kind::List, Some(b'[')) => self.list(at)?,
+        let text = match (flag.kind, flag.kind.between(), value.first()) {
+            (_, Some(between), Some(b'{')) => self.map(at, between)?,
+            (Kind::List, _, Some(b'[')) => self.list(at)?,
             // What is refused whole needs no reading; that it is there is enough.
-            (Kind::Text, Some(b'{' | b'[')) if !matches!(value, b"{}" | b"[]") => {
+            (Kind::Text, _, Some(b'{' | b'[')) if !matches!(value, b"{}" | b"[]") => {
                 String::from_utf8_lossy(value).into_owned()
             }
-            (_, Some(b'{' | b'[')) if matches!(value, b"{}" | b"[]") => String::new(),
-            (Kind::Map | Kind::List, Some(first)) if *first != b'n' => {
+            (.., Some(b'{' | b'[')) if matches!(value, b"{}" | b"[]") => String::new(),
+            (Kind::List, _, Some(first)) | (_, Some(_), Some(first)) if *first != b'n' => {
                 bail!("field {path:?} is of another type")
             }
-            (_, Some(b'{' | b'[')) => bail!("field {path:?} is of another type"),
+            (.., Some(b'{' | b'[')) => bail!("field {path:?} is of another type"),
             _ => self.scalar(at, value)?,
         };
         // A zero value says nothing, as in upstream's defaulting.
@@ -171,12 +171,12 @@ impl Reader<'_> {
         Ok(items.join(","))
     }
 
-    fn map(&self, at: usize) -> Result<String> {
+    fn map(&self, at: usize, between: char) -> Result<String> {
         let mut pairs = Vec::new();
         for member in scan::members(self.json, at) {
             let (key, value) = member?;
             pairs.push(format!(
-                "{key}={}",
+                "{key}{between}{}",
                 self.scalar(value.start, &self.json[value.clone()])?
             ));
         }

@@ -2,7 +2,7 @@
 
 use super::{
     config::ConfigKind,
-    flags::{KUBELET, KUBELET_FILE, OTHER_RUNTIME, PROCESS},
+    flags::{KUBELET, KUBELET_EVICTION, KUBELET_FILE, OTHER_RUNTIME, PROCESS},
     part::{Choice, Part, VERSION},
     tls, way, webhook,
 };
@@ -14,6 +14,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 const NAME: &str = "kubelet";
@@ -21,7 +22,7 @@ const NAME: &str = "kubelet";
 /// The part.
 pub const PART: Part = Part {
     name: NAME,
-    tables: &[KUBELET, KUBELET_FILE, PROCESS],
+    tables: &[KUBELET, KUBELET_EVICTION, KUBELET_FILE, PROCESS],
     choices: &[
         Choice::new("container-runtime-endpoint", &[""], OTHER_RUNTIME),
         Choice::new("image-service-endpoint", &[""], OTHER_RUNTIME),
@@ -180,7 +181,10 @@ fn config(settings: &Settings, env: &Env) -> Result<Config> {
         .collect();
     let leaf = tls::serving(settings, Path::new(settings.text("cert-dir")), names, env)?;
     let serving = tls::server(&leaf, tls::optional_file(settings, "client-ca-file")?.as_deref())?;
+    let (eviction_hard, eviction_transition) = eviction(settings)?;
     Ok(Config {
+        eviction_hard,
+        eviction_transition,
         root_dir: settings.text("root-dir").into(),
         log_dir: settings.text("pod-logs-dir").into(),
         cluster_dns: settings.list("cluster-dns"),
@@ -202,6 +206,13 @@ fn config(settings: &Settings, env: &Env) -> Result<Config> {
         node_ips,
         ..Config::new(name, "")
     })
+}
+
+/// When pods are evicted, and how long the node tells of it.
+pub fn eviction(settings: &Settings) -> Result<(kubelet::Thresholds, Duration)> {
+    let hard = kubelet::Thresholds::parse(&settings.map("eviction-hard"));
+    let hard = hard.map_err(|why| anyhow!("--eviction-hard: {why}"))?;
+    Ok((hard, settings.duration("eviction-pressure-transition-period")))
 }
 
 fn number<T: TryFrom<i64>>(settings: &Settings, flag: &str) -> Result<T> {

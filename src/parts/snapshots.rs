@@ -5,7 +5,6 @@ use crate::snapshot::{S3Args, bucket};
 use anyhow::{Context, Result};
 use api::schedule::Schedule;
 use backup::{Error, Place, Plan, Source};
-use clap::{Arg, ArgMatches, Command};
 use component::{
     Env,
     flags::{Settings, parse},
@@ -82,41 +81,4 @@ pub fn of_engine(
             Ok(tasks.blocking(work).await.ok_or_else(stopping)??)
         })
     })
-}
-
-/// The flags of snapshots as `up` was given them.
-#[derive(Clone, Debug, Default)]
-pub struct Flags(pub Vec<String>);
-
-impl clap::FromArgMatches for Flags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut flags = Self::default();
-        flags.update_from_arg_matches(matches)?;
-        Ok(flags)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        let given = SNAPSHOTS.iter().filter_map(|flag| {
-            let value = matches.get_one::<String>(flag.name)?;
-            Some(format!("--{}={value}", flag.name))
-        });
-        self.0 = given.collect();
-        Ok(())
-    }
-}
-
-impl clap::Args for Flags {
-    fn augment_args(command: Command) -> Command {
-        let args = SNAPSHOTS.iter().map(|flag| {
-            Arg::new(flag.name)
-                .long(flag.name)
-                .help(flag.help)
-                .value_name("VALUE")
-        });
-        command.args(args)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
 }

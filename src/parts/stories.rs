@@ -206,12 +206,13 @@ fn configuration_files_are_read_as_upstream_writes_them() {
          webhook:\n    cacheTTL: 0s\n    enabled: true\n  x509:\n    clientCAFile: /etc/kubernetes/pki/ca.crt\nauthorization:\n  mode: \
          Webhook\n  webhook:\n    cacheAuthorizedTTL: 0s\n    cacheUnauthorizedTTL: 0s\ncgroupDriver: cgroupfs\nclusterDNS:\n- \
          10.96.0.10\nclusterDomain: cluster.local\ncontainerRuntimeEndpoint: \"\"\ncpuManagerReconcilePeriod: 0s\ncrashLoopBackOff: \
-         {}\nevictionPressureTransitionPeriod: 0s\nimageMaximumGCAge: 0s\nlogging:\n  flushFrequency: 0\n  options:\n    json:\n      \
+         {}\nevictionHard:\n  memory.available: 200Mi\nevictionPressureTransitionPeriod: 0s\nimageMaximumGCAge: 0s\nlogging:\n  flushFrequency: 0\n  options:\n    json:\n      \
          infoBufferSize: \"0\"\n    text:\n      infoBufferSize: \"0\"\n  verbosity: 0\nmemorySwap: {}\nshutdownGracePeriod: \
          0s\nvolumeStatsAggPeriod: 0s\n",
     );
     let settings = read("kubelet", &[&kubelet]).unwrap();
     assert_eq!(settings.text("client-ca-file"), "/etc/kubernetes/pki/ca.crt");
+    assert_eq!(settings.map("eviction-hard")["memory.available"], "200Mi");
 
     let proxy = file(
         "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nbindAddress: 0.0.0.0\nclientConnection:\n  \

@@ -1,8 +1,9 @@
 //! What a kubelet is told when it starts.
 
+use crate::threshold::Thresholds;
 use api::{Status, decision::Ring};
 use futures::future::BoxFuture;
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Settings of a kubelet.
 #[derive(Clone)]
@@ -45,7 +46,9 @@ pub struct Config {
     pub static_pod_path: Option<PathBuf>,
     /// Signals and the quantities or percents below which pods are evicted. Usually the disk may be filled further than
     /// upstream's 10 and 15 %, as in other clusters on one machine, whose disk is not theirs alone.
-    pub eviction_hard: BTreeMap<String, String>,
+    pub eviction_hard: Thresholds,
+    /// How long the node says that something is short after it was last seen.
+    pub eviction_transition: Duration,
     /// Percent of the images' disk in use at which unused images go.
     pub image_gc_high: u8,
     /// Percent of the images' disk in use down to which they go.
@@ -96,14 +99,8 @@ impl Config {
             kubelet_version: concat!("v1.37.0+ferrokube.", env!("CARGO_PKG_VERSION")).to_owned(),
             records: Ring::default(),
             static_pod_path: None,
-            eviction_hard: [
-                ("memory.available", "100Mi"),
-                ("nodefs.available", "1%"),
-                ("imagefs.available", "1%"),
-            ]
-            .into_iter()
-            .map(|(signal, least)| (signal.to_owned(), least.to_owned()))
-            .collect(),
+            eviction_hard: Thresholds::default(),
+            eviction_transition: Duration::from_secs(300),
             image_gc_high: 85,
             image_gc_low: 80,
             log_max_size: 10 << 20,

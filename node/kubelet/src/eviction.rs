@@ -3,7 +3,7 @@
 
 use crate::{
     about,
-    machine::Disk,
+    threshold::Signal,
     view::{Container, Pod},
     worker::Shared,
 };
@@ -14,8 +14,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 const PERIOD: Duration = Duration::from_secs(10);
-/// How long a condition stands after it was last seen (upstream: `evictionPressureTransitionPeriod`).
-const TRANSITION: Duration = Duration::from_secs(300);
+const STORAGE: &str = "ephemeral-storage";
 /// Pods of this priority are never evicted (upstream: `SystemCriticalPriority`).
 const CRITICAL: i32 = 2_000_000_000;
 
@@ -58,7 +57,8 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
             };
             *seen = Some(now);
         }
-        let holds = |seen: Option<Instant>| seen.is_some_and(|at| now - at < TRANSITION);
+        let holds =
+            |seen: Option<Instant>| seen.is_some_and(|at| now - at < shared.config.eviction_transition);
         let pressure = Pressure {
             memory: holds(memory),
             disk: holds(disk),
@@ -73,34 +73,23 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
 
 /// The thresholds that are met, memory first.
 fn shortages(shared: &Shared) -> Vec<Short> {
-    let limits = &shared.config.eviction_hard;
     let mut short = Vec::new();
-    let mut look = |signal: &str, resource, disk: std::io::Result<Disk>| {
-        let (Some(limit), Ok(disk)) = (limits.get(signal), disk) else {
-            return;
+    for (signal, least) in shared.config.eviction_hard.signals() {
+        let (resource, disk) = match signal {
+            Signal::Memory => ("memory", shared.machine.memory()),
+            Signal::Node => (STORAGE, shared.machine.disk(&shared.config.root_dir)),
+            Signal::Images => (STORAGE, shared.machine.disk(&shared.runtime.image_root())),
         };
-        let bytes = match limit.strip_suffix('%').map(str::parse::<f64>) {
-            Some(Ok(percent)) => (disk.capacity as f64 * percent / 100.0) as u64,
-            _ => limit
-                .parse::<Quantity>()
-                .map_or(0, |q| u64::try_from(q.value()).unwrap_or(0)),
-        };
-        if disk.capacity > 0 && disk.available < bytes {
+        let Ok(disk) = disk else { continue };
+        let least = least(disk.capacity);
+        if disk.capacity > 0 && disk.available < least {
             short.push(Short {
                 resource,
-                threshold: whole(bytes),
+                threshold: whole(least),
                 available: disk.available,
             });
         }
-    };
-    look("memory.available", "memory", shared.machine.memory());
-    look(
-        "nodefs.available",
-        "ephemeral-storage",
-        shared.machine.disk(&shared.config.root_dir),
-    );
-    let images = shared.machine.disk(&shared.runtime.image_root());
-    look("imagefs.available", "ephemeral-storage", images);
+    }
     short
 }
 

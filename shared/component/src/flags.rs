@@ -24,6 +24,19 @@ pub enum Kind {
     List,
     /// `key=value` pairs, comma-separated; given several times, it adds up.
     Map,
+    /// The same with `key<value`.
+    Limits,
+}
+
+impl Kind {
+    /// What stands between the key and the value of a pair; none: there are no pairs.
+    pub const fn between(self) -> Option<char> {
+        match self {
+            Self::Map => Some('='),
+            Self::Limits => Some('<'),
+            _ => None,
+        }
+    }
 }
 
 /// What becomes of a flag that is given.
@@ -226,7 +239,8 @@ impl Settings {
             Standing::Works => {}
         }
         check(flag, value)?;
-        let adds = matches!(flag.kind, Kind::List | Kind::Map) && given && self.given.contains(flag.name);
+        let many = flag.kind == Kind::List || flag.kind.between().is_some();
+        let adds = many && given && self.given.contains(flag.name);
         let entry = self.values.entry(flag.name).or_default();
         if adds {
             entry.push(',');
@@ -275,12 +289,12 @@ impl Settings {
             .collect()
     }
 
-    /// A map.
+    /// A map, or limits.
     pub fn map(&self, name: &str) -> BTreeMap<String, String> {
         let pairs = self.list(name);
         pairs
             .iter()
-            .filter_map(|p| p.split_once('='))
+            .filter_map(|p| p.split_once(['=', '<']))
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect()
     }
@@ -294,13 +308,15 @@ fn check(flag: &Flag, value: &str) -> Result<(), FlagError> {
             why: why.to_owned(),
         })
     };
+    let between = flag.kind.between();
+    let paired = |between| value.is_empty() || value.split(',').all(|p| p.contains(between));
+    if let Some(between) = between.filter(|between| !paired(*between)) {
+        return wrong(&format!("must be key{between}value pairs"));
+    }
     match flag.kind {
         Kind::Bool if !matches!(value, "true" | "false") => wrong("must be true or false"),
         Kind::Int if value.parse::<i64>().is_err() => wrong("must be a whole number"),
         Kind::Duration if parse_duration(value).is_none() => wrong("must be a duration such as 1h30m"),
-        Kind::Map if !value.is_empty() && value.split(',').any(|p| !p.contains('=')) => {
-            wrong("must be key=value pairs")
-        }
         _ => Ok(()),
     }
 }
@@ -344,6 +360,7 @@ mod tests {
         Flag::new("profiling", Kind::Bool, "true", ""),
         Flag::new("grace", Kind::Duration, "40s", ""),
         Flag::new("node-labels", Kind::Map, "", ""),
+        Flag::new("eviction-hard", Kind::Limits, "memory.available<100Mi", ""),
         Flag::ignored("v", Kind::Int, "there are no numbered log levels"),
         Flag::refused("insecure-port", Kind::Int, "there is no insecure port"),
         Flag::new("grace.period", Kind::Duration, "1s", "").file_only(),
@@ -378,6 +395,7 @@ mod tests {
                 "--node-labels",
                 "c=d",
                 "--v=4",
+                "--eviction-hard=memory.available<1Gi,nodefs.available<10%",
             ],
             &[],
         )
@@ -388,6 +406,7 @@ mod tests {
             (90, 6443)
         );
         assert_eq!(some.map("node-labels").len(), 2);
+        assert_eq!(some.map("eviction-hard")["nodefs.available"], "10%");
         assert_eq!(some.warnings.len(), 1);
     }
 
@@ -407,6 +426,10 @@ mod tests {
             (
                 &["--insecure-port=80"],
                 "--insecure-port is not supported: there is no insecure port",
+            ),
+            (
+                &["--eviction-hard=memory.available=1Gi"],
+                "invalid argument \"memory.available=1Gi\" for \"--eviction-hard\" flag: must be key<value pairs",
             ),
             (&["extra"], "unknown command or argument \"extra\""),
         ] {

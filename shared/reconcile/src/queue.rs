@@ -22,7 +22,8 @@ struct State<K> {
     later: BTreeSet<(Instant, K)>,
     /// When each key of `later` comes: the earliest wish counts.
     due: BTreeMap<K, Instant>,
-    failures: BTreeMap<K, u32>,
+    /// How often each key failed in a row, and until when it is to wait for that.
+    failures: BTreeMap<K, (u32, Instant)>,
 }
 
 /// A work queue. Clones are the same queue.
@@ -97,17 +98,22 @@ impl<K: Clone + Ord + Send + 'static> Queue<K> {
         self.wake.notify_one();
     }
 
-    /// Puts a key in after a back-off that doubles with each failure, from 5 ms to 1000 s, as upstream's.
+    /// Puts a key in after a back-off that doubles with each failure, from 5 ms to 1000 s, as upstream's. What fails
+    /// before that is over, since an event brought it, only keeps the wish: a burst of events is no reason to wait long.
     pub fn add_after_failure(&self, key: K) {
-        let failures = self.with(|s| {
-            let count = s.failures.entry(key.clone()).or_default();
-            *count += 1;
-            *count - 1
+        self.metrics.retry();
+        let now = self.clock.now();
+        self.with(|s| {
+            let (count, until) = s.failures.entry(key.clone()).or_insert((0, now));
+            if *until <= now {
+                let delay = Duration::from_millis(5).saturating_mul(1 << (*count).min(18));
+                *until = now + delay.min(Duration::from_secs(1000));
+                *count += 1;
+            }
+            let until = *until;
+            s.add_at(key, until);
         });
-        let delay = Duration::from_millis(5)
-            .saturating_mul(1 << failures.min(18))
-            .min(Duration::from_secs(1000));
-        self.add_after(key, delay);
+        self.wake.notify_one();
     }
 
     /// Forgets the failures of a key.
@@ -266,5 +272,19 @@ mod tests {
         queue.add_after_failure(7);
         queue.next().await;
         assert_eq!((queue.clock.now() - start).as_millis(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_of_events_do_not_lengthen_the_delay() {
+        let queue = Queue::new("keys", &Env::simulated(1));
+        let start = queue.clock.now();
+        for _ in 0..30 {
+            queue.add(7);
+            assert_eq!(queue.next().await, 7);
+            queue.add_after_failure(7);
+            queue.done(&7);
+        }
+        assert_eq!(queue.next().await, 7);
+        assert_eq!((queue.clock.now() - start).as_millis(), 5);
     }
 }

@@ -2,14 +2,14 @@
 
 use component::flags::{
     Flag,
-    Kind::{Bool, Duration, Int, List, Map, Text},
+    Kind::{Bool, Duration, Int, Limits, List, Map, Text},
 };
 
 const CRI: &str = "only the built-in runtime is there; other runtimes cannot be spoken to yet";
 const RENEWAL: &str = "certificates are not asked for yet; give them by files";
 const STATIC: &str = "pods of URLs are not there yet";
 const IMAGES: &str = "an image stays for two minutes at least";
-const EVICTION: &str = "pods are not evicted for pressure yet";
+const EVICTION: &str = "only hard thresholds evict pods yet";
 const RESERVED: &str = "nothing of the node is reserved yet";
 const MANAGERS: &str = "processors and memory are not pinned yet";
 const CGROUPS: &str = "pods stand under /kubepods and nothing else is moved";
@@ -17,6 +17,24 @@ const EVENTS: &str = "it follows events; there is no period";
 const PULLS: &str = "pulls are not limited";
 const PROVIDER: &str = "credentials of registries are in registries.yaml";
 const DEPRECATED: &str = "it is deprecated and dead containers are kept one for each";
+
+/// Flags that say when pods are evicted; `up` has them too.
+pub const KUBELET_EVICTION: &[Flag] = &[
+    Flag::new(
+        "eviction-hard",
+        Limits,
+        "memory.available<100Mi,nodefs.available<1%,imagefs.available<1%",
+        "below what pods are evicted (signal<quantity or signal<percent)",
+    )
+    .field("evictionHard"),
+    Flag::new(
+        "eviction-pressure-transition-period",
+        Duration,
+        "5m0s",
+        "how long the node says that memory or disk is short after it was last seen",
+    )
+    .field("evictionPressureTransitionPeriod"),
+];
 
 /// Flags of its own.
 pub const KUBELET: &[Flag] = &[
@@ -413,12 +431,9 @@ pub const KUBELET: &[Flag] = &[
     )
     .field("kubeAPIBurst"),
     Flag::ignored("kube-api-content-type", Text, "clients speak JSON").field("contentType"),
-    Flag::refused("eviction-hard", Text, EVICTION).field("evictionHard"),
     Flag::refused("eviction-soft", Text, EVICTION).field("evictionSoft"),
     Flag::refused("eviction-soft-grace-period", Text, EVICTION).field("evictionSoftGracePeriod"),
     Flag::refused("eviction-minimum-reclaim", Text, EVICTION).field("evictionMinimumReclaim"),
-    Flag::ignored("eviction-pressure-transition-period", Duration, EVICTION)
-        .field("evictionPressureTransitionPeriod"),
     Flag::ignored("eviction-max-pod-grace-period", Int, EVICTION).field("evictionMaxPodGracePeriod"),
     Flag::ignored("experimental-allocatable-ignore-eviction", Bool, EVICTION),
     Flag::refused("register-with-taints", Text, "set taints with kubectl taint").field("registerWithTaints"),

@@ -20,6 +20,6 @@ pub use kube_apiserver_audit::KUBE_APISERVER_AUDIT;
 pub use kube_controller_manager::KUBE_CONTROLLER_MANAGER;
 pub use kube_proxy::{KUBE_PROXY, KUBE_PROXY_FILE};
 pub use kube_scheduler::{KUBE_SCHEDULER, KUBE_SCHEDULER_FILE};
-pub use kubelet::{KUBELET, OTHER_RUNTIME};
+pub use kubelet::{KUBELET, KUBELET_EVICTION, OTHER_RUNTIME};
 pub use kubelet_file::KUBELET_FILE;
 pub use snapshots::SNAPSHOTS;

@@ -102,7 +102,9 @@ impl Cluster {
             .arg(self.data_dir())
             .arg("--kubeconfig")
             .arg(self.kubeconfig());
-        command.arg("--registries").arg(self.lab.registries()).args(more);
+        command.arg("--registries").arg(self.lab.registries());
+        // The disk is the machine's, which may be nearly full: pods stay all the same.
+        command.arg("--eviction-hard=memory.available<100Mi").args(more);
         command
     }
 

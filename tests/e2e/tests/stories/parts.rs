@@ -264,7 +264,7 @@ fn kubelet(c: &Cluster, papers: &Papers) -> Result<Vec<String>> {
     fs::create_dir_all(&drop_ins)?;
     fs::write(
         Path::new(&drop_ins).join("10-pods.conf"),
-        format!("{head}maxPods: 21\n"),
+        format!("{head}maxPods: 21\nevictionHard:\n  memory.available: 100Mi\n"),
     )?;
     Ok(words(&[
         ("config", &papers.path("kubelet.yaml")),
