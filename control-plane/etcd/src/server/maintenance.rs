@@ -156,15 +156,22 @@ impl Maintenance for Member {
         request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         self.root_only(&request).await?;
-        let file = snapshot::file(&self.engine()).await.map_err(status)?;
-        let member = self.clone();
-        let total = file.len();
-        let parts = stream::iter((0..total).step_by(snapshot::PART)).map(move |start| {
-            let end = (start + snapshot::PART).min(total);
+        let snapshot = self.engine().snapshot().await.map_err(status)?;
+        let (member, mut left) = (self.clone(), snapshot.bytes);
+        let parts = snapshot.chunks.flat_map(|chunk| {
+            let parts = match chunk {
+                Ok(chunk) => snapshot::parts(&chunk).map(Ok).collect(),
+                Err(error) => vec![Err(status(error))],
+            };
+            stream::iter(parts)
+        });
+        let parts = parts.map(move |part: Result<_, Status>| {
+            let blob = part?;
+            left -= blob.len() as u64;
             Ok(pb::SnapshotResponse {
                 header: member.header_now(),
-                remaining_bytes: (total - end) as u64,
-                blob: file.slice(start..end),
+                remaining_bytes: left,
+                blob,
             })
         });
         Ok(Response::new(parts.boxed()))

@@ -189,6 +189,13 @@ impl State {
         Some((version, prev.cloned()))
     }
 
+    /// The version of a key that a revision wrote.
+    pub(crate) fn version(&self, key: &[u8], revision: Revision) -> Option<&Version> {
+        let versions = self.index.get(key)?;
+        let at = versions.binary_search_by_key(&revision, |version| version.revision);
+        versions.get(at.ok()?)
+    }
+
     /// Up to `limit` keys after `after` (`None`: from the first) with all their versions.
     pub(crate) fn keys_after(&self, after: Option<&Bytes>, limit: usize) -> Vec<(Bytes, Vec<Version>)> {
         let first = after.map_or(Bound::Unbounded, Bound::Excluded);
