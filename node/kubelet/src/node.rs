@@ -23,6 +23,11 @@ use tokio::sync::{Notify, watch};
 
 const REPORT: Duration = Duration::from_secs(300);
 const CHECK: Duration = Duration::from_secs(10);
+/// What pods may be changed in because this kubelet follows (upstream: `component-helpers/nodedeclaredfeatures`).
+const FEATURES: [&str; 2] = [
+    "GuaranteedQoSPodCPUResize",
+    "InPlacePodVerticalScalingInitContainers",
+];
 
 pub(crate) struct NodeKeeper {
     pub config: Config,
@@ -69,6 +74,7 @@ struct NodeStatus<'a> {
     images: Option<&'a [Listed]>,
     features: Features,
     runtime_handlers: [Handler; 1],
+    declared_features: [&'static str; 2],
 }
 
 #[derive(Serialize)]
@@ -368,6 +374,7 @@ impl NodeKeeper {
                     user_namespaces: false,
                 },
             }],
+            declared_features: FEATURES,
         }
     }
 

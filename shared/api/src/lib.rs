@@ -15,6 +15,7 @@ pub mod scan;
 pub mod schedule;
 mod selector;
 mod status;
+pub mod sysctl;
 mod taint;
 pub mod volume;
 

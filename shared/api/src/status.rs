@@ -54,6 +54,7 @@ pub struct Cause {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// For a person.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Field path, such as `spec.containers[0].image`.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -15,6 +15,7 @@ mod attributes;
 mod auto_provision;
 mod change;
 mod configuration;
+mod declared_features;
 pub mod event_rate_limit;
 mod extended_resource_toleration;
 mod external_ips;
@@ -28,6 +29,7 @@ mod namespace_exists;
 mod order;
 mod owner_references;
 pub mod pod_node_selector;
+mod pod_resize;
 pub mod pod_security;
 pub mod pod_toleration_restriction;
 mod pod_topology_labels;
@@ -37,6 +39,7 @@ mod runtime_class;
 mod service_account;
 mod tolerations;
 mod trust_bundle;
+mod undo;
 pub mod webhook;
 
 #[cfg(test)]
@@ -48,6 +51,7 @@ pub use attributes::{Asked, Attributes, Notes, Operation, Rounds};
 pub use configuration::Configuration;
 pub use loopback::Loopback;
 pub use order::{ORDER, Presence, Row};
+pub use undo::Undo;
 
 use crate::{Reader, custom::Webhooks, security::Authorizer};
 use api::Status;
@@ -179,24 +183,20 @@ pub struct Settings {
 impl Settings {
     /// Refuses names of plugins that are not there.
     pub fn check(&self) -> Result<(), String> {
-        for name in self.enable.iter().chain(&self.disable) {
-            let row = ORDER.iter().find(|row| row.name == name);
-            let row = row.ok_or_else(|| format!("unknown plugin: {name:?}"))?;
-            let off = self.disable.contains(name);
-            match row.presence {
-                _ if off && self.enable.contains(name) => {
-                    return Err(format!(
-                        "{name} in enable-admission-plugins and disable-admission-plugins overlapped"
-                    ));
-                }
-                _ if row.name == "ImagePolicyWebhook" && !off => self
-                    .configuration
-                    .image_policy
-                    .check()
-                    .map_err(|why| format!("couldn't init admission plugin {name:?}: {why}"))?,
-                Presence::Absent if !off => return Err(format!("plugin {name:?} is not there yet")),
-                _ => {}
+        let known = |name: &String| ORDER.iter().any(|row| row.name == name);
+        for (flag, names) in [("enable", &self.enable), ("disable", &self.disable)] {
+            if let Some(name) = names.iter().find(|name| !known(name)) {
+                return Err(format!("{flag}-admission-plugins plugin {name:?} is unknown"));
             }
+        }
+        if let Some(name) = self.enable.iter().find(|name| self.disable.contains(name)) {
+            return Err(format!(
+                "{name} in enable-admission-plugins and disable-admission-plugins overlapped"
+            ));
+        }
+        if self.enable.iter().any(|name| name == "ImagePolicyWebhook") {
+            let checked = self.configuration.image_policy.check();
+            checked.map_err(|why| format!("couldn't init admission plugin \"ImagePolicyWebhook\": {why}"))?;
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Chain {
         let rows = ORDER.iter().filter(|row| settings.has(row));
         let made = rows.filter_map(|row| match row.presence {
             Presence::Plugin(make) | Presence::Checked(make) => Some(Named(Some(row.name), make(parts))),
-            Presence::Inherent | Presence::Absent => None,
+            Presence::Inherent | Presence::OfPodGroups => None,
         });
         let first = first.into_iter().map(|guard| Named(None, guard));
         Self {

@@ -2,13 +2,14 @@
 
 use super::{
     Guard, Parts, always_deny::AlwaysDeny, always_pull_images::AlwaysPullImages, anti_affinity::AntiAffinity,
-    auto_provision::AutoProvision, event_rate_limit::EventRateLimit,
+    auto_provision::AutoProvision, declared_features::DeclaredFeatures, event_rate_limit::EventRateLimit,
     extended_resource_toleration::ExtendedResourceToleration, external_ips::ExternalIps,
     image_policy::ImagePolicy, limit_ranger::LimitRanger, namespace_exists::NamespaceExists,
-    owner_references::OwnerReferences, pod_node_selector::PodNodeSelector, pod_security::PodSecurity,
-    pod_toleration_restriction::PodTolerationRestriction, pod_topology_labels::PodTopologyLabels, policy,
-    resource_quota::ResourceQuota, runtime_class::RuntimeClass, service_account::ServiceAccount,
-    trust_bundle::TrustBundleAttest, webhook::AdmissionWebhooks,
+    owner_references::OwnerReferences, pod_node_selector::PodNodeSelector, pod_resize::PodResize,
+    pod_security::PodSecurity, pod_toleration_restriction::PodTolerationRestriction,
+    pod_topology_labels::PodTopologyLabels, policy, resource_quota::ResourceQuota,
+    runtime_class::RuntimeClass, service_account::ServiceAccount, trust_bundle::TrustBundleAttest,
+    webhook::AdmissionWebhooks,
 };
 use crate::security::{Certificates, ClaimResize, NodeRestriction};
 
@@ -31,8 +32,9 @@ pub enum Presence {
     Inherent,
     /// The same, with a part that refuses.
     Checked(fn(&Parts) -> Guard),
-    /// Not there yet.
-    Absent,
+    /// Nothing to do: it keeps PodGroups and what refers to them in order, which upstream serves only with the gate
+    /// `GenericWorkload` (off by default) and this server does not serve.
+    OfPodGroups,
 }
 
 const fn on(name: &'static str, presence: Presence) -> Row {
@@ -51,7 +53,7 @@ const fn off(name: &'static str, presence: Presence) -> Row {
     }
 }
 
-use Presence::{Absent, Checked, Inherent, Plugin};
+use Presence::{Checked, Inherent, OfPodGroups, Plugin};
 
 /// All plugins in their order. What mutates by asking others comes last, then what validates; quota counts what is left.
 pub static ORDER: &[Row] = &[
@@ -111,7 +113,7 @@ pub static ORDER: &[Row] = &[
     ),
     on("DefaultStorageClass", Inherent),
     on("StorageObjectInUseProtection", Inherent),
-    on("PodGroupProtection", Absent),
+    on("PodGroupProtection", OfPodGroups),
     off(
         "OwnerReferencesPermissionEnforcement",
         Plugin(|parts| Guard::elsewhere(OwnerReferences::new(parts))),
@@ -146,10 +148,15 @@ pub static ORDER: &[Row] = &[
         "PodTopologyLabels",
         Plugin(|parts| Guard::here(PodTopologyLabels::new(parts))),
     ),
-    on("PodGroupWorkloadExists", Absent),
-    on("NodeDeclaredFeatureValidator", Absent),
-    on("JobValidation", Absent),
-    on("PodResizeValidator", Absent),
+    on(
+        "NodeDeclaredFeatureValidator",
+        Plugin(|parts| Guard::here(DeclaredFeatures::new(parts))),
+    ),
+    on("JobValidation", OfPodGroups),
+    on(
+        "PodResizeValidator",
+        Plugin(|parts| Guard::here(PodResize::new(parts))),
+    ),
     on(
         "MutatingAdmissionPolicy",
         Plugin(|parts| {

@@ -1,5 +1,7 @@
 //! Stories of the smaller plugins.
 
+mod resizing;
+
 use super::resource_quota::story::Story;
 use crate::fixture;
 use api::{Gvr, Key, Object, Status};

@@ -273,6 +273,15 @@ impl Handler {
     }
 }
 
+/// What the plugins did for a write that was not done is undone; of one that may have been done nothing is. Of one that
+/// was done nothing is left here.
+pub(super) async fn settle<T>(call: &Call, done: &Result<T, Status>) {
+    match done {
+        Err(status) if status.reason == "Timeout" => call.undo.keep(),
+        _ => call.undo.run().await,
+    }
+}
+
 /// The body with its namespace, even if it has no metadata at all.
 fn in_namespace(body: &[u8], namespace: &str) -> Result<Vec<u8>, ScanError> {
     let found = scan::find(body, "metadata")?.filter(|range| &body[range.clone()] != b"null");

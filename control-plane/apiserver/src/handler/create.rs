@@ -1,7 +1,11 @@
 //! POST.
 
 use super::{
-    Call, Did, Handler, Incoming, Outcome, Place, admit::Subject, commit::Commit, managed, view::View,
+    Call, Did, Handler, Incoming, Outcome, Place,
+    admit::{Subject, settle},
+    commit::Commit,
+    managed,
+    view::View,
 };
 use crate::cache::Held;
 use api::{Object, Status, scan};
@@ -88,6 +92,23 @@ impl Handler {
         let written = self
             .prepare(place, call, &view, Op::Create, incoming, None, name)
             .await?;
+        let created = self
+            .create_admitted(place, call, incoming, name, written, &view)
+            .await;
+        settle(call, &created).await;
+        created
+    }
+
+    /// Lets the plugins see what is to be stored, and stores it.
+    async fn create_admitted(
+        &self,
+        place: &Place,
+        call: &Call,
+        incoming: &Incoming,
+        name: &str,
+        written: Written,
+        view: &View<'_>,
+    ) -> Result<Option<Outcome>, Status> {
         let object = Object::parse(written.body.clone(), 0, place.row().fields).map_err(Status::internal)?;
         let subject = Subject::create(incoming.object.name(), object);
         self.validate(place, call, subject).await?;
@@ -109,7 +130,10 @@ impl Handler {
         match self.commit_with(&picked, place, name, 0, body).await? {
             Commit::Lost => Err(Status::already_exists(&place.gvr(), name)),
             Commit::Again => Ok(None),
-            Commit::Done(revision) => created(self.stored(place, name, written.body, revision).await?),
+            Commit::Done(revision) => {
+                call.undo.keep();
+                created(self.stored(place, name, written.body, revision).await?)
+            }
         }
     }
 

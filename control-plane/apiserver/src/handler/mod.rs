@@ -30,7 +30,7 @@ pub use place::{Index, Place, Places};
 pub use watch::WatchQuery;
 
 use crate::{
-    admission::{Chain, Notes},
+    admission::{Chain, Notes, Undo},
     allocate::Allocator,
     cache::{Cache, Feed, Held},
     custom::Webhooks,
@@ -57,6 +57,8 @@ pub struct Call {
     pub force: bool,
     /// What admission has to say beside yes and no.
     pub notes: Arc<Notes>,
+    /// What admission did that is undone if nothing comes of the write.
+    pub undo: Arc<Undo>,
     /// It is part of a request that admission was asked about as a whole, such as an eviction.
     pub admitted: bool,
 }

@@ -1,7 +1,10 @@
 //! PUT, and the transaction that PUT and PATCH share.
 
 use super::{
-    Call, Did, Handler, Incoming, Outcome, Place, Stage, admit::Subject, commit::Commit, view::View,
+    Call, Did, Handler, Incoming, Outcome, Place, Stage,
+    admit::{Subject, settle},
+    commit::Commit,
+    view::View,
 };
 use crate::cache::Held;
 use api::{Object, Status, field};
@@ -105,7 +108,7 @@ impl Handler {
         held: &Held,
         mut incoming: Incoming,
     ) -> Result<Option<Outcome>, Status> {
-        let (old, name) = (held.hub(), place.name.as_str());
+        let name = place.name.as_str();
         let view = View::new(self);
         let written = match incoming.stage {
             Stage::Prepared => Written {
@@ -120,6 +123,24 @@ impl Handler {
                     .await?
             }
         };
+        let replaced = self
+            .replace_admitted(place, call, held, incoming, written, &view)
+            .await;
+        settle(call, &replaced).await;
+        replaced
+    }
+
+    /// Lets the plugins see what is to be stored, and stores it.
+    async fn replace_admitted(
+        &self,
+        place: &Place,
+        call: &Call,
+        held: &Held,
+        incoming: Incoming,
+        written: Written,
+        view: &View<'_>,
+    ) -> Result<Option<Outcome>, Status> {
+        let (old, name) = (held.hub(), place.name.as_str());
         let revision = old.resource_version();
         let new =
             Object::parse(written.body.clone(), revision, place.row().fields).map_err(Status::internal)?;
@@ -151,6 +172,7 @@ impl Handler {
         {
             Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => {
+                call.undo.keep();
                 let object = self.stored(place, name, written.body, revision).await?;
                 Ok(Some(Outcome {
                     object,

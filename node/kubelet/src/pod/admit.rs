@@ -1,22 +1,7 @@
 //! Pods that this node cannot take as they are (upstream: `pkg/kubelet/sysctl/allowlist.go`, `pkg/kubelet/lifecycle`).
 
 use crate::view::Pod;
-
-/// Kernel parameters that a pod may set for itself without harm to others.
-const SAFE: [&str; 12] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-];
+use api::sysctl;
 
 /// Parameters of the IPC namespace; those that end with a dot stand for all that begin with them.
 const OF_IPC: [&str; 5] = [
@@ -95,7 +80,7 @@ fn allowed(name: &str, more: &[String]) -> bool {
         Some(prefix) => name.starts_with(prefix),
         None => dotted(pattern) == name,
     };
-    SAFE.contains(&name) || more.iter().any(fits)
+    sysctl::is_safe(name, u32::MAX) || more.iter().any(fits)
 }
 
 #[cfg(test)]
@@ -119,6 +104,7 @@ mod tests {
         };
         assert_eq!(verdict(&with("net.ipv4.tcp_syncookies", ""), &[]), "ok");
         assert_eq!(verdict(&with("net/ipv4/tcp_syncookies", ""), &[]), "ok");
+        assert_eq!(verdict(&with("net.ipv4.tcp_notsent_lowat", ""), &[]), "ok");
         assert_eq!(
             verdict(&with("kernel.msgmax", ""), &[]),
             "SysctlForbidden: forbidden sysctl: \"kernel.msgmax\" not allowlisted"

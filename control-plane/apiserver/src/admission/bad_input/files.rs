@@ -218,14 +218,22 @@ const FILES: &[(&str, &str)] = &[
 
 /// Flags: plugins on, plugins off.
 const FLAGS: &[(&[&str], &[&str], &str)] = &[
-    (&["Nothing"], &[], "unknown plugin: \"Nothing\""),
-    (&[], &["podsecurity"], "unknown plugin: \"podsecurity\""),
+    (
+        &["Nothing"],
+        &[],
+        "enable-admission-plugins plugin \"Nothing\" is unknown",
+    ),
+    (
+        &[],
+        &["podsecurity"],
+        "disable-admission-plugins plugin \"podsecurity\" is unknown",
+    ),
     (
         &["PodSecurity"],
         &["PodSecurity"],
         "PodSecurity in enable-admission-plugins and disable-admission-plugins overlapped",
     ),
-    (&[""], &[], "unknown plugin: \"\""),
+    (&[""], &[], "enable-admission-plugins plugin \"\" is unknown"),
     (&["ImagePolicyWebhook"], &[], "kubeConfigFile is needed"),
 ];
 

@@ -78,11 +78,11 @@ const CHECKS: &[Check] = &[
     baseline(
         "sysctls",
         &[
-            (0, |pod| sysctls(pod, 5)),
-            (27, |pod| sysctls(pod, 6)),
-            (29, |pod| sysctls(pod, 10)),
-            (32, |pod| sysctls(pod, 12)),
-            (37, |pod| sysctls(pod, 14)),
+            (0, |pod| sysctls(pod, 0)),
+            (27, |pod| sysctls(pod, 27)),
+            (29, |pod| sysctls(pod, 29)),
+            (32, |pod| sysctls(pod, 32)),
+            (37, |pod| sysctls(pod, 37)),
         ],
     ),
     baseline("windowsHostProcess", &[(0, host_process)]),

@@ -4,6 +4,7 @@ use super::{
     checks::{Broken, Rule},
     pod::{Container, Context, Handler, Pod, Spec},
 };
+use api::sysctl;
 use std::collections::BTreeSet;
 
 pub(super) fn unless_windows(pod: &Pod, rule: Rule) -> Option<Broken> {
@@ -393,34 +394,14 @@ pub(super) fn seccomp_restricted(pod: &Pod) -> Option<Broken> {
     )
 }
 
-/// Those that are safe, in the order in which releases found them so.
-const SYSCTLS: [&str; 14] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-    "net.ipv4.tcp_slow_start_after_idle",
-    "net.ipv4.tcp_notsent_lowat",
-];
-
-pub(super) fn sysctls(pod: &Pod, safe: usize) -> Option<Broken> {
+pub(super) fn sysctls(pod: &Pod, release: u32) -> Option<Broken> {
     let set = pod
         .spec
         .security_context
         .sysctls
         .iter()
         .map(|sysctl| sysctl.name.as_str());
-    let others: Vec<&str> = set
-        .filter(|name| !SYSCTLS.iter().take(safe).any(|safe| safe == name))
-        .collect();
+    let others: Vec<&str> = set.filter(|name| !sysctl::is_safe(name, release)).collect();
     if others.is_empty() {
         return None;
     }

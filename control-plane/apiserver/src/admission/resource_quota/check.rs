@@ -1,5 +1,6 @@
 //! Whether a request fits into the quotas of its namespace (upstream `CheckRequest`).
 
+use super::books::Added;
 use api::{
     Gvr, Object, Status,
     quota::{self, Amounts, Item, Quota, Term},
@@ -73,7 +74,7 @@ impl Ask {
     }
 
     /// Adds the request to all quotas that it falls under, or to none.
-    pub fn charge(&self, quotas: &mut [Running], limited: &[Limited]) -> Result<(), Status> {
+    pub fn charge(&self, quotas: &mut [Running], limited: &[Limited]) -> Result<Vec<Added>, Status> {
         let usage = self.item.usage(self.now);
         let mut matched = Vec::new();
         let (mut covered, mut scopes) = (BTreeSet::new(), Vec::new());
@@ -127,22 +128,29 @@ impl Ask {
             false => deltas.is_empty(),
         };
         if moot {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.check_covered(&usage, &covered, &scopes, limited)?;
         let mut sums = Vec::new();
         for (at, delta) in deltas {
             sums.push((at, self.add(&quotas[at], &delta)?));
         }
-        for (at, used) in sums {
-            quotas[at].changed = true;
-            quotas[at].quota.status.used = used;
+        let mut added = Vec::new();
+        for (at, (amounts, used)) in sums {
+            let running = &mut quotas[at];
+            running.changed = true;
+            running.quota.status.used = used;
+            added.push(Added {
+                quota: running.object.key(),
+                uid: running.object.uid().to_owned(),
+                amounts,
+            });
         }
-        Ok(())
+        Ok(added)
     }
 
-    /// What is used with `delta`, if the quota allows it.
-    fn add(&self, running: &Running, delta: &Amounts) -> Result<Amounts, Status> {
+    /// What the quota counts of `delta`, and what is used with it, if it allows that.
+    fn add(&self, running: &Running, delta: &Amounts) -> Result<(Amounts, Amounts), Status> {
         let status = &running.quota.status;
         let requested = quota::mask(delta, |name| status.hard.contains_key(name));
         let mut used = status.used.clone();
@@ -159,7 +167,7 @@ impl Ask {
                 of(&status.hard)
             )));
         }
-        Ok(used)
+        Ok((requested, used))
     }
 
     /// What only those may use who have a quota of it must be under one.

@@ -2,8 +2,10 @@
 //! that fail if another server was faster; so no quota is exceeded, however many create at once (upstream
 //! `apiserver/pkg/admission/plugin/resourcequota`).
 //!
-//! Requests that come while a quota is being written wait and are added together, with one write for all.
+//! Requests that come while a quota is being written wait and are added together, with one write for all. What was added
+//! for a request that comes to nothing is taken off at once.
 
+mod books;
 mod check;
 #[cfg(test)]
 pub(crate) mod story;
@@ -12,23 +14,15 @@ mod tests;
 
 pub use check::Limited;
 
-use super::{Attributes, Loopback, Operation, Parts, Remote};
-use crate::Reader;
-use api::{Gvr, Key, Status, quota};
-use check::{Ask, Running};
-use client::{Patch, Target, Write};
-use component::Clock;
+use super::{Attributes, Operation, Parts, Remote};
+use api::{Gvr, Status, quota};
+use books::Books;
+use check::Ask;
 use futures::{FutureExt, future::BoxFuture};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
-use tokio::sync::oneshot;
+use serde::Deserialize;
+use std::sync::{Arc, Mutex};
 
 const QUOTAS: Gvr = Gvr::new("", "v1", "resourcequotas");
-/// So often a quota that others write at the same time is tried.
-const TRIES: usize = 16;
 
 /// `apiserver.config.k8s.io/v1 ResourceQuotaConfiguration`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -53,54 +47,18 @@ impl Configuration {
 }
 
 /// The plugin.
-pub struct ResourceQuota {
-    reader: Reader,
-    own: Loopback,
-    clock: Clock,
-    limited: Vec<Limited>,
-    desks: Mutex<BTreeMap<String, Arc<Desk>>>,
-}
-
-/// Where the requests of a namespace wait.
-#[derive(Default)]
-struct Desk {
-    turn: tokio::sync::Mutex<()>,
-    waiting: Mutex<Vec<Waiter>>,
-}
-
-struct Waiter {
-    ask: Arc<Ask>,
-    answer: oneshot::Sender<Result<(), Status>>,
-}
-
-#[derive(Serialize)]
-struct Charge<'a> {
-    metadata: Meta<'a>,
-    status: Used<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta<'a> {
-    uid: &'a str,
-    resource_version: String,
-}
-
-#[derive(Serialize)]
-struct Used<'a> {
-    used: &'a quota::Amounts,
-}
+pub struct ResourceQuota(Arc<Books>);
 
 impl ResourceQuota {
     /// The plugin.
     pub fn new(parts: &Parts) -> Self {
-        Self {
+        Self(Arc::new(Books {
             reader: parts.reader.clone(),
             own: parts.own.clone(),
             clock: parts.env.clock.clone(),
             limited: parts.configuration.resource_quota.limited_resources.clone(),
             desks: Mutex::default(),
-        }
+        }))
     }
 
     /// What is asked for; none if quotas have nothing to do with it.
@@ -124,126 +82,20 @@ impl ResourceQuota {
             old,
             of_status: of.subresource == "status",
             dry_run: request.call.dry_run,
-            now: self.clock.wall(),
+            now: self.0.clock.wall(),
         })
     }
 
-    async fn evaluate(&self, namespace: &str, ask: Ask) -> Result<(), Status> {
-        let (ask, desk) = (Arc::new(ask), self.desk(namespace));
-        loop {
-            let (sender, mut answer) = oneshot::channel();
-            lock(&desk.waiting).push(Waiter {
-                ask: ask.clone(),
-                answer: sender,
-            });
-            let turn = desk.turn.lock().await;
-            // Somebody who came before may have asked for us, too; or begun to, and gone away.
-            match answer.try_recv() {
-                Ok(said) => return said,
-                Err(oneshot::error::TryRecvError::Closed) => continue,
-                Err(oneshot::error::TryRecvError::Empty) => {}
-            }
-            let waiting = std::mem::take(&mut *lock(&desk.waiting));
-            self.serve(namespace, waiting).await;
-            drop(turn);
-            self.leave(namespace, &desk);
-            if let Ok(said) = answer.try_recv() {
-                return said;
-            }
+    async fn evaluate(&self, request: &Attributes<'_>, ask: Ask) -> Result<(), Status> {
+        let (books, begun) = (self.0.clone(), self.0.clock.now());
+        let namespace = request.request().namespace.clone();
+        let added = books.add(&namespace, ask).await?;
+        if !added.is_empty() {
+            let undo = async move { books.take_off(&namespace, added, begun).await };
+            request.call.undo.push(undo.boxed());
         }
+        Ok(())
     }
-
-    fn desk(&self, namespace: &str) -> Arc<Desk> {
-        lock(&self.desks).entry(namespace.to_owned()).or_default().clone()
-    }
-
-    /// Takes the desk of a namespace away if nobody else is at it.
-    fn leave(&self, namespace: &str, desk: &Arc<Desk>) {
-        let mut desks = lock(&self.desks);
-        if Arc::strong_count(desk) == 2 && lock(&desk.waiting).is_empty() {
-            desks.remove(namespace);
-        }
-    }
-
-    /// Answers all who wait.
-    async fn serve(&self, namespace: &str, waiting: Vec<Waiter>) {
-        let mut left: Vec<Waiter> = waiting.into_iter().filter(|w| !w.answer.is_closed()).collect();
-        let objects = self.reader.list(&QUOTAS, namespace);
-        let mut quotas: Vec<Running> = objects.into_iter().filter_map(Running::new).collect();
-        let mut refused = Status::internal("resource quota evaluation timed out");
-        for _ in 0..TRIES {
-            left = self.charge(&mut quotas, left);
-            match self.write(&mut quotas).await {
-                Ok(()) => {
-                    for waiter in left {
-                        let _ = waiter.answer.send(Ok(()));
-                    }
-                    return;
-                }
-                Err(status) => refused = status,
-            }
-        }
-        for waiter in left {
-            let _ = waiter.answer.send(Err(refused.clone()));
-        }
-    }
-
-    /// Adds each request to the quotas. Those that are refused, and those that change nothing, are answered; the others
-    /// wait until it is written.
-    fn charge(&self, quotas: &mut [Running], waiting: Vec<Waiter>) -> Vec<Waiter> {
-        let mut left = Vec::new();
-        for waiter in waiting {
-            let mut dry = waiter.ask.dry_run.then(|| quotas.to_vec());
-            let target = dry.as_deref_mut().unwrap_or(&mut *quotas);
-            let said = waiter.ask.charge(target, &self.limited);
-            if said.is_err() || dry.is_some() {
-                let _ = waiter.answer.send(said);
-            } else {
-                left.push(waiter);
-            }
-        }
-        left
-    }
-
-    /// Writes what changed. If another was faster, the quotas that could not be written are read again, and only those
-    /// are left to be charged.
-    async fn write(&self, quotas: &mut Vec<Running>) -> Result<(), Status> {
-        let changed: Vec<&Running> = quotas.iter().filter(|running| running.changed).collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let client = self.own.client()?;
-        let (mut again, mut refused) = (Vec::new(), None);
-        for running in changed {
-            let object = &running.object;
-            let key = Key::new(object.namespace(), object.name());
-            let body = Charge {
-                metadata: Meta {
-                    uid: object.uid(),
-                    resource_version: object.resource_version().to_string(),
-                },
-                status: Used {
-                    used: &running.quota.status.used,
-                },
-            };
-            let body = serde_json::to_vec(&body).map_err(Status::internal)?;
-            let target = Target::object(&QUOTAS, &key).sub("status");
-            if let Err(status) = client
-                .write(target, Write::Patch(Patch::Merge, body.into()))
-                .await
-            {
-                refused = Some(status);
-                // One that is gone counts no more.
-                again.extend(client.find(&QUOTAS, &key).await?.and_then(Running::new));
-            }
-        }
-        *quotas = again;
-        refused.map_or(Ok(()), Err)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Remote for ResourceQuota {
@@ -262,14 +114,14 @@ impl Remote for ResourceQuota {
         };
         let writes = matches!(request.operation, Operation::Create | Operation::Update);
         let stored = request.place.is_some() && !of.namespace.is_empty();
-        let limited = || !self.limited.is_empty() || !self.reader.list(&QUOTAS, &of.namespace).is_empty();
+        let limited = || !self.0.limited.is_empty() || !self.0.reader.list(&QUOTAS, &of.namespace).is_empty();
         handled && writes && stored && limited()
     }
 
     fn validate<'a>(&'a self, request: &'a Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
         async move {
             match self.ask(request) {
-                Some(ask) => self.evaluate(&request.request().namespace, ask).await,
+                Some(ask) => self.evaluate(request, ask).await,
                 None => Ok(()),
             }
         }

@@ -292,3 +292,42 @@ plugins:
         assert!(error.contains(why), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_to_nothing_is_given_back_at_once() {
+    let story = Story::new().await;
+    story.quota("ten", r#"{"hard":{"configmaps":"10"}}"#).await;
+    story.create(&MAPS, &map("there")).await.unwrap();
+    assert_eq!(story.used("ten").await, "configmaps=1");
+    // The store has one of that name, however often it is wanted.
+    let text = map("there");
+    for _ in 0..30 {
+        assert_eq!(story.create(&MAPS, &text).await.unwrap_err().code, 409);
+    }
+    let again = join_all((0..30).map(async |_| story.create(&MAPS, &text).await)).await;
+    assert!(again.iter().all(Result::is_err));
+    assert_eq!(story.used("ten").await, "configmaps=1");
+}
+
+/// Fifty at once against ten, over and over: as often as what there is goes, ten come, and nothing is refused falsely.
+#[tokio::test(start_paused = true)]
+async fn of_fifty_at_once_ten_pass_again_and_again() {
+    let story = Story::new().await;
+    story.quota("ten", r#"{"hard":{"configmaps":"10"}}"#).await;
+    for round in 0..5 {
+        let texts: Vec<String> = (0..50).map(|n| map(&format!("m{}", n % 25))).collect();
+        let answers = join_all(texts.iter().map(async |text| story.create(&MAPS, text).await)).await;
+        let made: Vec<_> = answers.iter().flatten().collect();
+        assert_eq!(made.len(), 10, "round {round}");
+        assert_eq!(story.used("ten").await, "configmaps=10");
+        for object in made {
+            let options = client::DeleteOptions::default();
+            story.client.delete(&MAPS, &object.key(), options).await.unwrap();
+        }
+        // As who counts does it.
+        let target = Target::object(&QUOTAS, &Key::new("default", "ten")).sub("status");
+        let none = r#"{"status":{"used":{"configmaps":"0"}}}"#;
+        let write = Write::Patch(Patch::Merge, none.into());
+        story.client.write(target, write).await.unwrap();
+    }
+}
