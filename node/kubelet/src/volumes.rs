@@ -5,13 +5,16 @@ mod bundle;
 mod claim;
 mod empty_dir;
 mod local_path;
+mod pem;
 mod persistent;
+mod pod_certificate;
 mod project;
 mod token;
 
 use bundle::Bundles;
 pub use local_path::LocalPath;
 pub(crate) use local_path::ROOT_ANNOTATION;
+use pod_certificate::{Asker, Certificates, Requests};
 use token::Tokens;
 
 use crate::{
@@ -66,8 +69,24 @@ pub struct Mounted {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     tokens: Tokens,
+    certificates: Certificates,
     /// What the claims of its volumes are bound to.
     claimed: BTreeMap<String, Claimed>,
+}
+
+impl Memory {
+    /// Reasons and texts of warnings that are to be told once, whether or not all volumes stand.
+    pub fn take_events(&mut self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut self.certificates.events)
+    }
+}
+
+/// What volumes are filled from.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    pod: &'a Pod,
+    objects: &'a Objects,
+    facts: &'a PodFacts,
 }
 
 /// A bound claim.
@@ -89,6 +108,7 @@ pub struct Volumes {
     /// Local volumes, by the pods that use them.
     in_use: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
     bundles: Bundles,
+    requests: Requests,
 }
 
 impl std::fmt::Debug for Volumes {
@@ -108,6 +128,7 @@ impl Volumes {
             local_path_root: config.local_path_root.clone(),
             in_use: Arc::default(),
             bundles: Bundles::default(),
+            requests: Requests::new(&config.node_name),
         }
     }
 
@@ -161,6 +182,7 @@ impl Volumes {
     ) -> Result<Mounted, MountFailure> {
         self.claims(pod, memory).await?;
         let mut mounted = Mounted::default();
+        let given = Given { pod, objects, facts };
         let used = pod.used_volumes();
         for volume in pod.spec.volumes.iter().filter(|v| used.contains(v.name.as_str())) {
             if volume.image.is_some() {
@@ -172,13 +194,17 @@ impl Volumes {
                     self.persistent(pod, volume, claimed, &mut mounted.warnings)?
                 }
                 None => {
-                    let made = self.volume(pod, volume, objects, facts, &mut memory.tokens).await;
-                    made.map_err(|why| set_up_failed(&volume.name, &why))?
+                    let made = self.volume(given, volume, memory).await;
+                    made.map_err(|why| MountFailure {
+                        waits: memory.certificates.waits(),
+                        ..set_up_failed(&volume.name, &why)
+                    })?
                 }
             };
             mounted.places.insert(volume.name.clone(), place);
         }
-        mounted.renew = memory.tokens.next_renewal();
+        let looks = [memory.tokens.next_renewal(), memory.certificates.next_look()];
+        mounted.renew = looks.into_iter().flatten().min();
         if trusts(pod) {
             // Bundles are looked at again as upstream's kubelet looks at all volumes.
             let soon = self.env.clock.wall() + jiff::SignedDuration::from_mins(1);
@@ -187,14 +213,8 @@ impl Volumes {
         Ok(mounted)
     }
 
-    async fn volume(
-        &self,
-        pod: &Pod,
-        volume: &Volume,
-        objects: &Objects,
-        facts: &PodFacts,
-        tokens: &mut Tokens,
-    ) -> Result<Place, String> {
+    async fn volume(&self, given: Given<'_>, volume: &Volume, memory: &mut Memory) -> Result<Place, String> {
+        let Given { pod, facts, .. } = given;
         if let Some(host) = &volume.host_path {
             return self.host_path(host, false);
         }
@@ -214,7 +234,7 @@ impl Volumes {
                         feature-gate `GitRepoVolumeDriver`"
                 .to_owned());
         }
-        let (plugin, files, secret) = self.files(pod, volume, objects, facts, tokens).await?;
+        let (plugin, files, secret) = self.files(given, volume, memory).await?;
         let dir = self.dir(pod, plugin, &volume.name);
         self.publish(&dir, &files, pod.spec.security_context.fs_group, secret)?;
         Ok(Place {
@@ -225,12 +245,11 @@ impl Volumes {
 
     async fn files(
         &self,
-        pod: &Pod,
+        given: Given<'_>,
         volume: &Volume,
-        objects: &Objects,
-        facts: &PodFacts,
-        tokens: &mut Tokens,
+        memory: &mut Memory,
     ) -> Result<(&'static str, Files, bool), String> {
+        let Given { pod, objects, facts } = given;
         let mut files = Files::new();
         if let Some(source) = &volume.config_map {
             project::config_map(&mut files, source, source.default_mode, objects)?;
@@ -248,10 +267,9 @@ impl Volumes {
             return Err("no volume plugin matched".to_owned());
         };
         let (mut errors, mode) = (Vec::new(), projected.default_mode);
-        for source in &projected.sources {
-            let made = self
-                .projection(&mut files, source, mode, pod, objects, facts, tokens)
-                .await;
+        for (index, source) in projected.sources.iter().enumerate() {
+            let of = (volume.name.as_str(), index);
+            let made = self.projection(&mut files, of, source, mode, given, memory).await;
             errors.extend(made.err());
         }
         match errors.as_slice() {
@@ -261,20 +279,16 @@ impl Volumes {
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each source takes another part of what is known of the pod"
-    )]
     async fn projection(
         &self,
         files: &mut Files,
+        of: (&str, usize),
         source: &Projection,
         mode: Option<u32>,
-        pod: &Pod,
-        objects: &Objects,
-        facts: &PodFacts,
-        tokens: &mut Tokens,
+        given: Given<'_>,
+        memory: &mut Memory,
     ) -> Result<(), String> {
+        let Given { pod, objects, facts } = given;
         if let Some(source) = &source.config_map {
             project::config_map(files, source, mode, objects)?;
         }
@@ -285,12 +299,31 @@ impl Volumes {
             project::downward(files, source, mode, pod, facts)?;
         }
         if let Some(source) = &source.service_account_token {
-            let token = tokens.get(&self.client, &self.env, pod, source).await?;
-            project::token(files, source, mode, pod, token);
+            let token = memory.tokens.get(&self.client, &self.env, pod, source).await?;
+            project::credential(files, &source.path, mode, pod, token);
         }
         if let Some(source) = &source.cluster_trust_bundle {
             let text = self.bundles.text(source, &self.client, &self.env).await?;
             project::put(files, &source.path, text.into_bytes(), mode.unwrap_or(0o644));
+        }
+        if let Some(source) = &source.pod_certificate {
+            let asker = Asker {
+                requests: &self.requests,
+                client: &self.client,
+                env: &self.env,
+                pod,
+            };
+            let bundle = memory.certificates.get(of, source, asker).await?;
+            let both = format!("{}{}", bundle.key, bundle.chain);
+            for (path, text) in [
+                (&source.credential_bundle_path, both),
+                (&source.key_path, bundle.key),
+                (&source.certificate_chain_path, bundle.chain),
+            ] {
+                if !path.is_empty() {
+                    project::credential(files, path, mode, pod, text);
+                }
+            }
         }
         match source.others.keys().next() {
             Some(other) => Err(format!(

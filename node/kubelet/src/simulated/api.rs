@@ -28,7 +28,7 @@ struct State {
 }
 
 #[derive(Clone)]
-pub(super) struct FakeApi {
+pub(crate) struct FakeApi {
     state: Arc<Mutex<State>>,
     changed: Arc<watch::Sender<u64>>,
 }
@@ -191,7 +191,10 @@ impl State {
                 "status": {"token": format!("token-{}", self.writes)}
             })),
             Write::Create(bytes) => {
-                let object: Value = serde_json::from_slice(&bytes).unwrap();
+                let mut object: Value = serde_json::from_slice(&bytes).unwrap();
+                if let Some(prefix) = object["metadata"]["generateName"].as_str() {
+                    object["metadata"]["name"] = json!(format!("{prefix}{}", self.revision));
+                }
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();
                 let key = (resource, target.namespace.clone(), name.clone());
                 if self.objects.contains_key(&key) {

@@ -2,7 +2,7 @@
 //! the same code.
 
 #[cfg(test)]
-mod api;
+pub(crate) mod api;
 #[cfg(test)]
 mod given;
 #[cfg(test)]

@@ -270,6 +270,8 @@ pub struct Projection {
     pub service_account_token: Option<TokenSource>,
     /// Certificates to trust.
     pub cluster_trust_bundle: Option<BundleSource>,
+    /// A key and a certificate of the pod.
+    pub pod_certificate: Option<CertificateSource>,
     /// Sources that this kubelet has nothing for, by their field.
     #[serde(flatten)]
     pub others: BTreeMap<String, IgnoredAny>,
@@ -289,6 +291,26 @@ pub struct BundleSource {
     pub optional: bool,
     /// File.
     pub path: String,
+}
+
+/// A key and a certificate for it, which a signer gives the pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CertificateSource {
+    /// Who signs.
+    pub signer_name: String,
+    /// Kind of the key.
+    pub key_type: String,
+    /// The longest life that is asked for, in seconds.
+    pub max_expiration_seconds: Option<i32>,
+    /// File of the key and the certificates.
+    pub credential_bundle_path: String,
+    /// File of the key.
+    pub key_path: String,
+    /// File of the certificates.
+    pub certificate_chain_path: String,
+    /// What the signer is told.
+    pub user_annotations: BTreeMap<String, String>,
 }
 
 /// A token of the pod's service account.

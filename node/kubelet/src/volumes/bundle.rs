@@ -1,5 +1,6 @@
 //! Certificates to trust, of ClusterTrustBundles (upstream: `pkg/kubelet/clustertrustbundle`).
 
+use super::pem;
 use crate::view::BundleSource;
 use api::{Gvr, Key, LabelSelector, Object};
 use client::{Cache, Client, Selector};
@@ -15,9 +16,6 @@ const BUNDLES: Gvr = Gvr::new("certificates.k8s.io", "v1", "clustertrustbundles"
 
 /// How long to wait for the bundles when they are first asked for.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-const END: &str = "-----END CERTIFICATE-----";
 
 /// The bundles, followed from when a pod first wants one.
 #[derive(Clone, Default)]
@@ -96,26 +94,11 @@ fn chosen(
 
 /// All certificates of the bundles, each once, without what stands between them.
 fn anchors(bundles: &[Bundle]) -> String {
-    let mut all = BTreeSet::new();
-    for bundle in bundles {
-        for part in bundle.spec.trust_bundle.split(BEGIN).skip(1) {
-            if let Some((text, _)) = part.split_once(END) {
-                all.insert(text.split_whitespace().collect::<String>());
-            }
-        }
-    }
-    let mut out = String::new();
-    for text in all {
-        out += BEGIN;
-        for line in text.as_bytes().chunks(64) {
-            out.push('\n');
-            out += &String::from_utf8_lossy(line);
-        }
-        out += "\n";
-        out += END;
-        out.push('\n');
-    }
-    out
+    let texts = bundles
+        .iter()
+        .flat_map(|bundle| pem::certificates(&bundle.spec.trust_bundle));
+    let all: BTreeSet<String> = texts.collect();
+    all.iter().map(|text| pem::block("CERTIFICATE", text)).collect()
 }
 
 #[cfg(test)]
@@ -125,7 +108,9 @@ mod tests {
     fn bundle(name: &str, signer: &str, text: &str) -> Arc<Object> {
         let certificates: String = text
             .split(' ')
-            .map(|text| format!("words\\n{BEGIN}\\n{text}\\n{END}\\n"))
+            .map(|text| {
+                format!("words\\n-----BEGIN CERTIFICATE-----\\n{text}\\n-----END CERTIFICATE-----\\n")
+            })
             .collect();
         let text = format!(
             r#"{{"kind":"ClusterTrustBundle","metadata":{{"name":"{name}","labels":{{"l":"{name}"}}}},"spec":{{"signerName":"{signer}","trustBundle":"{certificates}"}}}}"#

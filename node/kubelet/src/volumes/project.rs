@@ -3,7 +3,7 @@
 use crate::{
     machine::{File, Files},
     pod::{Objects, PodFacts, field_value, resource_value},
-    view::{DownwardVolume, Item, NamedSource, Pod, SecretVolume, TokenSource},
+    view::{DownwardVolume, Item, NamedSource, Pod, SecretVolume},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::BTreeMap;
@@ -30,12 +30,12 @@ pub(super) fn put(files: &mut Files, path: &str, bytes: Vec<u8>, mode: u32) {
     files.insert(path.to_owned(), file);
 }
 
-/// A service account's token: readable for the pod's group, or for the one user of all its containers, or for everyone.
-pub(super) fn token(files: &mut Files, source: &TokenSource, mode: Option<u32>, pod: &Pod, token: String) {
+/// A credential of the pod: readable for the pod's group, or for the one user of all its containers, or for everyone.
+pub(super) fn credential(files: &mut Files, path: &str, mode: Option<u32>, pod: &Pod, text: String) {
     let user = only_user(pod);
     let private = user.is_some() || pod.spec.security_context.fs_group.is_some();
     let file = File {
-        bytes: token.into_bytes(),
+        bytes: text.into_bytes(),
         mode: if private {
             0o600
         } else {
@@ -43,7 +43,7 @@ pub(super) fn token(files: &mut Files, source: &TokenSource, mode: Option<u32>, 
         },
         user,
     };
-    files.insert(source.path.clone(), file);
+    files.insert(path.to_owned(), file);
 }
 
 /// The user that all containers run as.
@@ -196,11 +196,7 @@ mod tests {
         let file = |spec: &str| {
             let pod: Pod = serde_saphyr::from_str(&format!("{{spec: {spec}}}")).unwrap();
             let mut files = Files::new();
-            let source = TokenSource {
-                path: "token".to_owned(),
-                ..TokenSource::default()
-            };
-            token(&mut files, &source, Some(0o640), &pod, "t".to_owned());
+            credential(&mut files, "token", Some(0o640), &pod, "t".to_owned());
             (files["token"].mode, files["token"].user)
         };
         assert_eq!(file("{containers: [{name: a}]}"), (0o640, None));

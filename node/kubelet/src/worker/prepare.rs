@@ -72,11 +72,16 @@ impl Worker {
                 return Err(self.after(1));
             }
         };
-        let failure = match shared
+        let made = shared
             .volumes
             .sync(pod, &objects, &facts, &mut self.volumes)
-            .await
-        {
+            .await;
+        for (reason, text) in self.volumes.take_events() {
+            shared
+                .recorder
+                .record(about::pod(pod), Severity::Warning, reason, text);
+        }
+        let failure = match made {
             Ok(mounted) => {
                 for (reason, text) in &mounted.warnings {
                     shared

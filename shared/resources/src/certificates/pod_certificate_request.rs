@@ -11,7 +11,9 @@ use api::{Status, field, field::Error};
 use k8s_openapi::api::certificates::v1::{
     PodCertificateRequest, PodCertificateRequestSpec, PodCertificateRequestStatus,
 };
+use p521::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use x509_parser::{
+    oid_registry::OID_SIG_ECDSA_WITH_SHA512,
     prelude::{FromDer, X509CertificationRequest},
     public_key::PublicKey,
 };
@@ -178,9 +180,28 @@ fn request(text: &[u8]) -> Result<(), String> {
         Ok(PublicKey::RSA(_) | PublicKey::EC(_) | PublicKey::Unknown(_)) => {}
         _ => return Err("unknown public key type; supported types are Ed25519, ECDSA, and RSA".to_owned()),
     }
-    request
-        .verify_signature()
-        .map_err(|_| "could not verify the signature of the request".to_owned())
+    let verified = match &key {
+        Ok(PublicKey::EC(key)) if key.key_size() > 384 => p521_verifies(key.data(), &request),
+        _ => request.verify_signature().is_ok(),
+    };
+    match verified {
+        true => Ok(()),
+        false => Err("could not verify the signature of the request".to_owned()),
+    }
+}
+
+/// Whether a key on P-521, which the others know nothing of, has signed the request.
+fn p521_verifies(key: &[u8], request: &X509CertificationRequest<'_>) -> bool {
+    let key = VerifyingKey::from_sec1_bytes(key);
+    let signature = Signature::from_der(&request.signature_value.data);
+    let with_sha512 = request.signature_algorithm.algorithm == OID_SIG_ECDSA_WITH_SHA512;
+    with_sha512
+        && key.is_ok_and(|key| {
+            signature.is_ok_and(|signature| {
+                key.verify(request.certification_request_info.raw, &signature)
+                    .is_ok()
+            })
+        })
 }
 
 /// The condition that ends the request.

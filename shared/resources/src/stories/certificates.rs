@@ -116,6 +116,13 @@ fn base64(bytes: &[u8]) -> String {
         .to_owned()
 }
 
+/// The same with a key on P-521, by OpenSSL.
+const P521: &str = "MIIBQzCBpQIBADAAMIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQB5QuCcjKfJ2OAwI8b2fci3ovm+JUrh3jHnsjhQFqv3qvP\
+     h4lU68puwRzdE6yfGcZQmklgILN4MYug9kR1TFtSLmwBUgIuX0RI3hov0Bn2y6dm8VVUbnDrB/YSj37vABL7dgtVWyaxnT2M\
+     QSmlgE1iGHo9vP4/c6ING+8PcYHSgMXrl6WgADAKBggqhkjOPQQDBAOBjAAwgYgCQgHWb0Vs3lClRRIJ2Lo83pNlStDCH1Sx\
+     CFXWY3WUIuH8ZxHyhZUsXZ13A9YqWSrrDtWIdmQAeplt1YJWnM6jPnhF8AJCAPBtvOF0PcsRITAieMqAk0VOwNLHklFt5dB6\
+     UAxsZb3r+vf8zmhlQTRkaFbJWur6YBsVLmG6jFFsCe3VOeZMv03G";
+
 fn for_pod(request: &str) -> String {
     format!(
         r#"{{"apiVersion":"certificates.k8s.io/v1","kind":"PodCertificateRequest","metadata":{{"name":"r","namespace":"ns"}},"spec":{{"signerName":"example.com/s","podName":"web","podUID":"1","serviceAccountName":"default","serviceAccountUID":"2","nodeName":"n1","nodeUID":"3","stubPKCS10Request":"{request}"}}}}"#
@@ -127,6 +134,7 @@ fn a_pod_s_certificate_is_asked_for_by_who_has_the_key() {
     let (_, request) = stub();
     let good = for_pod(&request);
     assert!(create(&good).contains(r#""maxExpirationSeconds":86400"#));
+    create(&for_pod(P521));
     let (_, other) = stub();
     let mut forged = request.clone().into_bytes();
     let place = forged.len() - 20;
@@ -138,6 +146,10 @@ fn a_pod_s_certificate_is_asked_for_by_who_has_the_key() {
             "spec.stubPKCS10Request: Invalid value: must be a valid DER-serialized",
         ),
         (for_pod(&forged), "could not verify the signature of the request"),
+        (
+            for_pod(&P521.replace("68pu", "AAAA")),
+            "could not verify the signature of the request",
+        ),
         (for_pod(&base64(&[0; 10241])), "spec.stubPKCS10Request: Too long"),
         (good.replace("example.com/s", "nodomain"), "spec.signerName"),
         (
