@@ -84,6 +84,7 @@ async fn ask(
 fn passed_on(response: Response<Incoming>, sender: way::Sender) -> Response<Body> {
     let (mut parts, incoming) = response.into_parts();
     proxy::drop_hop_by_hop(&mut parts.headers);
+    parts.extensions.insert(answer::PassedOn);
     let frames = TryStreamExt::map_err(BodyStream::new(incoming), std::io::Error::other);
     // The sender is kept until the body ends: dropping it would end the connection.
     let pieces = frames.try_filter_map(move |frame| {

@@ -6,7 +6,7 @@ use super::{
     policy::Wanted,
 };
 use crate::{
-    http::answer::{Body, full},
+    http::answer::{Body, PassedOn, full},
     security::{Attributes, User},
 };
 use api::{Object, Status, scan};
@@ -175,6 +175,11 @@ impl Record {
         });
     }
 
+    /// Whether the content of the request is told.
+    pub fn has_content(&self) -> bool {
+        self.wanted.level >= Level::Request
+    }
+
     /// The request is made in the name of another, by the verb `constraint` if that is not `impersonate`.
     pub fn impersonates(&self, user: &Arc<User>, constraint: String) {
         self.event(|event| {
@@ -313,7 +318,9 @@ impl Record {
         let level = self.wanted.level;
         let resource = self.event(|event| event.object_ref.is_some() && event.verb != "proxy");
         let told = code >= 400 || self.event(|event| event.verb == "delete");
-        let whole = resource && !self.long && (told || level == Level::RequestResponse);
+        // As upstream, what another server answers is not told.
+        let own = response.extensions().get::<PassedOn>().is_none();
+        let whole = own && resource && !self.long && (told || level == Level::RequestResponse);
         if !whole {
             self.ends_with(code, None);
             return self.goes_on(response).await;

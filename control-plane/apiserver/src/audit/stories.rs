@@ -1,6 +1,7 @@
 //! Stories of audit.
 #![expect(clippy::disallowed_types, reason = "events are looked into")]
 
+mod elsewhere;
 mod policies;
 
 use super::{Audit, Batch, Format, LogSettings, Mode, Settings, Stage, Truncate, WebhookSettings};

@@ -18,6 +18,11 @@ use std::io::Write;
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
+/// Marks an answer that another server gave, and that is passed on as it comes: it may have no end, and what it is packed from
+/// may be of any size.
+#[derive(Clone, Copy, Debug)]
+pub struct PassedOn;
+
 /// Larger bodies are compressed when the client can take it, as upstream.
 const LARGE: usize = 128 << 10;
 

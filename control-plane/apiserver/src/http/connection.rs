@@ -2,11 +2,12 @@
 
 use super::{
     Caller,
+    activity::{Activity, Open},
     door::{Door, Way},
     flow,
 };
 use crate::Server;
-use component::{Clock, Tasks};
+use component::Tasks;
 use http::{Request, Response, Version, header};
 use http_body_util::BodyExt;
 use hyper::{
@@ -18,24 +19,9 @@ use hyper_util::{
     server::conn::auto,
 };
 use rustls::pki_types::CertificateDer;
-use std::{
-    convert::Infallible,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::AcqRel},
-    },
-    time::Duration,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Notify,
-};
+use std::{convert::Infallible, pin::pin, sync::Arc};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How long a client may take for the head of a request, as upstream.
-const HEAD: Duration = Duration::from_secs(32);
-/// How long a connection may do nothing, as upstream.
-const IDLE: Duration = Duration::from_secs(90);
 /// How large the head of a request may be, as Go has it.
 const HEAD_BYTES: u32 = 1 << 20;
 /// How many headers it may have.
@@ -53,50 +39,6 @@ struct Spawner(Tasks);
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
     fn execute(&self, future: F) {
         self.0.spawn_draining("http2-stream", future);
-    }
-}
-
-/// What goes on on a connection.
-#[derive(Default)]
-struct Activity {
-    open: AtomicUsize,
-    changed: Notify,
-    /// It is to end when its requests are answered.
-    enough: Notify,
-}
-
-/// A request that is not answered yet.
-struct Open(Arc<Activity>);
-
-impl Open {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.open.fetch_add(1, AcqRel);
-        activity.changed.notify_one();
-        Self(activity.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, AcqRel);
-        self.0.changed.notify_one();
-    }
-}
-
-impl Activity {
-    /// Until nothing went on for long enough.
-    async fn idle(&self, clock: &Clock) {
-        let mut patience = HEAD;
-        loop {
-            let open = self.open.load(std::sync::atomic::Ordering::Acquire) > 0;
-            let changed = self.changed.notified();
-            if open {
-                changed.await;
-            } else if clock.timeout(patience, changed).await.is_none() {
-                return;
-            }
-            patience = IDLE;
-        }
     }
 }
 
@@ -120,9 +62,9 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (server, peer): (_, Arc<[_]>) = (self.clone(), peer.into());
-        let activity = Arc::<Activity>::default();
-        let all = activity.clone();
-        let door = Door::new(stream);
+        let activity = Activity::new(&self.handler.env.clock);
+        let (all, heard) = (activity.clone(), activity.clone());
+        let door = Door::new(stream, move || heard.heard());
         let way = door.way();
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(caller) = caller {
@@ -131,12 +73,12 @@ impl Server {
             if request.version() == Version::HTTP_11 {
                 request.extensions_mut().insert(Second(way.clone()));
             }
-            let (server, peer, open) = (server.clone(), peer.clone(), Open::new(&all));
+            let (server, peer, open) = (server.clone(), peer.clone(), all.begin(request.version()));
             async move { Ok::<_, Infallible>(server.answer_on(peer, request, open).await) }
         });
         let builder = self.builder();
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(door), service);
-        let (mut connection, clock) = (pin!(connection), &self.handler.env.clock);
+        let mut connection = pin!(connection);
         let mut ending = false;
         loop {
             let outcome = tokio::select! {
@@ -144,9 +86,11 @@ impl Server {
                 outcome = connection.as_mut() => Some(outcome),
                 () = self.life.closing(), if !ending => None,
                 () = activity.enough.notified(), if !ending => None,
-                () = activity.idle(clock), if caller.is_some() && !ending => None,
+                () = activity.idle(), if caller.is_some() && !ending => None,
             };
             match outcome {
+                // It would wait for the end of the first head.
+                None if !activity.was_asked() => return,
                 None => {
                     ending = true;
                     connection.as_mut().graceful_shutdown();
@@ -164,8 +108,7 @@ impl Server {
         let mut builder = auto::Builder::new(Spawner(Tasks::new()));
         builder
             .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
+            .header_read_timeout(None)
             .max_buf_size(usize::try_from(HEAD_BYTES).unwrap_or(usize::MAX))
             .max_headers(HEADERS);
         builder

@@ -30,8 +30,8 @@ pub trait Way: Send + Sync {
     fn shut(&self);
 }
 
-/// A stream whose task lets others write when it has nothing to write itself.
-pub struct Door<S>(Arc<Mutex<Inside<S>>>);
+/// A stream whose task lets others write when it has nothing to write itself. It tells `H` when something was read.
+pub struct Door<S, H>(Arc<Mutex<Inside<S>>>, H);
 
 struct Inside<S> {
     stream: S,
@@ -40,14 +40,15 @@ struct Inside<S> {
     open: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Door<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H> Door<S, H> {
     /// Around a stream.
-    pub fn new(stream: S) -> Self {
-        Self(Arc::new(Mutex::new(Inside {
+    pub fn new(stream: S, heard: H) -> Self {
+        let inside = Inside {
             stream,
             rest: Bytes::new(),
             open: false,
-        })))
+        };
+        Self(Arc::new(Mutex::new(inside)), heard)
     }
 
     /// The second way in.
@@ -104,17 +105,22 @@ impl<S: AsyncWrite + Unpin + Send> Way for Mutex<Inside<S>> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Door<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Fn() + Unpin> AsyncRead for Door<S, H> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inside().stream).poll_read(context, into)
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.inside().stream).poll_read(context, into))?;
+        if into.filled().len() > before {
+            (self.1)();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Door<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Unpin> AsyncWrite for Door<S, H> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut inside = self.inside();
         inside.open = false;
@@ -162,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_comes_between_the_connections_own_bytes() {
         let (near, mut far) = tokio::io::duplex(64);
-        let mut door = Door::new(near);
+        let mut door = Door::new(near, || ());
         let way = door.way();
         assert_eq!(way.send(&"early".into()), Sent::Not, "nothing was flushed");
         door.write_all(b"head ").await.unwrap();
@@ -182,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn what_finds_no_room_is_flushed_by_the_connection() {
         let (near, mut far) = tokio::io::duplex(8);
-        let mut door = Door::new(near);
+        let mut door = Door::new(near, || ());
         let way = door.way();
         door.flush().await.unwrap();
         assert_eq!(way.send(&"0123456789abcdef".into()), Sent::Taken);

@@ -1,5 +1,6 @@
 //! The HTTP edge: HTTP/1.1 and HTTP/2 over TLS, or over any stream.
 
+mod activity;
 pub mod answer;
 mod body;
 mod components;

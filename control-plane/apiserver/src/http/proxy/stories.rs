@@ -7,6 +7,7 @@ use component::{
     pki::{Authority, Purpose},
 };
 use futures::{FutureExt, future::BoxFuture};
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use std::sync::{Arc, Mutex};
 use streams::{Outcome, Remote, Wanted, Wire, channel::Protocol};
@@ -44,6 +45,16 @@ async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
+/// Writes as long as somebody takes it, and says how much that was, in MiB.
+async fn endless(mut stream: impl AsyncWrite + Unpin, heads: &Mutex<Vec<String>>) {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
+    let (piece, mut written) = ([b' '; 1 << 10], stream.write_all(head).await.map_or(0, |()| 1));
+    while written < 256 << 10 && stream.write_all(&piece).await.is_ok() {
+        written += 1;
+    }
+    heads.lock().unwrap().push(format!("{} MiB", written >> 10));
+}
+
 async fn answer(
     mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     heads: Arc<Mutex<Vec<String>>>,
@@ -51,6 +62,9 @@ async fn answer(
     let head = head(&mut stream).await;
     heads.lock().unwrap().push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    if path == "/endless" {
+        return endless(stream, &heads).await;
+    }
     let said = match path.as_str() {
         "/page/" => {
             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\naccess-control-allow-origin: *\r\ncontent-length: 18\r\n\r\n<a href='/b'>b</a>"
@@ -197,6 +211,36 @@ async fn requests_are_proxied_without_who_asks() {
     );
     let unserved = http.get("/api/v1/namespaces/default/services/web/proxy/").await;
     assert_eq!(unserved.code, 404, "{}", unserved.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_reads_is_not_fetched() {
+    let (server, env, target) = start().await;
+    let mut http = Http::new(&server).await;
+    with_address(&mut http, "10.244.0.7").await;
+    let url = "/api/v1/namespaces/default/pods/web/proxy/endless";
+    let mut answer = http.send("GET", url, &[], "").await;
+    assert!(answer.body_mut().frame().await.unwrap().is_ok());
+    // All that can be done without a reader is done when time passes.
+    env.clock.sleep(std::time::Duration::from_secs(1)).await;
+    assert!(
+        target
+            .0
+            .lock()
+            .unwrap()
+            .last()
+            .unwrap()
+            .starts_with("GET /endless")
+    );
+    drop((answer, http));
+    env.clock.sleep(std::time::Duration::from_secs(1)).await;
+    let last = target.0.lock().unwrap().last().cloned().unwrap();
+    let written: usize = last
+        .strip_suffix(" MiB")
+        .expect("it is told that nobody reads")
+        .parse()
+        .unwrap();
+    assert!(written < 16, "{last}");
 }
 
 #[tokio::test(start_paused = true)]

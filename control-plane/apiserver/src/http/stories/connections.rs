@@ -4,12 +4,13 @@ use super::{Http, WIDGETS, lines};
 use crate::{Limits, Server, fixture, http::Caller};
 use bytes::Bytes;
 use component::{Env, Tasks};
+use flate2::{Compression, write::GzEncoder};
 use futures::FutureExt;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{io::Write, net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// A server of the small table with these limits.
@@ -94,6 +95,72 @@ async fn heads_are_not_too_large_nor_too_slow() {
     assert_eq!(rest(&env, &mut slow).await.1, 32);
     let mut mute = connect(&server);
     assert_eq!(rest(&env, &mut mute).await, (String::new(), 32));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_clients_pack_is_not_unpacked() {
+    let (server, _env) = server(Limits::default()).await;
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    let spaces = vec![b' '; 1 << 20];
+    for _ in 0..64 {
+        packer.write_all(&spaces).unwrap();
+    }
+    let bomb = packer.finish().unwrap();
+    let one = r#"{"apiVersion":"test.io/v1","kind":"Widget","metadata":{"name":"one"}}"#;
+    let made = Http::new(&server).await.ask("POST", WIDGETS, &[], one).await;
+    assert_eq!(made.code, 201, "{}", made.text);
+    for (method, kind) in [
+        ("POST", "application/json"),
+        ("POST", "application/yaml"),
+        ("POST", "application/vnd.kubernetes.protobuf"),
+        ("PATCH", "application/merge-patch+json"),
+        ("PATCH", "application/apply-patch+yaml"),
+    ] {
+        let mut stream = connect(&server);
+        let name = if method == "PATCH" {
+            "/one?fieldManager=me"
+        } else {
+            ""
+        };
+        let head = format!(
+            "{method} {WIDGETS}{name} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer admin\r\nconnection: close\r\n\
+             content-encoding: gzip\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            bomb.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&bomb).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{method} {kind}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn between_requests_there_is_more_time_than_for_a_head() {
+    let (server, env) = server(Limits::default()).await;
+    let request = b"GET /livez HTTP/1.1\r\nhost: test\r\nauthorization: Bearer admin\r\n\r\n";
+    let mut stream = connect(&server);
+    let mut answer = vec![0; 4096];
+    for pause in [0, 31, 85, 89] {
+        env.clock.sleep(Duration::from_secs(pause)).await;
+        stream.write_all(request).await.unwrap();
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(
+            answer[..length].starts_with(b"HTTP/1.1 200 OK"),
+            "after {pause} s"
+        );
+    }
+    assert_eq!(rest(&env, &mut stream).await, (String::new(), 90));
+    let mut stream = connect(&server);
+    stream.write_all(request).await.unwrap();
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK"));
+    env.clock.sleep(Duration::from_secs(50)).await;
+    // A head that comes bit by bit has no more time for that.
+    stream.write_all(&request[..10]).await.unwrap();
+    env.clock.sleep(Duration::from_secs(20)).await;
+    stream.write_all(&request[10..20]).await.unwrap();
+    assert_eq!(rest(&env, &mut stream).await, (String::new(), 12));
 }
 
 #[tokio::test(start_paused = true)]
