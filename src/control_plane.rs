@@ -196,6 +196,7 @@ pub async fn start(
         )),
         cluster_cidr: settings.cluster_cidr,
         node_cidr_prefix: 24,
+        token_clean_up: controller_manager::TOKEN_CLEAN_UP,
         resources: crate::cluster::collectable(&settings.runtime.rows()).fixed(),
     };
     controller_manager::start(&controllers, config, records, &inner);

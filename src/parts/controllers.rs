@@ -88,6 +88,10 @@ fn config(settings: &Settings, root_ca: String) -> Result<Config> {
         .map(|pem| component::jwt::Key::from_pem(&pem).map(Arc::new))
         .transpose()
         .map_err(|error| anyhow!("--service-account-private-key-file: {error}"))?;
+    let token_clean_up = settings.duration("legacy-service-account-token-clean-up-period");
+    if token_clean_up.is_zero() {
+        bail!("--legacy-service-account-token-clean-up-period must be more than 0");
+    }
     let signers = signers(settings)?;
     Ok(Config {
         root_ca,
@@ -95,6 +99,7 @@ fn config(settings: &Settings, root_ca: String) -> Result<Config> {
         token_key,
         cluster_cidr,
         node_cidr_prefix,
+        token_clean_up,
         // They are asked for once this process leads.
         resources: Resources::default().fixed(),
     })

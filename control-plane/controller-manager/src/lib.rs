@@ -15,6 +15,7 @@ mod ephemeral_volume;
 pub mod gc;
 mod job;
 mod legacy_token;
+mod legacy_token_cleaner;
 mod memo;
 mod namespace;
 mod node;
@@ -30,7 +31,7 @@ mod volumes;
 mod workloads;
 
 pub use aggregation::ClusterRoleAggregationController;
-pub use certificates::{ServingBundleController, Signer, SignerError, Signers};
+pub use certificates::{PodCertificateRequestCleaner, ServingBundleController, Signer, SignerError, Signers};
 pub use cronjob::CronJobController;
 pub use daemonset::DaemonSetController;
 pub use deployment::DeploymentController;
@@ -38,6 +39,7 @@ pub use endpoints::{EndpointSliceController, EndpointsController};
 pub use ephemeral_volume::EphemeralVolumeController;
 pub use job::{JobController, TtlAfterFinishedController};
 pub use legacy_token::LegacyTokenController;
+pub use legacy_token_cleaner::LegacyTokenCleaner;
 pub use namespace::NamespaceController;
 pub use node::{NodeIpamController, NodeLifecycleController, TaintEvictionController};
 pub use publish::{RootCaController, ServiceAccountController};
@@ -49,7 +51,10 @@ use api::decision::Ring;
 use client::Client;
 use component::{Env, State};
 use reconcile::Runtime;
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+/// How long nobody must have used a token in a Secret, if nothing else is said.
+pub const TOKEN_CLEAN_UP: Duration = Duration::from_secs(8760 * 3600);
 
 /// The name of the box on the readiness board.
 pub const NAME: &str = "kube-controller-manager";
@@ -61,6 +66,8 @@ pub struct Config {
     pub root_ca: String,
     /// The key that signs service account tokens; without it no Secret is given one.
     pub token_key: Option<Arc<component::jwt::Key>>,
+    /// Tokens in Secrets that nobody used for so long are cleaned up.
+    pub token_clean_up: Duration,
     /// The cluster's pod range.
     pub cluster_cidr: (Ipv4Addr, u8),
     /// The prefix length of a node's range.
@@ -92,6 +99,10 @@ pub fn start(client: &Client, config: Config, records: Ring, env: &Env) -> Runti
             root_ca: config.root_ca.clone(),
         });
     }
+    runtime.start(LegacyTokenCleaner {
+        period: config.token_clean_up,
+    });
+    runtime.start(PodCertificateRequestCleaner);
     runtime.start(ServingBundleController {
         certificate: config.root_ca.clone(),
     });

@@ -211,6 +211,7 @@ impl Cluster {
             signers: controller_manager::Signers::default(),
             cluster_cidr: ([10, 244, 0, 0].into(), 16),
             node_cidr_prefix: 24,
+            token_clean_up: controller_manager::TOKEN_CLEAN_UP,
             resources: Resources(rows.map(collectable).collect()).fixed(),
         };
         let client = Client::new(Arc::new(self.controllers.clone()), "kube-controller-manager");

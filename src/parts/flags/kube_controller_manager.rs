@@ -151,7 +151,13 @@ pub const KUBE_CONTROLLER_MANAGER: &[Flag] = &[
     ),
     Flag::ignored("horizontal-pod-autoscaler-sync-period", Duration, ABSENT),
     Flag::ignored("horizontal-pod-autoscaler-tolerance", Text, ABSENT),
-    Flag::ignored("legacy-service-account-token-clean-up-period", Duration, ABSENT),
+    Flag::new(
+        "legacy-service-account-token-clean-up-period",
+        Duration,
+        "8760h0m0s",
+        "tokens in Secrets that were made by themselves and that nobody used for so long are marked as invalid, and deleted \
+         when they were invalid for so long",
+    ),
     Flag::ignored("resource-quota-sync-period", Duration, ABSENT),
     Flag::ignored("terminated-pod-gc-threshold", Int, ABSENT),
     Flag::ignored("attach-detach-reconcile-sync-period", Duration, ABSENT),

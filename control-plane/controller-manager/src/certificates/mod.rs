@@ -5,6 +5,7 @@
 
 mod bundle;
 mod executor;
+mod pod_requests;
 mod request;
 mod signer;
 mod signers;
@@ -13,6 +14,7 @@ mod stories;
 
 pub use bundle::ServingBundleController;
 pub(crate) use executor::start;
+pub use pod_requests::PodCertificateRequestCleaner;
 pub use signer::{Signer, SignerError};
 pub use signers::Signers;
 

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
+use std::time::Duration;
 use x509_parser::prelude::*;
 
 const NOW: &str = "2030-01-01T00:00:00Z";
@@ -420,5 +421,25 @@ fn a_subject_that_cannot_be_read_is_not_signed() {
     assert!(
         matches!(&said, Step::Fail(why) if why.starts_with("subject: ")),
         "{said:?}"
+    );
+}
+
+#[test]
+fn requests_for_pods_are_deleted_after_half_an_hour() {
+    use reconcile::{Controller, LastOutcome};
+    let text = r#"{"kind":"PodCertificateRequest","metadata":{"name":"r","namespace":"n","uid":"u","creationTimestamp":"2030-01-01T00:00:00Z"}}"#;
+    let request = std::sync::Arc::new(Object::parse(text.into(), 1, &[]).unwrap());
+    let plan = |now: &str| {
+        let now = now.parse().unwrap();
+        super::PodCertificateRequestCleaner.reconcile(&request, &LastOutcome::default(), now)
+    };
+    let early = plan("2030-01-01T00:10:00Z");
+    assert_eq!(
+        (early.writes.len(), early.requeue_after),
+        (0, Some(Duration::from_secs(1200)))
+    );
+    let late = plan("2030-01-01T00:30:00Z");
+    assert!(
+        matches!(&late.writes[0].write, client::Write::Delete(options) if options.uid.as_deref() == Some("u"))
     );
 }

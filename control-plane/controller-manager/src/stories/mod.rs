@@ -6,6 +6,7 @@ mod deployments;
 mod endpoints;
 mod ephemeral_volumes;
 mod jobs;
+mod legacy_tokens;
 mod nodes;
 mod other_servers;
 mod replica_sets;

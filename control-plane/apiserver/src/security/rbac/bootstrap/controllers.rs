@@ -281,6 +281,14 @@ kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown",
         ],
     ),
     role(
+        "podcertificaterequestcleaner",
+        &[may(
+            "delete get list watch",
+            CERTIFICATES,
+            "podcertificaterequests",
+        )],
+    ),
+    role(
         "pv-protection-controller",
         &[may("get list update watch", "core", "persistentvolumes"), EVENTS],
     ),
