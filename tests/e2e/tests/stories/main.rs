@@ -9,6 +9,7 @@ mod aggregation;
 mod api;
 mod apply;
 mod bad_input;
+mod certificates;
 mod clients;
 mod configuration;
 mod containers;
@@ -89,7 +90,7 @@ const GROUPS: &[Group] = &[
         at_once: 4,
     },
     Group {
-        stories: &[volumes::STORIES, surroundings::STORIES],
+        stories: &[volumes::STORIES, surroundings::STORIES, certificates::STORIES],
         at_once: 4,
     },
     Group {
@@ -117,7 +118,7 @@ const GROUPS: &[Group] = &[
         at_once: 6,
     },
     Group {
-        stories: &[lifecycle::STORIES, credentials::STORIES],
+        stories: &[lifecycle::STORIES, credentials::STORIES, certificates::ALONE],
         at_once: 1,
     },
     Group {
