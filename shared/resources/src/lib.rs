@@ -3,6 +3,7 @@
 //! Pure: what a write needs of time, randomness and the cluster is in its request. It never reads a clock, does I/O,
 //! keeps state or knows who is served.
 
+mod admission;
 mod admissionregistration;
 mod apiextensions;
 mod apiregistration;

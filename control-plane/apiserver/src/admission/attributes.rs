@@ -85,6 +85,14 @@ impl Notes {
         });
     }
 
+    /// The same, if the audit event has the content of the request.
+    pub fn annotate_content(&self, key: impl Into<String>, value: impl Into<String>) {
+        let has = |noted: &mut Noted| noted.record.as_ref().is_none_or(|record| record.has_content());
+        if self.with(has) {
+            self.annotate(key, value);
+        }
+    }
+
     /// What others have noted, too.
     pub fn add(&self, other: &Self) {
         let warnings = other.take_warnings();

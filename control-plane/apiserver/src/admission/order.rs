@@ -81,7 +81,10 @@ pub static ORDER: &[Row] = &[
     ),
     on(
         "NodeRestriction",
-        Plugin(|parts| Guard::here(NodeRestriction::new(parts.reader.clone()))),
+        Plugin(|parts| {
+            let (reader, authorizer) = (parts.reader.clone(), parts.authorizer.clone());
+            Guard::elsewhere(NodeRestriction::new(reader, authorizer))
+        }),
     ),
     on("TaintNodesByCondition", Inherent),
     off("AlwaysPullImages", Plugin(|_| Guard::here(AlwaysPullImages))),
@@ -161,7 +164,7 @@ pub static ORDER: &[Row] = &[
         "MutatingAdmissionPolicy",
         Plugin(|parts| {
             let (reader, authorizer) = (parts.reader.clone(), parts.authorizer.clone());
-            Guard::elsewhere(policy::Mutating::new(reader, authorizer, parts.env.clock.clone()))
+            Guard::elsewhere(policy::Mutating::new(reader, authorizer))
         }),
     ),
     on(

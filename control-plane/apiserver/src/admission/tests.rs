@@ -1,5 +1,6 @@
 //! Stories of the smaller plugins.
 
+mod images;
 mod resizing;
 
 use super::resource_quota::story::Story;

@@ -7,7 +7,7 @@ use crate::{
     splice,
 };
 use api::{
-    Gvk, Object, Status,
+    Gvk, Object, Status, field,
     scan::{self, ScanError},
 };
 use bytes::Bytes;
@@ -105,7 +105,7 @@ impl Handler {
             warnings: incoming.warnings,
             stage: Stage::Applied,
         };
-        decode::check_names(place, &incoming.object)?;
+        check_identity(place, &incoming.object, old)?;
         Ok(incoming)
     }
 
@@ -189,7 +189,7 @@ impl Handler {
             return Ok(shaped.into());
         }
         let object = Object::parse_any(body, place.row().fields).map_err(Status::internal)?;
-        decode::check_names(place, &object)?;
+        check_identity(place, &object, old)?;
         let written = self.defaulted(place, call, op, &object, old);
         let written = written.map_err(|status| match status.code {
             400 => Status::internal(status.message),
@@ -279,6 +279,35 @@ pub(super) async fn settle<T>(call: &Call, done: &Result<T, Status>) {
     match done {
         Err(status) if status.reason == "Timeout" => call.undo.keep(),
         _ => call.undo.run().await,
+    }
+}
+
+/// An object that the plugins changed is still the one that the request is about.
+fn check_identity(place: &Place, object: &Object, old: Option<&Held>) -> Result<(), Status> {
+    let Some(old) = old.map(Held::hub) else {
+        return decode::check_names(place, object);
+    };
+    let namespace = object.namespace();
+    if place.row().namespaced && !namespace.is_empty() && namespace != place.namespace {
+        let why = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(why));
+    }
+    let immutable = |field: &str, value: &str| field::Error::invalid(field, value, "field is immutable");
+    let (name, uid) = (object.name(), object.uid());
+    let mut errors = Vec::new();
+    if name != old.name() {
+        errors.push(immutable("metadata.name", name));
+    }
+    if !uid.is_empty() && uid != old.uid() {
+        errors.push(immutable("metadata.uid", uid));
+    }
+    if name.is_empty() {
+        let why = "name or generateName is required";
+        errors.push(field::Error::required("metadata.name", why));
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid(place.group(), place.row().kind, name, errors)),
     }
 }
 

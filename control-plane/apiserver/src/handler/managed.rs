@@ -166,29 +166,16 @@ pub(super) fn with_versions<T>(place: &Place, act: impl FnOnce(Versions<'_>) -> 
     })
 }
 
-/// `live`, of the served version `version`, with what `patch` says, by the schema: what it does not name stays. Its managed
-/// fields are left out.
-pub fn merged(
-    place: &Place,
-    version: &str,
-    live: &[u8],
-    patch: &[u8],
-    now: Timestamp,
-) -> Result<Vec<u8>, String> {
-    let config = schema::apply::config(patch).map_err(|error| error.to_string())?;
-    let writer = Writer {
-        name: "",
-        version,
-        subresource: "",
-        now,
-        reset: &FieldSet::of(&[]),
-    };
-    let applied = with_versions(place, |versions| {
-        schema::apply::apply(versions, writer, place.row().kind, Some(live), b"", &config, true)
-    });
-    applied
-        .map(|applied| applied.json)
-        .map_err(|error| error.to_string())
+/// `live`, of the served version `version`, with what `patch` says, by the schema: what it does not name stays.
+///
+/// # Errors
+/// See [`schema::apply::mutate`].
+pub fn merged(place: &Place, version: &str, live: &[u8], patch: &[u8]) -> Result<Vec<u8>, String> {
+    let patch = schema::apply::config(patch).map_err(|error| error.to_string())?;
+    with_versions(place, |versions| {
+        let node = (versions.node)(version).ok_or_else(|| format!("no corresponding type for {version}"))?;
+        schema::apply::mutate(node, live, &patch)
+    })
 }
 
 /// The type of the resource in the served version `version`.

@@ -115,6 +115,7 @@ struct Projected {
 struct Source {
     secret: Option<Named>,
     config_map: Option<Named>,
+    cluster_trust_bundle: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -176,10 +177,10 @@ impl Spec {
         containers.chain(&self.ephemeral_containers)
     }
 
-    fn refers_to_secret(&self, name: &str) -> bool {
-        let is = |n: Option<&Named>| n.is_some_and(|n| n.name == name);
+    fn refers_to_secret(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        let is = |n: Option<&Named>| n.is_some_and(|n| wanted(&n.name));
         let volume = |v: &Volume| {
-            v.secret.as_ref().is_some_and(|s| s.secret_name == name)
+            v.secret.as_ref().is_some_and(|s| wanted(&s.secret_name))
                 || v.projected
                     .iter()
                     .flat_map(|p| &p.sources)
@@ -194,11 +195,11 @@ impl Spec {
         };
         self.volumes.iter().any(volume)
             || self.containers().any(container)
-            || self.image_pull_secrets.iter().any(|s| s.name == name)
+            || self.image_pull_secrets.iter().any(|s| wanted(&s.name))
     }
 
-    fn refers_to_config_map(&self, name: &str) -> bool {
-        let is = |n: Option<&Named>| n.is_some_and(|n| n.name == name);
+    fn refers_to_config_map(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        let is = |n: Option<&Named>| n.is_some_and(|n| wanted(&n.name));
         let volume = |v: &Volume| {
             is(v.config_map.as_ref())
                 || v.projected
@@ -215,6 +216,35 @@ impl Spec {
         };
         self.volumes.iter().any(volume) || self.containers().any(container)
     }
+}
+
+/// What a pod that a node makes itself refers to although it may not, if anything.
+pub(super) fn unfit_for_a_mirror(pod: &api::Object) -> Option<&'static str> {
+    let spec = pod.view::<PodView>().ok()?.spec;
+    let volumes = &spec.volumes;
+    let mut sources = volumes
+        .iter()
+        .flat_map(|volume| &volume.projected)
+        .flat_map(|of| &of.sources);
+    let checks = [
+        (!spec.service_account_name.is_empty(), "a service account"),
+        (spec.refers_to_secret(|_| true), "secrets"),
+        (spec.refers_to_config_map(|_| true), "configmaps"),
+        (
+            sources.any(|source| source.cluster_trust_bundle.is_some()),
+            "clustertrustbundles",
+        ),
+        (
+            volumes
+                .iter()
+                .any(|volume| volume.persistent_volume_claim.is_some()),
+            "persistentvolumeclaims",
+        ),
+    ];
+    checks
+        .into_iter()
+        .find(|(refers, _)| *refers)
+        .map(|(_, what)| what)
 }
 
 impl NodeAuthorizer {
@@ -273,10 +303,10 @@ impl NodeAuthorizer {
         let (namespace, name) = (asked.namespace.as_str(), asked.name.as_str());
         match asked.resource.as_str() {
             "secrets" => {
-                self.any_pod(node, namespace, |p| p.spec.refers_to_secret(name))
+                self.any_pod(node, namespace, |p| p.spec.refers_to_secret(|of| of == name))
                     || self.any_volume(node, namespace, name)
             }
-            "configmaps" => self.any_pod(node, namespace, |p| p.spec.refers_to_config_map(name)),
+            "configmaps" => self.any_pod(node, namespace, |p| p.spec.refers_to_config_map(|of| of == name)),
             "serviceaccounts" => self.any_pod(node, namespace, |p| p.spec.service_account_name == name),
             "persistentvolumeclaims" => self.any_pod(node, namespace, |p| p.refers_to_claim(name)),
             "resourceclaims" => self.any_pod(node, namespace, |p| p.refers_to_resource_claim(name)),

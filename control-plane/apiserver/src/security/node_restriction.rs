@@ -1,10 +1,15 @@
 //! NodeRestriction: a kubelet writes its own Node, its own Lease, and the status of the pods bound to it
 //! (upstream `plugin/pkg/admission/noderestriction`).
 
-use super::{Attributes, certificates::subject, node::MIRROR};
-use crate::admission::{self, Plugin};
+mod audience;
+mod mirror;
+mod pod_certificate;
+
+use super::{Attributes, Authorizer, certificates::subject, node::MIRROR};
+use crate::admission::{self, Operation, Remote};
 use crate::{Reader, splice};
 use api::{Gvr, Object, Status, scan, volume::Volume};
+use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{collections::BTreeSet, sync::Arc};
@@ -12,12 +17,13 @@ use std::{collections::BTreeSet, sync::Arc};
 /// Restricts kubelets.
 pub struct NodeRestriction {
     reader: Reader,
+    authorizer: Arc<dyn Authorizer>,
 }
 
 impl NodeRestriction {
     /// Over what is stored.
-    pub fn new(reader: Reader) -> Self {
-        Self { reader }
+    pub fn new(reader: Reader, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self { reader, authorizer }
     }
 }
 
@@ -62,16 +68,6 @@ struct PodView {
 struct PodSpec {
     node_name: String,
     service_account_name: String,
-    volumes: Vec<PodVolume>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PodVolume {
-    secret: Option<serde::de::IgnoredAny>,
-    config_map: Option<serde::de::IgnoredAny>,
-    persistent_volume_claim: Option<serde::de::IgnoredAny>,
-    projected: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -96,6 +92,7 @@ struct TokenView {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TokenSpec {
+    audiences: Vec<String>,
     bound_object_ref: BoundRef,
 }
 
@@ -120,8 +117,26 @@ struct NodeSpec {
     taints: Option<Box<RawValue>>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ClaimsView {
+    status: ClaimStatuses,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimStatuses {
+    resource_claim_statuses: Option<Box<RawValue>>,
+}
+
 fn node_of(pod: &Object) -> PodSpec {
     pod.view::<PodView>().map(|view| view.spec).unwrap_or_default()
+}
+
+/// What tells which resource claims were made for a pod.
+fn claims(pod: &Object) -> Option<String> {
+    let claims = pod.view::<ClaimsView>().ok()?.status.resource_claim_statuses?;
+    Some(claims.get().to_owned()).filter(|text| text != "[]" && text != "null")
 }
 
 fn taints(node: &Object) -> Option<String> {
@@ -161,6 +176,7 @@ fn reserved(label: &str) -> bool {
 
 struct Call<'a> {
     node: &'a str,
+    operation: Operation,
     attributes: &'a Attributes,
     old: Option<&'a Object>,
     new: Option<&'a Object>,
@@ -197,48 +213,79 @@ impl Call<'_> {
         let Some(new) = self.new else {
             return Ok(());
         };
+        if self.old.is_some_and(|old| taints(old) != taints(new)) {
+            return self.refuse(format!("node {node:?} is not allowed to modify taints"));
+        }
+        if self.old.is_some_and(|old| old.owners() != new.owners()) {
+            return self.refuse(format!("node {node:?} is not allowed to modify ownerReferences"));
+        }
         let modified: Vec<String> = changed_labels(self.old, new)
             .into_iter()
             .filter(|l| reserved(l))
             .collect();
-        if !modified.is_empty() {
-            let labels = modified.join(", ");
-            let verb = if self.is_create() { "set" } else { "modify" };
-            return self.refuse(format!("is not allowed to {verb} the following labels: {labels}"));
+        let labels = modified.join(", ");
+        match (modified.is_empty(), self.is_create()) {
+            (true, _) => Ok(()),
+            (false, true) => self.refuse(format!(
+                "node {node:?} is not allowed to set the following labels: {labels}"
+            )),
+            (false, false) => self.refuse(format!("is not allowed to modify labels: {labels}")),
         }
-        if self.old.is_some_and(|old| taints(old) != taints(new)) {
-            return self.refuse(format!("node {node:?} is not allowed to modify taints"));
-        }
-        Ok(())
     }
 
-    /// A token is for a pod of the node.
-    fn token(&self) -> Result<(), Status> {
+    /// A token is for a pod of the node. The audience that is not known to be its.
+    fn token(&self) -> Result<Option<String>, Status> {
         let Some(new) = self.new.filter(|_| self.attributes.subresource == "token") else {
-            return Ok(());
+            return Ok(None);
         };
-        let bound = new.view::<TokenView>().unwrap_or_default().spec.bound_object_ref;
+        let TokenSpec {
+            audiences,
+            bound_object_ref: bound,
+        } = new.view::<TokenView>().unwrap_or_default().spec;
         let (namespace, name) = (self.attributes.namespace.as_str(), bound.name.as_str());
         if bound.api_version != "v1" || bound.kind != "Pod" || name.is_empty() {
-            return self.refuse("node requested token not bound to a pod");
+            return self
+                .refuse("node requested token not bound to a pod")
+                .map(|()| None);
         }
         if bound.uid.is_empty() {
-            return self.refuse("node requested token with a pod binding without a uid");
+            return self
+                .refuse("node requested token with a pod binding without a uid")
+                .map(|()| None);
         }
         let Some(pod) = self.reader.get(&PODS, namespace, name) else {
             return Err(Status::not_found(&PODS, name));
         };
         if pod.uid() != bound.uid {
-            return self.refuse(format!(
+            let why = format!(
                 "the UID in the bound object reference ({}) does not match the UID in record. The object might have been \
                  deleted and then recreated",
                 bound.uid
-            ));
+            );
+            return self.refuse(why).map(|()| None);
         }
         match node_of(&pod).node_name == self.node {
-            true => Ok(()),
-            false => self.refuse("node requested token bound to a pod scheduled on a different node"),
+            true => self.audience(&pod, &audiences),
+            false => {
+                let why = "node requested token bound to a pod scheduled on a different node";
+                self.refuse(why).map(|()| None)
+            }
         }
+    }
+
+    /// The audience that is not named by the pod, if there is one.
+    fn audience(&self, pod: &Object, audiences: &[String]) -> Result<Option<String>, Status> {
+        let audience = match audiences {
+            [] => "",
+            [one] => one,
+            _ => {
+                return self
+                    .refuse("node may only request 0 or 1 audiences")
+                    .map(|()| None);
+            }
+        };
+        let named = audience::is_named(self.reader, pod, audience)?;
+        Ok((!named).then(|| audience.to_owned()))
     }
 
     /// Of a claim a node writes how large it is and how its growth goes.
@@ -247,7 +294,7 @@ impl Call<'_> {
             return self.refuse("may only update PVC status");
         }
         let (Some(old), Some(new)) = (self.old, self.new) else {
-            return self.refuse(format!("unexpected operation {:?}", self.attributes.verb));
+            return self.refuse(format!("unexpected operation {:?}", self.operation.name()));
         };
         let rest = |object: &Object| {
             let own = [
@@ -318,8 +365,9 @@ impl Call<'_> {
             ("", "delete") => self.refuse(format!(
                 "node {node:?} can only delete pods with spec.nodeName set to itself"
             )),
-            ("", verb) => self.refuse(format!(
-                "unexpected operation {verb:?}, node {node:?} can only create and delete mirror pods"
+            ("", _) => self.refuse(format!(
+                "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
+                self.operation.name()
             )),
             ("status", _) if !bound_here(self.old) => self.refuse(format!(
                 "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
@@ -328,12 +376,15 @@ impl Call<'_> {
                 Some(new) if !changed_labels(self.old, new).is_empty() => {
                     self.refuse(format!("node {node:?} cannot update labels through pod status"))
                 }
+                Some(new) if self.old.is_some_and(|old| claims(old) != claims(new)) => {
+                    self.refuse(format!("node {node:?} cannot update resource claim statues"))
+                }
                 _ => Ok(()),
             },
             // A pod that is gone is told to be so when it is looked for.
             ("eviction", _) if self.evicted.is_none() || bound_here(self.evicted) => Ok(()),
             ("eviction", _) => self.refuse(format!(
-                "node {node:?} can only evict pods with spec.nodeName set to itself"
+                "node {node} can only evict pods with spec.nodeName set to itself"
             )),
             (other, _) => self.refuse(format!(
                 "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
@@ -390,94 +441,10 @@ impl Call<'_> {
             Ok(_) => Ok(()),
         }
     }
-
-    /// A mirror pod goes with its node.
-    fn mirror_owner(&self, pod: &Object) -> Result<(), Status> {
-        let node = self.node;
-        let only = |what: &str| {
-            self.refuse(format!(
-                "node {node:?} can only create pods with {what} set to itself"
-            ))
-        };
-        let owner = match pod.owners() {
-            [owner] => owner,
-            [] => return only("an owner reference"),
-            _ => return only("a single owner reference"),
-        };
-        let named = (
-            owner.api_version.as_str(),
-            owner.kind.as_str(),
-            owner.name.as_str(),
-        );
-        if named != ("v1", "Node", node) {
-            return only("an owner reference");
-        }
-        if !owner.controller {
-            return only("a controller owner reference");
-        }
-        if owner.block_owner_deletion {
-            return self.refuse(format!(
-                "node {node:?} must not set blockOwnerDeletion on an owner reference"
-            ));
-        }
-        let Some(known) = self.reader.get(&NODES, "", node) else {
-            return Err(Status::not_found(&NODES, node));
-        };
-        match known.uid() == owner.uid {
-            true => Ok(()),
-            false => self.refuse(format!(
-                "node {node} UID mismatch: expected {} got {}",
-                owner.uid,
-                known.uid()
-            )),
-        }
-    }
-
-    fn create_pod(&self) -> Result<(), Status> {
-        let (node, Some(pod)) = (self.node, self.new) else {
-            return Ok(());
-        };
-        if pod.annotation(MIRROR).is_none() {
-            let why =
-                format!("pod does not have {MIRROR:?} annotation, node {node:?} can only create mirror pods");
-            return self.refuse(why);
-        }
-        let spec = node_of(pod);
-        if spec.node_name != node {
-            return self.refuse(format!(
-                "node {node:?} can only create pods with spec.nodeName set to itself"
-            ));
-        }
-        self.mirror_owner(pod)?;
-        let refers =
-            |what: &str| self.refuse(format!("node {node:?} can not create pods that reference {what}"));
-        if !spec.service_account_name.is_empty() {
-            return refers("a service account");
-        }
-        for volume in &spec.volumes {
-            if volume.secret.is_some() {
-                return refers("secrets");
-            }
-            if volume.config_map.is_some() {
-                return refers("configmaps");
-            }
-            if volume.persistent_volume_claim.is_some() {
-                return refers("persistentvolumeclaims");
-            }
-            if volume.projected.is_some() {
-                return refers("projected volumes");
-            }
-        }
-        Ok(())
-    }
 }
 
-impl Plugin for NodeRestriction {
-    fn validates(&self, request: &admission::Attributes<'_>) -> bool {
-        request.user().name.starts_with("system:node:")
-    }
-
-    fn validate(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
+impl NodeRestriction {
+    async fn check(&self, request: &admission::Attributes<'_>) -> Result<(), Status> {
         let (attributes, old, new) = (
             request.request(),
             request.old.as_deref(),
@@ -496,6 +463,7 @@ impl Plugin for NodeRestriction {
             .flatten();
         let call = Call {
             node,
+            operation: request.operation,
             attributes,
             old,
             new,
@@ -507,12 +475,48 @@ impl Plugin for NodeRestriction {
             ("", "pods") => call.pod(),
             ("", "persistentvolumes") => call.volume(),
             ("", "persistentvolumeclaims") => call.claim(),
-            ("", "serviceaccounts") => call.token(),
+            ("", "serviceaccounts") => match call.token()? {
+                Some(audience) => self.foreign_audience(&call, &audience).await,
+                None => Ok(()),
+            },
             ("storage.k8s.io", "csinodes") => call.csi_node(),
             ("resource.k8s.io", "resourceslices") => call.slice(),
             ("certificates.k8s.io", "certificatesigningrequests") => call.signing_request(),
+            ("certificates.k8s.io", "podcertificaterequests") => pod_certificate::check(&call),
             ("coordination.k8s.io", "leases") => call.lease(),
             _ => Ok(()),
         }
+    }
+
+    /// A token for somebody whom the pod does not name is for nodes with a right to it.
+    async fn foreign_audience(&self, call: &Call<'_>, audience: &str) -> Result<(), Status> {
+        let attributes = call.attributes;
+        let asked = Attributes {
+            user: attributes.user.clone(),
+            verb: "request-serviceaccounts-token-audience".to_owned(),
+            version: "v1".to_owned(),
+            resource: audience.to_owned(),
+            namespace: attributes.namespace.clone(),
+            name: attributes.name.clone(),
+            is_resource: true,
+            ..Attributes::default()
+        };
+        if self.authorizer.authorize(&asked).get().await.allowed() {
+            return Ok(());
+        }
+        call.refuse(format!(
+            "audience {audience:?} not found in pod spec volume, {} is not authorized to request tokens for this audience",
+            attributes.user.name
+        ))
+    }
+}
+
+impl Remote for NodeRestriction {
+    fn validates(&self, request: &admission::Attributes<'_>) -> bool {
+        request.user().name.starts_with("system:node:")
+    }
+
+    fn validate<'a>(&'a self, request: &'a admission::Attributes<'_>) -> BoxFuture<'a, Result<(), Status>> {
+        self.check(request).boxed()
     }
 }

@@ -1,7 +1,9 @@
 //! Node.
 
 use crate::{
-    Cell, Row, STATUS, Subresource, WriteRequest, cells, meta, names,
+    Cell, Row, STATUS, Subresource, WriteRequest,
+    admission::taint_nodes_by_condition,
+    cells, meta, names,
     write::{Kind, write},
 };
 use api::{Object, Status, field, field::Error};
@@ -39,7 +41,6 @@ pub(crate) static ROW: Row = Row {
     ..Row::usual("", "Node", "nodes", "node", write::<Node>)
 };
 
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
 
 impl Kind for Node {
@@ -70,21 +71,9 @@ impl Kind for Node {
         self.spec.clone_from(&old.spec);
     }
 
-    /// A new node is not ready before it says so (TaintNodesByCondition).
     fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
-        if old.is_none() && request.cluster.admits("TaintNodesByCondition") {
-            let taints = self.spec.get_or_insert_default().taints.get_or_insert_default();
-            if !taints
-                .iter()
-                .any(|t| t.key == NOT_READY && t.effect == "NoSchedule")
-            {
-                let taint = Taint {
-                    key: NOT_READY.to_owned(),
-                    effect: "NoSchedule".to_owned(),
-                    ..Taint::default()
-                };
-                taints.push(taint);
-            }
+        if old.is_none() {
+            taint_nodes_by_condition::admit(self, request);
         }
         Ok(())
     }

@@ -5,7 +5,9 @@ use super::{
     pod::{validation::node_selector, volumes},
 };
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, encode, meta, names, rules,
+    Cell, Row, STATUS, WriteRequest,
+    admission::storage_object_in_use_protection,
+    cells, encode, meta, names, rules,
     write::{Kind, write},
 };
 use api::{Object, field, field::Error};
@@ -82,13 +84,7 @@ impl Kind for PersistentVolume {
             last_phase_transition_time: Some(Time(request.now)),
             ..PersistentVolumeStatus::default()
         });
-        if !request.cluster.admits("StorageObjectInUseProtection") {
-            return;
-        }
-        let finalizers = self.metadata.finalizers.get_or_insert_default();
-        if !finalizers.iter().any(|name| name == PROTECTION) {
-            finalizers.push(PROTECTION.to_owned());
-        }
+        storage_object_in_use_protection::admit(&mut self.metadata, PROTECTION, request);
     }
 
     fn prepare_update(&mut self, old: &Self) {

@@ -2,7 +2,9 @@
 
 use super::persistent_volume::{CLASS_ANNOTATION, access_modes};
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, encode, meta, names, rules, selector,
+    Cell, Row, STATUS, WriteRequest,
+    admission::{default_storage_class, storage_object_in_use_protection},
+    cells, encode, meta, names, rules, selector,
     storage::storage_class,
     write::{Kind, write},
 };
@@ -56,27 +58,17 @@ impl Kind for PersistentVolumeClaim {
 
     fn prepare_create(&mut self, request: &WriteRequest<'_>) {
         self.status = Some(pending());
-        if !request.cluster.admits("StorageObjectInUseProtection") {
-            return;
-        }
-        let finalizers = self.metadata.finalizers.get_or_insert_default();
-        if !finalizers.iter().any(|name| name == PROTECTION) {
-            finalizers.push(PROTECTION.to_owned());
-        }
+        storage_object_in_use_protection::admit(&mut self.metadata, PROTECTION, request);
     }
 
-    /// A claim that names no class gets the default one, the newest if there are several.
     fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
-        let annotations = self.metadata.annotations.as_ref();
-        let annotated = annotations.is_some_and(|annotations| annotations.contains_key(CLASS_ANNOTATION));
-        let spec = self.spec.get_or_insert_default();
-        let wanted = old.is_none() && !annotated && spec.storage_class_name.is_none();
-        if wanted && request.cluster.admits("DefaultStorageClass") {
-            let classes = request.cluster.list(&storage_class::RESOURCE, "");
-            spec.storage_class_name =
-                meta::newest(classes.iter().filter(|class| storage_class::is_default(class)));
+        match old {
+            Some(old) => admit_growth(self, old, request),
+            None => {
+                default_storage_class::admit(self, request);
+                Ok(())
+            }
         }
-        old.map_or(Ok(()), |old| admit_growth(self, old, request))
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {

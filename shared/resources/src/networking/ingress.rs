@@ -2,7 +2,9 @@
 
 use super::ingress_class;
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, encode, meta, names, rules,
+    Cell, Row, STATUS, WriteRequest,
+    admission::default_ingress_class,
+    cells, encode, meta, names, rules,
     write::{Kind, write},
 };
 use api::{Object, Status, field, field::Error};
@@ -74,16 +76,9 @@ impl Kind for Ingress {
         Vec::new()
     }
 
-    /// An Ingress that names no class gets the default one, the newest if there are several.
     fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
-        let annotations = self.metadata.annotations.as_ref();
-        let annotated = annotations.is_some_and(|annotations| annotations.contains_key(CLASS_ANNOTATION));
-        let spec = self.spec.get_or_insert_default();
-        let wanted = old.is_none() && !annotated && spec.ingress_class_name.is_none();
-        if wanted && request.cluster.admits("DefaultIngressClass") {
-            let classes = request.cluster.list(&ingress_class::RESOURCE, "");
-            spec.ingress_class_name =
-                meta::newest(classes.iter().filter(|class| ingress_class::is_default(class)));
+        if old.is_none() {
+            default_ingress_class::admit(self, request);
         }
         Ok(())
     }
@@ -110,7 +105,7 @@ impl Kind for Ingress {
 }
 
 /// The old place of the name of the class.
-const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+pub(crate) const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
 fn validate_spec(spec: &IngressSpec, errors: &mut Vec<Error>) {
     let rules = spec.rules.as_deref().unwrap_or_default();

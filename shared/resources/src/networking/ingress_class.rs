@@ -79,10 +79,10 @@ impl Kind for IngressClass {
 }
 
 /// Resource of the row.
-pub(super) const RESOURCE: Gvr = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
+pub(crate) const RESOURCE: Gvr = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
 
 /// Whether Ingresses without a class get this one.
-pub(super) fn is_default(class: &Object) -> bool {
+pub(crate) fn is_default(class: &Object) -> bool {
     let value = class.annotation("ingressclass.kubernetes.io/is-default-class");
     value.as_deref() == Some("true")
 }

@@ -14,6 +14,7 @@ mod laws;
 mod managed;
 mod manager;
 mod merge;
+mod mutate;
 mod node;
 mod raw;
 mod remove;
@@ -28,5 +29,6 @@ pub use managed::{
     Manager, Operation, is_reset, read as read_managed, same_but_times, write as write_managed,
 };
 pub use manager::{Applied, ApplyError, Writer, apply, update};
+pub use mutate::mutate;
 pub use node::Node;
 pub use set::FieldSet;

@@ -124,7 +124,7 @@ async fn requests(told: &mut Told, story: &mut Story) {
     let spec = json!({"request": NODE, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]});
     all(told, story, &url, REQUESTS, made, &spec).await;
     let words = "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed";
-    for (request, words) in [(MASTERS, words), (WIDE, "failed to parse CSR")] {
+    for (request, words) in [(MASTERS, words), (WIDE, "is forbidden")] {
         let mut masters = spec.clone();
         masters["request"] = request.into();
         let (code, body, _) = story.send("POST", &url, &made(&masters)).await;

@@ -262,6 +262,11 @@ const CREATES: &[(Say, u16, &str)] = &[
     // Objects that are none, or another.
     (Patch(r#"[{"op":"replace","path":"","value":null}]"#), 500, ""),
     (Patch(r#"[{"op":"replace","path":"","value":[]}]"#), 500, ""),
+    (
+        Patch(r#"[{"op":"replace","path":"","value":{}}]"#),
+        422,
+        "name or generateName is required",
+    ),
     (Patch(r#"[{"op":"replace","path":"/data","value":7}]"#), 500, ""),
     (Patch(r#"[{"op":"replace","path":"/data/a","value":7}]"#), 500, ""),
     (
@@ -315,18 +320,40 @@ const CREATES: &[(Say, u16, &str)] = &[
 const UPDATES: &[(&str, u16, &str)] = &[
     (
         r#"[{"op":"add","path":"/metadata/uid","value":"another"}]"#,
-        409,
-        "Precondition failed: UID in precondition",
+        422,
+        "ConfigMap \"held\" is invalid: metadata.uid: Invalid value: \"another\": field is immutable",
     ),
     (
         r#"[{"op":"replace","path":"/metadata/name","value":"other"}]"#,
-        400,
-        "the name of the object (other) does not match the name on the URL (held)",
+        422,
+        "ConfigMap \"other\" is invalid: metadata.name: Invalid value: \"other\": field is immutable",
     ),
     (
         r#"[{"op":"replace","path":"/metadata/namespace","value":"other"}]"#,
         400,
-        "does not match the namespace",
+        "the namespace of the provided object does not match the namespace sent on the request",
+    ),
+    (
+        r#"[{"op":"replace","path":"","value":{}}]"#,
+        422,
+        "ConfigMap \"\" is invalid: [metadata.name: Invalid value: \"\": field is immutable, metadata.name: Required value: \
+         name or generateName is required]",
+    ),
+    (
+        r#"[{"op":"remove","path":"/metadata"}]"#,
+        422,
+        "metadata.name: Required value: name or generateName is required",
+    ),
+    (
+        r#"[{"op":"replace","path":"","value":null}]"#,
+        422,
+        "metadata.name: Required value: name or generateName is required",
+    ),
+    (r#"[{"op":"replace","path":"/kind","value":"Secret"}]"#, 500, ""),
+    (
+        r#"[{"op":"replace","path":"/apiVersion","value":"apps/v1"}]"#,
+        500,
+        "",
     ),
 ];
 
@@ -366,6 +393,10 @@ fn path(number: usize) -> String {
 
 /// What the webhook at one of this table's paths answers.
 pub fn answer(at: &str, review: &Json) -> Option<(u16, String)> {
+    if at == "/oversize" {
+        // Nobody has so much to say.
+        return Some((200, " ".repeat((64 << 20) + 1)));
+    }
     if let Some(bomb) = bomb(at) {
         return Some(patch(review, &bomb));
     }
@@ -431,6 +462,7 @@ pub(super) async fn tell(told: &mut Told) {
         ("/deep", ""),
         ("/many", ""),
         ("/large", ""),
+        ("/oversize", "failed to call webhook"),
     ] {
         story.configure("mutating", "one", &[(path, json!({}))]).await;
         let (got, body, _) = story.map("x").await;

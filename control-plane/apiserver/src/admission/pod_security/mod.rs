@@ -251,6 +251,15 @@ impl PodSecurity {
         warnings
     }
 
+    /// Why nothing concerns a request, if nothing does.
+    fn exemption(&self, request: &Attributes<'_>) -> Option<&'static str> {
+        if self.is_exempt(&request.request().namespace) {
+            return Some("namespace");
+        }
+        let user = self.exemptions.usernames.contains(&request.user().name);
+        user.then_some("user")
+    }
+
     /// A pod, or the template of a workload, which is never refused.
     fn pod(&self, request: &Attributes<'_>, pod: &Pod, enforced: bool) -> Result<(), Status> {
         let note = |key: &str, value: String| {
@@ -258,23 +267,12 @@ impl PodSecurity {
                 .notes()
                 .annotate(format!("pod-security.kubernetes.io/{key}"), value);
         };
-        let namespace = &request.request().namespace;
-        let exempt = if self.is_exempt(namespace) {
-            Some("namespace")
-        } else if self.exemptions.usernames.contains(&request.user().name) {
-            Some("user")
-        } else {
-            let class = &pod.spec.runtime_class_name;
-            self.exemptions
-                .runtime_classes
-                .contains(class)
-                .then_some("runtimeClass")
-        };
-        if let Some(exempt) = exempt {
-            note("exempt", exempt.to_owned());
+        let class = &pod.spec.runtime_class_name;
+        if self.exemptions.runtime_classes.contains(class) {
+            note("exempt", "runtimeClass".to_owned());
             return Ok(());
         }
-        let (policy, errors) = self.policy_of(namespace);
+        let (policy, errors) = self.policy_of(&request.request().namespace);
         if !errors.is_empty() {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             note("error", format!("Failed to parse policy: {}", errors.join(", ")));
@@ -308,16 +306,13 @@ impl Plugin for PodSecurity {
         let of = request.request();
         match (of.group.as_str(), of.resource.as_str(), of.subresource.as_str()) {
             ("", "namespaces", "") => true,
-            ("", "pods", subresource) if !HARMLESS.contains(&subresource) => {
-                let (policy, errors) = self.policy_of(&of.namespace);
-                !errors.is_empty() || !policy.is_privileged()
-            }
+            ("", "pods", subresource) => !HARMLESS.contains(&subresource),
             (group, plural, "") if pod::is_workload(group, plural) => {
                 let (policy, errors) = self.policy_of(&of.namespace);
                 let told = [policy.audit, policy.warn]
                     .iter()
                     .any(|s| s.level != Level::Privileged);
-                !errors.is_empty() || told
+                !errors.is_empty() || told || self.exemption(request).is_some()
             }
             _ => false,
         }
@@ -327,20 +322,32 @@ impl Plugin for PodSecurity {
         let Some(object) = request.object.as_deref() else {
             return Ok(());
         };
-        match request.request().resource.as_str() {
-            "namespaces" => self.namespace(request, object),
-            "pods" => {
-                let new: Pod = object.view().map_err(Status::internal)?;
-                let old = request.old.as_deref().and_then(|old| old.view::<Pod>().ok());
-                match old.is_none_or(|old| new.spec.differs(&old.spec)) {
-                    true => self.pod(request, &new, true),
-                    false => Ok(()),
-                }
-            }
-            _ => match pod::template(object) {
-                Some(template) => self.pod(request, &template, false),
-                None => Ok(()),
-            },
+        let of = request.request();
+        if of.resource == "namespaces" {
+            return self.namespace(request, object);
+        }
+        let note = |key: &str, value: &str| {
+            let key = format!("pod-security.kubernetes.io/{key}");
+            request.notes().annotate(key, value);
+        };
+        if let Some(why) = self.exemption(request) {
+            note("exempt", why);
+            return Ok(());
+        }
+        if of.resource != "pods" {
+            let template = pod::template(object);
+            return template.map_or(Ok(()), |template| self.pod(request, &template, false));
+        }
+        let (policy, errors) = self.policy_of(&of.namespace);
+        if errors.is_empty() && policy.is_privileged() {
+            note("enforce-policy", "privileged:latest");
+            return Ok(());
+        }
+        let new: Pod = object.view().map_err(Status::internal)?;
+        let old = request.old.as_deref().and_then(|old| old.view::<Pod>().ok());
+        match old.is_none_or(|old| new.differs(&old)) {
+            true => self.pod(request, &new, true),
+            false => Ok(()),
         }
     }
 }

@@ -4,6 +4,11 @@ use api::Object;
 use serde::{Deserialize, de::IgnoredAny};
 use std::collections::BTreeMap;
 
+/// The annotation that once named the seccomp profile of a pod.
+pub(super) const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
+/// The same of a container, followed by its name.
+pub(super) const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
+
 /// A pod, or the template of one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -149,19 +154,28 @@ impl Spec {
             .chain(&self.containers)
             .chain(&self.ephemeral_containers)
     }
+}
 
-    /// Whether a change from `old` is one that the rules look at.
+impl Pod {
+    /// Whether a change from `old` is one that the rules look at: an image, a container, a seccomp annotation.
     pub fn differs(&self, old: &Self) -> bool {
-        let images = |containers: &[Container]| -> Vec<String> {
-            containers.iter().map(|c| c.image.clone()).collect()
+        let annotations = |pod: &Self, key: &str| pod.metadata.annotations.get(key).cloned();
+        let other = |key: &str| annotations(self, key) != annotations(old, key);
+        let changed = |new: &Container, old: &Container| {
+            new.image != old.image || other(&format!("{SECCOMP_CONTAINER}{}", new.name))
+        };
+        let list = |new: &[Container], old: &[Container]| {
+            new.len() != old.len() || new.iter().zip(old).any(|(new, old)| changed(new, old))
         };
         let added = |new: &Container| {
-            let known = old.ephemeral_containers.iter().find(|c| c.name == new.name);
-            known.is_none_or(|known| known.image != new.image)
+            let mut known = old.spec.ephemeral_containers.iter();
+            let known = known.find(|known| known.name == new.name);
+            known.is_none_or(|known| changed(new, known))
         };
-        images(&self.containers) != images(&old.containers)
-            || images(&self.init_containers) != images(&old.init_containers)
-            || self.ephemeral_containers.iter().any(added)
+        other(SECCOMP_POD)
+            || list(&self.spec.containers, &old.spec.containers)
+            || list(&self.spec.init_containers, &old.spec.init_containers)
+            || self.spec.ephemeral_containers.iter().any(added)
     }
 }
 

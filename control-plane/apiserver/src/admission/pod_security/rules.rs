@@ -2,7 +2,7 @@
 
 use super::{
     checks::{Broken, Rule},
-    pod::{Container, Context, Handler, Pod, Spec},
+    pod::{Container, Context, Handler, Pod, SECCOMP_CONTAINER, SECCOMP_POD, Spec},
 };
 use api::sysctl;
 use std::collections::BTreeSet;
@@ -327,16 +327,14 @@ pub(super) fn se_linux(pod: &Pod, fine: &[&str]) -> Option<Broken> {
 }
 
 pub(super) fn seccomp_annotations(pod: &Pod) -> Option<Broken> {
-    const POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
-    const CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
     let fine = |value: &str| {
         value == "runtime/default" || value == "docker/default" || value.starts_with("localhost/")
     };
     let of_containers = pod
         .spec
         .all()
-        .map(|container| format!("{CONTAINER}{}", container.name));
-    let bad: BTreeSet<String> = [POD.to_owned()]
+        .map(|container| format!("{SECCOMP_CONTAINER}{}", container.name));
+    let bad: BTreeSet<String> = [SECCOMP_POD.to_owned()]
         .into_iter()
         .chain(of_containers)
         .filter_map(|key| {
@@ -430,7 +428,7 @@ pub(super) fn escalation(pod: &Pod) -> Option<Broken> {
 }
 
 /// The kinds of volume that anyone may have.
-const FREE: [&str; 9] = [
+pub(super) const FREE: [&str; 9] = [
     "configMap",
     "csi",
     "downwardAPI",
@@ -442,7 +440,7 @@ const FREE: [&str; 9] = [
     "secret",
 ];
 /// The others, in the order in which they are looked for.
-const RARE: [&str; 21] = [
+pub(super) const RARE: [&str; 21] = [
     "hostPath",
     "gcePersistentDisk",
     "awsElasticBlockStore",

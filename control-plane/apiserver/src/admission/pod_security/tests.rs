@@ -1,5 +1,8 @@
 //! The rules, a line a case, and stories of namespaces.
 
+mod bypasses;
+mod standards;
+
 use super::{Configuration, Level, Policy, Standard, Version, checks, pod::Pod};
 use crate::{
     admission::{Attributes, Operation, Plugin, Rounds},

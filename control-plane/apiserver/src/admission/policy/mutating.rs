@@ -18,9 +18,7 @@ use crate::{
 use api::{Cause, Object, Status};
 use bytes::Bytes;
 use cel::{Bindings, Budget, MAX_REQUEST_BYTES, RUNTIME_BUDGET};
-use component::Clock;
 use futures::{FutureExt, future::BoxFuture};
-use jiff::Timestamp;
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -28,14 +26,12 @@ use std::sync::Arc;
 pub struct Mutating {
     source: Source,
     authorizer: Arc<dyn Authorizer>,
-    clock: Clock,
 }
 
 impl Mutating {
     /// Over what is stored.
-    pub fn new(reader: Reader, authorizer: Arc<dyn Authorizer>, clock: Clock) -> Self {
+    pub fn new(reader: Reader, authorizer: Arc<dyn Authorizer>) -> Self {
         Self {
-            clock,
             source: Source::new(reader, "mutating"),
             authorizer,
         }
@@ -199,7 +195,7 @@ impl Mutating {
             let evaluate = || patch(mutation, &inputs.bindings(policy, params, request, &asker));
             asker.settle(evaluate).await
         };
-        let made = patch.and_then(|patch| changed(request, mutation, &shown, patch, self.clock.wall()));
+        let made = patch.and_then(|patch| changed(request, mutation, &shown, patch));
         let body = match made {
             Ok(Some(body)) => body,
             Ok(None) => return Ok(Ok(())),
@@ -244,7 +240,6 @@ fn changed(
     mutation: &Mutation,
     shown: &Object,
     patch: Json,
-    now: Timestamp,
 ) -> Result<Option<Bytes>, String> {
     if mutation.apply {
         let mut patch = patch;
@@ -252,7 +247,7 @@ fn changed(
         patch["kind"] = shown.kind().into();
         let place = request.place.ok_or("there is no schema of the object")?;
         let (live, patch) = (shown.unmanaged(), patch.to_string());
-        let merged = merged(place, shown.api_version(), &live, patch.as_bytes(), now)
+        let merged = merged(place, shown.api_version(), &live, patch.as_bytes())
             .map_err(|why| format!("error applying patch: {why}"))?;
         let managed = shown.managed_fields();
         let managed = (!managed.is_empty()).then_some(managed);

@@ -1,5 +1,7 @@
 //! Stories of admission policies, told over HTTP.
 
+mod hostile;
+
 use super::Validating;
 use crate::{
     Server,

@@ -15,12 +15,24 @@ use crate::{
 use api::{Cause, Status};
 use cel::{Bindings, Budget, MATCH_CONDITIONS_BUDGET, MAX_MESSAGE_BYTES, RUNTIME_BUDGET, Value};
 use futures::{FutureExt, future::BoxFuture};
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use serde_json::Value as Json;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Longest value of an annotation, in bytes.
 const LONGEST_ANNOTATION: usize = 10 * 1024;
 const FAILURE: &str = "validation.policy.admission.k8s.io/validation_failure";
+
+/// What the annotation tells of a validation that does not hold.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidationFailure<'a> {
+    message: &'a str,
+    policy: &'a str,
+    binding: &'a str,
+    expression_index: usize,
+    validation_actions: &'a [String],
+}
 
 /// The plugin.
 pub struct Validating {
@@ -257,14 +269,16 @@ impl<'r> Asked<'r> {
                         policy.name, binding.name
                     )),
                     "Audit" => {
-                        let failure = json!([{
-                            "message": message,
-                            "policy": policy.name,
-                            "binding": binding.name,
-                            "expressionIndex": index,
-                            "validationActions": binding.actions,
-                        }]);
-                        self.notes.annotate(FAILURE, failure.to_string());
+                        let failure = ValidationFailure {
+                            message: &message,
+                            policy: &policy.name,
+                            binding: &binding.name,
+                            expression_index: index,
+                            validation_actions: &binding.actions,
+                        };
+                        if let Ok(text) = serde_json::to_string(&[failure]) {
+                            self.notes.annotate(FAILURE, text);
+                        }
                     }
                     _ => {}
                 }

@@ -13,7 +13,7 @@ use api::{Object, Status};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Why a webhook does not let a request go on.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ struct Mutation<'a> {
 struct Patch<'a> {
     configuration: &'a str,
     webhook: &'a str,
-    patch: Option<&'a RawValue>,
+    patch: Vec<BTreeMap<String, Box<RawValue>>>,
     patch_type: &'a str,
 }
 
@@ -188,28 +188,30 @@ fn place(request: &Attributes<'_>, index: usize) -> String {
     format!("round_{}_index_{index}", u8::from(request.rounds.second))
 }
 
-/// Notes for audit what a mutating webhook did.
-pub fn annotate_patch(hook: &Hook, index: usize, request: &Attributes<'_>, answer: &Answer, changed: bool) {
-    let (place, notes) = (place(request, index), request.notes());
+/// Notes for audit whether a mutating webhook that was asked changed the object.
+pub fn annotate_mutation(hook: &Hook, index: usize, request: &Attributes<'_>, mutated: bool) {
     let mutation = Mutation {
         configuration: &hook.configuration,
         webhook: &hook.name,
-        mutated: changed,
+        mutated,
     };
     if let Ok(text) = serde_json::to_string(&mutation) {
-        notes.annotate(format!("mutation.webhook.admission.k8s.io/{place}"), text);
+        let key = format!("mutation.webhook.admission.k8s.io/{}", place(request, index));
+        request.notes().annotate(key, text);
     }
-    if !changed {
-        return;
-    }
+}
+
+/// Notes for audit the patch of a mutating webhook, which belongs to the content of the request.
+pub fn annotate_patch(hook: &Hook, index: usize, request: &Attributes<'_>, answer: &Answer) {
     let patch = Patch {
         configuration: &hook.configuration,
         webhook: &hook.name,
-        patch: serde_json::from_slice(&answer.patch).ok(),
+        patch: serde_json::from_slice(&answer.patch).unwrap_or_default(),
         patch_type: &answer.patch_type,
     };
     if let Ok(text) = serde_json::to_string(&patch) {
-        notes.annotate(format!("patch.webhook.admission.k8s.io/{place}"), text);
+        let key = format!("patch.webhook.admission.k8s.io/{}", place(request, index));
+        request.notes().annotate_content(key, text);
     }
 }
 

@@ -153,26 +153,21 @@ impl AdmissionWebhooks {
             if request.rounds.second && !request.rounds.webhooks.again.contains(&hook.id) {
                 continue;
             }
-            let changed = self.ask(hook, index, request, &target, objects).await?;
-            if let Some(body) = changed {
-                let own = request.place.zip(target.version);
-                let own = own.filter(|(place, _)| *place.row().kind == *request.kind.kind);
-                let body = match own {
-                    Some((place, version)) => {
-                        forms::returned(self.conversions(), place, body, version).await?
-                    }
-                    None => body,
-                };
-                let before = request.object.clone();
-                request.set_foreign(body)?;
-                let same = |a: &Arc<Object>, b: &Arc<Object>| a.body() == b.body();
-                let same = before
-                    .zip(request.object.clone())
-                    .is_some_and(|(a, b)| same(&a, &b));
-                if !same {
-                    request.rounds.webhooks.changed();
-                    request.rounds.wanted = true;
-                }
+            let asked = self.ask(hook, index, request, &target, objects).await;
+            let mutated = match asked {
+                Ok(Some(body)) => self.take(request, &target, body).await,
+                Ok(None) => Ok(false),
+                Err(status) => Err(status),
+            };
+            call::annotate_mutation(
+                hook,
+                index,
+                request,
+                mutated.as_ref().is_ok_and(|mutated| *mutated),
+            );
+            if mutated? {
+                request.rounds.webhooks.changed();
+                request.rounds.wanted = true;
             }
             if hook.again {
                 request.rounds.webhooks.before.insert(hook.id.clone());
@@ -180,6 +175,27 @@ impl AdmissionWebhooks {
         }
         request.rounds.webhooks.left = request.object.clone();
         Ok(())
+    }
+
+    /// Takes the object as a webhook left it, in the version of `target`. Whether it is another.
+    async fn take(
+        &self,
+        request: &mut Attributes<'_>,
+        target: &Target,
+        body: bytes::Bytes,
+    ) -> Result<bool, Status> {
+        let own = request.place.zip(target.version);
+        let own = own.filter(|(place, _)| *place.row().kind == *request.kind.kind);
+        let body = match own {
+            Some((place, version)) => forms::returned(self.conversions(), place, body, version).await?,
+            None => body,
+        };
+        let before = request.object.clone();
+        request.set_foreign(body)?;
+        let same = before
+            .zip(request.object.as_ref())
+            .is_some_and(|(a, b)| a.body() == b.body());
+        Ok(!same)
     }
 
     /// Asks one that mutates: the object as it wants it, in the version in which it was asked.
@@ -203,7 +219,9 @@ impl AdmissionWebhooks {
         };
         let patched = call::patched(hook, &answer, object.as_ref());
         let patched = self.judged(hook, request, patched)?.flatten();
-        call::annotate_patch(hook, index, request, &answer, patched.is_some());
+        if patched.is_some() {
+            call::annotate_patch(hook, index, request, &answer);
+        }
         Ok(patched)
     }
 
@@ -211,18 +229,22 @@ impl AdmissionWebhooks {
     async fn check(&self, request: &Attributes<'_>) -> Result<(), Status> {
         let hooks = self.configurations.hooks();
         let mut asked = Vec::new();
-        for (index, hook) in hooks.iter().enumerate() {
+        for hook in hooks.iter() {
             if let Some((target, objects)) = self.target(hook, request).await? {
-                asked.push((index, hook, target, objects));
+                asked.push((hook, target, objects));
             }
         }
-        let all = asked.iter().map(|(index, hook, target, objects)| async move {
-            let asked = self.call(hook, request, target, objects).await;
-            if self.judged(hook, request, asked)?.is_none() {
-                call::failed_open_validating(hook, *index, request);
-            }
-            Ok(())
-        });
+        // Those that are asked are numbered.
+        let all = asked
+            .iter()
+            .enumerate()
+            .map(|(index, (hook, target, objects))| async move {
+                let asked = self.call(hook, request, target, objects).await;
+                if self.judged(hook, request, asked)?.is_none() {
+                    call::failed_open_validating(hook, index, request);
+                }
+                Ok(())
+            });
         join_all(all).await.into_iter().collect()
     }
 

@@ -7,6 +7,7 @@ mod front_proxy;
 mod impersonation;
 pub mod log;
 mod node;
+mod node_restriction;
 mod proxied;
 mod published;
 mod rbac;

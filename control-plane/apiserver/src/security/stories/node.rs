@@ -178,7 +178,7 @@ async fn a_kubelet_writes_what_is_its_own() {
         (
             "n1",
             r#"{"metadata":{"labels":{"node-restriction.kubernetes.io/a":"b"}}}"#,
-            "is not allowed to modify the following labels: node-restriction.kubernetes.io/a",
+            "is not allowed to modify labels: node-restriction.kubernetes.io/a",
         ),
         (
             "n1",

@@ -1,6 +1,5 @@
 //! Pod.
 
-mod admission;
 mod bind;
 mod cells;
 mod containers;
@@ -17,7 +16,9 @@ pub(super) mod volumes;
 pub(crate) mod warnings;
 
 use crate::{
-    Row, STATUS, Subresource, WriteRequest, encode,
+    Row, STATUS, Subresource, WriteRequest,
+    admission::{default_toleration_seconds, priority, service_account},
+    encode,
     write::{Kind, write},
 };
 use api::{Object, Status, field::Error, scan};
@@ -143,7 +144,10 @@ impl Kind for Pod {
         if old.is_some() {
             Ok(())
         } else {
-            admission::admit(self, request)
+            service_account::admit(self, request)?;
+            priority::admit(self, request)?;
+            default_toleration_seconds::admit(self, request);
+            Ok(())
         }
     }
 

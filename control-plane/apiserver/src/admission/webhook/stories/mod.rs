@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_types, reason = "reviews are looked into")]
 
 mod failures;
+mod notes;
 mod reviews;
 
 use crate::{Server, admission::bad_input, fixture, http::stories::Http};
@@ -65,6 +66,9 @@ impl Dial for Hooks {
                         .lock()
                         .unwrap()
                         .push((path.clone(), review["request"].clone()));
+                    if path == "/slow" {
+                        clock.sleep(std::time::Duration::from_millis(100)).await;
+                    }
                     if path == "/hang" {
                         clock.sleep(std::time::Duration::from_secs(3600)).await;
                     }
@@ -149,6 +153,7 @@ fn answer(path: &str, review: &Json) -> (u16, String) {
             json!({"kind": "Pod", "apiVersion": "v1", "response": {"allowed": true, "uid": review["request"]["uid"]}})
                 .to_string(),
         ),
+        "/slow" => reply(review, json!({"allowed": true})),
         "/annotate" => reply(review, json!({"allowed": true, "auditAnnotations": {"who": "me"}})),
         "/garbage" => (200, "<html>".to_owned()),
         "/empty" => (200, String::new()),
@@ -180,6 +185,11 @@ pub struct Story {
 
 impl Story {
     pub async fn new() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    /// Of a server whose configuration is changed.
+    pub async fn with(change: impl FnOnce(&mut crate::Config, &Env)) -> Self {
         let env = Env::simulated(11);
         let folder = tempfile::tempdir().unwrap();
         // TLS looks at the clock of the machine.
@@ -194,7 +204,10 @@ impl Story {
             connections: Arc::default(),
         });
         let store = etcd::Engine::in_memory(env.clone()).unwrap();
-        let server = fixture::start(store, resources::table().to_vec(), hooks.clone(), &env).await;
+        let mut config = fixture::config(store, resources::table().to_vec(), hooks.clone());
+        change(&mut config, &env);
+        let server = Server::start(config, env.clone()).await.unwrap();
+        server.bootstrap().await.unwrap();
         Self {
             http: Http::new(&server).await,
             server,
