@@ -130,11 +130,14 @@ pub async fn start(
         .spawn("compactor", async move { compactor.run(COMPACTION, life).await });
     take_snapshots(settings, &store, env)?;
     let sealing = settings.encryption_provider_config.as_deref();
-    let behind = crate::encryption::seal(store.clone(), sealing, true, env).await?;
+    let (behind, sealing) = crate::encryption::seal(store.clone(), sealing, true, env).await?;
     let records = Ring::default();
     let way = dial.clone();
     let given = (authority.as_ref(), &front_proxy);
     let server = start_server(settings, env, given, behind, dial, records.clone()).await?;
+    if let Some((sealed, reloads)) = sealing {
+        server.tell_health_of(sealed, reloads);
+    }
     way.know(server.reader());
     server.bootstrap().await?;
     let plane = ControlPlane {
@@ -219,7 +222,7 @@ fn open_store(settings: &Settings, env: &Env) -> Result<Arc<etcd::Engine>> {
 fn take_snapshots(settings: &Settings, store: &Arc<etcd::Engine>, env: &Env) -> Result<()> {
     let store = store.clone();
     let engine = move || -> BoxFuture<'static, _> { Box::pin(future::ready(Ok(store.clone()))) };
-    let source = snapshots::of_engine(engine, env);
+    let source = snapshots::of_engine(engine);
     let socket = Socket::open(&settings.run_dir.join(socket::NAME))?;
     env.tasks
         .spawn("snapshot-socket", socket.serve(source.clone(), env.clone()));

@@ -65,11 +65,15 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     if let Some(warning) = unsynced(&settings) {
         tracing::warn!("{warning}");
     }
-    let replica = Replica::open(replica_settings(&settings, advertised)?, base).await?;
+    let member_of = replica_settings(&settings, advertised)?;
+    let mut openings = Vec::new();
     for (listener, is_secure) in peers {
-        let serving = PeerListener::new(replica.clone(), is_secure);
+        let (serving, opening) = PeerListener::ahead(&member_of, is_secure, &env);
         env.tasks.spawn_draining("etcd-peers", serving.serve(listener));
+        openings.push(opening);
     }
+    let replica = Replica::open(member_of, base).await?;
+    openings.into_iter().for_each(|opening| opening.done(replica.clone()));
     let (of, data_dir) = (replica.clone(), data_dir(&settings));
     let engine = move || -> BoxFuture<'static, _> {
         let replica = of.clone();
@@ -79,7 +83,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
             Ok(replica.engine())
         })
     };
-    let source = snapshots::of_engine(engine, &env);
+    let source = snapshots::of_engine(engine);
     snapshots::start(&settings, data_dir.as_ref(), source, &env)?;
     let kept = retention(settings.text("auto-compaction-retention"))?;
     if !kept.is_zero() {

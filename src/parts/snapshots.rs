@@ -4,7 +4,7 @@ use super::flags::SNAPSHOTS;
 use crate::snapshot::{S3Args, bucket};
 use anyhow::{Context, Result};
 use api::schedule::Schedule;
-use backup::{Error, Place, Plan, Source};
+use backup::{Error, Place, Plan, Source, Taken};
 use component::{
     Env,
     flags::{Settings, parse},
@@ -60,25 +60,20 @@ fn places(settings: &Settings, data_dir: &Path, env: &Env) -> Result<Vec<Place>>
             s3_ca_file: given("snapshot-s3-ca-file").map(PathBuf::from),
         };
         let folder = settings.text("snapshot-s3-folder").trim_matches('/').to_owned();
-        places.push(Place::Bucket(Arc::new(bucket(name, &args, env)?), folder));
+        places.push(Place::Bucket(
+            Arc::new(bucket(name, &args, data_dir, env)?),
+            folder,
+        ));
     }
     Ok(places)
 }
 
-/// Snapshots of an engine in this process, made where they may take their time.
+/// Snapshots of an engine in this process.
 pub fn of_engine(
     engine: impl Fn() -> BoxFuture<'static, Result<Arc<Engine>, Error>> + Send + Sync + 'static,
-    env: &Env,
 ) -> Source {
-    let tasks = env.tasks.clone();
     Arc::new(move || {
-        let (engine, tasks) = (engine(), tasks.clone());
-        Box::pin(async move {
-            let engine = engine.await?;
-            let runtime = tokio::runtime::Handle::current();
-            let work = move || runtime.block_on(etcd::server::snapshot_file(&engine));
-            let stopping = || Error::Refused("the server is stopping".to_owned());
-            Ok(tasks.blocking(work).await.ok_or_else(stopping)??)
-        })
+        let engine = engine();
+        Box::pin(async move { Ok(Taken::from(engine.await?.snapshot().await?)) })
     })
 }

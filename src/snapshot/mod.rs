@@ -31,7 +31,7 @@ async fn answer(args: &SnapshotArgs, env: &Env) -> Result<String> {
         }
         SnapshotVerb::Status(file) => {
             let snapshot = places::read(args, &file.file, file.skip_hash_check, env).await?;
-            tell::facts(snapshot.facts()?, args.output)
+            tell::facts(snapshot.facts(), args.output)
         }
         SnapshotVerb::Restore(restore) => restore::run(args, restore, env).await,
         SnapshotVerb::Prune(prune) => {

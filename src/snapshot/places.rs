@@ -3,7 +3,7 @@
 use super::args::{S3Args, SnapshotArgs, WhereArgs};
 use anyhow::{Context, Result, bail};
 use backup::{
-    Place, Snapshot,
+    Chunks, Part, Place, Snapshot,
     s3::{Bucket, Credentials, Settings},
 };
 use component::{Env, pki};
@@ -16,7 +16,9 @@ use std::{
 /// The machine's CAs.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What is larger goes up in parts.
-const PART: usize = 64 << 20;
+const PART: usize = 16 << 20;
+/// Where what is on its way may be kept while there is no data directory.
+const SCRATCH: &str = "/var/tmp";
 
 /// The folder of a cluster's snapshots.
 pub fn usual(args: &SnapshotArgs) -> Place {
@@ -26,18 +28,18 @@ pub fn usual(args: &SnapshotArgs) -> Place {
 /// The folder that is named, or the cluster's.
 pub fn place(args: &SnapshotArgs, given: &WhereArgs, env: &Env) -> Result<Place> {
     match &given.place {
-        Some(text) => folder(text, &args.s3, env),
+        Some(text) => folder(text, args, env),
         None => Ok(usual(args)),
     }
 }
 
 /// A folder of this machine or of a bucket (`s3://BUCKET/FOLDER`).
-pub fn folder(text: &str, s3: &S3Args, env: &Env) -> Result<Place> {
+pub fn folder(text: &str, args: &SnapshotArgs, env: &Env) -> Result<Place> {
     let Some(rest) = text.strip_prefix("s3://") else {
         return Ok(Place::Folder(PathBuf::from(text)));
     };
     let (name, folder) = rest.split_once('/').unwrap_or((rest, ""));
-    let bucket = bucket(name, s3, env)?;
+    let bucket = bucket(name, &args.s3, &scratch(&args.place.data_dir), env)?;
     Ok(Place::Bucket(
         Arc::new(bucket),
         folder.trim_matches('/').to_owned(),
@@ -45,7 +47,7 @@ pub fn folder(text: &str, s3: &S3Args, env: &Env) -> Result<Place> {
 }
 
 /// The folder and the name of a file (`s3://BUCKET/FOLDER/NAME`).
-pub fn file(text: &str, s3: &S3Args, env: &Env) -> Result<(Place, String)> {
+pub fn file(text: &str, args: &SnapshotArgs, env: &Env) -> Result<(Place, String)> {
     let Some(rest) = text.strip_prefix("s3://") else {
         let path = Path::new(text);
         let name = path.file_name().with_context(|| format!("{text} is no file"))?;
@@ -59,20 +61,32 @@ pub fn file(text: &str, s3: &S3Args, env: &Env) -> Result<(Place, String)> {
         bail!("{text} is no file");
     }
     Ok((
-        folder(&format!("s3://{bucket}/{inner}"), s3, env)?,
+        folder(&format!("s3://{bucket}/{inner}"), args, env)?,
         name.to_owned(),
     ))
 }
 
 /// Reads and verifies a snapshot.
 pub async fn read(args: &SnapshotArgs, text: &str, skip_hash_check: bool, env: &Env) -> Result<Snapshot> {
-    let (place, name) = file(text, &args.s3, env)?;
-    let bytes = place.get(&name, env).await?;
-    Snapshot::parse(bytes, skip_hash_check).with_context(|| text.to_owned())
+    let (place, name) = file(text, args, env)?;
+    Ok(place.get(&name, skip_hash_check, env).await?)
 }
 
-/// A bucket.
-pub fn bucket(name: &str, args: &S3Args, env: &Env) -> Result<Bucket> {
+/// Takes in and verifies a snapshot that comes from elsewhere; it is gone when nobody has it any more.
+pub async fn receive(args: &SnapshotArgs, chunks: Chunks, env: &Env) -> Result<Snapshot> {
+    let part = Part::hidden(&scratch(&args.place.data_dir), env)?;
+    part.fill(chunks, env).await?;
+    Ok(part.verify(false)?)
+}
+
+/// Where what is on its way is kept.
+fn scratch(data_dir: &Path) -> PathBuf {
+    let there = Some(data_dir).filter(|dir| dir.is_dir());
+    there.unwrap_or(Path::new(SCRATCH)).to_owned()
+}
+
+/// A bucket; what goes up or came down is kept in `scratch` meanwhile.
+pub fn bucket(name: &str, args: &S3Args, scratch: &Path, env: &Env) -> Result<Bucket> {
     let plain = args
         .s3_endpoint
         .as_ref()
@@ -94,6 +108,7 @@ pub fn bucket(name: &str, args: &S3Args, env: &Env) -> Result<Bucket> {
         credentials: credentials(args)?,
         tls,
         part_bytes: PART,
+        scratch: scratch.to_owned(),
     };
     Ok(Bucket::new(settings, env.clone())?)
 }

@@ -5,10 +5,10 @@ use super::{
     places, save, tell,
 };
 use crate::{parts::initial_cluster, place::Place as Cluster};
-use anyhow::{Result, bail};
-use backup::{Bump, Snapshot, fetch, kine, restore};
+use anyhow::{Context, Result, bail};
+use backup::{Bump, Content, fetch, kine, restore};
 use component::Env;
-use etcd::{Image, replica};
+use etcd::replica;
 use std::path::Path;
 
 /// Makes the store, and says what is in it.
@@ -24,17 +24,17 @@ pub async fn run(args: &SnapshotArgs, given: &RestoreArgs, env: &Env) -> Result<
         revisions: given.bump_revision,
         compacted: given.mark_compacted,
     };
-    let image = image(args, given, env).await?;
-    let restored = restore(image, &dir, founders.as_ref(), bump, given.replace, env).await?;
+    let content = content(args, given, env).await?;
+    let restored = restore(content, &dir, founders.as_ref(), bump, given.replace, env).await?;
     tell::restored(&restored, args.output)
 }
 
 /// What is to be restored.
-async fn image(args: &SnapshotArgs, given: &RestoreArgs, env: &Env) -> Result<Image> {
+async fn content(args: &SnapshotArgs, given: &RestoreArgs, env: &Env) -> Result<Content> {
     if let Some(path) = &given.from_k3s {
         let path = path.clone();
         let read = env.tasks.blocking(move || kine::read(&path)).await;
-        return Ok(read.unwrap_or_else(|| Ok(Image::default()))?);
+        return Ok(read.context("the process is stopping")??);
     }
     let snapshot = match (&given.file, &given.from_etcd) {
         (Some(file), _) => places::read(args, file, given.skip_hash_check, env).await?,
@@ -44,16 +44,12 @@ async fn image(args: &SnapshotArgs, given: &RestoreArgs, env: &Env) -> Result<Im
                 given.cert.as_deref(),
                 given.key.as_deref(),
             )?;
-            Snapshot::parse(fetch(text, tls.as_ref()).await?, false)?
+            places::receive(args, fetch(text, tls.as_ref()).await?, env).await?
         }
         (None, Some(text)) => places::read(args, text, given.skip_hash_check, env).await?,
         (None, None) => bail!("say what to restore: a snapshot, --from-etcd or --from-k3s"),
     };
-    let users = snapshot.users()?;
-    if users > 0 {
-        eprintln!("ferrokube: warning: {users} users of etcd, with their roles, are not taken over");
-    }
-    Ok(snapshot.image()?)
+    Ok(snapshot.content()?)
 }
 
 /// The member that this becomes, if it is to be one of several.

@@ -6,43 +6,49 @@ use super::{
 };
 use crate::place::Place as Cluster;
 use anyhow::{Context, Result, bail};
-use backup::{Name, Snapshot, fetch, socket};
-use bytes::Bytes;
+use backup::{Chunks, Place, Snapshot, Taken, fetch, socket};
 use component::{
     Env,
     pki::{Leaf, client_config},
 };
 use etcd::{Engine, replica};
 use rustls::ClientConfig;
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
 
 /// Takes it, keeps it, and verifies what was kept.
 pub async fn run(args: &SnapshotArgs, save: &SaveArgs, env: &Env) -> Result<String> {
-    let file = match save.server.endpoints.as_slice() {
+    let (chunks, engine) = match save.server.endpoints.as_slice() {
         [] => of_cluster(&args.place.data_dir, env).await?,
-        endpoints => of_server(endpoints, &save.server).await?,
+        endpoints => (of_server(endpoints, &save.server).await?, None),
     };
-    let taken = Snapshot::parse(file, false)?;
-    let named = || -> Result<String> {
-        let name = Name {
-            taken: env.clock.wall(),
-            revision: taken.facts()?.revision,
-        };
-        Ok(name.to_string())
-    };
-    let (place, name) = match save.to.as_deref() {
-        None => (places::usual(args), named()?),
-        Some(to) if to.ends_with('/') || Path::new(to).is_dir() => {
-            (places::folder(to, &args.s3, env)?, named()?)
+    let kept = keep(args, save.to.as_deref(), chunks, env).await;
+    if let Some(engine) = engine {
+        engine.close().await;
+    }
+    let (place, name, snapshot) = kept?;
+    tell::kept(&place, &name, snapshot.facts(), args.output)
+}
+
+async fn keep(
+    args: &SnapshotArgs,
+    to: Option<&str>,
+    chunks: Chunks,
+    env: &Env,
+) -> Result<(Place, String, Snapshot)> {
+    let (place, name) = match to {
+        None => (places::usual(args), None),
+        Some(to) if to.ends_with('/') || Path::new(to).is_dir() => (places::folder(to, args, env)?, None),
+        Some(to) => {
+            let (place, name) = places::file(to, args, env)?;
+            (place, Some(name))
         }
-        Some(to) => places::file(to, &args.s3, env)?,
     };
-    let kept = place.put(&name, taken.file().clone(), env).await?;
-    tell::kept(&place, &name, kept.facts()?, args.output)
+    let (name, snapshot) = place.put(name.as_deref(), chunks, env).await?;
+    Ok((place, name, snapshot))
 }
 
 /// Of the first server that answers.
-async fn of_server(endpoints: &[String], server: &ServerArgs) -> Result<Bytes> {
+async fn of_server(endpoints: &[String], server: &ServerArgs) -> Result<Chunks> {
     let tls = tls(
         server.cacert.as_deref(),
         server.cert.as_deref(),
@@ -51,7 +57,7 @@ async fn of_server(endpoints: &[String], server: &ServerArgs) -> Result<Bytes> {
     let mut last = None;
     for endpoint in endpoints {
         match fetch(endpoint, tls.as_ref()).await {
-            Ok(file) => return Ok(file),
+            Ok(chunks) => return Ok(chunks),
             Err(error) => last = Some(error),
         }
     }
@@ -79,13 +85,13 @@ pub fn tls(
     }
 }
 
-/// Of the cluster that runs on a data directory, or of its store if it does not run.
-async fn of_cluster(dir: &Path, env: &Env) -> Result<Bytes> {
+/// Of the cluster that runs on a data directory, or of its store, which is to be closed then, if it does not run.
+async fn of_cluster(dir: &Path, env: &Env) -> Result<(Chunks, Option<Arc<Engine>>)> {
     if let Some(running) = Cluster::running(dir) {
         let path = running.run_dir.join(socket::NAME);
         match socket::ask(&path).await {
             Err(backup::Error::Io { source, .. }) if is_down(&source) => {}
-            asked => return Ok(asked?),
+            asked => return Ok((asked?.chunks, None)),
         }
     }
     let store = dir.join("store");
@@ -94,9 +100,13 @@ async fn of_cluster(dir: &Path, env: &Env) -> Result<Bytes> {
     }
     let options = replica::Settings::new(dir).store;
     let engine = Engine::open(&store, options, env.child())?;
-    let file = etcd::server::snapshot_file(&engine).await;
-    engine.close().await;
-    Ok(file?)
+    match engine.snapshot().await {
+        Ok(snapshot) => Ok((Taken::from(snapshot).chunks, Some(engine))),
+        Err(error) => {
+            engine.close().await;
+            Err(error.into())
+        }
+    }
 }
 
 /// Whether nobody listens.

@@ -1,12 +1,12 @@
 //! What k3s keeps in SQLite: the table `kine`, a row for each change of a key, whose number is the revision.
 
 use crate::{
-    Error,
-    snapshot::forget,
+    Content, Error,
+    content::{Version, What},
     sqlite::{Database, Row, Value},
 };
 use bytes::Bytes;
-use etcd::{Image, Kept, KeyValue};
+use etcd::{Image, KeyValue};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -30,7 +30,7 @@ struct Change {
 }
 
 /// Reads the database at `path` (`/var/lib/rancher/k3s/server/db/state.db`), with its write-ahead log if there is one.
-pub fn read(path: &Path) -> Result<Image, Error> {
+pub fn read(path: &Path) -> Result<Content, Error> {
     let database = Database::open(path)?;
     let table = database.table("kine")?;
     let mut places = [0; 8];
@@ -53,7 +53,7 @@ pub fn read(path: &Path) -> Result<Image, Error> {
     let changes: Vec<Change> = changes
         .collect::<Option<_>>()
         .ok_or_else(|| Error::Damaged("a row of table kine is of another kind".to_owned()))?;
-    Ok(image(changes))
+    Ok(content(changes))
 }
 
 fn change((_, values): &Row, places: [usize; 8]) -> Option<Change> {
@@ -74,9 +74,11 @@ fn change((_, values): &Row, places: [usize; 8]) -> Option<Change> {
 }
 
 /// The state that the changes make. A lease of kine is a number of seconds, which is its name too.
-fn image(changes: Vec<Change>) -> Image {
+fn content(changes: Vec<Change>) -> Content {
     let mut image = Image::default();
-    let mut keys: BTreeMap<Bytes, Vec<Kept>> = BTreeMap::new();
+    let mut versions = Vec::new();
+    // How often each key was written since it was created, if it is there.
+    let mut counts: BTreeMap<Bytes, u64> = BTreeMap::new();
     let mut leases = BTreeSet::new();
     for change in changes {
         image.revision = image.revision.max(change.id);
@@ -87,9 +89,11 @@ fn image(changes: Vec<Change>) -> Image {
         if change.name.starts_with(GAP) {
             continue;
         }
-        let versions = keys.entry(change.name.clone()).or_default();
+        let (key, revision) = (change.name.clone(), change.id);
         if change.deleted {
-            versions.push(Kept::Removed(change.name, change.id));
+            counts.remove(&key);
+            let what = What::Removed;
+            versions.push(Version { key, revision, what });
             continue;
         }
         if change.lease > 0 {
@@ -100,26 +104,27 @@ fn image(changes: Vec<Change>) -> Image {
             false => change.create_revision,
         };
         // Kine counts no versions; those that it forgot were one at least.
-        let version = match versions.last() {
+        let version = match counts.get(&key) {
             _ if create_revision == change.id => 1,
-            Some(Kept::Put(before)) => before.version + 1,
+            Some(before) => before + 1,
             _ => 2,
         };
-        versions.push(Kept::Put(KeyValue {
+        counts.insert(key.clone(), version);
+        let kv = KeyValue {
             key: change.name,
             value: change.value,
             mod_revision: change.id,
             create_revision,
             version,
             lease: change.lease.max(0),
-        }));
+        };
+        let what = What::Here(Box::new(kv));
+        versions.push(Version { key, revision, what });
     }
     image.leases = leases
         .into_iter()
         .map(|seconds| (seconds, seconds as u64 * 1000))
         .collect();
     image.compacted = image.compacted.min(image.revision);
-    image.versions = keys.into_values().flatten().collect();
-    forget(&mut image);
-    image
+    Content::new(image, versions, None)
 }

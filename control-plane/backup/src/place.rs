@@ -1,7 +1,6 @@
 //! Where snapshots are kept.
 
-use crate::{Error, Name, Snapshot, s3::Bucket, snapshot};
-use bytes::Bytes;
+use crate::{Chunks, Error, Name, Snapshot, part::Part, s3::Bucket};
 use component::Env;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -46,46 +45,75 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// Keeps a snapshot, and reads it again before it says so.
-    pub async fn put(&self, name: &str, file: Bytes, env: &Env) -> Result<Snapshot, Error> {
+    /// Keeps a snapshot, and reads it again before it says so. Without a name it gets one of its time and revision.
+    pub async fn put(
+        &self,
+        name: Option<&str>,
+        chunks: Chunks,
+        env: &Env,
+    ) -> Result<(String, Snapshot), Error> {
+        let (folder, inner) = match self {
+            Self::Folder(folder) => (folder.clone(), None),
+            Self::Bucket(bucket, inner) => (bucket.scratch().to_owned(), Some((bucket, inner))),
+        };
+        let (hidden, apart) = (inner.is_some(), env.clone());
+        let create = move || {
+            let mut builder = fs::DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(&folder);
+            made.map_err(Error::io(&folder))?;
+            match hidden {
+                true => Part::hidden(&folder, &apart),
+                false => Part::create(&folder, &apart),
+            }
+        };
+        let part = blocking(env, create).await?;
+        part.fill(chunks, env).await?;
+        let verify = move || Ok((part.verify(false)?, part));
+        let (snapshot, part) = blocking(env, verify).await?;
+        let named = Name {
+            taken: env.clock.wall(),
+            revision: snapshot.facts().revision,
+        };
+        let name = name.map_or_else(|| named.to_string(), str::to_owned);
+        let Some((bucket, inner)) = inner else {
+            let to = name.clone();
+            blocking(env, move || part.keep(&to)).await?;
+            return Ok((name, snapshot));
+        };
+        let key = key(inner, &name);
+        bucket.put(&key, snapshot.file(), snapshot.bytes()).await?;
+        let read = self.down(bucket, &key, false, env).await?;
+        match read.is_as(&snapshot) {
+            true => Ok((name, snapshot)),
+            false => Err(Error::Damaged(format!(
+                "{self}: what was read again is not what was written"
+            ))),
+        }
+    }
+
+    /// A snapshot that is kept here, verified.
+    pub async fn get(&self, name: &str, skip_hash_check: bool, env: &Env) -> Result<Snapshot, Error> {
         match self {
             Self::Folder(folder) => {
                 let path = folder.join(name);
-                let folder = folder.clone();
-                blocking(env, move || {
-                    fs::DirBuilder::new()
-                        .recursive(true)
-                        .mode(0o700)
-                        .create(&folder)
-                        .map_err(Error::io(&folder))?;
-                    snapshot::write(&path, &file)
-                })
-                .await
+                blocking(env, move || Snapshot::open(&path, skip_hash_check)).await
             }
             Self::Bucket(bucket, folder) => {
-                // What is no snapshot is not sent at all.
-                Snapshot::parse(file.clone(), false)?;
-                let key = key(folder, name);
-                bucket.put(&key, file.clone()).await?;
-                let read = bucket.get(&key).await?;
-                if read != file {
-                    let why = format!("{self}: what was read again is not what was written");
-                    return Err(Error::Damaged(why));
-                }
-                Snapshot::parse(read, false)
+                let read = self.down(bucket, &key(folder, name), skip_hash_check, env).await;
+                read.map_err(|error| match error {
+                    Error::Damaged(why) => Error::Damaged(format!("{self}/{name}: {why}")),
+                    other => other,
+                })
             }
         }
     }
 
-    /// A snapshot that is kept here.
-    pub async fn get(&self, name: &str, env: &Env) -> Result<Bytes, Error> {
-        match self {
-            Self::Folder(folder) => {
-                let path = folder.join(name);
-                blocking(env, move || Ok(fs::read(&path).map_err(Error::io(&path))?.into())).await
-            }
-            Self::Bucket(bucket, folder) => bucket.get(&key(folder, name)).await,
-        }
+    /// Reads an object into a file without a name.
+    async fn down(&self, bucket: &Bucket, key: &str, skip: bool, env: &Env) -> Result<Snapshot, Error> {
+        let (folder, apart) = (bucket.scratch().to_owned(), env.clone());
+        let part = blocking(env, move || Part::hidden(&folder, &apart)).await?;
+        bucket.get(key, part.file()).await?;
+        blocking(env, move || part.verify(skip)).await
     }
 
     /// All files that end as snapshots do, the oldest first.
@@ -164,7 +192,8 @@ fn read(folder: &Path) -> Result<Vec<Stored>, Error> {
     Ok(all)
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs what waits for a disk.
+pub async fn blocking<T: Send + 'static>(
     env: &Env,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

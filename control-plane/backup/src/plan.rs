@@ -1,8 +1,7 @@
 //! Snapshots by a schedule.
 
-use crate::{Error, Name, Place, Snapshot};
+use crate::{Chunks, Error, Place, Snapshot, Taken};
 use api::schedule::Schedule;
-use bytes::Bytes;
 use component::{
     Env,
     metrics::{Counter, Description, Gauge},
@@ -11,7 +10,7 @@ use futures::future::BoxFuture;
 use std::{sync::Arc, time::Duration};
 
 /// Takes a snapshot.
-pub type Source = Arc<dyn Fn() -> BoxFuture<'static, Result<Bytes, Error>> + Send + Sync>;
+pub type Source = Arc<dyn Fn() -> BoxFuture<'static, Result<Taken, Error>> + Send + Sync>;
 
 /// The clock of the machine may be set while one waits.
 const LOOK: Duration = Duration::from_secs(60);
@@ -68,20 +67,20 @@ impl Plan {
 
     /// Takes one snapshot, keeps it everywhere, and forgets what is old.
     pub async fn once(&self, source: &Source, env: &Env) {
-        let taken = async {
-            let file = source().await?;
-            let revision = Snapshot::parse(file.clone(), false)?.facts()?.revision;
-            Ok::<_, Error>((file, revision))
-        };
-        let taken = taken.await.map_err(|error| error.to_string());
+        let mut first: Option<Snapshot> = None;
         for place in &self.places {
-            let kept = match &taken {
-                Ok((file, revision)) => self.keep(place, file, *revision, env).await,
-                Err(why) => Err(Error::Refused(why.clone())),
+            let chunks = match &first {
+                Some(first) => Ok(first.chunks(env)),
+                None => source().await.map(|taken| taken.chunks),
+            };
+            let kept = match chunks {
+                Ok(chunks) => self.keep(place, chunks, env).await,
+                Err(error) => Err(error),
             };
             let label = place.to_string();
             let result = match kept {
-                Ok(name) => {
+                Ok((name, snapshot)) => {
+                    first.get_or_insert(snapshot);
                     tracing::info!(place = label, name, "snapshot taken");
                     "ok"
                 }
@@ -94,10 +93,9 @@ impl Plan {
         }
     }
 
-    async fn keep(&self, place: &Place, file: &Bytes, revision: u64, env: &Env) -> Result<String, Error> {
+    async fn keep(&self, place: &Place, chunks: Chunks, env: &Env) -> Result<(String, Snapshot), Error> {
         let taken = env.clock.wall();
-        let name = Name { taken, revision }.to_string();
-        place.put(&name, file.clone(), env).await?;
+        let (name, snapshot) = place.put(None, chunks, env).await?;
         let label = place.to_string();
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         env.metrics
@@ -107,7 +105,7 @@ impl Plan {
         env.metrics
             .family::<Gauge>(SIZE)
             .of(&[&label])
-            .set(number(file.len() as u64));
+            .set(number(snapshot.bytes()));
         if self.retention > 0 {
             for old in place.prune(self.retention, env).await? {
                 tracing::info!(
@@ -117,6 +115,6 @@ impl Plan {
                 );
             }
         }
-        Ok(name)
+        Ok((name, snapshot))
     }
 }

@@ -1,9 +1,9 @@
 //! Makes a data directory of a state that came from a snapshot.
 
-use crate::{Error, snapshot::forget};
+use crate::{Content, Error};
 use component::Env;
 use etcd::{
-    Disk, Engine, Files, Image, Locked, RangeRequest, Revision, Store,
+    Disk, Engine, Files, Locked, RangeRequest, Revision, Store,
     replica::{self, Settings},
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -40,10 +40,10 @@ pub struct Restored {
     pub previous: Option<PathBuf>,
 }
 
-/// Makes `dir` the data directory of a server that goes on from `image`: a cluster of one, or the member of `founders`,
+/// Makes `dir` the data directory of a server that goes on from `content`: a cluster of one, or the member of `founders`,
 /// whose other members restore the same snapshot. What is there is put aside with `replace`, else it is refused.
 pub async fn restore(
-    mut image: Image,
+    mut content: Content,
     dir: &Path,
     founders: Option<&Settings>,
     bump: Bump,
@@ -63,12 +63,10 @@ pub async fn restore(
         return Err(Error::Refused(why.to_owned()));
     }
     if bump.compacted {
-        image.revision += bump.revisions;
-        image.compacted = image.revision;
-        forget(&mut image);
+        content.bump(bump.revisions);
     }
     if let Some(founders) = founders {
-        image.table = founders.founding_table()?;
+        content.image.table.extend(founders.founding_table()?);
     }
     let (store, next) = (dir.join("store"), dir.join("store.restored"));
     if store.exists() {
@@ -76,8 +74,11 @@ pub async fn restore(
     }
     remove(&next)?;
     let salt = u32::try_from(env.random.below(1 << 32)).unwrap_or_default();
-    let revision = image.revision;
-    Engine::load(&next, image.chunks(salt), env).await?;
+    let revision = content.image.revision;
+    let (image, versions) = content.into_versions();
+    let versions =
+        versions.map(|version| version.map_err(|error| etcd::Error::Unavailable(error.to_string())));
+    Engine::load(&next, image.chunks(salt, versions), env).await?;
     let keys = verify(&next, revision, env).await?;
     let previous = match occupied {
         true => Some(put_aside(dir, &next, env)?),

@@ -1,26 +1,33 @@
 //! A snapshot file: a bbolt file of all that etcd stores, and the SHA-256 of it.
 
-use crate::{Error, bolt::Bolt};
+use crate::{
+    Chunks, Error,
+    bolt::{Bolt, Pair},
+    content::{Content, Version, What},
+    place::blocking,
+};
 use bytes::Bytes;
-use etcd::{Image, Kept, KeyValue, Revision};
+use component::Env;
+use etcd::{Image, Revision, replica::auth};
+use etcd_proto::authpb;
+use futures::{StreamExt, stream};
 use prost::Message;
 use ring::digest;
 use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 /// Bytes of the hash at the end.
 const SUM: usize = 32;
 /// The pages before it are a multiple of this, so that a file without the hash is told apart.
-const SECTOR: usize = 512;
+const SECTOR: u64 = 512;
 /// Bytes of a revision as a key; those of removals have one more.
 const REVISION: usize = 17;
 const REMOVED: u8 = b't';
+
+/// Bytes that are read at a time.
+const STEP: u64 = 1 << 20;
+/// What says how far etcd is compacted.
+const COMPACTED: [&[u8]; 2] = [b"finishedCompactRev", b"scheduledCompactRev"];
 
 /// What is in a snapshot, in the words of `etcdctl snapshot status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -36,11 +43,15 @@ pub struct Facts {
     pub total_size: u64,
 }
 
-/// A snapshot that was read, and is what was written.
+/// A snapshot that was read, and is what was written. Of the file only pieces are in memory at any time.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    file: Bytes,
-    pages: Bytes,
+    file: Arc<File>,
+    /// Bytes of the file, and of its pages.
+    bytes: u64,
+    pages: u64,
+    sum: [u8; SUM],
+    facts: Facts,
 }
 
 /// A lease as etcd keeps it.
@@ -59,131 +70,166 @@ fn damaged(why: impl ToString) -> Error {
 impl Snapshot {
     /// Reads a file. Without its hash, as a copy of `member/snap/db` is, it is taken only with `skip_hash_check`.
     pub fn open(path: &Path, skip_hash_check: bool) -> Result<Self, Error> {
-        let file = fs::read(path).map_err(Error::io(path))?;
-        Self::parse(file.into(), skip_hash_check)
-            .map_err(|error| Error::Damaged(format!("{}: {error}", path.display())))
+        let file = File::open(path).map_err(Error::io(path))?;
+        let read = Self::of(Arc::new(file), skip_hash_check);
+        read.map_err(|error| Error::Damaged(format!("{}: {error}", path.display())))
     }
 
-    /// The same of its bytes.
-    pub fn parse(file: Bytes, skip_hash_check: bool) -> Result<Self, Error> {
-        let has_sum = file.len() % SECTOR == SUM;
-        let pages = match has_sum {
-            true => file.slice(..file.len() - SUM),
-            false => file.clone(),
-        };
+    /// The same of a file that is open.
+    pub fn of(file: Arc<File>, skip_hash_check: bool) -> Result<Self, Error> {
+        let unread = |error| damaged(format!("it cannot be read: {error}"));
+        let bytes = file.metadata().map_err(unread)?.len();
+        let has_sum = bytes % SECTOR == SUM as u64;
+        let pages = if has_sum { bytes - SUM as u64 } else { bytes };
+        let (sum, said) = sums(&file, pages, has_sum).map_err(unread)?;
         if !skip_hash_check {
             if !has_sum {
                 let why =
                     "snapshot missing hash: it is cut off, or a copy of a database file (--skip-hash-check)";
                 return Err(Error::Damaged(why.to_owned()));
             }
-            let sum = digest::digest(&digest::SHA256, &pages);
-            let said = &file[pages.len()..];
-            if sum.as_ref() != said {
-                let why = format!("expected sha256 {}, got {}", hex(said), hex(sum.as_ref()));
+            if sum != said {
+                let why = format!("expected sha256 {}, got {}", hex(&said), hex(&sum));
                 return Err(Error::Damaged(why));
             }
         }
-        let snapshot = Self { file, pages };
         // What has the right hash and is still no snapshot is told at once as well.
-        snapshot.facts()?;
-        Ok(snapshot)
+        let facts = facts(&Bolt::open(&file, pages)?)?;
+        Ok(Self {
+            file,
+            bytes,
+            pages,
+            sum,
+            facts,
+        })
     }
 
-    /// The whole file.
-    pub fn file(&self) -> &Bytes {
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Arc<File> {
         &self.file
     }
 
     /// What is in it.
-    pub fn facts(&self) -> Result<Facts, Error> {
-        let bolt = Bolt::open(&self.pages)?;
-        let mut facts = Facts {
-            hash: 0,
-            revision: 0,
-            total_key: 0,
-            total_size: bolt.size(),
-        };
-        let mut hash = Castagnoli::new();
-        let mut is_etcd = false;
-        for (name, pairs) in bolt.buckets()? {
-            hash.update(name);
-            let keys = name == b"key";
-            is_etcd |= keys;
-            for (key, value) in pairs {
-                hash.update(key);
-                hash.update(value);
-                facts.total_key += 1;
-                if keys {
-                    facts.revision = revision(key).ok_or_else(|| damaged("a revision is cut off"))?.0;
-                }
+    pub fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    /// Whether another has the same in it.
+    pub fn is_as(&self, other: &Self) -> bool {
+        (self.bytes, self.sum) == (other.bytes, other.sum)
+    }
+
+    /// The bytes of the file.
+    pub fn chunks(&self, env: &Env) -> Chunks {
+        let (file, end, env) = (self.file.clone(), self.bytes, env.clone());
+        let read = stream::unfold(0, move |at| {
+            let (file, env) = (file.clone(), env.clone());
+            async move {
+                let length = STEP.min(end - at);
+                let read = move || {
+                    let mut chunk = vec![0; length as usize];
+                    let filled = file.read_exact_at(&mut chunk, at);
+                    filled.map_err(|error| damaged(format!("it cannot be read: {error}")))?;
+                    Ok(Bytes::from(chunk))
+                };
+                (length > 0).then_some((blocking(&env, read).await, at + length))
             }
-        }
-        if !is_etcd {
-            return Err(damaged("it is no database of etcd"));
-        }
-        facts.hash = hash.finish();
-        Ok(facts)
+        });
+        read.boxed()
     }
 
-    /// How many users etcd knew.
-    pub fn users(&self) -> Result<usize, Error> {
-        let buckets = Bolt::open(&self.pages)?.buckets()?;
-        let users = buckets.iter().find(|(name, _)| *name == b"authUsers");
-        Ok(users.map_or(0, |(_, users)| users.len()))
-    }
-
-    /// All that a store is made of: each retained version of each key, at its own revision, and the leases.
-    pub fn image(&self) -> Result<Image, Error> {
-        let mut image = Image::default();
-        let mut keys: BTreeMap<Bytes, Vec<Kept>> = BTreeMap::new();
-        for (name, pairs) in Bolt::open(&self.pages)?.buckets()? {
-            match name {
-                b"key" => {
-                    for (key, value) in pairs {
-                        let kept = version(key, self.pages.slice_ref(value))?;
-                        image.revision = image.revision.max(kept.place().1);
-                        keys.entry(kept.place().0.clone()).or_default().push(kept);
+    /// All that a store is made of: each retained version of each key, at its own revision, the leases, the users and their
+    /// roles.
+    pub fn content(&self) -> Result<Content, Error> {
+        let (mut image, mut versions) = (Image::default(), Vec::new());
+        let (mut users, mut roles) = (Vec::new(), Vec::new());
+        let (mut enabled, mut auth_revision) = (false, None);
+        let bolt = Bolt::open(&self.file, self.pages)?;
+        for bucket in bolt.buckets()? {
+            let mut visit = |pair: Pair<'_>| -> Result<(), Error> {
+                match bucket.name.as_slice() {
+                    b"key" => versions.push(version(&pair)?),
+                    b"lease" => image.leases.push(lease(pair.value)?),
+                    b"meta" if COMPACTED.contains(&pair.key) => {
+                        let found = revision(pair.value).map_or(0, |found| found.0);
+                        image.compacted = image.compacted.max(found);
                     }
+                    b"authUsers" => users.push(authpb::User::decode(pair.value).map_err(damaged)?),
+                    b"authRoles" => roles.push(authpb::Role::decode(pair.value).map_err(damaged)?),
+                    b"auth" if pair.key == b"authEnabled" => enabled = pair.value == [1],
+                    b"auth" if pair.key == b"authRevision" => {
+                        auth_revision = pair.value.try_into().ok().map(u64::from_be_bytes);
+                    }
+                    _ => {}
                 }
-                b"lease" => {
-                    let leases = pairs.into_iter().map(|(_, value)| lease(value));
-                    image.leases = leases.collect::<Result<_, _>>()?;
-                }
-                b"meta" => {
-                    let of_compaction =
-                        |name: &[u8]| name == b"finishedCompactRev" || name == b"scheduledCompactRev";
-                    let compacted = pairs.into_iter().filter(|(name, _)| of_compaction(name));
-                    let compacted = compacted
-                        .filter_map(|(_, value)| revision(value))
-                        .map(|found| found.0);
-                    image.compacted = compacted.max().unwrap_or(0);
-                }
-                _ => {}
-            }
+                Ok(())
+            };
+            bolt.pairs(&bucket, &mut visit)?;
         }
-        image.revision = image.revision.max(image.compacted);
-        image.versions = keys.into_values().flatten().collect();
-        forget(&mut image);
-        Ok(image)
+        if enabled || !users.is_empty() || !roles.is_empty() {
+            let revision = auth_revision.unwrap_or(1);
+            image.table.push(auth::entry(enabled, revision, users, roles));
+        }
+        let newest = versions.iter().map(|version| version.revision).max();
+        image.revision = newest.unwrap_or(0).max(image.compacted);
+        Ok(Content::new(image, versions, Some(self.file.clone())))
     }
 }
 
-/// Leaves out the versions that cannot be read any more, since they are older than what is compacted.
-pub fn forget(image: &mut Image) {
-    let versions = std::mem::take(&mut image.versions);
-    let mut versions = versions.into_iter().peekable();
-    while let Some(version) = versions.next() {
-        let (key, at) = version.place();
-        let replaced = versions.peek().is_some_and(|next| {
-            let (next, later) = next.place();
-            next == key && later <= image.compacted
-        });
-        let removed = matches!(version, Kept::Removed(..)) && at <= image.compacted;
-        if !replaced && !removed {
-            image.versions.push(version);
-        }
+/// The SHA-256 of the pages, and the one that stands behind them.
+fn sums(file: &File, pages: u64, has_sum: bool) -> std::io::Result<([u8; SUM], [u8; SUM])> {
+    let mut sum = digest::Context::new(&digest::SHA256);
+    let mut chunk = vec![0; STEP.min(pages) as usize];
+    let mut at = 0;
+    while at < pages {
+        let length = STEP.min(pages - at) as usize;
+        file.read_exact_at(&mut chunk[..length], at)?;
+        sum.update(&chunk[..length]);
+        at += length as u64;
     }
+    let (mut found, mut said) = ([0; SUM], [0; SUM]);
+    found.copy_from_slice(sum.finish().as_ref());
+    if has_sum {
+        file.read_exact_at(&mut said, pages)?;
+    }
+    Ok((found, said))
+}
+
+fn facts(bolt: &Bolt<'_>) -> Result<Facts, Error> {
+    let mut facts = Facts {
+        hash: 0,
+        revision: 0,
+        total_key: 0,
+        total_size: bolt.size(),
+    };
+    let mut hash = Castagnoli::new();
+    let mut is_etcd = false;
+    for bucket in bolt.buckets()? {
+        hash.update(&bucket.name);
+        let keys = bucket.name == b"key";
+        is_etcd |= keys;
+        bolt.pairs(&bucket, &mut |pair| {
+            hash.update(pair.key);
+            hash.update(pair.value);
+            facts.total_key += 1;
+            if keys {
+                facts.revision = revision(pair.key)
+                    .ok_or_else(|| damaged("a revision is cut off"))?
+                    .0;
+            }
+            Ok(())
+        })?;
+    }
+    if !is_etcd {
+        return Err(damaged("it is no database of etcd"));
+    }
+    facts.hash = hash.finish();
+    Ok(facts)
 }
 
 /// The revision, and whether it is a removal.
@@ -196,20 +242,20 @@ fn revision(key: &[u8]) -> Option<(Revision, bool)> {
     }
 }
 
-fn version(key: &[u8], value: Bytes) -> Result<Kept, Error> {
-    let (at, removed) = revision(key).ok_or_else(|| damaged("a revision is cut off"))?;
-    let kv = etcd_proto::mvccpb::KeyValue::decode(value).map_err(damaged)?;
-    if removed {
-        return Ok(Kept::Removed(kv.key, at));
-    }
-    Ok(Kept::Put(KeyValue {
-        key: kv.key,
-        value: kv.value,
-        mod_revision: at,
-        create_revision: kv.create_revision as u64,
-        version: kv.version as u64,
-        lease: kv.lease,
-    }))
+fn version(pair: &Pair<'_>) -> Result<Version, Error> {
+    let (revision, removed) = revision(pair.key).ok_or_else(|| damaged("a revision is cut off"))?;
+    let kv = etcd_proto::mvccpb::KeyValue::decode(pair.value).map_err(damaged)?;
+    let bytes = u32::try_from(pair.value.len()).map_err(damaged)?;
+    let what = match removed {
+        true => What::Removed,
+        false => What::There { at: pair.at, bytes },
+    };
+    Ok(Version {
+        // A copy, since what was decoded may share memory with the value.
+        key: Bytes::copy_from_slice(&kv.key),
+        revision,
+        what,
+    })
 }
 
 fn lease(value: &[u8]) -> Result<(i64, u64), Error> {
@@ -249,36 +295,4 @@ impl Castagnoli {
     fn finish(&self) -> u32 {
         !self.sum
     }
-}
-
-/// Writes a file that is there whole or not at all, and reads it again; gives the snapshot as it was read.
-pub fn write(path: &Path, file: &Bytes) -> Result<Snapshot, Error> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let written = fill(&part, file).and_then(|()| Snapshot::open(&part, false));
-    let renamed = written.and_then(|snapshot| {
-        fs::rename(&part, path).map_err(Error::io(path))?;
-        Ok(snapshot)
-    });
-    if renamed.is_err() {
-        // It may not be there at all; what matters is told.
-        let _ = fs::remove_file(&part);
-    }
-    let snapshot = renamed?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(Error::io(folder))?;
-    Ok(snapshot)
-}
-
-fn fill(part: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let filled = options.open(part).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    filled.map_err(Error::io(part))
 }

@@ -24,17 +24,7 @@ pub enum Kept {
     Removed(Bytes, Revision),
 }
 
-impl Kept {
-    /// The key, and the revision of this version.
-    pub fn place(&self) -> (&Bytes, Revision) {
-        match self {
-            Self::Put(kv) => (&kv.key, kv.mod_revision),
-            Self::Removed(key, revision) => (key, *revision),
-        }
-    }
-}
-
-/// A whole state.
+/// What a state is besides its keys.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     /// The newest revision.
@@ -45,19 +35,20 @@ pub struct Image {
     pub leases: Vec<(i64, u64)>,
     /// The table beside the key space.
     pub table: Vec<(Bytes, Bytes)>,
-    /// Each retained version of each key.
-    pub versions: Vec<Kept>,
 }
 
 impl Image {
-    /// Its bytes as [`crate::Engine::load`] reads them; `salt` is a random number.
-    pub fn chunks(mut self, salt: u32) -> impl Stream<Item = Result<Bytes, Error>> + Send {
-        self.versions
-            .sort_by(|one, other| one.place().cmp(&other.place()));
+    /// The bytes of the state with these versions (by key, the oldest first) as [`crate::Engine::load`] reads them; `salt` is a
+    /// random number.
+    pub fn chunks(
+        self,
+        salt: u32,
+        versions: impl Iterator<Item = Result<Kept, Error>> + Send,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send {
         let mut hasher = Hasher::new();
         let mut first = Some(head(&self, salt));
         let mut records = 0;
-        let mut versions = self.versions.into_iter();
+        let mut versions = versions;
         let mut ended = false;
         stream::iter(std::iter::from_fn(move || {
             if ended {
@@ -66,7 +57,13 @@ impl Image {
             let mut out = first.take().unwrap_or_default();
             for version in versions.by_ref() {
                 records += 1;
-                one(&version, salt, &mut out);
+                match version {
+                    Ok(version) => one(&version, salt, &mut out),
+                    Err(error) => {
+                        ended = true;
+                        return Some(Err(error));
+                    }
+                }
                 if out.len() >= CHUNK {
                     hasher.update(&out);
                     return Some(Ok(out.into()));
@@ -159,16 +156,17 @@ mod tests {
             compacted: 6,
             leases: vec![(77, 60_000)],
             table: vec![("a".into(), "b".into())],
-            versions: vec![
-                put("b", 8, 0),
-                put("a", 7, 77),
-                put("b", 5, 0),
-                Kept::Removed("c".into(), 9),
-                put("c", 4, 0),
-            ],
         };
+        let versions = [
+            put("a", 7, 77),
+            put("b", 5, 0),
+            put("b", 8, 0),
+            put("c", 4, 0),
+            Kept::Removed("c".into(), 9),
+        ];
         let (env, files) = (Env::simulated(1), Arc::new(MemoryFiles::new()));
-        let loaded = Engine::load_in(files.clone(), image.chunks(5), &env).await;
+        let loaded =
+            Engine::load_in(files.clone(), image.chunks(5, versions.into_iter().map(Ok)), &env).await;
         assert_eq!(loaded.unwrap(), (1, 1));
         let options = Options {
             spare_bytes: 0,

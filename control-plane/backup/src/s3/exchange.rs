@@ -1,9 +1,13 @@
 //! One request to the server and its answer, on a connection of its own.
 
-use super::{Ask, Bucket, Signed, authorization, encode, query, sha256, sign};
+use super::{Answer, Ask, Bucket, Signed, authorization, encode, query, sha256, sign};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, StatusCode, client::conn::http1, header::ETAG};
+use hyper::{
+    HeaderMap, Request,
+    client::conn::http1,
+    header::{CONTENT_RANGE, ETAG, HeaderName, IF_MATCH, RANGE},
+};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::{io, time::Duration};
@@ -15,9 +19,6 @@ use tokio::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// For a whole request with its answer.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// The status, the tag of the object, the body.
-type Answer = (StatusCode, Option<String>, Bytes);
 
 impl Bucket {
     pub(super) async fn exchange(&self, ask: &Ask<'_>) -> io::Result<Answer> {
@@ -84,6 +85,12 @@ impl Bucket {
         for (name, value) in &headers {
             request = request.header(*name, *value);
         }
+        if let Some((first, last, tag)) = ask.range {
+            request = request.header(RANGE, format!("bytes={first}-{last}"));
+            request = tag
+                .into_iter()
+                .fold(request, |request, tag| request.header(IF_MATCH, tag));
+        }
         request
             .header("authorization", authorization)
             .body(Full::new(ask.body.clone()))
@@ -106,13 +113,22 @@ impl Bucket {
         let answer = async {
             let answer = sender.send_request(request).await.map_err(io::Error::other)?;
             let (head, body) = answer.into_parts();
-            let tag = head.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
-            let tag = tag.map(str::to_owned);
-            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-            Ok((head.status, tag, body))
+            // `bytes 0-99/1234`
+            let range = text(&head.headers, CONTENT_RANGE);
+            let total = range.and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+            Ok(Answer {
+                status: head.status,
+                tag: text(&head.headers, ETAG).map(str::to_owned),
+                total,
+                body: body.collect().await.map_err(io::Error::other)?.to_bytes(),
+            })
         };
         let answer = answer.await;
         tasks.stop();
         answer
     }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
 }

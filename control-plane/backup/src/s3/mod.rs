@@ -4,13 +4,19 @@ mod exchange;
 mod sign;
 mod xml;
 
-use crate::Error;
+use crate::{Error, place::blocking};
 use bytes::Bytes;
 use component::Env;
 use hyper::StatusCode;
 use jiff::Timestamp;
 use rustls::ClientConfig;
-use std::{sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 pub use sign::{Credentials, Signed, authorization, encode, query, sha256};
 
@@ -19,7 +25,7 @@ const TRIES: u32 = 4;
 /// Before the second try; then twice as long each time.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Parts that an upload may have.
-const MOST_PARTS: usize = 10_000;
+const MOST_PARTS: u64 = 10_000;
 
 /// Which bucket, and how it is reached.
 #[derive(Clone, Debug)]
@@ -36,8 +42,10 @@ pub struct Settings {
     pub credentials: Credentials,
     /// How to speak TLS; not needed of an endpoint without.
     pub tls: Option<Arc<ClientConfig>>,
-    /// What is larger goes up in parts of this size; S3 takes none under 5 MiB.
+    /// What is larger goes up, and comes down, in parts of this size; S3 takes none under 5 MiB.
     pub part_bytes: usize,
+    /// The folder for what goes up or came down.
+    pub scratch: PathBuf,
 }
 
 /// A bucket.
@@ -66,6 +74,18 @@ struct Ask<'a> {
     method: &'a str,
     key: &'a str,
     query: &'a [(&'a str, &'a str)],
+    /// From which byte to which, and the tag that it must have.
+    range: Option<(u64, u64, Option<&'a str>)>,
+    body: Bytes,
+}
+
+/// What the server answered.
+struct Answer {
+    status: StatusCode,
+    /// The tag of the object.
+    tag: Option<String>,
+    /// How many bytes the object has, if this is a range of them.
+    total: Option<u64>,
     body: Bytes,
 }
 
@@ -116,17 +136,56 @@ impl Bucket {
         &self.settings.bucket
     }
 
-    /// Writes an object, which is there whole or not at all.
-    pub async fn put(&self, key: &str, body: Bytes) -> Result<(), Error> {
-        if body.len() > self.settings.part_bytes {
-            return self.put_in_parts(key, body).await;
+    /// Where what goes up or came down may be kept meanwhile.
+    pub fn scratch(&self) -> &Path {
+        &self.settings.scratch
+    }
+
+    /// Writes an object, which is there whole or not at all: so many bytes of a file.
+    pub async fn put(&self, key: &str, file: &Arc<File>, bytes: u64) -> Result<(), Error> {
+        if bytes > self.settings.part_bytes as u64 {
+            return self.put_in_parts(key, file, bytes).await;
         }
+        let body = self.part(file, 0, bytes).await?;
         self.ask("PUT", key, &[], body).await.map(drop)
     }
 
-    /// Reads an object.
-    pub async fn get(&self, key: &str) -> Result<Bytes, Error> {
-        Ok(self.ask("GET", key, &[], Bytes::new()).await?.1)
+    /// Reads an object into a file; how many bytes it has.
+    pub async fn get(&self, key: &str, into: &Arc<File>) -> Result<u64, Error> {
+        let (mut at, mut tag) = (0, None);
+        loop {
+            let ask = Ask {
+                method: "GET",
+                key,
+                query: &[],
+                range: Some((at, at + self.settings.part_bytes as u64 - 1, tag.as_deref())),
+                body: Bytes::new(),
+            };
+            let answer = self.persist(&ask).await?;
+            let (body, file, place) = (answer.body, into.clone(), self.settings.scratch.clone());
+            let length = body.len() as u64;
+            let write = move || file.write_all_at(&body, at).map_err(Error::io(&place));
+            blocking(&self.env, write).await?;
+            at += length;
+            match answer.total {
+                // The server gives no ranges.
+                None => return Ok(at),
+                Some(total) if at >= total => return Ok(at),
+                Some(_) if length == 0 => return Err(self.odd("a part without bytes")),
+                Some(_) => tag = answer.tag.or(tag),
+            }
+        }
+    }
+
+    /// Bytes of a file.
+    async fn part(&self, file: &Arc<File>, at: u64, bytes: u64) -> Result<Bytes, Error> {
+        let (file, place) = (file.clone(), self.settings.scratch.clone());
+        let read = move || {
+            let mut part = vec![0; usize::try_from(bytes).unwrap_or_default()];
+            file.read_exact_at(&mut part, at).map_err(Error::io(&place))?;
+            Ok(part.into())
+        };
+        blocking(&self.env, read).await
     }
 
     /// Removes an object; it need not be there.
@@ -143,8 +202,8 @@ impl Bucket {
             if let Some(token) = &more {
                 query.push(("continuation-token", token));
             }
-            let (_, body) = self.ask("GET", "", &query, Bytes::new()).await?;
-            let body = String::from_utf8_lossy(&body);
+            let answer = self.ask("GET", "", &query, Bytes::new()).await?;
+            let body = String::from_utf8_lossy(&answer.body);
             for one in xml::all(&body, "Contents") {
                 let object = object(one).ok_or_else(|| self.odd("a list that cannot be read"))?;
                 objects.push(object);
@@ -159,11 +218,11 @@ impl Bucket {
         }
     }
 
-    async fn put_in_parts(&self, key: &str, body: Bytes) -> Result<(), Error> {
-        let (_, begun) = self.ask("POST", key, &[("uploads", "")], Bytes::new()).await?;
-        let upload = xml::text(&String::from_utf8_lossy(&begun), "UploadId");
+    async fn put_in_parts(&self, key: &str, file: &Arc<File>, bytes: u64) -> Result<(), Error> {
+        let begun = self.ask("POST", key, &[("uploads", "")], Bytes::new()).await?;
+        let upload = xml::text(&String::from_utf8_lossy(&begun.body), "UploadId");
         let upload = upload.ok_or_else(|| self.odd("no number of the upload"))?;
-        let done = self.parts(key, &upload, body).await;
+        let done = self.parts(key, &upload, file, bytes).await;
         if done.is_err() {
             // Parts that nobody completes cost money for ever.
             let aborted = self
@@ -176,23 +235,24 @@ impl Bucket {
         done
     }
 
-    async fn parts(&self, key: &str, upload: &str, body: Bytes) -> Result<(), Error> {
-        let size = self.settings.part_bytes.max(body.len().div_ceil(MOST_PARTS));
+    async fn parts(&self, key: &str, upload: &str, file: &Arc<File>, bytes: u64) -> Result<(), Error> {
+        let size = (self.settings.part_bytes as u64).max(bytes.div_ceil(MOST_PARTS));
         let mut list = "<CompleteMultipartUpload>".to_owned();
-        for (at, start) in (0..body.len()).step_by(size).enumerate() {
-            let part = body.slice(start..(start + size).min(body.len()));
-            let number = (at + 1).to_string();
+        for number in 1..=bytes.div_ceil(size) {
+            let start = (number - 1) * size;
+            let part = self.part(file, start, size.min(bytes - start)).await?;
+            let number = number.to_string();
             let query = [("partNumber", number.as_str()), ("uploadId", upload)];
-            let (tag, _) = self.ask("PUT", key, &query, part).await?;
+            let tag = self.ask("PUT", key, &query, part).await?.tag;
             let tag = tag.ok_or_else(|| self.odd("no tag of a part"))?;
             list += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>");
         }
         list += "</CompleteMultipartUpload>";
-        let (_, answer) = self
+        let answer = self
             .ask("POST", key, &[("uploadId", upload)], list.into())
             .await?;
         // The server may find out late, when it has said that all is well.
-        match xml::text(&String::from_utf8_lossy(&answer), "Code") {
+        match xml::text(&String::from_utf8_lossy(&answer.body), "Code") {
             Some(code) => Err(Error::Server(format!("s3://{}/{key}: {code}", self.name()))),
             None => Ok(()),
         }
@@ -202,26 +262,31 @@ impl Bucket {
         Error::Server(format!("s3://{}: the server answered with {what}", self.name()))
     }
 
-    /// Asks until the server can answer; its tag of the object, and the body.
     async fn ask(
         &self,
         method: &str,
         key: &str,
         query: &[(&str, &str)],
         body: Bytes,
-    ) -> Result<(Option<String>, Bytes), Error> {
-        let place = format!("s3://{}/{key}", self.name());
+    ) -> Result<Answer, Error> {
         let ask = Ask {
             method,
             key,
             query,
+            range: None,
             body,
         };
+        self.persist(&ask).await
+    }
+
+    /// Asks until the server can answer.
+    async fn persist(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
+        let place = format!("s3://{}/{}", self.name(), ask.key);
         let mut pause = PAUSE;
         for attempt in 1.. {
-            let why = match self.exchange(&ask).await {
-                Ok((status, tag, body)) if status.is_success() => return Ok((tag, body)),
-                Ok((status, _, body)) => {
+            let why = match self.exchange(ask).await {
+                Ok(answer) if answer.status.is_success() => return Ok(answer),
+                Ok(Answer { status, body, .. }) => {
                     let why = told(status, &body);
                     let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
                     if !later {

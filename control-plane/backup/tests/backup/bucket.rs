@@ -1,8 +1,8 @@
 //! S3-compatible storage: a small server of it, which lets in who signs as AWS publishes it.
 
-use crate::lab::{filled, source};
+use crate::lab::{chunks, filled, parse, taken};
 use backup::{
-    Place, Snapshot,
+    Error, Place,
     s3::{Bucket, Credentials, Settings, Signed, authorization, encode, sha256},
 };
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use rustls::ServerConfig;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    os::unix::fs::FileExt,
     sync::{Arc, Mutex},
 };
 use tokio::{
@@ -44,6 +45,7 @@ struct Asked {
     method: String,
     path: String,
     query: Vec<(String, String)>,
+    range: Option<(usize, usize)>,
     body: Bytes,
 }
 
@@ -126,10 +128,15 @@ async fn serve(server: Server, request: Request<Incoming>) -> Result<Response<Fu
     if header("x-amz-content-sha256") != hash {
         return Ok(refuse(400, "XAmzContentSHA256Mismatch"));
     }
+    let range = header("range").strip_prefix("bytes=").map(|range| {
+        let (first, last) = range.split_once('-').unwrap();
+        (first.parse().unwrap(), last.parse().unwrap())
+    });
     let asked = Asked {
         method: head.method.to_string(),
         path: decode(head.uri.path()),
         query,
+        range,
         body,
     };
     Ok(act(&mut server.lock().unwrap(), &asked))
@@ -148,7 +155,7 @@ fn act(kept: &mut Kept, asked: &Asked) -> Response<Full<Bytes>> {
     match (asked.method.as_str(), upload) {
         ("GET", _) if key.is_empty() => list(kept, asked),
         ("GET", _) => match kept.objects.get(key) {
-            Some(found) => answer(200, found.clone()),
+            Some(found) => part(found, asked.range),
             None => refuse(404, "NoSuchKey"),
         },
         ("PUT", None) => {
@@ -194,6 +201,18 @@ fn act(kept: &mut Kept, asked: &Asked) -> Response<Full<Bytes>> {
         }
         _ => refuse(405, "MethodNotAllowed"),
     }
+}
+
+/// An object, or a range of it.
+fn part(object: &Bytes, range: Option<(usize, usize)>) -> Response<Full<Bytes>> {
+    let Some((first, last)) = range else {
+        return answer(200, object.clone());
+    };
+    let end = object.len().min(last + 1);
+    let mut part = answer(206, object.slice(first..end));
+    let said = format!("bytes {first}-{}/{}", end - 1, object.len());
+    part.headers_mut().insert("content-range", said.parse().unwrap());
+    part
 }
 
 /// Two at a time.
@@ -269,7 +288,21 @@ fn settings(endpoint: String, secret: &str) -> Settings {
         },
         tls: None,
         part_bytes: 50_000,
+        scratch: std::env::temp_dir(),
     }
+}
+
+async fn put(bucket: &Bucket, key: &str, body: &[u8]) -> Result<(), Error> {
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(body, 0).unwrap();
+    bucket.put(key, &Arc::new(file), body.len() as u64).await
+}
+
+async fn get(bucket: &Bucket, key: &str) -> Result<Vec<u8>, Error> {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let mut body = vec![0; bucket.get(key, &file).await? as usize];
+    file.read_exact_at(&mut body, 0).unwrap();
+    Ok(body)
 }
 
 #[tokio::test]
@@ -280,12 +313,12 @@ async fn snapshots_are_kept_in_a_bucket() {
     let place = Place::Bucket(Arc::new(bucket), "a & b/cluster-1".to_owned());
     assert_eq!(place.to_string(), "s3://backups/a & b/cluster-1");
     // Larger than a part.
-    let file = source(&filled().await)().await.unwrap();
+    let file = taken(&filled().await).await;
     assert!(file.len() > 500_000);
     for day in 1..=5 {
         let name = format!("snapshot-2030010{day}T000000Z-{day}.db");
-        let kept = place.put(&name, file.clone(), &env).await.unwrap();
-        assert_eq!(kept.file(), &file);
+        let (_, kept) = place.put(Some(&name), chunks(&file), &env).await.unwrap();
+        assert_eq!(kept.bytes(), file.len() as u64);
     }
     // What is not in the folder is not ours.
     let others = [
@@ -305,10 +338,10 @@ async fn snapshots_are_kept_in_a_bucket() {
     assert_eq!(listed[0].size, file.len() as u64);
     let removed = place.prune(2, &env).await.unwrap();
     assert_eq!(removed.len(), 3);
-    let read = place.get("snapshot-20300105T000000Z-5.db", &env).await.unwrap();
-    assert_eq!(read, file);
+    let read = place.get("snapshot-20300105T000000Z-5.db", false, &env).await;
+    assert!(read.unwrap().is_as(&parse(&file, false).unwrap()));
     let gone = place
-        .get("snapshot-20300101T000000Z-1.db", &env)
+        .get("snapshot-20300101T000000Z-1.db", false, &env)
         .await
         .unwrap_err();
     let path = "s3://backups/a & b/cluster-1/snapshot-20300101T000000Z-1.db";
@@ -323,10 +356,7 @@ async fn an_upload_that_fails_leaves_no_parts() {
     let env = Env::system();
     let (server, address) = start(&env, None).await;
     let bucket = Bucket::new(settings(format!("http://{address}"), SECRET), env.clone()).unwrap();
-    let error = bucket
-        .put("unlucky.db", vec![1; 120_000].into())
-        .await
-        .unwrap_err();
+    let error = put(&bucket, "unlucky.db", &[1; 120_000]).await.unwrap_err();
     assert_eq!(error.to_string(), "s3://backups/unlucky.db: InternalError");
     let kept = server.lock().unwrap();
     assert!(kept.objects.is_empty() && kept.uploads.is_empty());
@@ -349,10 +379,7 @@ async fn who_does_not_sign_right_is_refused_and_trouble_is_waited_for() {
     assert_eq!(right.list("").await.unwrap(), []);
     assert_eq!(server.lock().unwrap().asked.len(), 3);
     // A key of any letters is signed as it is sent.
-    right
-        .put("ü/a b+c=d?e#f%20.db", Bytes::from_static(b"x"))
-        .await
-        .unwrap();
+    put(&right, "ü/a b+c=d?e#f%20.db", b"x").await.unwrap();
     let listed = right.list("ü/").await.unwrap();
     assert_eq!(listed[0].key, "ü/a b+c=d?e#f%20.db");
     assert_eq!(encode("ü/a", false), "%C3%BC/a");
@@ -385,17 +412,72 @@ async fn a_bucket_is_reached_by_tls_that_is_verified() {
         Bucket::new(settings, env.clone())
     };
     let bucket = of(Some(authority.trusted())).unwrap();
-    bucket.put("x.db", Bytes::from_static(b"x")).await.unwrap();
-    assert_eq!(bucket.get("x.db").await.unwrap(), "x");
-    let error = of(Some(stranger.trusted()))
-        .unwrap()
-        .get("x.db")
-        .await
-        .unwrap_err();
+    put(&bucket, "x.db", b"x").await.unwrap();
+    assert_eq!(get(&bucket, "x.db").await.unwrap(), b"x");
+    let other = of(Some(stranger.trusted())).unwrap();
+    let error = get(&other, "x.db").await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
     assert!(of(None).is_err());
     // What is no snapshot is not kept.
     let place = Place::Bucket(Arc::new(bucket), String::new());
-    let refused = place.put("y.db", Bytes::from_static(b"nonsense"), &env).await;
-    assert!(refused.is_err() && Snapshot::parse("nonsense".into(), false).is_err());
+    let refused = place.put(Some("y.db"), chunks(&"nonsense".into()), &env).await;
+    assert!(refused.is_err() && parse(b"nonsense", false).is_err());
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
+/// At the bucket `backups` of another server, which the environment names; nothing unless it does.
+#[tokio::test]
+async fn snapshots_are_kept_by_another_server_of_s3() {
+    let Some(endpoint) = variable("S3_ENDPOINT") else {
+        return;
+    };
+    let env = Env::system();
+    let by = |secret: &str| {
+        let mut settings = settings(endpoint.clone(), secret);
+        settings.credentials.access_key = variable("AWS_ACCESS_KEY_ID").unwrap();
+        settings.region = "us-east-1".to_owned();
+        // Less is refused.
+        settings.part_bytes = 5 << 20;
+        Arc::new(Bucket::new(settings, env.clone()).unwrap())
+    };
+    let bucket = by(&variable("AWS_SECRET_ACCESS_KEY").unwrap());
+    let place = Place::Bucket(bucket.clone(), "a & b/cluster-1".to_owned());
+    let store = filled().await;
+    for n in 0..12 {
+        let noise = |_| char::from(b'a' + u8::try_from(env.random.below(26)).unwrap());
+        let value: String = (0..1 << 20).map(noise).collect();
+        crate::lab::put(store.as_ref(), &format!("/large/{n}"), &value, 0).await;
+    }
+    // In parts and whole.
+    let (large, small) = (taken(&store).await, taken(&filled().await).await);
+    let begun = env.clock.now();
+    for (day, file) in [(1, &large), (2, &small), (3, &large)] {
+        let name = format!("snapshot-2030010{day}T000000Z-{day}.db");
+        let (_, kept) = place.put(Some(&name), chunks(file), &env).await.unwrap();
+        assert_eq!(kept.bytes(), file.len() as u64);
+    }
+    eprintln!(
+        "{} bytes in {:?}",
+        large.len() * 2 + small.len(),
+        env.clock.now() - begun
+    );
+    let listed = place.list(&env).await.unwrap();
+    let sizes: Vec<u64> = listed.iter().map(|stored| stored.size).collect();
+    assert_eq!(sizes, [&large, &small, &large].map(|file| file.len() as u64));
+    let read = place.get(&listed[2].name, false, &env).await.unwrap();
+    assert!(read.is_as(&parse(&large, false).unwrap()));
+    assert_eq!(place.prune(1, &env).await.unwrap().len(), 2);
+    let gone = place.get(&listed[0].name, false, &env).await.unwrap_err();
+    assert!(gone.to_string().contains("NoSuchKey"), "{gone}");
+    put(&bucket, "ü/a b+c=d?e#f%20.db", b"x").await.unwrap();
+    assert_eq!(bucket.list("ü/").await.unwrap()[0].key, "ü/a b+c=d?e#f%20.db");
+    assert_eq!(get(&bucket, "ü/a b+c=d?e#f%20.db").await.unwrap(), b"x");
+    let refused = by("another").list("").await.unwrap_err();
+    assert!(refused.to_string().contains("SignatureDoesNotMatch"), "{refused}");
+    place.prune(0, &env).await.unwrap();
+    bucket.delete("ü/a b+c=d?e#f%20.db").await.unwrap();
+    assert_eq!(bucket.list("").await.unwrap(), []);
 }

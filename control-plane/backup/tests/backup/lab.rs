@@ -1,10 +1,11 @@
 //! What the tests start from.
 
-use backup::{Error, Source};
+use backup::{Error, Snapshot, Source, Taken};
 use bytes::Bytes;
 use component::Env;
 use etcd::{Engine, KeyValue, Op, Options, RangeRequest, Store, TxnRequest};
-use std::{io::Read, path::Path, sync::Arc, time::Duration};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::{io::Read, os::unix::fs::FileExt, path::Path, sync::Arc, time::Duration};
 
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -86,8 +87,34 @@ pub fn source(store: &Arc<Engine>) -> Source {
     let store = store.clone();
     Arc::new(move || {
         let store = store.clone();
-        Box::pin(async move { etcd::server::snapshot_file(&store).await.map_err(Error::from) })
+        Box::pin(async move { Ok(Taken::from(store.snapshot().await?)) })
     })
+}
+
+/// All of a snapshot.
+pub async fn whole(taken: Taken) -> Result<Bytes, Error> {
+    let chunks: Vec<Bytes> = taken.chunks.try_collect().await?;
+    let file = chunks.concat();
+    assert_eq!(file.len() as u64, taken.bytes);
+    Ok(file.into())
+}
+
+/// A snapshot of a store, its bytes.
+pub async fn taken(store: &Arc<Engine>) -> Bytes {
+    whole(source(store)().await.unwrap()).await.unwrap()
+}
+
+/// Bytes on their way.
+pub fn chunks(file: &Bytes) -> backup::Chunks {
+    let parts = file.chunks(100_000).map(|part| Ok(Bytes::copy_from_slice(part)));
+    stream::iter(parts.collect::<Vec<_>>()).boxed()
+}
+
+/// Reads bytes as a snapshot.
+pub fn parse(file: &[u8], skip_hash_check: bool) -> Result<Snapshot, Error> {
+    let written = tempfile::tempfile().unwrap();
+    written.write_all_at(file, 0).unwrap();
+    Snapshot::of(Arc::new(written), skip_hash_check)
 }
 
 /// Names of a folder's files.

@@ -6,7 +6,9 @@
 
 mod bucket;
 mod files;
+mod killed;
 mod kine;
 mod lab;
 mod plan;
 mod restore;
+mod users;

@@ -1,8 +1,8 @@
 //! Snapshots by a schedule.
 
-use crate::lab::{filled, names, put, source};
+use crate::lab::{chunks, filled, names, put, source};
 use api::schedule::Schedule;
-use backup::{Error, Place, Plan, Snapshot, Source};
+use backup::{Error, Place, Plan, Snapshot, Source, Taken};
 use component::Env;
 use jiff::tz::TimeZone;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -62,7 +62,7 @@ async fn snapshots_are_taken_when_it_is_time_and_the_newest_are_kept() {
     ];
     assert_eq!(names(&kept), expected);
     let newest = Snapshot::open(&kept.join(&expected[1]), false).unwrap();
-    assert_eq!(newest.facts().unwrap().revision, revision);
+    assert_eq!(newest.facts().revision, revision);
     running.drain(Duration::from_secs(10)).await;
 }
 
@@ -76,7 +76,13 @@ async fn a_snapshot_that_fails_is_told_and_costs_none_that_is_there() {
     let broken: Source = Arc::new(|| Box::pin(async { Err(Error::Server("it is on fire".to_owned())) }));
     plan.once(&broken, &env).await;
     // What is no snapshot is not kept either.
-    let nonsense: Source = Arc::new(|| Box::pin(async { Ok("nonsense".into()) }));
+    let nonsense: Source = Arc::new(|| {
+        let taken = Taken {
+            bytes: 8,
+            chunks: chunks(&"nonsense".into()),
+        };
+        Box::pin(async { Ok(taken) })
+    });
     plan.once(&nonsense, &env).await;
     assert_eq!(names(&dir.path().join("kept")), before);
     let kept = dir.path().join("kept");

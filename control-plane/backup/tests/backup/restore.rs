@@ -1,30 +1,31 @@
 //! Data directories that are made of snapshots.
 
-use crate::lab::{LIMIT, all, data, filled, names, open, put, source};
-use backup::{Bump, Error, Restored, Snapshot, fetch, restore};
+use crate::lab::{LIMIT, all, data, filled, names, open, parse, put, taken};
+use backup::{Bump, Content, Error, Restored, fetch, restore};
+use bytes::Bytes;
 use component::Env;
 use etcd::{
-    Endpoints, Engine, Image, Remote, Store,
+    Endpoints, Engine, Remote, Store,
     replica::{self, Replica, peer::PeerListener},
     server::{Listener, Member},
 };
+use futures::TryStreamExt;
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
-async fn image(store: &Arc<Engine>) -> Image {
-    let file = source(store)().await.unwrap();
-    Snapshot::parse(file, false).unwrap().image().unwrap()
+async fn content(store: &Arc<Engine>) -> Content {
+    parse(&taken(store).await, false).unwrap().content().unwrap()
 }
 
-async fn plain(image: Image, dir: &Path, replace: bool) -> Result<Restored, Error> {
-    restore(image, dir, None, Bump::default(), replace, &Env::system()).await
+async fn plain(content: Content, dir: &Path, replace: bool) -> Result<Restored, Error> {
+    restore(content, dir, None, Bump::default(), replace, &Env::system()).await
 }
 
 #[tokio::test]
 async fn a_restored_store_is_as_the_one_the_snapshot_was_taken_of() {
     let (store, dir) = (filled().await, tempfile::tempdir().unwrap());
     let data_dir = dir.path().join("data");
-    let restored = plain(image(&store).await, &data_dir, false).await.unwrap();
+    let restored = plain(content(&store).await, &data_dir, false).await.unwrap();
     let (kvs, revision) = all(store.as_ref(), 0).await.unwrap();
     assert_eq!((restored.revision, restored.keys), (revision, kvs.len() as u64));
     let again = open(&data_dir);
@@ -44,18 +45,18 @@ async fn a_restored_store_is_as_the_one_the_snapshot_was_taken_of() {
 #[tokio::test]
 async fn a_store_that_is_there_is_refused_or_put_aside() {
     let (store, dir) = (filled().await, tempfile::tempdir().unwrap());
-    let image = image(&store).await;
-    plain(image.clone(), dir.path(), false).await.unwrap();
+    let content = content(&store).await;
+    plain(content.clone(), dir.path(), false).await.unwrap();
     let running = open(dir.path());
     put(running.as_ref(), "/registry/mine", "1", 0).await;
-    let refused = plain(image.clone(), dir.path(), false).await.unwrap_err();
+    let refused = plain(content.clone(), dir.path(), false).await.unwrap_err();
     assert!(matches!(refused, Error::Occupied(_)), "{refused}");
-    let used = plain(image.clone(), dir.path(), true).await.unwrap_err();
+    let used = plain(content.clone(), dir.path(), true).await.unwrap_err();
     assert!(matches!(used, Error::InUse(_)), "{used}");
     running.close().await;
     std::fs::create_dir(dir.path().join("raft")).unwrap();
     std::fs::write(dir.path().join("raft/old"), "x").unwrap();
-    let restored = plain(image, dir.path(), true).await.unwrap();
+    let restored = plain(content, dir.path(), true).await.unwrap();
     let aside = restored.previous.unwrap();
     assert_eq!(names(&aside), ["raft", "store"]);
     assert!(!dir.path().join("raft").exists());
@@ -73,8 +74,8 @@ async fn a_store_that_is_there_is_refused_or_put_aside() {
 async fn revisions_grow_as_much_as_is_asked() {
     let (store, dir) = (filled().await, tempfile::tempdir().unwrap());
     let bump = |revisions, compacted| Bump { revisions, compacted };
-    let image = image(&store).await;
-    let run = async |bump| restore(image.clone(), dir.path(), None, bump, false, &Env::system()).await;
+    let content = content(&store).await;
+    let run = async |bump| restore(content.clone(), dir.path(), None, bump, false, &Env::system()).await;
     let why = run(bump(5, false)).await.unwrap_err().to_string();
     assert_eq!(why, "--mark-compacted required if --bump-revision > 0");
     let why = run(bump(0, true)).await.unwrap_err().to_string();
@@ -99,13 +100,13 @@ async fn revisions_grow_as_much_as_is_asked() {
 }
 
 /// A member that runs.
-struct Running {
-    replica: Replica,
+pub struct Running {
+    pub replica: Replica,
     env: Env,
 }
 
 impl Running {
-    async fn start(settings: replica::Settings, listeners: (TcpListener, TcpListener)) -> Self {
+    pub async fn start(settings: replica::Settings, listeners: (TcpListener, TcpListener)) -> Self {
         let env = Env::system();
         let replica = Replica::open(settings, env.clone()).await.unwrap();
         let peers = PeerListener::new(replica.clone(), false);
@@ -116,13 +117,13 @@ impl Running {
         Self { replica, env }
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.replica.close().await;
         self.env.tasks.drain(LIMIT).await;
     }
 }
 
-async fn listener() -> (TcpListener, String) {
+pub async fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     (listener, url)
@@ -131,7 +132,7 @@ async fn listener() -> (TcpListener, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_members_begin_with_one_snapshot() {
     let store = filled().await;
-    let image = image(&store).await;
+    let content = content(&store).await;
     let (mut listeners, mut members, mut urls) = (Vec::new(), Vec::new(), Vec::new());
     for name in ["a", "b", "c"] {
         let (peers, peer_url) = listener().await;
@@ -154,7 +155,7 @@ async fn three_members_begin_with_one_snapshot() {
         let founders = Some(&settings);
         let env = Env::system();
         let made = restore(
-            image.clone(),
+            content.clone(),
             dirs[at].path(),
             founders,
             Bump::default(),
@@ -186,9 +187,10 @@ async fn three_members_begin_with_one_snapshot() {
         assert_eq!(found.0.len(), all(store.as_ref(), 0).await.unwrap().0.len() + 1);
     }
     // A snapshot of any of them can be had over gRPC, and holds the same.
-    let fetched = Snapshot::parse(fetch(&urls[2], None).await.unwrap(), false).unwrap();
-    assert_eq!(fetched.facts().unwrap().revision, store.visible() + 1);
-    let gone = fetch("http://127.0.0.1:1", None).await.unwrap_err();
+    let chunks: Vec<Bytes> = fetch(&urls[2], None).await.unwrap().try_collect().await.unwrap();
+    let fetched = parse(&chunks.concat(), false).unwrap();
+    assert_eq!(fetched.facts().revision, store.visible() + 1);
+    let gone = fetch("http://127.0.0.1:1", None).await.map(drop).unwrap_err();
     assert!(matches!(gone, Error::Server(_)), "{gone}");
     for one in running {
         one.stop().await;
@@ -197,9 +199,11 @@ async fn three_members_begin_with_one_snapshot() {
 
 #[tokio::test]
 async fn upstreams_data_is_moved_with_its_revisions() {
-    let snapshot = Snapshot::parse(data("kubernetes-1.20.db.zst"), false).unwrap();
+    let snapshot = parse(&data("kubernetes-1.20.db.zst"), false).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let restored = plain(snapshot.image().unwrap(), dir.path(), false).await.unwrap();
+    let restored = plain(snapshot.content().unwrap(), dir.path(), false)
+        .await
+        .unwrap();
     assert_eq!((restored.revision, restored.keys), (296, 221));
     let store = open(dir.path());
     let (kvs, _) = all(store.as_ref(), 0).await.unwrap();

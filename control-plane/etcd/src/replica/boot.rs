@@ -15,7 +15,7 @@ use super::{
     lessor,
     log::{self, Identity, Log, Place, SEGMENT, Stored},
     node::{Driver, Ends},
-    peer::{Caller, Peers, members_of, send_snapshots},
+    peer::{CallError, Caller, Peers, members_of, send_snapshots},
     tables::Tables,
 };
 use crate::{Committed, Engine, files::Files, state::Command};
@@ -37,6 +37,9 @@ const INPUTS: usize = 8192;
 const ENDING: Duration = Duration::from_secs(10);
 /// How long to wait before the others are asked again, and before the name is told again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How often others are asked that are starting themselves.
+const STARTING: u32 = 20;
 
 /// What a member starts from.
 struct Start {
@@ -224,12 +227,20 @@ impl Starting<'_> {
 
     /// What the members that run say who the members are.
     async fn told(&self, first: &[Member]) -> Result<(u64, Vec<Member>), StartError> {
-        for url in self.others(first) {
-            match members_of(self.caller, &url).await {
-                Ok((cluster, members)) if !members.is_empty() => return Ok((cluster, members)),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "a member is not reached"),
+        for _ in 0..STARTING {
+            let mut starting = false;
+            for url in self.others(first) {
+                match members_of(self.caller, &url).await {
+                    Ok((cluster, members)) if !members.is_empty() => return Ok((cluster, members)),
+                    Ok(_) => {}
+                    Err(CallError::Starting(_)) => starting = true,
+                    Err(error) => tracing::warn!(%error, "a member is not reached"),
+                }
             }
+            if !starting {
+                break;
+            }
+            self.env.clock.sleep(RETRY).await;
         }
         Err(StartError::Members(
             "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs"

@@ -44,7 +44,7 @@ use who::Credentials;
 pub use gateway::GatewayError;
 pub use http::Listener;
 pub use jwt::{Jwt, Tokens, TokensError};
-pub use snapshot::{Snapshot, file as snapshot_file};
+pub use snapshot::Snapshot;
 
 /// The release of etcd whose API this is.
 pub const VERSION: &str = "3.5.21";

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use prost::Message;
 use ring::digest;
-use std::{ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 /// Bytes of one answer.
 const PART: usize = 32 << 10;
@@ -83,7 +83,9 @@ struct Making {
     layout: Layout,
     writer: Writer<Vec<u8>>,
     sum: digest::Context,
+    /// How many keys are written, and what was found of those that follow.
     at: usize,
+    found: VecDeque<Found>,
     sub: u64,
     state: Step,
 }
@@ -219,7 +221,7 @@ impl Contents {
     }
 
     /// Where some of the keys are now.
-    fn found(&self, range: Range<usize>) -> Result<Vec<Found>, Error> {
+    fn found(&self, range: Range<usize>) -> Result<VecDeque<Found>, Error> {
         let shared = self.core.read();
         let listed = self.keys[range].iter();
         let found = listed.map(|listed| {
@@ -312,6 +314,7 @@ impl Making {
             writer: Writer::default(),
             sum: digest::Context::new(&digest::SHA256),
             at: 0,
+            found: VecDeque::new(),
             sub: 0,
             state: Step::Start,
         }
@@ -327,12 +330,13 @@ impl Making {
         }
         while out.len() < CHUNK {
             self.writer.take_into(&mut out);
-            if self.at == self.contents.keys.len() {
-                return self.end(out);
+            if self.found.is_empty() {
+                let end = self.contents.keys.len();
+                self.found = self.contents.found(self.at..(self.at + VALUES).min(end))?;
             }
-            let next = (self.at + VALUES).min(self.contents.keys.len());
-            for found in self.contents.found(self.at..next)? {
-                self.one(found)?;
+            match self.found.pop_front() {
+                Some(found) => self.one(found)?,
+                None => return self.end(out),
             }
         }
         self.sum.update(&out);
@@ -368,14 +372,4 @@ impl Making {
         self.state = Step::Done;
         Ok(out.into())
     }
-}
-
-/// The file, whole.
-pub async fn file(engine: &Engine) -> Result<Bytes, Error> {
-    let mut snapshot = engine.snapshot().await?;
-    let mut file = Vec::with_capacity(usize::try_from(snapshot.bytes).unwrap_or_default());
-    while let Some(chunk) = snapshot.chunks.next().await {
-        file.extend_from_slice(&chunk?);
-    }
-    Ok(file.into())
 }

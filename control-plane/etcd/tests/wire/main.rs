@@ -7,8 +7,11 @@
 
 mod auth;
 mod bad_input;
+mod catching_up;
 mod cluster;
 mod command;
+#[path = "../hooked/disk.rs"]
+mod hooked;
 mod json;
 mod lab;
 mod members;

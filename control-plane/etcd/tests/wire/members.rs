@@ -89,7 +89,7 @@ impl One {
     }
 
     /// One whose incoming connections can be cut.
-    async fn relayed(name: &str) -> Self {
+    pub async fn relayed(name: &str) -> Self {
         let mut this = Self::new(name, false);
         let (relay, port) = Relay::start(this.ports.1).await;
         this.peer_url = format!("http://127.0.0.1:{port}");
@@ -129,9 +129,16 @@ impl One {
         let secure = settings.tls.is_some();
         let peers = TcpListener::bind(("127.0.0.1", self.ports.1)).await.unwrap();
         let clients = TcpListener::bind(("127.0.0.1", self.ports.0)).await.unwrap();
-        let replica = Replica::open(settings, env.clone()).await?;
-        let serving = PeerListener::new(replica.clone(), secure);
+        let (serving, opening) = PeerListener::ahead(&settings, secure, &env);
         env.tasks.spawn("peers", serving.serve(peers));
+        let replica = match Replica::open(settings, env.clone()).await {
+            Ok(replica) => replica,
+            Err(error) => {
+                env.tasks.drain(LIMIT).await;
+                return Err(error);
+            }
+        };
+        opening.done(replica.clone());
         let member = Member::new(replica.clone(), Settings::default(), env.clone());
         let serving = Listener::new(member, None, env.clone()).unwrap();
         env.tasks.spawn("etcd", serving.serve(clients));

@@ -72,6 +72,25 @@ impl Default for Auth {
     }
 }
 
+/// The entry of the table that says what a snapshot of etcd does of its users and their roles.
+pub fn entry(enabled: bool, revision: u64, users: Vec<User>, roles: Vec<Role>) -> (Bytes, Bytes) {
+    let mut stored = Stored {
+        enabled,
+        revision,
+        users,
+        roles,
+    };
+    // They are looked for by their order.
+    for user in &mut stored.users {
+        user.roles.sort();
+    }
+    for role in &mut stored.roles {
+        let place = |held: &Permission| (held.key.clone(), held.range_end.clone());
+        role.key_permission.sort_by_key(place);
+    }
+    (Bytes::from_static(KEY.as_bytes()), stored.encode_to_vec().into())
+}
+
 fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
@@ -98,15 +117,12 @@ impl Auth {
 
     /// The command that makes the table say this.
     fn command(&self) -> Command {
-        let stored = Stored {
-            enabled: self.enabled,
-            revision: self.revision,
-            users: self.users.values().cloned().collect(),
-            roles: self.roles.values().cloned().collect(),
-        };
+        let users = self.users.values().cloned().collect();
+        let roles = self.roles.values().cloned().collect();
+        let (key, value) = entry(self.enabled, self.revision, users, roles);
         Command::Meta {
-            key: Bytes::from_static(KEY.as_bytes()),
-            value: Some(stored.encode_to_vec().into()),
+            key,
+            value: Some(value),
         }
     }
 

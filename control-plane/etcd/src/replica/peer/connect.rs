@@ -1,6 +1,6 @@
 //! Connections to other members.
 
-use super::{CLUSTER, FROM, MEMBERS, TO};
+use super::{CLUSTER, FROM, MEMBERS, TO, listen::STARTING};
 use crate::replica::{Identity, Member, Membership, Metrics, PeerTls, pack::Unpack};
 use bytes::Bytes;
 use component::Tasks;
@@ -57,6 +57,9 @@ pub enum CallError {
         /// What it said.
         why: String,
     },
+    /// It does not serve yet.
+    #[error("{0}: {STARTING}")]
+    Starting(String),
     /// Its answer makes no sense.
     #[error("{0}: the answer cannot be read")]
     Garbled(String),
@@ -166,6 +169,9 @@ impl Caller {
             return Ok(response);
         }
         let status = response.status();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(CallError::Starting(url.to_owned()));
+        }
         let why = response.into_body().collect().await.map_err(broken)?.to_bytes();
         Err(CallError::Refused {
             url: url.to_owned(),

@@ -6,53 +6,110 @@ use super::{
     connect, snapshot, unframe,
 };
 use crate::{
-    replica::{Replica, node::Input, wire},
+    replica::{Replica, Settings, node::Input, wire},
     server::accept::{Acceptor, Body, reply},
 };
 use bytes::{Bytes, BytesMut};
+use component::{Env, Tasks};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use std::{io, sync::Arc};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 /// Bytes of a question, at most.
 const QUESTION: usize = 1 << 10;
 /// Bytes of a message, at most.
 const MESSAGE: usize = 512 << 20;
 
+/// What is said while a member starts.
+pub(super) const STARTING: &str = "the member is starting";
+
+/// What tells a listener that its member is open; that it did not open, if it is dropped.
+pub struct Opening(watch::Sender<Option<Replica>>);
+
+impl Opening {
+    /// From now on the others are served, until the member ends.
+    pub fn done(self, replica: Replica) {
+        self.0.send_replace(Some(replica));
+    }
+}
+
 /// Serves the other members.
 pub struct PeerListener {
-    replica: Replica,
+    replica: watch::Receiver<Option<Replica>>,
     acceptor: Arc<Acceptor>,
+    /// Its connections live as long as its member, which hands over while it ends.
+    tasks: Tasks,
 }
 
 impl PeerListener {
-    /// What serves the others of `replica`.
-    pub fn new(replica: Replica, secure: bool) -> Self {
-        let inner = &replica.0;
-        let tls = inner.settings.tls.as_ref().filter(|_| secure);
-        let acceptor = Acceptor::new(
-            tls.map(|tls| tls.server.clone()),
-            inner.env.clone(),
-            "peer-connection",
-        );
-        Self {
+    /// What serves the others of a member that is about to be opened with these settings, with TLS if it is `secure`. Until
+    /// [`Opening::done`] the others are told so at once: members that start together do not wait for each other.
+    pub fn ahead(settings: &Settings, secure: bool, env: &Env) -> (Self, Opening) {
+        let tls = settings.tls.as_ref().filter(|_| secure);
+        let tasks = Tasks::new();
+        let apart = Env {
+            tasks: tasks.clone(),
+            ..env.clone()
+        };
+        let acceptor = Acceptor::new(tls.map(|tls| tls.server.clone()), apart, "peer-connection");
+        let (opening, replica) = watch::channel(None);
+        let this = Self {
             acceptor: Arc::new(acceptor),
             replica,
-        }
+            tasks,
+        };
+        (this, Opening(opening))
     }
 
-    /// Takes connections.
-    pub async fn serve(self, listener: TcpListener) {
-        let replica = self.replica;
-        let answering = move |request| {
-            let replica = replica.clone();
-            async move { answer(&replica, request).await }
-        };
-        self.acceptor.serve(listener, answering).await;
+    /// What serves the others of `replica`.
+    pub fn new(replica: Replica, secure: bool) -> Self {
+        let inner = replica.0.clone();
+        let (this, opening) = Self::ahead(&inner.settings, secure, &inner.env);
+        opening.done(replica);
+        this
     }
+
+    /// Takes connections, as long as there is its member.
+    pub async fn serve(self, listener: TcpListener) {
+        let opening = self.replica.clone();
+        let answering = move |request| {
+            let replica = opening.borrow().clone();
+            async move {
+                match replica {
+                    Some(replica) => answer(&replica, request).await,
+                    None => reply(StatusCode::SERVICE_UNAVAILABLE, STARTING.to_owned() + "\n"),
+                }
+            }
+        };
+        let _stop = Stop(self.tasks);
+        tokio::select! {
+            biased;
+            () = ended(self.replica) => {}
+            () = self.acceptor.serve(listener, answering) => {}
+        }
+    }
+}
+
+/// Stops them when it is dropped.
+struct Stop(Tasks);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Resolves when a member has ended, or did not open.
+async fn ended(mut opening: watch::Receiver<Option<Replica>>) {
+    let opened = opening.wait_for(Option::is_some).await;
+    let Some(replica) = opened.ok().and_then(|replica| replica.clone()) else {
+        return;
+    };
+    // It is gone with its member.
+    let _ = replica.0.ended.subscribe().wait_for(|ended| *ended).await;
 }
 
 fn hex(headers: &HeaderMap, name: &str) -> Option<u64> {

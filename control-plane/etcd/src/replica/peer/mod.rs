@@ -16,7 +16,7 @@ use link::Link;
 use raft::{Body, Message};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -170,6 +170,4 @@ fn unframe(read: &mut bytes::BytesMut) -> Option<bytes::Bytes> {
     Some(whole.split_off(4).freeze())
 }
 
-/// An `Arc` of what serves the others.
-pub type Serving = Arc<listen::PeerListener>;
-pub use listen::PeerListener;
+pub use listen::{Opening, PeerListener};
