@@ -377,8 +377,8 @@ impl Writer {
         let end = tail.start;
         drop(tail);
         self.write_zeros(end);
-        let unsaved = self.core.unsaved.fetch_add(length, Ordering::Relaxed) + length;
-        if unsaved >= self.core.options.checkpoint_bytes {
+        self.core.unsaved.fetch_add(length, Ordering::Relaxed);
+        if self.core.wants_checkpoint() {
             self.core.upkeep.notify_one();
         }
         Ok(())

@@ -39,12 +39,15 @@ const QUEUE: usize = 8192;
 /// How long to wait before a lease is tried again that could not be ended.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How many times the bytes of a checkpoint are logged before the next is written.
+const LOGGED_PER_CHECKPOINT: u64 = 4;
+
 /// How a store is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// About how large a segment becomes, in bytes; at most 1 GiB.
     pub segment_bytes: u64,
-    /// How much is logged between checkpoints, in bytes.
+    /// How much is logged between checkpoints at least, in bytes.
     pub checkpoint_bytes: u64,
     /// The largest value that is taken, in bytes.
     pub max_value_bytes: usize,
@@ -164,6 +167,13 @@ impl Core {
         } else {
             Ok(work())
         }
+    }
+
+    /// Whether so much was logged since the last checkpoint that another is worth its writing: the larger the last was, the
+    /// more.
+    pub fn wants_checkpoint(&self) -> bool {
+        let worth = self.spare.checkpoint.load(Ordering::Relaxed) * LOGGED_PER_CHECKPOINT;
+        self.unsaved.load(Ordering::Relaxed) >= worth.max(self.options.checkpoint_bytes)
     }
 
     /// The oldest revision that a dump still has to read.

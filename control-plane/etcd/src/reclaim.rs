@@ -10,11 +10,7 @@ use crate::{
     state::Location,
 };
 use bytes::Bytes;
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// Changes that are freed, and keys that are looked at, while the lock is held.
@@ -39,9 +35,7 @@ pub(crate) async fn upkeep(core: Arc<Core>) {
         }
         let done = match candidates(&core) {
             old if !old.is_empty() => reclaim(&core, old).await,
-            _ if core.unsaved.load(Ordering::Relaxed) >= core.options.checkpoint_bytes => {
-                save(&core, Vec::new()).await
-            }
+            _ if core.wants_checkpoint() => save(&core, Vec::new()).await,
             _ => Ok(()),
         };
         match done {

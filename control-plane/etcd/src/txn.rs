@@ -150,6 +150,20 @@ impl Txn {
         sizes.max().unwrap_or(0)
     }
 
+    /// Whether it may need values of the store to be decided.
+    pub(crate) fn may_want(&self) -> bool {
+        let compares = self.compare.iter();
+        let mut ops = self.success.iter().chain(&self.failure);
+        compares
+            .map(|compare| &compare.field)
+            .any(|field| matches!(field, Field::Value(_)))
+            || ops.any(|op| match op {
+                TxnOp::Put { value, .. } => value.is_none(),
+                TxnOp::Txn(txn) => txn.may_want(),
+                TxnOp::Range(_) | TxnOp::Delete { .. } => false,
+            })
+    }
+
     /// Bytes that it adds to the log, about.
     pub(crate) fn size(&self) -> usize {
         let ops = self.success.iter().chain(&self.failure);

@@ -19,7 +19,7 @@ use crate::{images, test, tools};
 pub struct Options {
     /// The benchmark; without a name, all are listed.
     name: Option<String>,
-    /// Only the cases whose names contain this.
+    /// Only the case of this name; if there is none, those whose names contain it.
     #[arg(long, value_name = "TEXT", default_value = "")]
     case: String,
     /// The folder with the peer's programs; the peer's program, if it is one.
@@ -149,9 +149,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether a case is asked for.
+    /// Whether a case is asked for: by its whole name, or, if there is none of that name, by a part of it.
     pub fn wants(&self, case: &str) -> bool {
-        case.contains(&self.filter)
+        match self.bench.cases.contains(&self.filter.as_str()) {
+            true => case == self.filter,
+            false => case.contains(&self.filter),
+        }
     }
 
     /// A result of ours that no peer has.

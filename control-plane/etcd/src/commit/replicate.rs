@@ -104,7 +104,7 @@ impl Writer {
         let (core, active) = (self.core.clone(), self.active.clone());
         let mut shared = core.write();
         let again = match &command {
-            Command::Txn(txn, _) => Some(txn.clone()),
+            Command::Txn(txn, _) if txn.may_want() => Some(txn.clone()),
             _ => None,
         };
         let mut output = self.apply_one(&mut shared.state, &mut active.tail_mut(), command);

@@ -47,6 +47,9 @@ pub struct Proposal {
     pub task: Task,
 }
 
+/// Bytes that an entry has beside its keys and values, usually no more.
+const AROUND: usize = 64;
+
 const WRITE: u8 = 1;
 const TXN: u8 = 2;
 const GRANT: u8 = 3;
@@ -62,7 +65,11 @@ const AUTH: u8 = 11;
 impl Proposal {
     /// Its bytes. `None`: it is no command that is replicated.
     pub fn encode(&self) -> Option<Bytes> {
-        let mut out = Pack::default();
+        let size = match &self.task {
+            Task::DoAs(_, Command::Txn(txn, _)) => txn.size(),
+            _ => 0,
+        };
+        let mut out = Pack(Vec::with_capacity(size + AROUND));
         out.fixed(self.id);
         match &self.task {
             Task::Do(command) => write_command(&mut out, command)?,

@@ -1,6 +1,6 @@
 //! Taking connections: TLS, then HTTP/1.1 or HTTP/2, whichever the client speaks.
 
-use super::{authority::Mended, who::ClientName};
+use super::{authority::Mended, gathered::Gathered, who::ClientName};
 use bytes::Bytes;
 use component::{Env, Tasks};
 use http::{Request, Response, StatusCode};
@@ -113,11 +113,13 @@ impl Acceptor {
         builder
             .http2()
             .timer(TokioTimer::new())
+            // gRPC has no use for it.
+            .auto_date_header(false)
             .max_concurrent_streams(u32::MAX)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(32 << 20);
         let served = builder
-            .serve_connection(TokioIo::new(Mended::new(stream)), service)
+            .serve_connection(TokioIo::new(Gathered::new(Mended::new(stream))), service)
             .await;
         if let Err(error) = served {
             tracing::debug!(error, "connection ended");
@@ -139,12 +141,12 @@ pub fn reply(code: StatusCode, body: String) -> Response<Body> {
     response
 }
 
-/// Streams of a connection are tasks of a branch.
+/// Streams of a connection are tasks of a branch. They end with their connection, which ends when the branch stops.
 #[derive(Clone)]
 struct Spawner(Tasks);
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
     fn execute(&self, stream: F) {
-        self.0.spawn("etcd-stream", stream);
+        self.0.spawn_draining("etcd-stream", stream);
     }
 }

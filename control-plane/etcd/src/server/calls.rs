@@ -3,7 +3,7 @@
 use super::http::Body;
 use bytes::Bytes;
 use component::metrics::{Counter, Description, Family, Registry};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use prost_reflect::DescriptorPool;
 use std::{
@@ -105,11 +105,28 @@ struct Call {
 
 impl Call {
     fn ended(&self, code: Code) {
-        let (service, method, kind) = self.method;
-        self.calls
-            .handled
-            .of(&[spelled(code), method, service, kind])
-            .add(1);
+        self.calls.handled(self.method, code);
+    }
+}
+
+/// A call with one message and one answer.
+pub struct One<'a>(&'a Calls, Option<&'static Method>);
+
+impl One<'_> {
+    /// It was answered with a message of so many bytes.
+    pub fn answered(self, bytes: usize) {
+        if let Some((service, name, kind)) = self.1 {
+            self.0.sent.of(&[name, service, kind]).add(1);
+            self.0.bytes_out.add(bytes as u64);
+        }
+        self.ended(Code::Ok);
+    }
+
+    /// It ended so.
+    pub fn ended(self, code: Code) {
+        if let Some(method) = self.1 {
+            self.0.handled(method, code);
+        }
     }
 }
 
@@ -117,6 +134,34 @@ impl Calls {
     /// Writes what is counted.
     pub fn write(&self, out: &mut String) {
         self.registry.write(out);
+    }
+
+    /// Counts that a call begins; its labels.
+    fn start(&self, method: &'static Method, headers: &HeaderMap) -> [&'static str; 3] {
+        let (service, name, kind) = method;
+        let labels = [name.as_str(), service, kind];
+        self.started.of(&labels).add(1);
+        let version = headers.get("client-api-version");
+        let version = version.and_then(|version| version.to_str().ok());
+        let known = version.filter(|version| version.len() <= 8 && version.starts_with("3."));
+        let many = if *kind == "unary" { "unary" } else { "stream" };
+        self.requests.of(&[many, known.unwrap_or("unknown")]).add(1);
+        labels
+    }
+
+    /// Counts a call whose only message was read, of so many bytes.
+    pub fn one(&self, path: &str, headers: &HeaderMap, bytes: usize) -> One<'_> {
+        let method = METHODS.get(path);
+        if let Some(method) = method {
+            let labels = self.start(method, headers);
+            self.received.of(&labels).add(1);
+            self.bytes_in.add(bytes as u64);
+        }
+        One(self, method)
+    }
+
+    fn handled(&self, (service, name, kind): &Method, code: Code) {
+        self.handled.of(&[spelled(code), name, service, kind]).add(1);
     }
 
     /// Counts a call that begins.
@@ -129,14 +174,7 @@ impl Calls {
         let Some(method) = METHODS.get(request.uri().path()) else {
             return (request.map(Body::new), None);
         };
-        let (service, name, kind) = method;
-        let labels = [name.as_str(), service, kind];
-        self.started.of(&labels).add(1);
-        let version = request.headers().get("client-api-version");
-        let version = version.and_then(|version| version.to_str().ok());
-        let known = version.filter(|version| version.len() <= 8 && version.starts_with("3."));
-        let many = if *kind == "unary" { "unary" } else { "stream" };
-        self.requests.of(&[many, known.unwrap_or("unknown")]).add(1);
+        let labels = self.start(method, request.headers());
         let call = Arc::new(Call {
             calls: self.clone(),
             method,

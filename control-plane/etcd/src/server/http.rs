@@ -8,6 +8,7 @@ use super::{
     gateway::Gateway,
     leaderless::needs_leader,
     reflection::Reflection,
+    unary,
 };
 use crate::replica::{Alarm, Failure};
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use etcd_proto::{
     v3lockpb::lock_server::LockServer,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use std::{convert::Infallible, sync::Arc};
 use tokio::net::TcpListener;
@@ -54,6 +55,32 @@ impl Member {
     /// Answers a call of gRPC.
     pub(super) async fn grpc<B>(&self, request: Request<B>) -> Response<Body>
     where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<tonic::codegen::StdError> + Send,
+    {
+        let Some(method) = unary::Method::of(&request) else {
+            return self.any(request).await;
+        };
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        match unary::only(body, self.most()).await {
+            Ok(message) => match self.admits(path, &parts.headers) {
+                Ok(()) => {
+                    let call = self.0.calls.one(path, &parts.headers, message.len());
+                    self.one(method, call, parts, message).await
+                }
+                Err(_) => {
+                    self.any(Request::from_parts(parts, Body::new(Full::new(message))))
+                        .await
+                }
+            },
+            Err(body) => self.any(Request::from_parts(parts, body)).await,
+        }
+    }
+
+    /// Answers a call of any kind.
+    async fn any<B>(&self, request: Request<B>) -> Response<Body>
+    where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<tonic::codegen::StdError> + Send,
     {
@@ -75,8 +102,13 @@ impl Member {
         }
     }
 
+    /// The largest message that is read.
+    fn most(&self) -> usize {
+        self.settings().max_request_bytes + OVERHEAD
+    }
+
     async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
-        let most = self.settings().max_request_bytes + OVERHEAD;
+        let most = self.most();
         let member = Arc::new(self.clone());
         let answered: Result<Response<Body>, Infallible> = dispatch!(
             member, request, most,

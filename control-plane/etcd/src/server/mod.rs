@@ -9,6 +9,7 @@ mod cluster;
 mod convert;
 mod election;
 mod failure;
+mod gathered;
 mod gateway;
 mod health;
 mod http;
@@ -22,6 +23,7 @@ mod metrics;
 mod order;
 mod reflection;
 mod snapshot;
+mod unary;
 mod watch;
 mod who;
 

@@ -24,9 +24,9 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
             load.fill(0..LIVE, 1024)?;
         }
         let p99 = |mut took: Vec<f64>| percentiles(&mut took).map(|(_, p99)| p99).context("no writes");
-        let without = p99(load.write(0..TIMED)?)?;
+        let without = p99(load.write(side, 0..TIMED)?)?;
         load.compact()?;
-        let with = p99(load.write(0..TIMED)?)?;
+        let with = p99(load.write(side, 0..TIMED)?)?;
         // A ratio needs a number that is not 0.
         Ok(vec![with, (with - without).max(1e-6)])
     })

@@ -11,7 +11,8 @@ use etcd::{Durability, Engine, Op, Options, Store as _, TxnRequest};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
-use super::load::{self, Load, Work};
+use super::drive::Work;
+use super::load::{self, Load};
 use super::{Bench, ROUNDS, TIME, Value};
 
 const WRITERS: u64 = 64;
@@ -22,7 +23,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.rounds(ROUNDS, &[("in-process-64", Value::PerSecond)], |side, _| {
         let rate = match side.is_ours() {
             true => inside(&folder)?,
-            false => Load::open(side, 8)?.rate(64, Work::Put, TIME)?,
+            false => Load::open(side, 8)?.rate(side, 64, Work::Put, TIME)?[0],
         };
         Ok(vec![rate])
     })

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-use super::load::{KEYS, Load, Work};
+use super::drive::Work;
+use super::load::{KEYS, Load};
 use super::{Bench, ROUNDS, TIME, Value};
 use crate::bench::median;
 
@@ -29,7 +30,8 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     load.fill(0..KEYS, 1024)?;
     let rates = |keys: usize| -> Result<Vec<f64>> {
         let rate = |(_, work): &(&str, Work)| {
-            let rounds = (0..ROUNDS).map(|_| load.rate_of(keys, CLIENTS, *work, TIME));
+            let one = |_| Ok(load.rate_of(side, keys, CLIENTS, *work, TIME)?[0]);
+            let rounds = (0..ROUNDS).map(one);
             let mut rounds = rounds.collect::<Result<Vec<f64>>>()?;
             median(&mut rounds).context("no rounds")
         };

@@ -1,4 +1,5 @@
-//! Clients of an etcd, on one thread, several to a connection.
+//! Clients of an etcd, several to a connection: those that are timed make their requests as `drive` does, the others by a
+//! library.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -9,18 +10,19 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use etcd_proto::etcdserverpb::{
     CompactionRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, kv_client::KvClient,
-    request_op::Request, watch_client::WatchClient,
+    request_op::Request,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Side;
+use super::drive::{Requests, Wires, Work, drive};
 
 /// Keys that are written and read.
 pub const KEYS: usize = 10_000;
 /// Bytes of a value.
-const VALUE: usize = 1024;
+pub const VALUE: usize = 1024;
 /// What comes before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Clients that time their writes.
@@ -29,18 +31,9 @@ const WRITERS: usize = 256;
 const FILLERS: usize = 16;
 const TOGETHER: usize = 16;
 
-/// What a client does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
-    /// Writes 1 KiB.
-    Put,
-    /// Reads a key, linearizably.
-    Get,
-}
-
 /// Connections to a side.
 pub struct Load {
-    pub runtime: Runtime,
+    runtime: Runtime,
     channels: Vec<Channel>,
 }
 
@@ -78,51 +71,44 @@ impl Load {
     }
 
     /// A client; several share a connection.
-    pub fn client(&self, number: usize) -> KvClient<Channel> {
+    fn client(&self, number: usize) -> KvClient<Channel> {
         KvClient::new(self.channels[number % self.channels.len()].clone())
     }
 
-    /// A client that watches.
-    pub fn watcher(&self, number: usize) -> WatchClient<Channel> {
-        WatchClient::new(self.channels[number % self.channels.len()].clone())
-    }
-
-    /// How many requests so many clients get answered in a second, each doing one after the other.
-    pub fn rate(&self, clients: usize, work: Work, time: Duration) -> Result<f64> {
-        self.rate_of(KEYS, clients, work, time)
+    /// How many requests so many clients get answered in a second, each doing one after the other, and the processor time
+    /// that the server takes for each, in seconds.
+    pub fn rate(&self, side: &Side, clients: usize, work: Work, time: Duration) -> Result<[f64; 2]> {
+        self.rate_of(side, KEYS, clients, work, time)
     }
 
     /// The same, with so many keys.
-    pub fn rate_of(&self, keys: usize, clients: usize, work: Work, time: Duration) -> Result<f64> {
-        let (done, counted, next) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0u64)), Rc::default());
-        let tasks = LocalSet::new();
-        let running: Vec<_> = (0..clients)
-            .map(|number| {
-                let (mut client, done, counted) = (self.client(number), done.clone(), counted.clone());
-                let next: Rc<Cell<usize>> = Rc::clone(&next);
-                tasks.spawn_local(async move {
-                    while !done.get() {
-                        next.set(next.get() + 1);
-                        // Neighbours in time are no neighbours in the store.
-                        one(&mut client, work, key(next.get() * 7919 % keys)).await?;
-                        counted.set(counted.get() + 1);
-                    }
-                    anyhow::Ok(())
-                })
-            })
-            .collect();
-        let rate = tasks.block_on(&self.runtime, async {
-            tokio::time::sleep(WARM_UP).await;
-            let (begun, before) = (Instant::now(), counted.get());
-            tokio::time::sleep(time).await;
-            let rate = (counted.get() - before) as f64 / begun.elapsed().as_secs_f64();
-            done.set(true);
-            for task in running {
-                task.await??;
-            }
-            anyhow::Ok(rate)
-        })?;
-        Ok(rate)
+    pub fn rate_of(
+        &self,
+        side: &Side,
+        keys: usize,
+        clients: usize,
+        work: Work,
+        time: Duration,
+    ) -> Result<[f64; 2]> {
+        let mut wires = Wires::open(side, work.path(), self.channels.len())?;
+        let (number, counted) = (Cell::new(0), Cell::new(0u64));
+        let run = |wires: &mut Wires, time: Duration| {
+            let begun = Instant::now();
+            counted.set(0);
+            let next = || {
+                number.set(number.get() + 1);
+                // Neighbours in time are no neighbours in the store.
+                (begun.elapsed() < time).then_some(number.get() * 7919 % keys)
+            };
+            let told = |_| counted.set(counted.get() + 1);
+            drive(wires, clients, &mut Requests::new(work)?, next, told)?;
+            anyhow::Ok(begun.elapsed().as_secs_f64())
+        };
+        run(&mut wires, WARM_UP)?;
+        let busy = side.processor_time()?;
+        let took = run(&mut wires, time)?;
+        let count = counted.get() as f64;
+        Ok([count / took, (side.processor_time()? - busy) / count])
     }
 
     /// Writes the keys of these numbers with values of that length, several at once.
@@ -158,31 +144,18 @@ impl Load {
     }
 
     /// Writes the keys of these numbers with values of 1 KiB. Gives what each took, in seconds.
-    pub fn write(&self, keys: Range<usize>) -> Result<Vec<f64>> {
-        let (value, next) = (value(VALUE), Rc::new(Cell::new(keys.start)));
-        let tasks = LocalSet::new();
-        let fillers: Vec<_> = (0..WRITERS)
-            .map(|number| {
-                let (mut client, value, next) = (self.client(number), value.clone(), next.clone());
-                tasks.spawn_local(async move {
-                    let mut took = Vec::new();
-                    while next.get() < keys.end {
-                        let number = next.replace(next.get() + 1);
-                        let begun = Instant::now();
-                        client.put(put(number, &value)).await?;
-                        took.push(begun.elapsed().as_secs_f64());
-                    }
-                    anyhow::Ok(took)
-                })
-            })
-            .collect();
-        tasks.block_on(&self.runtime, async {
-            let mut all = Vec::new();
-            for filler in fillers {
-                all.extend(filler.await??);
-            }
-            Ok(all)
-        })
+    pub fn write(&self, side: &Side, mut keys: Range<usize>) -> Result<Vec<f64>> {
+        let mut wires = Wires::open(side, Work::Put.path(), self.channels.len())?;
+        let mut took = Vec::with_capacity(keys.len());
+        let told = |sent: Instant| took.push(sent.elapsed().as_secs_f64());
+        drive(
+            &mut wires,
+            WRITERS,
+            &mut Requests::new(Work::Put)?,
+            || keys.next(),
+            told,
+        )?;
+        Ok(took)
     }
 
     /// Forgets all but what is there now.
@@ -208,25 +181,4 @@ fn put(number: usize, value: &Bytes) -> PutRequest {
         value: value.clone(),
         ..Default::default()
     }
-}
-
-async fn one(client: &mut KvClient<Channel>, work: Work, key: Bytes) -> Result<()> {
-    match work {
-        Work::Put => {
-            let request = PutRequest {
-                key,
-                value: value(VALUE),
-                ..Default::default()
-            };
-            client.put(request).await?;
-        }
-        Work::Get => {
-            let request = RangeRequest {
-                key,
-                ..Default::default()
-            };
-            client.range(request).await?;
-        }
-    }
-    Ok(())
 }

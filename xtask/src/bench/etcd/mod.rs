@@ -2,12 +2,14 @@
 //! is stopped. Both are on loopback in a network namespace, keep their data on the same disk and sync what they acknowledge.
 
 mod compaction;
+mod drive;
 mod inside;
 mod large;
 mod load;
 mod side;
 mod space;
 mod watch;
+mod wire;
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,16 +21,21 @@ use e2e::{artifacts, process};
 use rustix::process::Signal;
 
 use super::{Report, Value, median};
-use load::{Load, Work};
+use drive::Work;
+use load::Load;
 use side::{Side, Which};
 
 /// The cases.
 pub const CASES: &[&str] = &[
     "put-1",
+    "put-1-time",
     "put-64",
+    "put-64-time",
     "put-1000",
+    "put-1000-time",
     "in-process-64",
     "get-64",
+    "get-64-time",
     "watch",
     "compaction-p99",
     "compaction-growth",
@@ -72,21 +79,22 @@ pub fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// How many requests of a kind are done in a second.
+/// How many requests of a kind are done in a second, and the processor time that the server takes for each.
 fn rates(bench: &mut Bench<'_>) -> Result<()> {
     let cases = [
-        ("put-1", 1, 1, Work::Put),
-        ("put-64", 64, 8, Work::Put),
-        ("put-1000", 1000, 16, Work::Put),
-        ("get-64", 64, 8, Work::Get),
+        (["put-1", "put-1-time"], 1, 1, Work::Put),
+        (["put-64", "put-64-time"], 64, 8, Work::Put),
+        (["put-1000", "put-1000-time"], 1000, 100, Work::Put),
+        (["get-64", "get-64-time"], 64, 8, Work::Get),
     ];
-    for (case, clients, connections, work) in cases {
-        bench.rounds(ROUNDS, &[(case, Value::PerSecond)], |side, _| {
+    for ([rate, time], clients, connections, work) in cases {
+        let cases: [Case; 2] = [(rate, Value::PerSecond), (time, Value::Seconds)];
+        bench.rounds(ROUNDS, &cases, |side, _| {
             let load = Load::open(side, connections)?;
             if work == Work::Get {
                 load.fill(0..load::KEYS, 1024)?;
             }
-            Ok(vec![load.rate(clients, work, TIME)?])
+            Ok(load.rate(side, clients, work, TIME)?.to_vec())
         })?;
     }
     Ok(())

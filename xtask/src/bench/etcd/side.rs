@@ -1,6 +1,7 @@
 //! The two that are measured: our etcd and upstream's, with the same flags.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::load::Load;
 
+/// Ticks of a second, as the kernel shows them to every program.
+const TICKS: f64 = 100.0;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Which one.
@@ -51,10 +54,17 @@ impl Side {
         self.urls().0
     }
 
-    fn urls(&self) -> (String, String) {
+    /// The same, as an address.
+    pub fn address(&self) -> SocketAddr {
         let port = if self.is_ours() { 12379 } else { 22379 };
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
-        (url(port), url(port + 1))
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn urls(&self) -> (String, String) {
+        let mut address = self.address();
+        let client = format!("http://{address}");
+        address.set_port(address.port() + 1);
+        (client, format!("http://{address}"))
     }
 
     /// Starts it; how long it took until it answered a read.
@@ -114,6 +124,18 @@ impl Side {
 
     fn pid(&self) -> Result<u32> {
         Ok(self.running.as_ref().context("it does not run")?.id())
+    }
+
+    /// The processor time that it has taken, in seconds.
+    pub fn processor_time(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
+        // The name may hold anything; after it come the fields from the third on.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = fields.skip(11).take(2).map(str::parse::<u64>);
+        let ticks = ticks
+            .sum::<Result<u64, _>>()
+            .context("read the time of a process")?;
+        Ok(ticks as f64 / TICKS)
     }
 
     /// Its memory, in bytes.

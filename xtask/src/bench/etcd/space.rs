@@ -28,7 +28,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
             load.compact()?;
         }
         // Compaction goes on behind the answer, and is done when this was written.
-        load.write(0..1000)?;
+        load.write(side, 0..1000)?;
         std::thread::sleep(std::time::Duration::from_secs(5));
         Ok(vec![side.files()?])
     })?;

@@ -19,6 +19,8 @@ pub const SEGMENT: u64 = 16 << 20;
 const SPARE: &str = "raft.spare";
 /// Bytes that are zeroed at a time.
 const ZEROS: usize = 1 << 20;
+/// Bytes of memory that are kept for what is written next.
+const KEPT: usize = 2 << 20;
 
 /// Whose log it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub struct Log {
     greatest: u64,
     old: VecDeque<Old>,
     segment_bytes: u64,
+    /// What is written next is put together here.
+    buffer: Vec<u8>,
 }
 
 fn name(segment: u64) -> String {
@@ -90,6 +94,7 @@ impl Log {
             greatest: 0,
             old: VecDeque::new(),
             segment_bytes,
+            buffer: Vec::new(),
         };
         log.begin(&[Record::Reset(tip.0, tip.1), Record::Hard(hard)])?;
         Ok(log)
@@ -146,14 +151,15 @@ impl Log {
 
     /// Writes records; they are durable after [`Log::sync`]. Nothing is changed by a failure.
     fn write(&mut self, records: impl Iterator<Item = Record>) -> io::Result<()> {
-        let mut bytes = Vec::new();
         let mut next = self.next;
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT);
         for record in records {
-            record.encode(self.salt, next, self.durable, &mut bytes);
+            record.encode(self.salt, next, self.durable, &mut self.buffer);
             next += 1;
         }
-        self.file.write_at(&bytes, self.offset)?;
-        self.offset += bytes.len() as u64;
+        self.file.write_at(&self.buffer, self.offset)?;
+        self.offset += self.buffer.len() as u64;
         self.next = next;
         Ok(())
     }

@@ -273,6 +273,7 @@ impl Reading {
             greatest: next.greatest,
             old: VecDeque::new(),
             segment_bytes: 0,
+            buffer: Vec::new(),
         }
     }
 }
