@@ -99,7 +99,7 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         settings.bool("encryption-provider-config-automatic-reload"),
     );
     let sealing = (!sealing.is_empty()).then(|| Path::new(sealing));
-    let store = crate::encryption::seal(store, sealing, reload, &env).await?;
+    let (store, sealing) = crate::encryption::seal(store, sealing, reload, &env).await?;
     let (nodes, records) = (dial::Nodes::default(), Ring::default());
     let config = apiserver::Config {
         build: crate::build_info::info(),
@@ -124,6 +124,9 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         admission,
     };
     let server = Server::start(config, env.clone()).await?;
+    if let Some((sealed, reloads)) = sealing {
+        server.tell_health_of(sealed, reloads);
+    }
     // Set once: here.
     let _ = nodes.set(server.reader());
     server.bootstrap().await?;

@@ -7,6 +7,7 @@ use crate::{
     audit,
     cache::{Cache, Feed},
     custom::{Definitions, Ending, Webhooks},
+    encryption::Sealed,
     fairness::{Fairness, clients::Clients, room::Room},
     handler::{Handler, Place, Places},
     http::{BuildInfo, Life, Limits, Rooms},
@@ -19,7 +20,10 @@ use client::{Dial, Transport};
 use component::{Env, Tasks, gates::Gates};
 use etcd::Store;
 use resources::{Row, VirtualResource};
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 /// Where decision records come from: what each box of this process has decided lately.
 pub type Records = Arc<dyn Fn() -> Vec<Record> + Send + Sync>;
@@ -131,6 +135,8 @@ pub struct Server {
     pub(crate) limits: Limits,
     /// Which features are on.
     pub(crate) gates: Gates,
+    /// What seals the values in the store, and whether its configuration may change.
+    pub(crate) sealing: OnceLock<(Arc<Sealed>, bool)>,
     /// Who acts as others, and how.
     pub(crate) impersonation: crate::security::impersonation::Impersonation,
 }
@@ -294,6 +300,7 @@ impl Server {
             life,
             limits: config.limits,
             gates: config.gates,
+            sealing: OnceLock::new(),
             impersonation: crate::security::impersonation::Impersonation::default(),
         });
         parts.own.connect(&server);
@@ -335,6 +342,13 @@ impl Server {
     /// Reads what is stored.
     pub fn reader(&self) -> Reader {
         Reader(self.handler.places.clone())
+    }
+
+    /// Tells with its own health that of the KMS providers that `sealed`, in front of its store, asks; `reloads`: they may be
+    /// others at any time.
+    pub fn tell_health_of(&self, sealed: Arc<Sealed>, reloads: bool) {
+        // Set once: when it starts.
+        let _ = self.sealing.set((sealed, reloads));
     }
 
     /// The newest revision that reads see.

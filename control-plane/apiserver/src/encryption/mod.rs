@@ -39,6 +39,7 @@ struct Seal {
     rows: BTreeMap<&'static str, (&'static str, &'static str)>,
     random: Random,
     clock: Clock,
+    env: Env,
 }
 
 /// Reads the configuration's file.
@@ -53,7 +54,9 @@ impl Sealed {
             rows: rows.collect(),
             random: env.random.clone(),
             clock: env.clock.clone(),
+            env: env.clone(),
         };
+        seal.keyring().services().iter().for_each(|kms| kms.measure(env));
         Arc::new(Self {
             inner,
             seal: Arc::new(seal),
@@ -69,8 +72,16 @@ impl Sealed {
     pub async fn exchange(&self, mut keyring: Keyring) {
         keyring.adopt(&self.seal.keyring());
         let keyring = Arc::new(keyring);
+        let services = keyring.services();
+        services.iter().for_each(|kms| kms.measure(&self.seal.env));
         self.seal.probe(&keyring).await;
         *self.seal.keyring.write().unwrap_or_else(PoisonError::into_inner) = keyring;
+    }
+
+    /// How each KMS provider is, in the order of the configuration.
+    pub fn checks(&self) -> Vec<Result<(), String>> {
+        let services = self.seal.keyring().services();
+        services.iter().map(|kms| kms.health()).collect()
     }
 
     /// Whether all KMS providers are well.

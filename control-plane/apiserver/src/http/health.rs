@@ -6,10 +6,10 @@ use super::{
 };
 use crate::Server;
 use http::Response;
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// A check, and what is wrong.
-type Check = (&'static str, Result<(), String>);
+type Check = (Cow<'static, str>, Result<(), String>);
 
 /// The checks of `kind`, which is `healthz`, `livez` or `readyz`, in upstream's order.
 async fn checks(server: &Server, kind: &str) -> Vec<Check> {
@@ -21,7 +21,16 @@ async fn checks(server: &Server, kind: &str) -> Vec<Check> {
             false => Ok(()),
         }
     });
-    let mut checks = vec![("ping", Ok(())), ("etcd", store)];
+    let mut checks: Vec<Check> = vec![("ping".into(), Ok(())), ("etcd".into(), store)];
+    // One for all if they may be others at any time.
+    match server.sealing.get() {
+        Some((sealed, true)) => checks.push(("kms-providers".into(), sealed.health())),
+        Some((sealed, false)) => {
+            let each = sealed.checks().into_iter().enumerate();
+            checks.extend(each.map(|(at, check)| (format!("kms-provider-{at}").into(), check)));
+        }
+        None => {}
+    }
     if ready {
         let stopping = server.life.is_stopping();
         let shutdown = if stopping {
@@ -31,9 +40,9 @@ async fn checks(server: &Server, kind: &str) -> Vec<Check> {
         };
         // A server takes requests when its caches are filled, and not before.
         checks.extend([
-            ("etcd-readiness", readiness),
-            ("informer-sync", Ok(())),
-            ("shutdown", shutdown),
+            ("etcd-readiness".into(), readiness),
+            ("informer-sync".into(), Ok(())),
+            ("shutdown".into(), shutdown),
         ]);
     }
     checks
@@ -72,12 +81,12 @@ fn all(kind: &str, checks: &[Check], query: &Query) -> Response<Body> {
     let (mut text, mut failed) = (String::new(), false);
     for (name, outcome) in checks {
         text.push_str(&match outcome {
-            _ if excluded.contains(name) => format!("[+]{name} excluded: ok\n"),
+            _ if excluded.contains(&name.as_ref()) => format!("[+]{name} excluded: ok\n"),
             Ok(()) => format!("[+]{name} ok\n"),
             // Everybody may ask; why is in the log.
             Err(why) => {
                 failed = true;
-                tracing::warn!(check = name, %why, "{kind} check failed");
+                tracing::warn!(check = %name, %why, "{kind} check failed");
                 format!("[-]{name} failed: reason withheld\n")
             }
         });

@@ -1,7 +1,7 @@
 //! CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who may say yes to a certificate signing
 //! request, who may sign it, and what nobody may ask for (upstream `plugin/pkg/admission/certificates`).
 
-use super::{Attributes, Authorizer};
+use super::{Attributes, Authorizer, authentication::Subject};
 use crate::admission::{self, Remote};
 use api::{Gvr, Object, Status};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -9,9 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use x509_parser::{
-    certification_request::X509CertificationRequest, pem::Pem, prelude::FromDer, x509::AttributeTypeAndValue,
-};
+use x509_parser::{certification_request::X509CertificationRequest, pem::Pem, prelude::FromDer};
 
 const GROUP: &str = "certificates.k8s.io";
 const REQUESTS: Gvr = Gvr::new(GROUP, "v1", "certificatesigningrequests");
@@ -78,15 +76,8 @@ pub(super) fn subject(request: &str) -> Result<(String, Vec<String>), String> {
         .filter(|b| b.label == "CERTIFICATE REQUEST")
         .ok_or("PEM block type must be CERTIFICATE REQUEST")?;
     let (_, request) = X509CertificationRequest::from_der(&block.contents).map_err(|e| e.to_string())?;
-    let subject = &request.certification_request_info.subject;
-    // Others may read strings that are not read here: what cannot be judged is not taken.
-    let text = |part: &AttributeTypeAndValue<'_>| part.as_str().map(str::to_owned).map_err(|e| e.to_string());
-    let name = subject
-        .iter_common_name()
-        .next()
-        .map_or(Ok(String::new()), text)?;
-    let groups = subject.iter_organization().map(text);
-    Ok((name, groups.collect::<Result<_, _>>()?))
+    let subject = Subject::read(&request.certification_request_info.subject)?;
+    Ok((subject.name, subject.groups))
 }
 
 impl Certificates {

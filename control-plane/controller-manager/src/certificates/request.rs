@@ -94,11 +94,11 @@ impl Request<'_> {
             .collect()
     }
 
-    /// The common name.
+    /// The common name; of several the last, which is what the API server takes.
     pub(super) fn common_name(&self) -> &str {
         let subject = &self.0.certification_request_info.subject;
-        let mut names = subject.iter_common_name().filter_map(|n| n.as_str().ok());
-        names.next().unwrap_or("")
+        let names = subject.iter_common_name().filter_map(|n| n.as_str().ok());
+        names.last().unwrap_or("")
     }
 }
 

@@ -17,12 +17,16 @@ use crate::bench::load::{self, Load};
 /// The cases.
 pub const CASES: &[&str] = &[
     "authorize-1000-bindings",
+    "authorize-1000-own-bindings",
     "fairness",
     "token",
     "token-review",
     "cel-policy",
     "pod-create-plugins",
 ];
+
+/// ConfigMaps in the namespace of who has a thousand bindings.
+const OWN_PATH: &str = "/api/v1/namespaces/own/configmaps";
 
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 5;
@@ -65,6 +69,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         side.signal(Signal::STOP)?;
     }
     bound.signal(Signal::CONT)?;
+    bind_one(&bound)?;
     policy(&bound, &papers.admin)?;
     let token = token(&bound, &papers.admin)?;
     bound.signal(Signal::STOP)?;
@@ -72,6 +77,11 @@ pub fn run(report: &mut Report) -> Result<()> {
     let get = |client| Ask {
         client,
         text: Box::new(|_| load::get(&format!("{MAPS_PATH}/one"), "Accept: application/json\r\n")),
+        status: 200,
+    };
+    let get_own = |client| Ask {
+        client,
+        text: Box::new(|_| load::get(&format!("{OWN_PATH}/one"), "Accept: application/json\r\n")),
         status: 200,
     };
     let dry = || Ask {
@@ -105,10 +115,14 @@ pub fn run(report: &mut Report) -> Result<()> {
         status: 201,
     };
     let other = &papers.other;
-    let compared: [(&'static str, [(&Side<'_>, Ask<'_>); 2]); 5] = [
+    let compared: [(&'static str, [(&Side<'_>, Ask<'_>); 2]); 6] = [
         (
             "authorize-1000-bindings",
             [(&plain, get(other)), (&bound, get(other))],
+        ),
+        (
+            "authorize-1000-own-bindings",
+            [(&plain, get(other)), (&bound, get_own(other))],
         ),
         (
             "fairness",
@@ -192,6 +206,31 @@ fn bind(side: &Side<'_>, bindings: usize) -> Result<()> {
             "/apis/rbac.authorization.k8s.io/v1/namespaces/bench/rolebindings",
             &body,
         )?;
+    }
+    Ok(())
+}
+
+/// A thousand bindings of the other client in a namespace of its own. Each but the last is to a role that lets it read
+/// another ConfigMap.
+fn bind_one(side: &Side<'_>) -> Result<()> {
+    let mut load = side.load(1)?;
+    load.made("/api/v1/namespaces", r#"{"metadata":{"name":"own"}}"#)?;
+    load.made(OWN_PATH, &config_map("one"))?;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/own";
+    for number in 1..=1000 {
+        let role = if number == 1000 {
+            r#""kind":"ClusterRole","name":"view""#.to_owned()
+        } else {
+            let role = format!(
+                r#"{{"metadata":{{"name":"role-{number}"}},"rules":[{{"apiGroups":[""],"resources":["configmaps"],"resourceNames":["map-{number}"],"verbs":["get"]}}]}}"#
+            );
+            load.made(&format!("{rbac}/roles"), &role)?;
+            format!(r#""kind":"Role","name":"role-{number}""#)
+        };
+        let body = format!(
+            r#"{{"metadata":{{"name":"binding-{number:04}"}},"roleRef":{{"apiGroup":"rbac.authorization.k8s.io",{role}}},"subjects":[{{"kind":"User","name":"other","apiGroup":"rbac.authorization.k8s.io"}}]}}"#
+        );
+        load.made(&format!("{rbac}/rolebindings"), &body)?;
     }
     Ok(())
 }

@@ -6,21 +6,23 @@
 
 mod config;
 mod dek;
+mod metrics;
 mod service;
 #[cfg(test)]
 mod stories;
 
 use super::cipher::{Cipher, Refused};
 use bytes::Bytes;
-use component::{Clock, Random};
+use component::{Clock, Env, Random};
 pub(super) use config::KmsConfiguration;
 use dek::Dek;
 use kms_proto::stored::{EncryptedDekSourceType as Source, EncryptedObject};
+use metrics::{Meter, Way};
 use prost::Message as _;
 use service::{Failed, Service};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -55,6 +57,7 @@ pub(super) struct Kms {
     service: Service,
     writing: RwLock<Result<Writing, String>>,
     known: Mutex<BTreeMap<Vec<u8>, Arc<Dek>>>,
+    meter: Arc<OnceLock<Meter>>,
 }
 
 /// What seals now.
@@ -76,8 +79,10 @@ pub(super) enum Locked {
 
 impl Kms {
     pub fn new(settings: Settings) -> Arc<Self> {
+        let meter = Arc::<OnceLock<Meter>>::default();
         Arc::new(Self {
-            service: Service::new(&settings),
+            service: Service::new(&settings, meter.clone()),
+            meter,
             writing: RwLock::new(Err("the KMS provider was not asked yet".to_owned())),
             known: Mutex::default(),
             settings,
@@ -86,6 +91,17 @@ impl Kms {
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Counts what it does from now on.
+    pub fn measure(&self, env: &Env) {
+        self.meter.get_or_init(|| Meter::new(&self.settings.name, env));
+    }
+
+    fn used(&self, way: Way, key: &str) {
+        if let Some(meter) = self.meter.get() {
+            meter.used(way, key);
+        }
     }
 
     /// Whether it is well, for who asks about health.
@@ -126,6 +142,9 @@ impl Kms {
                 "failed to perform status section of the healthz check for KMS Provider {name}, error: {why}"
             )
         })?;
+        if let Some(meter) = self.meter.get() {
+            meter.told(&status.key_id, KEY_ID);
+        }
         let mut wrong = Vec::new();
         if status.healthz != "ok" {
             wrong.push(format!("got unexpected healthz status: {}", status.healthz));
@@ -214,6 +233,9 @@ impl Kms {
             known.pop_first();
         }
         known.insert(key, dek);
+        if let Some(meter) = self.meter.get() {
+            meter.known(known.len());
+        }
     }
 }
 
@@ -228,6 +250,7 @@ impl Cipher for Envelope {
             encrypted_data: writing.dek.seal(value, place, random)?.into(),
             ..writing.head.clone()
         };
+        self.0.used(Way::ToStorage, &object.key_id);
         Ok(object.encode_to_vec())
     }
 
@@ -236,6 +259,7 @@ impl Cipher for Envelope {
         let Some(dek) = self.0.known(&new_key(&object)) else {
             return Err(Refused::Kms("failed to decrypt DEK".to_owned()));
         };
+        self.0.used(Way::FromStorage, &object.key_id);
         dek.open(&object.encrypted_data, place)
     }
 

@@ -1,6 +1,6 @@
 //! The service, over gRPC at its socket.
 
-use super::Settings;
+use super::{Settings, metrics::Meter};
 use bytes::Bytes;
 use component::{Clock, Random};
 use futures::future::BoxFuture;
@@ -15,7 +15,7 @@ use kms_proto::{
 use std::{
     io,
     os::{linux::net::SocketAddrExt as _, unix::net::SocketAddr},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,6 +33,7 @@ pub(super) struct Service {
     socket: String,
     timeout: Duration,
     client: OnceLock<Client<Channel>>,
+    meter: Arc<OnceLock<Meter>>,
 }
 
 /// Why the service gave no answer.
@@ -94,11 +95,12 @@ fn uid(random: &Random) -> String {
 }
 
 impl Service {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, meter: Arc<OnceLock<Meter>>) -> Self {
         Self {
             socket: settings.socket.clone(),
             timeout: settings.timeout,
             client: OnceLock::new(),
+            meter,
         }
     }
 
@@ -114,9 +116,20 @@ impl Service {
     async fn within<T>(
         &self,
         clock: &Clock,
+        method: &str,
         asked: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Failed> {
-        match clock.timeout(self.timeout, asked).await {
+        let start = clock.now();
+        let answer = clock.timeout(self.timeout, asked).await;
+        if let Some(meter) = self.meter.get() {
+            let code = match &answer {
+                Some(Ok(_)) => Code::Ok,
+                Some(Err(status)) => status.code(),
+                None => Code::DeadlineExceeded,
+            };
+            meter.answered(method, code, clock.now().duration_since(start));
+        }
+        match answer {
             Some(Ok(answer)) => Ok(answer.into_inner()),
             Some(Err(status)) => Err(Failed {
                 why: format!(
@@ -138,7 +151,8 @@ impl Service {
 
     pub async fn status(&self, clock: &Clock) -> Result<StatusResponse, Failed> {
         let mut client = self.client();
-        self.within(clock, client.status(StatusRequest {})).await
+        self.within(clock, "Status", client.status(StatusRequest {}))
+            .await
     }
 
     pub async fn encrypt(
@@ -149,8 +163,12 @@ impl Service {
     ) -> Result<EncryptResponse, Failed> {
         let mut client = self.client();
         let uid = uid(random);
-        self.within(clock, client.encrypt(EncryptRequest { plaintext, uid }))
-            .await
+        self.within(
+            clock,
+            "Encrypt",
+            client.encrypt(EncryptRequest { plaintext, uid }),
+        )
+        .await
     }
 
     pub async fn decrypt(
@@ -166,7 +184,7 @@ impl Service {
             key_id: object.key_id,
             annotations: object.annotations,
         };
-        let answer = self.within(clock, client.decrypt(request)).await?;
+        let answer = self.within(clock, "Decrypt", client.decrypt(request)).await?;
         Ok(answer.plaintext)
     }
 }

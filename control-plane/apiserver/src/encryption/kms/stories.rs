@@ -205,6 +205,41 @@ async fn values_are_sealed_by_keys_that_a_kms_keeps() {
     assert_eq!(sealed.renew().await.unwrap(), 2);
     assert_eq!(stored(&engine, "first").await.0, "two");
     assert_eq!(sealed.renew().await.unwrap(), 0);
+    let mut text = String::new();
+    env.metrics.write(&mut text);
+    let hash = |id: &str| {
+        use sha2::Digest;
+        let digest = sha2::Sha256::digest(id);
+        digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let (one, two) = (hash("one"), hash("two"));
+    let labels =
+        |key: &str| format!("provider_name=\"vault\",key_id_hash=\"sha256:{key}\",apiserver_id_hash=\"\"");
+    for (name, labels) in [
+        (
+            "key_id_hash_total",
+            format!("transformation_type=\"to_storage\",{}", labels(&one)),
+        ),
+        (
+            "key_id_hash_total",
+            format!("transformation_type=\"from_storage\",{}", labels(&two)),
+        ),
+        (
+            "key_id_hash_last_timestamp_seconds",
+            format!("transformation_type=\"to_storage\",{}", labels(&two)),
+        ),
+        ("key_id_hash_status_last_timestamp_seconds", labels(&two)),
+        ("dek_source_cache_size", "provider_name=\"vault\"".to_owned()),
+    ] {
+        let line = format!("apiserver_envelope_encryption_{name}{{{labels}}} ");
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    let decrypts = "apiserver_envelope_encryption_kms_operations_latency_seconds_count{provider_name=\"vault\",\
+                    method_name=\"/v2.KeyManagementService/Decrypt\",grpc_status_code=\"OK\"} 1\n";
+    assert!(text.contains(decrypts), "{text}");
     // Another configuration with the same service goes on with what is known.
     let before = plugin.manner().await.decrypts;
     sealed.exchange(keyring(&socket)).await;
@@ -256,6 +291,12 @@ async fn a_kms_that_fails_lets_nothing_be_written_in_the_clear() {
             "{name}: {refused:?}"
         );
         plugin.set(|manner| *manner = usual.clone());
+        if name == "has-no-key" {
+            let mut text = String::new();
+            env.metrics.write(&mut text);
+            let line = "apiserver_envelope_encryption_invalid_key_id_from_status_total{provider_name=\"vault\",error=\"empty\"} 1\n";
+            assert!(text.contains(line), "{text}");
+        }
         // It is well again: so are writes.
         sealed.probe().await;
         create(&client, name).await.unwrap();
@@ -365,6 +406,46 @@ async fn broken_values_of_a_kms_are_refused() {
     let short = with(&|o| o.encrypted_data = o.encrypted_data.slice(..20));
     assert_eq!(envelope.open(&short, b"here"), Err(Refused::Short));
     env.tasks.stop();
+}
+
+/// What the server answers at a path of its health.
+async fn health(server: &Arc<crate::Server>, path: &str) -> (u16, String) {
+    use crate::http::query::Query;
+    use http_body_util::BodyExt;
+    let answer = crate::http::health::health(server, path, &Query::parse("")).await;
+    let code = answer.status().as_u16();
+    let body = answer.into_body().collect().await;
+    let text = body.map(|body| body.to_bytes()).unwrap_or_default();
+    (code, String::from_utf8_lossy(&text).into_owned())
+}
+
+#[tokio::test]
+async fn the_health_of_a_kms_is_that_of_the_server() {
+    for (reloads, check) in [(false, "kms-provider-0"), (true, "kms-providers")] {
+        let (dir, env) = (tempfile::tempdir().unwrap(), Env::system());
+        let (plugin, socket) = plugin(dir.path(), &env);
+        let engine = Engine::in_memory(env.clone()).unwrap();
+        let rows = resources::table().to_vec();
+        let sealed = Sealed::new(engine.clone(), keyring(&socket), &rows, &env);
+        sealed.prepare().await;
+        let server = fixture::start(sealed.clone(), rows, fixture::no_nodes(), &env).await;
+        server.tell_health_of(sealed.clone(), reloads);
+        for kind in ["healthz", "livez", "readyz"] {
+            assert_eq!(
+                health(&server, &format!("/{kind}/{check}")).await,
+                (200, "ok".to_owned())
+            );
+            assert_eq!(health(&server, &format!("/{kind}/kms-other")).await.0, 404);
+        }
+        plugin.set(|manner| manner.told = String::new());
+        // What it gave is good for three minutes; a configuration that is new has nothing yet.
+        sealed.probe().await;
+        assert_eq!(health(&server, "/readyz").await.0, 200);
+        let fresh = Sealed::new(engine, keyring(&socket), resources::table(), &env);
+        fresh.prepare().await;
+        assert!(fresh.checks()[0].as_ref().unwrap_err().contains("keyID is empty"));
+        env.tasks.stop();
+    }
 }
 
 /// The key of a value comes of seed and salt as HKDF's published expansion has it, and a key without a seed is a plain key

@@ -14,6 +14,7 @@ mod reload;
 mod service_account;
 #[cfg(test)]
 mod stories;
+mod subject;
 mod token_file;
 mod union;
 mod webhook;
@@ -34,6 +35,7 @@ pub use password::{PasswordFile, hash};
 pub(super) use reload::follow_authorities;
 pub use reload::{Files, ReadFile, follow};
 pub use service_account::{Rules as TokenRules, ServiceAccounts};
+pub(super) use subject::Subject;
 pub use token_file::TokenFile;
 pub use union::Authenticators;
 pub use webhook::TokenWebhook;

@@ -3,13 +3,14 @@
 use super::{
     Authorities,
     cache::{Cache, Digested, digest_of},
+    subject::Subject,
 };
 use crate::security::User;
 use component::Clock;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use std::{fmt::Write, sync::Arc, time::Duration};
-use x509_parser::{certificate::X509Certificate, der_parser::oid};
+use x509_parser::certificate::X509Certificate;
 
 /// A certificate that was good is looked at again after so long.
 const GOOD: Duration = Duration::from_secs(10);
@@ -61,19 +62,11 @@ impl ClientCertificates {
 
 /// Common name is the user, organizations are the groups. A certificate without a common name names nobody.
 fn named(certificate: &X509Certificate<'_>, der: &CertificateDer<'_>) -> Result<Option<User>, String> {
-    let subject = certificate.subject();
-    let name = subject
-        .iter_common_name()
-        .next()
-        .and_then(|name| name.as_str().ok());
-    let Some(name) = name.filter(|name| !name.is_empty()) else {
+    let Subject { name, groups, uids } = Subject::read(certificate.subject())?;
+    if name.is_empty() {
         return Ok(None);
-    };
-    let groups = subject
-        .iter_organization()
-        .filter_map(|group| group.as_str().ok());
-    let uids = subject.iter_by_oid(&oid!(1.3.6.1.4.1.57683.2));
-    let uids: Vec<&str> = uids.filter_map(|uid| uid.as_str().ok()).collect();
+    }
+    let uids: Vec<&str> = uids.iter().map(String::as_str).collect();
     let uid = match uids.as_slice() {
         [] => "",
         [""] => return Err("UID cannot be an empty string".to_owned()),
@@ -90,9 +83,9 @@ fn named(certificate: &X509Certificate<'_>, der: &CertificateDer<'_>) -> Result<
         vec![fingerprint],
     );
     Ok(Some(User {
-        name: name.to_owned(),
+        name,
         uid: uid.to_owned(),
-        groups: groups.map(str::to_owned).collect(),
+        groups,
         extra: [id].into(),
     }))
 }
@@ -100,6 +93,6 @@ fn named(certificate: &X509Certificate<'_>, der: &CertificateDer<'_>) -> Result<
 /// The common name of a certificate.
 pub(super) fn common_name(leaf: &CertificateDer<'_>) -> Option<Arc<str>> {
     let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
-    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
-    Some(name.into())
+    let subject = Subject::read(certificate.subject()).ok()?;
+    Some(subject.name.into())
 }

@@ -15,10 +15,10 @@ pub(super) struct Subjects {
 #[derive(Default)]
 pub(super) struct Held {
     grants: Vec<Grant>,
-    /// Places of rules, by the resources that they name: `pods`, `pods/log`, `*/scale`.
-    named: HashMap<String, Vec<Place>>,
-    /// Places of rules on paths, or on every resource.
-    any: Vec<Place>,
+    /// By the resources that rules name: `pods`, `pods/log`, `*/scale`, `*`; then by their verbs.
+    resources: HashMap<String, HashMap<String, Places>>,
+    /// Places of rules on paths.
+    paths: Vec<Place>,
     /// Roles that are not there.
     missing: Vec<String>,
 }
@@ -32,20 +32,32 @@ struct Grant {
 /// A grant and a rule of it, by their numbers.
 type Place = (usize, usize);
 
+/// Places of rules on a resource with a verb: on all of it, or on single objects.
+#[derive(Default)]
+struct Places {
+    all: Vec<Place>,
+    named: HashMap<String, Vec<Place>>,
+}
+
 impl Held {
     /// One more binding.
     pub fn add(&mut self, rules: Arc<Vec<Rule>>, told: Arc<str>) {
         let grant = self.grants.len();
         for (at, rule) in rules.iter().enumerate() {
             let place = (grant, at);
-            if !rule.paths.is_empty() || rule.resources.iter().any(|resource| resource == "*") {
-                self.any.push(place);
-                continue;
+            if !rule.paths.is_empty() {
+                self.paths.push(place);
             }
             for resource in &rule.resources {
-                let places = self.named.entry(resource.clone()).or_default();
-                if places.last() != Some(&place) {
-                    places.push(place);
+                let verbs = self.resources.entry(resource.clone()).or_default();
+                for verb in &rule.verbs {
+                    let places = verbs.entry(verb.clone()).or_default();
+                    if rule.resource_names.is_empty() {
+                        places.all.push(place);
+                    }
+                    for name in &rule.resource_names {
+                        places.named.entry(name.clone()).or_default().push(place);
+                    }
                 }
             }
         }
@@ -73,19 +85,90 @@ impl Held {
             let allows = |(grant, rule): &&Place| self.grants[*grant].rules[*rule].allows(asked);
             places.iter().find(allows).map(|(grant, _)| *grant)
         };
-        let by_name = |name: &str| self.named.get(name).and_then(first);
-        let mut found = first(&self.any);
-        if asked.is_resource {
+        let of = |resource: &str| {
+            let verbs = self.resources.get(resource)?;
+            let places = [verbs.get(&asked.verb), verbs.get("*")];
+            let places = places.into_iter().flatten();
+            let grants = places.flat_map(|places| {
+                let named = places.named.get(&asked.name);
+                [first(&places.all), named.and_then(first)]
+            });
+            grants.flatten().min()
+        };
+        let found = if asked.is_resource {
             let (resource, sub) = (&asked.resource, &asked.subresource);
-            let others = match sub.is_empty() {
-                true => [by_name(resource), None],
-                false => [
-                    by_name(&format!("{resource}/{sub}")),
-                    by_name(&format!("*/{sub}")),
-                ],
+            let own = match sub.is_empty() {
+                true => [of(resource), None],
+                false => [of(&format!("{resource}/{sub}")), of(&format!("*/{sub}"))],
             };
-            found = others.into_iter().chain([found]).flatten().min();
-        }
+            own.into_iter().chain([of("*")]).flatten().min()
+        } else {
+            first(&self.paths)
+        };
         found.map(|grant| self.grants[grant].told.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use component::Random;
+
+    /// What is found by the index is what is found by asking each rule in turn.
+    #[test]
+    fn the_first_binding_that_allows_is_found() {
+        let random = Random::seeded(3);
+        let one = |of: &[&str]| {
+            let at = random.below(of.len() as u64);
+            of[usize::try_from(at).unwrap()].to_owned()
+        };
+        let some = |of: &[&str]| (0..=random.below(2)).map(|_| one(of)).collect::<Vec<_>>();
+        let rule = || {
+            let mut rule = Rule {
+                verbs: some(&["get", "list", "create", "*"]),
+                ..Rule::default()
+            };
+            if random.below(5) == 0 {
+                rule.paths = some(&["/healthz", "/metrics", "*"]);
+                return rule;
+            }
+            rule.api_groups = some(&["", "apps", "*"]);
+            rule.resources = some(&["pods", "pods/log", "*/log", "deployments", "*"]);
+            if random.below(2) == 0 {
+                rule.resource_names = some(&["a", "b", ""]);
+            }
+            rule
+        };
+        let (mut allowed, mut denied) = (0, 0);
+        for _ in 0..200 {
+            let grants: Vec<Arc<Vec<Rule>>> = (0..random.below(6))
+                .map(|_| vec![rule(), rule()].into())
+                .collect();
+            let mut held = Held::default();
+            for (number, rules) in grants.iter().enumerate() {
+                held.add(rules.clone(), number.to_string().into());
+            }
+            for _ in 0..50 {
+                let asked = Attributes {
+                    verb: one(&["get", "list", "create", "delete"]),
+                    group: one(&["", "apps"]),
+                    resource: one(&["pods", "deployments", "secrets"]),
+                    subresource: one(&["", "log", "status"]),
+                    name: one(&["a", "b", "c", ""]),
+                    path: one(&["/healthz", "/metrics", "/x"]),
+                    is_resource: random.below(4) > 0,
+                    ..Attributes::default()
+                };
+                let mut each = grants.iter();
+                let plain = each.position(|rules| rules.iter().any(|rule| rule.allows(&asked)));
+                assert_eq!(held.allows(&asked), plain.map(|at| at.to_string()), "{asked:?}");
+                *(if plain.is_some() {
+                    &mut allowed
+                } else {
+                    &mut denied
+                }) += 1;
+            }
+        }
+        assert!(allowed > 500 && denied > 500, "{allowed} {denied}");
     }
 }

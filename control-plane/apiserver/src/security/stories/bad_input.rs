@@ -6,12 +6,13 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use component::Env;
 
 /// The tables of cases, by what they are about.
-const TABLES: [(&str, usize); 17] = [
+const TABLES: [(&str, usize); 18] = [
     ("claims of service accounts", 38),
     ("tokens that are broken or forged", 65),
     ("headers", 19),
     ("bootstrap tokens", 19),
     ("certificates", 13),
+    ("names in certificates", 87),
     ("front proxies", 10),
     ("files of tokens", 7),
     ("files of passwords", 9),

@@ -137,3 +137,45 @@ async fn a_node_asks_for_its_own_certificate_only() {
     let own = guarded.client("system:node:n2", &["system:nodes"]);
     create(&own, &REQUESTS, "", &other).await.unwrap();
 }
+
+/// A request in base64 whose subject has these common names and organizations, in that order.
+fn with_names(names: &[&str], groups: &[&str]) -> String {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    for (of, last, values) in [
+        (DnType::OrganizationName, 10, groups),
+        (DnType::CommonName, 3, names),
+    ] {
+        // A name of the same kind would take the place of the one before.
+        let kinds = [of, DnType::CustomDnType(vec![2, 5, 4, last])];
+        for (kind, value) in kinds.into_iter().zip(values) {
+            params.distinguished_name.push(kind, *value);
+        }
+    }
+    let request = params.serialize_request(&KeyPair::generate().unwrap()).unwrap();
+    BASE64_STANDARD.encode(request.pem().unwrap())
+}
+
+/// Who signs copies the subject as it is, and who reads the certificate takes the last name: so it is the last that counts.
+#[tokio::test(start_paused = true)]
+async fn a_node_does_not_become_another_by_two_names() {
+    let guarded = guarded().await;
+    let node = guarded.client("system:node:n1", &["system:nodes"]);
+    let (own, other) = ("system:node:n1", "system:node:n2");
+    for (name, names, allowed) in [
+        ("one", &[own][..], true),
+        ("both", &[own, other], false),
+        ("turned", &[other, own], true),
+    ] {
+        let text = with_names(names, &["system:nodes"]);
+        let asked = request(name, "kube-apiserver-client-kubelet", &text);
+        let done = create(&node, &REQUESTS, "", &asked).await;
+        assert_eq!(done.is_ok(), allowed, "{names:?}: {done:?}");
+    }
+    let jane = guarded.client("jane", &["system:masters"]);
+    let text = with_names(&["jane"], &["devs", "system:masters"]);
+    let asked = request("more", "kube-apiserver-client", &text);
+    assert_eq!(create(&jane, &REQUESTS, "", &asked).await.unwrap_err().code, 403);
+}

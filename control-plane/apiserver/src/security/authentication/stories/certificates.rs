@@ -219,3 +219,75 @@ async fn a_changed_file_of_authorities_is_read_again() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_ends_while_its_connection_is_open_is_refused_from_then_on() {
+    let env = component::Env::simulated(5);
+    let now = env.clock.wall();
+    let folder = tempfile::tempdir().unwrap();
+    let ours = authority(folder.path(), "ca", now);
+    let guarded = server(&env, |settings| {
+        settings.trust.client_ca = ours.certificate().to_owned();
+    })
+    .await;
+    // It lives for a year, of which ten minutes are left.
+    let begin = now - SignedDuration::from_hours(24 * 365) + SignedDuration::from_mins(10);
+    let ann = made(&ours, "ann", &Purpose::client("ann", &[]), begin);
+    let minutes = |minutes: u64| env.clock.sleep(Duration::from_secs(minutes * 60));
+    assert_eq!(told(&guarded, &[], &ann).await, "ann");
+    minutes(9).await;
+    assert_eq!(told(&guarded, &[], &ann).await, "ann");
+    minutes(2).await;
+    // The chain is that of the same connection.
+    assert_eq!(told(&guarded, &[], &ann).await, "401");
+}
+
+/// Names are bytes: what only looks alike is another.
+#[tokio::test]
+async fn names_that_look_alike_are_others() {
+    let env = outside();
+    let now = env.clock.wall();
+    let folder = tempfile::tempdir().unwrap();
+    let ours = authority(folder.path(), "ca", now);
+    let guarded = server(&env, |settings| {
+        settings.trust.client_ca = ours.certificate().to_owned();
+    })
+    .await;
+    let composed = "j\u{fc}rgen";
+    let subject = format!("User:{composed}");
+    let binding = crate::security::stories::binding(
+        "ClusterRoleBinding",
+        "juergen",
+        "ClusterRole/cluster-admin",
+        &subject,
+    );
+    let to = crate::security::stories::CLUSTER_ROLE_BINDINGS;
+    guarded.create(&to, "", &binding).await;
+    let user = crate::security::User::new;
+    assert!(guarded.asks(&user(composed, &[]), "delete core/nodes /n1"));
+    for (what, name) in [
+        ("decomposed", "ju\u{308}rgen"),
+        ("in large letters", "J\u{fc}rgen"),
+        ("with a space", "j\u{fc}rgen "),
+        ("with no width", "j\u{fc}r\u{200b}gen"),
+        ("with a zero", "j\u{fc}rgen\0"),
+        ("from right to left", "\u{202e}j\u{fc}rgen"),
+        ("wide", "\u{ff4a}\u{fc}rgen"),
+    ] {
+        let chain = made(&ours, "other", &Purpose::client(name, &[]), now);
+        assert_eq!(told(&guarded, &[], &chain).await, name, "{what}");
+        assert!(!guarded.asks(&user(name, &[]), "delete core/nodes /n1"), "{what}");
+        std::fs::remove_file(folder.path().join("ca/other.crt")).unwrap();
+    }
+    for group in [
+        "system:Masters",
+        "system:masters ",
+        "system:\u{ff4d}asters",
+        "system:masters\0",
+    ] {
+        assert!(
+            !guarded.asks(&user("eve", &[group]), "delete core/nodes /n1"),
+            "{group}"
+        );
+    }
+}
