@@ -58,6 +58,10 @@ impl Bucket {
         let mut path = format!("/{}", encode(ask.key, false));
         if settings.path_style {
             path = format!("/{}{path}", encode(&settings.bucket, true));
+            if ask.key.is_empty() {
+                // As AWS' own clients ask; some servers verify nothing else.
+                path.pop();
+            }
         }
         let now = self.env.clock.wall();
         let (hash, time) = (sha256(&ask.body), sign::time(now));
