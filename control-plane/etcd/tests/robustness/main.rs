@@ -12,6 +12,8 @@
 )]
 
 mod disk;
+#[path = "../hooked/disk.rs"]
+mod hooked;
 mod lab;
 mod leases;
 mod linear;

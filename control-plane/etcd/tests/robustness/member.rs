@@ -54,9 +54,10 @@ pub fn run(place: u64) {
         };
         let peers = TcpListener::bind((address(place), PEERS)).await.unwrap();
         let clients = TcpListener::bind((address(place), 2379)).await.unwrap();
-        let replica = Replica::open(settings, env.clone()).await.unwrap();
-        let serving = PeerListener::new(replica.clone(), false);
+        let (serving, opening) = PeerListener::ahead(&settings, false, &env);
         env.tasks.spawn("peers", serving.serve(peers));
+        let replica = Replica::open(settings, env.clone()).await.unwrap();
+        opening.done(replica.clone());
         let member = server::Member::new(replica.clone(), server::Settings::default(), env.clone());
         let serving = Listener::new(member, None, env.clone()).unwrap();
         env.tasks.spawn("etcd", serving.serve(clients));

@@ -1,11 +1,13 @@
 //! Devices that are full, slow, or fail.
 
-use crate::lab::*;
+use crate::{
+    hooked::{Hooked, Hooks},
+    lab::*,
+};
 use component::Env;
 use etcd::*;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::{
-    io,
     path::Path,
     sync::{
         Arc,
@@ -180,89 +182,26 @@ async fn on_a_full_file_system_removals_and_compaction_are_done_and_make_room() 
     assert!(env.tasks.drain(Duration::from_secs(60)).await);
 }
 
-/// A directory whose files take their time to be durable.
-struct Slow {
-    disk: Disk,
-    syncs: Arc<AtomicUsize>,
-}
+/// A disk that takes its time, and how often it was asked.
+#[derive(Default)]
+struct Slow(AtomicUsize);
 
-struct SlowFile {
-    file: Arc<dyn File>,
-    syncs: Arc<AtomicUsize>,
-}
-
-impl Slow {
-    fn file(&self, file: io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
-        let syncs = self.syncs.clone();
-        file.map(|file| -> Arc<dyn File> { Arc::new(SlowFile { file, syncs }) })
-    }
-}
-
-impl Files for Slow {
-    fn place(&self) -> String {
-        self.disk.place()
-    }
-    fn blocks(&self) -> bool {
-        true
-    }
-    fn lock(&self) -> Result<(), Locked> {
-        self.disk.lock()
-    }
-    fn unlock(&self) {
-        self.disk.unlock();
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.file(self.disk.create(name))
-    }
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.file(self.disk.open(name))
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.disk.sync()
-    }
-}
-
-impl File for SlowFile {
-    fn length(&self) -> io::Result<u64> {
-        self.file.length()
-    }
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_at(buffer, offset)
-    }
-    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_at(data, offset)
-    }
-    fn truncate(&self, length: u64) -> io::Result<()> {
-        self.file.truncate(length)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
+impl Hooks for Slow {
+    fn sync(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(30));
-        self.file.sync()
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_device_is_asked_once_for_all_who_wait() {
     let dir = tempfile::tempdir().unwrap();
-    let syncs = Arc::new(AtomicUsize::new(0));
-    let slow = Slow {
-        disk: Disk::new(dir.path().join("store")).unwrap(),
-        syncs: syncs.clone(),
-    };
+    let slow = Arc::new(Slow::default());
+    let disk = Disk::new(dir.path().join("store")).unwrap();
     let env = Env::system();
-    let store = Engine::open_in(Arc::new(slow), options(), env.clone()).unwrap();
+    let store = Engine::open_in(Hooked::new(disk, slow.clone()), options(), env.clone()).unwrap();
     put(&store, "/", "0").await;
-    let before = syncs.load(Ordering::Relaxed);
+    let before = slow.0.load(Ordering::Relaxed);
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..64 {
         let store = store.clone();
@@ -275,7 +214,7 @@ async fn a_slow_device_is_asked_once_for_all_who_wait() {
         });
     }
     writers.join_all().await;
-    let asked = syncs.load(Ordering::Relaxed) - before;
+    let asked = slow.0.load(Ordering::Relaxed) - before;
     assert!(asked <= 100, "{asked} syncs for 640 writes of 64 writers");
     assert_eq!(store.revision().await.unwrap(), 641);
     store.close().await;

@@ -12,6 +12,8 @@ mod dump;
 mod engine;
 mod every_byte;
 mod full;
+#[path = "../hooked/disk.rs"]
+mod hooked;
 mod lab;
 mod members;
 mod migration;
