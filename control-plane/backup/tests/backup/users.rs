@@ -41,11 +41,12 @@ fn etcdctl(url: &str, words: &str) -> String {
     let mut command = Command::new("etcdctl");
     command.env("ETCDCTL_API", "3").arg("--endpoints").arg(url);
     let done = command.args(words.split(' ')).output();
-    let done = done.expect("etcdctl of Debian's etcd-client");
+    // It is of Debian's etcd-client.
+    let done = done.unwrap();
     let told = [done.stdout, done.stderr].concat();
     let told = String::from_utf8(told).unwrap();
-    let lines = told.lines().filter(|line| !line.starts_with('{'));
-    lines.last().unwrap_or_default().to_owned()
+    let mut lines = told.lines().filter(|line| !line.starts_with('{'));
+    lines.next_back().unwrap_or_default().to_owned()
 }
 
 /// Starts a server of this, hears what etcdctl says of it, and takes a snapshot.
