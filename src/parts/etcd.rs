@@ -73,7 +73,9 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
         openings.push(opening);
     }
     let replica = Replica::open(member_of, base).await?;
-    openings.into_iter().for_each(|opening| opening.done(replica.clone()));
+    openings
+        .into_iter()
+        .for_each(|opening| opening.done(replica.clone()));
     let (of, data_dir) = (replica.clone(), data_dir(&settings));
     let engine = move || -> BoxFuture<'static, _> {
         let replica = of.clone();

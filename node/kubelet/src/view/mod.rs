@@ -21,8 +21,8 @@ pub use status::{
     Waiting, is_last,
 };
 pub use volume::{
-    BundleSource, CertificateSource, Claim, ClaimRef, ClaimSource, ClaimSpec, ClaimStatus, Csi, DownwardItem, DownwardVolume,
-    EmptyDir, Ephemeral, HostPath, ImageVolume, Item, Local, NamedSource, NodeMatch, NodeTerm, NodeTerms,
-    PersistentVolume, PersistentVolumeSpec, Projected, Projection, SecretVolume, TokenSource, Volume,
-    VolumeAffinity,
+    BundleSource, CertificateSource, Claim, ClaimRef, ClaimSource, ClaimSpec, ClaimStatus, Csi, DownwardItem,
+    DownwardVolume, EmptyDir, Ephemeral, HostPath, ImageVolume, Item, Local, NamedSource, NodeMatch,
+    NodeTerm, NodeTerms, PersistentVolume, PersistentVolumeSpec, Projected, Projection, SecretVolume,
+    TokenSource, Volume, VolumeAffinity,
 };
