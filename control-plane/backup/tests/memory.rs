@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 const STORED: usize = 112 << 20;
 const VALUE: usize = 1 << 20;
 /// So much more memory may be taken at any time.
-const BOUND: usize = 28 << 20;
+const BOUND: usize = 48 << 20;
 
 fn status(field: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();

@@ -4,6 +4,7 @@
 mod apiserver;
 mod etcd;
 mod load;
+mod room;
 mod up;
 
 use std::fmt;

@@ -127,10 +127,10 @@ impl Acceptor {
     }
 }
 
-/// The common name of a certificate.
+/// The common name of a certificate: the last one, as Go reads it.
 fn common_name(certificate: &CertificateDer<'_>) -> Option<ClientName> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let name = certificate.subject().iter_common_name().next()?;
+    let name = certificate.subject().iter_common_name().last()?;
     Some(ClientName(name.as_str().ok()?.into()))
 }
 

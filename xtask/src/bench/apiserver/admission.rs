@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::process;
 use rustix::process::Signal;
 use rustls::ClientConfig;
 
 use super::objects::{MAPS_PATH, PODS_PATH, config_map, pod};
 use super::side::{Papers, Side, Which};
-use super::{Folder, Report, Value, cost, median};
+use super::{Report, Value, cost, median};
 use crate::bench::load::{self, Load};
+use crate::bench::room::Room;
 
 /// The cases.
 pub const CASES: &[&str] = &[
@@ -47,12 +47,11 @@ struct Ask<'a> {
 
 /// Runs the cases that are asked for.
 pub fn run(report: &mut Report) -> Result<()> {
-    process::output(std::process::Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    let folder = Folder::new()?;
-    let papers = Papers::new(folder.0.join("pki"))?;
+    let room = Room::new("bench")?;
+    let papers = Papers::new(room.folder().join("pki"))?;
     let side = |name: &str, port, flags: &[&str]| -> Result<Side<'_>> {
         let ours = Which::Ours(report.binary.clone());
-        let mut side = Side::new(ours, &papers, &folder.0.join(name))?.variant(port, flags);
+        let mut side = Side::new(ours, &papers, &room.folder().join(name))?.variant(port, flags);
         side.start()?;
         side.prepare()?;
         side.load(1)?.made(MAPS_PATH, &config_map("one"))?;

@@ -11,14 +11,11 @@ mod point;
 mod side;
 mod watch;
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-
 use anyhow::{Context as _, Result, ensure};
-use e2e::{artifacts, kernel, process};
+use e2e::kernel;
 use rustix::process::Signal;
 
+use super::room::Room;
 use super::{Report, Value, median};
 use side::{Papers, Side, Which};
 
@@ -52,20 +49,19 @@ const PEER: &str = "kube-apiserver+etcd";
 
 /// Runs the cases that are asked for.
 pub fn run(report: &mut Report) -> Result<()> {
-    process::output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    let folder = Folder::new()?;
-    let papers = Papers::new(folder.0.join("pki"))?;
+    let room = Room::new("bench")?;
+    let papers = Papers::new(room.folder().join("pki"))?;
     let ours = Side::new(
         Which::Ours(report.binary.clone()),
         &papers,
-        &folder.0.join("ours"),
+        &room.folder().join("ours"),
     )?;
     let mut sides = vec![ours];
     match &report.peer {
         Some(peer) => sides.push(Side::new(
             Which::Peer(peer.clone()),
             &papers,
-            &folder.0.join("peer"),
+            &room.folder().join("peer"),
         )?),
         None => println!("without --peer DIR (kube-apiserver and etcd are in it) ours is measured alone"),
     }
@@ -79,30 +75,6 @@ pub fn run(report: &mut Report) -> Result<()> {
         cases(&mut bench)?;
     }
     Ok(())
-}
-
-/// Where the servers keep their things; it goes with this.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Folder> {
-        let folder = Folder(artifacts::target().join("bench"));
-        // One that was killed may have left its own.
-        folder.remove();
-        fs::create_dir_all(&folder.0)?;
-        Ok(folder)
-    }
-
-    fn remove(&self) {
-        // What is left after a failure is below the target folder.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        self.remove();
-    }
 }
 
 /// The sides, ours first, and who takes the results.

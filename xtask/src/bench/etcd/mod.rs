@@ -11,15 +11,15 @@ mod space;
 mod watch;
 mod wire;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::{artifacts, process};
+use e2e::process;
 use rustix::process::Signal;
 
+use super::room::Room;
 use super::{Report, Value, median};
 use drive::Work;
 use load::Load;
@@ -54,8 +54,7 @@ const TIME: Duration = Duration::from_secs(3);
 
 /// Runs the cases that are asked for.
 pub fn run(report: &mut Report) -> Result<()> {
-    process::output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    let folder = Folder::new()?;
+    let room = Room::new("bench-etcd")?;
     let peer = report.peer.clone().unwrap_or_else(|| PEER.into());
     let version = process::output(Command::new(&peer).arg("--version"))?;
     let version = version
@@ -63,12 +62,12 @@ pub fn run(report: &mut Report) -> Result<()> {
         .find_map(|line| line.strip_prefix("etcd Version: "))
         .with_context(|| format!("{} says no version", peer.display()))?;
     let sides = vec![
-        Side::new(Which::Ours(report.binary.clone()), &folder.0.join("ours"))?,
-        Side::new(Which::Peer(peer), &folder.0.join("peer"))?,
+        Side::new(Which::Ours(report.binary.clone()), &room.folder().join("ours"))?,
+        Side::new(Which::Peer(peer), &room.folder().join("peer"))?,
     ];
     let mut bench = Bench {
         name: format!("etcd {version}"),
-        folder: folder.0.clone(),
+        folder: room.folder().to_owned(),
         sides,
         report,
     };
@@ -98,30 +97,6 @@ fn rates(bench: &mut Bench<'_>) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// Where the servers keep their things; it goes with this.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Folder> {
-        let folder = Folder(artifacts::target().join("bench-etcd"));
-        // One that was killed may have left its own.
-        folder.remove();
-        fs::create_dir_all(&folder.0)?;
-        Ok(folder)
-    }
-
-    fn remove(&self) {
-        // What is left after a failure is below the target folder.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        self.remove();
-    }
 }
 
 /// The sides, ours first, and who takes the results.

@@ -4,7 +4,7 @@
 
 use super::{
     cache::{Cache, Digested, digest},
-    token_file::records,
+    token_file::{records, user},
 };
 use crate::security::{Answer, User};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -124,15 +124,7 @@ impl PasswordFile {
             if name.is_empty() {
                 return Err(wrong("there is no user name"));
             }
-            let groups = rest
-                .first()
-                .map(|groups| groups.split(',').map(str::to_owned).collect());
-            let user = User {
-                name: name.clone(),
-                uid: uid.clone(),
-                groups: groups.unwrap_or_default(),
-                ..User::default()
-            };
+            let user = user(name, uid, rest);
             if users.insert(name.clone(), Line { hash, user }).is_some() {
                 return Err(wrong("the user is there twice"));
             }

@@ -39,16 +39,7 @@ impl TokenFile {
                     "token file '{path}', record number '{at}': there is no user name"
                 ));
             }
-            let groups = rest
-                .first()
-                .map(|groups| groups.split(',').map(str::to_owned).collect());
-            let user = User {
-                name: name.clone(),
-                uid: uid.clone(),
-                groups: groups.unwrap_or_default(),
-                ..User::default()
-            };
-            if tokens.insert(token.clone(), user).is_some() {
+            if tokens.insert(token.clone(), user(name, uid, rest)).is_some() {
                 tracing::warn!(path, record = at, "duplicate token has been found in token file");
             }
         }
@@ -60,6 +51,17 @@ impl Tokens for TokenFile {
     fn token(&self, token: &str, _: &[String]) -> Answer<Known> {
         let user = self.0.get(token).cloned();
         user.map_or(Ok(None), known).into()
+    }
+}
+
+/// The user that a record names; what follows are the groups, commas between them.
+pub(super) fn user(name: &str, uid: &str, rest: &[String]) -> User {
+    let groups = rest.first().map(|groups| groups.split(','));
+    User {
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        groups: groups.into_iter().flatten().map(str::to_owned).collect(),
+        ..User::default()
     }
 }
 
