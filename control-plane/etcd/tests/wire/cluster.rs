@@ -73,6 +73,32 @@ async fn the_loss_of_a_minority_costs_nothing_and_of_a_majority_only_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_members_go_on_without_two() {
+    let mut cluster = Cluster::start(5).await;
+    put(cluster.members[3].replica(), "a", "1").await;
+    let mut gone = Vec::new();
+    for key in ["b", "c"] {
+        let leader = cluster.leader().await;
+        cluster.members[leader].stop().await;
+        gone.push(leader);
+        let next = cluster.leader().await;
+        put(cluster.members[next].replica(), key, "1").await;
+    }
+    for at in cluster.running() {
+        for key in ["a", "b", "c"] {
+            assert_eq!(value(cluster.members[at].replica(), key).await.unwrap(), "1");
+        }
+    }
+    for at in gone {
+        cluster.restart(at).await;
+    }
+    cluster.settled().await;
+    for one in &cluster.members {
+        assert_eq!(local(one, "c").await.unwrap(), "1");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_members_start_again_with_what_was_acknowledged() {
     let mut cluster = Cluster::start(3).await;
     for n in 0..50 {

@@ -175,7 +175,6 @@ spec:
               Object.spec.initContainers{{
                 name: "mesh-proxy",
                 image: "mesh/proxy:v1.0.0",
-                args: ["proxy", "sidecar"],
                 restartPolicy: "Always"
               }}
             ]
@@ -200,7 +199,6 @@ spec:
             "name: mesh-proxy",
             "image: mesh/proxy:v1.0.0",
             "example.com/mesh: \"on\"",
-            "- sidecar",
             "name: web",
         ],
     )?;

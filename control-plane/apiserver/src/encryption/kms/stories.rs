@@ -441,9 +441,15 @@ async fn the_health_of_a_kms_is_that_of_the_server() {
         // What it gave is good for three minutes; a configuration that is new has nothing yet.
         sealed.probe().await;
         assert_eq!(health(&server, "/readyz").await.0, 200);
-        let fresh = Sealed::new(engine, keyring(&socket), resources::table(), &env);
+        let rows = resources::table().to_vec();
+        let fresh = Sealed::new(engine, keyring(&socket), &rows, &env);
         fresh.prepare().await;
         assert!(fresh.checks()[0].as_ref().unwrap_err().contains("keyID is empty"));
+        let other = fixture::start(fresh.clone(), rows, fixture::no_nodes(), &env).await;
+        other.tell_health_of(fresh, reloads);
+        let (code, said) = health(&other, "/readyz").await;
+        assert_eq!(code, 500);
+        assert!(said.contains(&format!("[-]{check} failed")), "{said}");
         env.tasks.stop();
     }
 }
