@@ -2,7 +2,10 @@
 //! rules that may be about it.
 
 use super::{Attributes, Rule};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 /// Subjects of bindings, by their names.
 #[derive(Default)]
@@ -15,12 +18,19 @@ pub(super) struct Subjects {
 #[derive(Default)]
 pub(super) struct Held {
     grants: Vec<Grant>,
+    /// Made when the subject first asks: bindings come and go more often than most subjects ask.
+    index: OnceLock<Index>,
+    /// Roles that are not there.
+    missing: Vec<String>,
+}
+
+/// Where the rules about something are.
+#[derive(Default)]
+struct Index {
     /// By the resources that rules name: `pods`, `pods/log`, `*/scale`, `*`; then by their verbs.
     resources: HashMap<String, HashMap<String, Places>>,
     /// Places of rules on paths.
     paths: Vec<Place>,
-    /// Roles that are not there.
-    missing: Vec<String>,
 }
 
 /// A binding as it applies to one subject: the rules it gives, and what it is called.
@@ -42,25 +52,7 @@ struct Places {
 impl Held {
     /// One more binding.
     pub fn add(&mut self, rules: Arc<Vec<Rule>>, told: Arc<str>) {
-        let grant = self.grants.len();
-        for (at, rule) in rules.iter().enumerate() {
-            let place = (grant, at);
-            if !rule.paths.is_empty() {
-                self.paths.push(place);
-            }
-            for resource in &rule.resources {
-                let verbs = self.resources.entry(resource.clone()).or_default();
-                for verb in &rule.verbs {
-                    let places = verbs.entry(verb.clone()).or_default();
-                    if rule.resource_names.is_empty() {
-                        places.all.push(place);
-                    }
-                    for name in &rule.resource_names {
-                        places.named.entry(name.clone()).or_default().push(place);
-                    }
-                }
-            }
-        }
+        self.index.take();
         self.grants.push(Grant { rules, told });
     }
 
@@ -79,14 +71,25 @@ impl Held {
         self.grants.iter().flat_map(|grant| grant.rules.iter())
     }
 
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            let mut index = Index::default();
+            for (at, grant) in self.grants.iter().enumerate() {
+                index.add(at, &grant.rules);
+            }
+            index
+        })
+    }
+
     /// By which binding it is allowed, if it is: the first.
     pub fn allows(&self, asked: &Attributes) -> Option<String> {
+        let index = self.index();
         let first = |places: &Vec<Place>| {
             let allows = |(grant, rule): &&Place| self.grants[*grant].rules[*rule].allows(asked);
             places.iter().find(allows).map(|(grant, _)| *grant)
         };
         let of = |resource: &str| {
-            let verbs = self.resources.get(resource)?;
+            let verbs = index.resources.get(resource)?;
             let places = [verbs.get(&asked.verb), verbs.get("*")];
             let places = places.into_iter().flatten();
             let grants = places.flat_map(|places| {
@@ -103,9 +106,32 @@ impl Held {
             };
             own.into_iter().chain([of("*")]).flatten().min()
         } else {
-            first(&self.paths)
+            first(&index.paths)
         };
         found.map(|grant| self.grants[grant].told.to_string())
+    }
+}
+
+impl Index {
+    fn add(&mut self, grant: usize, rules: &[Rule]) {
+        for (at, rule) in rules.iter().enumerate() {
+            let place = (grant, at);
+            if !rule.paths.is_empty() {
+                self.paths.push(place);
+            }
+            for resource in &rule.resources {
+                let verbs = self.resources.entry(resource.clone()).or_default();
+                for verb in &rule.verbs {
+                    let places = verbs.entry(verb.clone()).or_default();
+                    if rule.resource_names.is_empty() {
+                        places.all.push(place);
+                    }
+                    for name in &rule.resource_names {
+                        places.named.entry(name.clone()).or_default().push(place);
+                    }
+                }
+            }
+        }
     }
 }
 
