@@ -226,7 +226,7 @@ fn take_snapshots(settings: &Settings, store: &Arc<etcd::Engine>, env: &Env) -> 
     let socket = Socket::open(&settings.run_dir.join(socket::NAME))?;
     env.tasks
         .spawn("snapshot-socket", socket.serve(source.clone(), env.clone()));
-    snapshots::of_cluster(&settings.snapshots, &settings.data_dir, source, env)
+    snapshots::of_cluster(&settings.parts, &settings.data_dir, source, env)
 }
 
 async fn start_server(
@@ -237,7 +237,7 @@ async fn start_server(
     dial: Arc<MemoryDial>,
     records: Ring,
 ) -> Result<Arc<Server>> {
-    let audit = crate::parts::audit::of_cluster(&settings.audit, env)?;
+    let audit = crate::parts::audit::of_cluster(&settings.parts, env)?;
     let issuer = format!("{ISSUER}{}", settings.domain);
     let guards = apiserver::security::Settings {
         signing_key: authority.signing_key("sa")?,

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use component::{
-    Env, State, flags,
+    Env, State,
     pki::{Purpose, Rotating, server_config},
 };
 use kubelet::{Identity, Kubelet, machine::Linux};
@@ -120,7 +120,7 @@ fn kubelet_config(
     env.tasks
         .spawn("certificates", keep(vec![kept], || Ok(()), env.clone()));
     let tls = Arc::new(server_config(serving, plane.authority.trusted())?);
-    let flags = flags::parse(&[KUBELET_EVICTION], &settings.eviction, &[])?;
+    let flags = settings.parts.settings(KUBELET_EVICTION)?;
     let (eviction_hard, eviction_transition) = eviction(&flags)?;
     let server = plane.server.clone();
     let ready = env.ready.clone();

@@ -3,6 +3,7 @@
 use crate::{
     cli::PlaceArgs,
     kubectl, node,
+    parts::given::Given,
     place::Place,
     settings::{Settings, range},
     stop,
@@ -51,9 +52,7 @@ pub fn run(args: &PlaceArgs) -> Result<()> {
             domain: String::new(),
             encryption_provider_config: None,
             authentication: Vec::new(),
-            audit: Vec::new(),
-            snapshots: Vec::new(),
-            eviction: Vec::new(),
+            parts: Given::default(),
             gates: component::gates::Gates::default(),
             runtime: resources::Runtime::default(),
             durable_leases: false,

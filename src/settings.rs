@@ -1,10 +1,6 @@
 //! The settings of a whole cluster in one process.
 
-use crate::{
-    address,
-    cli::UpArgs,
-    parts::flags::{KUBE_APISERVER_AUDIT, KUBELET_EVICTION, SNAPSHOTS},
-};
+use crate::{address, cli::UpArgs, parts::given::Given};
 use anyhow::{Context, Result, anyhow, bail};
 use component::gates::Gates;
 use std::{
@@ -52,12 +48,8 @@ pub struct Settings {
     pub encryption_provider_config: Option<PathBuf>,
     /// Flags of kube-apiserver that say who is known how.
     pub authentication: Vec<String>,
-    /// Flags of kube-apiserver that say what is told of whom.
-    pub audit: Vec<String>,
-    /// Flags of snapshots by schedule.
-    pub snapshots: Vec<String>,
-    /// Flags of the kubelet that say when pods are evicted.
-    pub eviction: Vec<String>,
+    /// Flags of the parts.
+    pub parts: Given,
     /// Which features are on.
     pub gates: Gates,
     /// Which versions and resources are served.
@@ -97,9 +89,7 @@ impl Settings {
             domain: args.cluster_domain.clone(),
             encryption_provider_config: args.encryption_provider_config.clone(),
             authentication: authentication(args)?,
-            audit: args.parts.of(KUBE_APISERVER_AUDIT),
-            snapshots: args.parts.of(SNAPSHOTS),
-            eviction: args.parts.of(KUBELET_EVICTION),
+            parts: args.parts.clone(),
             gates,
             runtime: runtime.map_err(|why| anyhow!("--runtime-config: {why}"))?,
             durable_leases: args.durable_leases,

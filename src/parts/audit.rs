@@ -1,12 +1,9 @@
 //! Audit as kube-apiserver's flags say.
 
-use super::flags::KUBE_APISERVER_AUDIT;
+use super::{flags::KUBE_APISERVER_AUDIT, given::Given};
 use anyhow::{Context, Result, bail};
 use apiserver::audit::{self, Audit, Batch, Format, LogSettings, Mode, Truncate, WebhookSettings};
-use component::{
-    Env,
-    flags::{Settings, parse},
-};
+use component::{Env, flags::Settings};
 use std::{path::PathBuf, sync::Arc};
 
 /// Opens the back ends; none: nothing is told.
@@ -33,8 +30,8 @@ pub fn open(settings: &Settings, env: &Env) -> Result<Option<Arc<Audit>>> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn of_cluster(flags: &[String], env: &Env) -> Result<Option<Arc<Audit>>> {
-    open(&parse(&[KUBE_APISERVER_AUDIT], flags, &[])?, env)
+pub fn of_cluster(given: &Given, env: &Env) -> Result<Option<Arc<Audit>>> {
+    open(&given.settings(KUBE_APISERVER_AUDIT)?, env)
 }
 
 fn count(settings: &Settings, flag: &str) -> Result<u64> {

@@ -2,7 +2,7 @@
 
 use super::flags::{KUBE_APISERVER_AUDIT, KUBELET_EVICTION, SNAPSHOTS};
 use clap::{Arg, ArgMatches, Command};
-use component::flags::{Flag, Kind};
+use component::flags::{Flag, FlagError, Kind, Settings, parse};
 
 /// What `up` has of the parts.
 const TABLES: &[&[Flag]] = &[KUBE_APISERVER_AUDIT, SNAPSHOTS, KUBELET_EVICTION];
@@ -16,13 +16,17 @@ fn rows() -> impl Iterator<Item = &'static Flag> {
 }
 
 impl Given {
-    /// Those of one table.
-    pub fn of(&self, table: &[Flag]) -> Vec<String> {
+    /// What those of one table say.
+    ///
+    /// # Errors
+    /// One of them makes no sense.
+    pub fn settings(&self, table: &'static [Flag]) -> Result<Settings, FlagError> {
         let of = |flag: &&String| {
             let name = flag.trim_start_matches('-').split('=').next();
             table.iter().any(|row| Some(row.name) == name)
         };
-        self.0.iter().filter(of).cloned().collect()
+        let given: Vec<String> = self.0.iter().filter(of).cloned().collect();
+        parse(&[table], &given, &[])
     }
 }
 

@@ -1,14 +1,11 @@
 //! Snapshots by schedule, as the flags say.
 
-use super::flags::SNAPSHOTS;
+use super::{flags::SNAPSHOTS, given::Given};
 use crate::snapshot::{S3Args, bucket};
 use anyhow::{Context, Result};
 use api::schedule::Schedule;
 use backup::{Error, Place, Plan, Source, Taken};
-use component::{
-    Env,
-    flags::{Settings, parse},
-};
+use component::{Env, flags::Settings};
 use etcd::Engine;
 use futures::future::BoxFuture;
 use jiff::tz::TimeZone;
@@ -37,8 +34,8 @@ pub fn start(settings: &Settings, data_dir: &Path, source: Source, env: &Env) ->
 }
 
 /// The same for a cluster in one process, which was given these flags.
-pub fn of_cluster(flags: &[String], data_dir: &Path, source: Source, env: &Env) -> Result<()> {
-    start(&parse(&[SNAPSHOTS], flags, &[])?, data_dir, source, env)
+pub fn of_cluster(given: &Given, data_dir: &Path, source: Source, env: &Env) -> Result<()> {
+    start(&given.settings(SNAPSHOTS)?, data_dir, source, env)
 }
 
 fn places(settings: &Settings, data_dir: &Path, env: &Env) -> Result<Vec<Place>> {

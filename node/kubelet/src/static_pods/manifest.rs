@@ -1,7 +1,7 @@
 //! A manifest as a static pod.
 
 use crate::{pod::references, view::Pod};
-use api::Key;
+use api::{Key, Owner};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -33,16 +33,6 @@ pub(crate) struct StaticPod {
 struct Toleration {
     operator: &'static str,
     effect: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Owner<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    name: &'a str,
-    uid: &'a str,
-    controller: bool,
 }
 
 /// The object for the API.
@@ -138,11 +128,12 @@ impl StaticPod {
         annotations.insert(MIRROR.to_owned(), self.uid.clone());
         metadata.insert("annotations".to_owned(), raw(&annotations)?);
         let owner = Owner {
-            api_version: "v1",
-            kind: "Node",
-            name: node,
-            uid: node_uid,
+            api_version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            name: node.to_owned(),
+            uid: node_uid.to_owned(),
             controller: true,
+            ..Owner::default()
         };
         metadata.insert("ownerReferences".to_owned(), raw(&[owner])?);
         Ok(MirrorPod {

@@ -5,7 +5,7 @@ use crate::{
     resources::{NODES, SERVICE_ACCOUNTS},
     view::{CertificateSource, Condition},
 };
-use api::{Key, Object};
+use api::{Key, Object, Owner};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,16 +25,7 @@ struct Request<'a> {
 struct Meta<'a> {
     namespace: &'a str,
     generate_name: &'static str,
-    owner_references: [Owner<'a>; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Owner<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    name: &'a str,
-    uid: &'a str,
+    owner_references: [Owner; 1],
 }
 
 #[derive(Serialize)]
@@ -114,10 +105,11 @@ pub(super) async fn ask(source: &CertificateSource, asker: Asker<'_>) -> Result<
             namespace: &pod.metadata.namespace,
             generate_name: "req-",
             owner_references: [Owner {
-                api_version: "v1",
-                kind: "Pod",
-                name: &pod.metadata.name,
-                uid: &pod.metadata.uid,
+                api_version: "v1".to_owned(),
+                kind: "Pod".to_owned(),
+                name: pod.metadata.name.clone(),
+                uid: pod.metadata.uid.clone(),
+                ..Owner::default()
             }],
         },
         spec: Spec {
