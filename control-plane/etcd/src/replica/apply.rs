@@ -3,19 +3,18 @@
 use super::{
     Failure, Inner, alarms,
     codec::{Proposal, Task},
-    hold,
     log::Place,
     members::proposal_of,
     pack::Unpack,
+    pending::{Reply, Waiting},
     tables::Tables,
 };
-use crate::{Answer, Committed, Engine, Error, state::Command};
+use crate::{Committed, Engine, Error, state::Command};
 use bytes::Bytes;
 use raft::{Change, Entry, Payload};
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,15 +24,6 @@ const FLUSH_BYTES: usize = 16 << 20;
 const FLUSH_ENTRIES: usize = 50_000;
 /// Batches that are applied at once, at most.
 const BATCHES: usize = 64;
-
-/// Who waits for a proposal.
-pub struct Waiting {
-    /// What it is, so that it need not be read again.
-    pub task: Option<Task>,
-    pub answer: oneshot::Sender<Result<Answer, Failure>>,
-}
-
-pub type Pending = Mutex<BTreeMap<u64, Waiting>>;
 
 /// What is to be applied.
 pub enum Job {
@@ -51,8 +41,6 @@ pub enum Note {
     /// The engine is durable up to here.
     Flushed(Place),
 }
-
-type Reply = oneshot::Sender<Result<Answer, Failure>>;
 
 pub struct Applier {
     inner: Arc<Inner>,
@@ -138,8 +126,9 @@ impl Applier {
         self.entries += entries.len();
         self.bytes += bytes;
         let mut batch = Batch::default();
-        for Entry { term, index, payload } in entries {
-            let (task, reply) = self.read(index, payload)?;
+        let waiting = self.inner.pending.take_all(entries.iter().map(number));
+        for (Entry { term, index, payload }, waiting) in entries.into_iter().zip(waiting) {
+            let (task, reply) = read(index, payload, waiting)?;
             if matches!(&task, Asked::Task(task) if self.tables.looks_at_leases(task)) {
                 self.settle(std::mem::take(&mut batch)).await?;
             }
@@ -175,8 +164,7 @@ impl Applier {
                 Some(failure) => Err(failure),
                 None => answer.map_err(Failure::Store),
             };
-            // Who asked may have gone.
-            let _ = reply.send(answer);
+            reply.tell(answer);
         }
         let changes = batch.changes;
         let _ = self.notes.send(Note::Applied { index, changes });
@@ -184,28 +172,6 @@ impl Applier {
             self.inner.leases.notify_one();
         }
         Ok(())
-    }
-
-    /// What an entry asks for, and who waits for it.
-    fn read(&self, index: u64, payload: Payload) -> Result<(Asked, Option<Reply>), String> {
-        let waiting = |id| hold(&self.inner.pending).remove(&id);
-        Ok(match payload {
-            Payload::Empty => (Asked::Nothing, None),
-            Payload::Data(data) => {
-                let garbled = |error| format!("entry {index}: {error}");
-                let id = Unpack(data.clone()).fixed().map_err(garbled)?;
-                let (known, answer) = waiting(id).map_or((None, None), |it| (it.task, Some(it.answer)));
-                let task = match known {
-                    Some(task) => task,
-                    None => Proposal::decode(data).map_err(garbled)?.task,
-                };
-                (Asked::Task(task), answer)
-            }
-            Payload::Change(change) => {
-                let answer = proposal_of(&change).and_then(waiting).map(|it| it.answer);
-                (Asked::Change(change), answer)
-            }
-        })
     }
 
     /// Makes what is asked for a command.
@@ -265,6 +231,38 @@ impl Applier {
             }
         });
     }
+}
+
+impl Drop for Applier {
+    /// What is not applied by now nobody tells of.
+    fn drop(&mut self) {
+        let failed = self.inner.pending.close();
+        self.inner.metrics().failed.add(failed as u64);
+    }
+}
+
+/// The number of the proposal that an entry is.
+fn number(entry: &Entry) -> Option<u64> {
+    match &entry.payload {
+        Payload::Empty => None,
+        Payload::Data(data) => Unpack(data.clone()).fixed().ok(),
+        Payload::Change(change) => proposal_of(change),
+    }
+}
+
+/// What an entry asks for, and who is to be told.
+fn read(index: u64, payload: Payload, waiting: Option<Waiting>) -> Result<(Asked, Option<Reply>), String> {
+    let (known, reply) = waiting.map_or((None, None), |it| (it.task, Some(it.reply)));
+    let asked = match (payload, known) {
+        (Payload::Empty, _) => Asked::Nothing,
+        (Payload::Change(change), _) => Asked::Change(change),
+        (Payload::Data(_), Some(task)) => Asked::Task(task),
+        (Payload::Data(data), None) => {
+            let garbled = |error| format!("entry {index}: {error}");
+            Asked::Task(Proposal::decode(data).map_err(garbled)?.task)
+        }
+    };
+    Ok((asked, reply))
 }
 
 impl Inner {

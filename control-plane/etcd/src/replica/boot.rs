@@ -16,6 +16,7 @@ use super::{
     log::{self, Identity, Log, Place, SEGMENT, Stored},
     node::{Driver, Ends},
     peer::{CallError, Caller, Peers, members_of, send_snapshots},
+    pending::{self, Pending},
     tables::Tables,
 };
 use crate::{Committed, Engine, files::Files, state::Command};
@@ -438,8 +439,8 @@ async fn run(
         members: RwLock::new(Arc::new(members)),
         auth: RwLock::new(Arc::new(auth)),
         tokens: Tokens::new(env.clock.clone(), settings.token_ttl),
-        pending: Mutex::default(),
-        next_proposal: AtomicU64::new(env.random.below(u64::MAX)),
+        // Half of the numbers are left to count on.
+        pending: Pending::new(env.random.below(u64::MAX / 2)),
         input,
         view: tokio::sync::watch::Sender::new(View::default()),
         alone: Default::default(),
@@ -477,6 +478,7 @@ async fn run(
     tasks.spawn("lessor", lessor::run(replica.clone()));
     tasks.spawn("corruption-check", check::run(replica.clone()));
     tasks.spawn("publish", publish(replica.clone()));
+    tasks.spawn("raft-sweep", pending::sweep(replica.0.clone(), replica.limit()));
     outer
         .tasks
         .spawn_draining("replica", end(replica.clone(), outer.tasks.clone()));

@@ -63,8 +63,8 @@ const AS: u8 = 10;
 const AUTH: u8 = 11;
 
 impl Proposal {
-    /// Its bytes. `None`: it is no command that is replicated.
-    pub fn encode(&self) -> Option<Bytes> {
+    /// Its bytes; the number is the first of them. `None`: it is no command that is replicated.
+    pub fn encode(&self) -> Option<Vec<u8>> {
         let size = match &self.task {
             Task::DoAs(_, Command::Txn(txn, _)) => txn.size(),
             _ => 0,
@@ -99,7 +99,13 @@ impl Proposal {
                 texts(&mut out, peer_urls);
             }
         }
-        Some(out.0.into())
+        Some(out.0)
+    }
+
+    /// Puts the number into its bytes.
+    pub fn number(mut encoded: Vec<u8>, id: u64) -> Bytes {
+        encoded[..8].copy_from_slice(&id.to_le_bytes());
+        encoded.into()
     }
 
     /// Of its bytes.
@@ -436,7 +442,7 @@ mod tests {
     fn a_proposal_reads_as_it_was_written_and_no_part_of_it_is_one() {
         for task in tasks() {
             let proposal = Proposal { id: 77, task };
-            let written = proposal.encode().unwrap();
+            let written = Bytes::from(proposal.encode().unwrap());
             let read = Proposal::decode(written.clone()).unwrap();
             assert_eq!(format!("{read:?}"), format!("{proposal:?}"));
             for length in 0..written.len() {

@@ -21,6 +21,7 @@ mod metrics;
 mod node;
 mod pack;
 pub mod peer;
+mod pending;
 mod reads;
 mod reconfigure;
 mod settings;
@@ -34,13 +35,13 @@ use crate::{
     state::Command,
     txn::{Known, Txn, TxnReply},
 };
-use apply::{Pending, Waiting};
 use auth::{Auth, AuthError, Change, Tokens, Who};
 use bytes::Bytes;
 use codec::{Proposal, Task};
 use component::{Env, Tasks};
 use node::Input;
 use peer::Peers;
+use pending::{Pending, Proposed, Reply};
 use raft::Role;
 use std::{
     sync::{
@@ -91,7 +92,6 @@ pub(crate) struct Inner {
     auth: RwLock<Arc<Auth>>,
     tokens: Tokens,
     pending: Pending,
-    next_proposal: AtomicU64,
     input: mpsc::Sender<Input>,
     view: tokio::sync::watch::Sender<View>,
     /// This member is the only one and leads: what it has applied is all there is.
@@ -213,7 +213,7 @@ impl Replica {
 
     /// How many proposals wait to be applied.
     pub fn pending(&self) -> u64 {
-        hold(&self.0.pending).len() as u64
+        self.0.pending.len() as u64
     }
 
     /// The other members that are reached.
@@ -296,57 +296,69 @@ impl Replica {
     /// Does a transaction, if `who` may.
     pub async fn transact_as(&self, who: &Who, txn: Txn) -> Result<TxnReply, Failure> {
         txn.check()?;
-        match self.submit_as(who, Command::Txn(txn, Known::new())).await? {
-            Answer::Txn(reply) => Ok(reply),
-            answer => Err(Error::Unknown(format!("the store answered {answer:?}")).into()),
+        transacted(self.submit_as(who, Command::Txn(txn, Known::new())).await)
+    }
+
+    /// The same without waiting: `answered` is called by whoever knows what became of it, usually by the task that applies
+    /// for all, after everything that it applies with this is applied. So it has to be quick, and must not wait for anything
+    /// of this member. It is called once, whatever happens; [`Failure::Stopped`] if the member ends before it knows.
+    pub fn transact_then(
+        &self,
+        who: &Who,
+        txn: Txn,
+        answered: impl FnOnce(Result<TxnReply, Failure>) + Send + 'static,
+    ) {
+        if let Err(error) = txn.check() {
+            return answered(Err(error.into()));
         }
+        let task = Task::DoAs(who.clone(), Command::Txn(txn, Known::new()));
+        let reply = Reply::new(move |answer| answered(transacted(answer)));
+        self.begin(task, Proposed::Data, reply);
     }
 
     /// Does a command unless another member leads, or this one in another term.
     async fn submit_in(&self, command: Command, term: u64) -> Result<Answer, Failure> {
-        self.propose_by(Task::Do(command), |id, data| Input::ProposeIn { id, data, term })
+        self.propose_by(Task::Do(command), move |data| Proposed::DataIn(data, term))
             .await
     }
 
     async fn propose(&self, task: Task) -> Result<Answer, Failure> {
-        self.propose_by(task, |id, data| Input::Propose { id, data })
-            .await
+        self.propose_by(task, Proposed::Data).await
     }
 
-    async fn propose_by(&self, task: Task, by: impl FnOnce(u64, Bytes) -> Input) -> Result<Answer, Failure> {
-        let proposal = Proposal {
-            id: self.0.next_proposal.fetch_add(1, Ordering::Relaxed),
-            task,
+    async fn propose_by(&self, task: Task, by: impl FnOnce(Bytes) -> Proposed) -> Result<Answer, Failure> {
+        self.waited(|reply| self.begin(task, by, reply)).await
+    }
+
+    /// Proposes something; gives its number, if it is on its way.
+    fn begin(&self, task: Task, by: impl FnOnce(Bytes) -> Proposed, reply: Reply) -> Option<u64> {
+        let proposal = Proposal { id: 0, task };
+        let Some(data) = proposal.encode() else {
+            let why = "only one server alone does that".to_owned();
+            reply.tell(Err(Error::Unavailable(why).into()));
+            return None;
         };
-        let refused = || Error::Unavailable("only one server alone does that".to_owned());
-        let data = proposal.encode().ok_or_else(refused)?;
-        let (id, task) = (proposal.id, proposal.task);
-        self.settle(id, Some(task), by(id, data)).await
+        self.settle(Some(proposal.task), reply, |id| by(Proposal::number(data, id)))
     }
 
-    /// Proposes something and waits for what becomes of it.
-    async fn settle(&self, id: u64, task: Option<Task>, input: Input) -> Result<Answer, Failure> {
+    /// Proposes something of which `reply` is told what becomes.
+    fn settle(&self, task: Option<Task>, reply: Reply, what: impl FnOnce(u64) -> Proposed) -> Option<u64> {
         if let Some(why) = self.trouble() {
-            return Err(Error::Unavailable(why).into());
+            reply.tell(Err(Error::Unavailable(why).into()));
+            return None;
         }
+        self.0.pending.add(self.0.env.clock.now(), task, reply, what)
+    }
+
+    /// Waits for what becomes of a proposal. It is forgotten when nobody waits any more.
+    async fn waited(&self, begin: impl FnOnce(Reply) -> Option<u64>) -> Result<Answer, Failure> {
         let (answer, answered) = oneshot::channel();
-        let _forgetting = Forgetting(&self.0.pending, id);
-        hold(&self.0.pending).insert(id, Waiting { task, answer });
-        let changes = self.view().changes;
-        let sent = async {
-            self.0.input.send(input).await.map_err(|_| Failure::Stopped)?;
-            answered.await.unwrap_or(Err(Failure::Stopped))
-        };
-        let settled = match self.0.env.clock.timeout(self.limit(), sent).await {
-            Some(answered) => answered,
-            None if self.view().changes != changes => Err(Failure::LeaderFailed),
-            None => Err(Failure::TimedOut),
-        };
-        if let Err(Failure::TimedOut | Failure::LeaderFailed | Failure::Stopped | Failure::TooMany) = settled
-        {
-            self.0.metrics().failed.add(1);
-        }
-        settled
+        let id = begin(Reply::new(move |told| {
+            // Who asked may have gone.
+            let _ = answer.send(told);
+        }));
+        let _forgetting = id.map(|id| Forgetting(&self.0.pending, id));
+        answered.await.unwrap_or(Err(Failure::Stopped))
     }
 
     /// Waits until this member has applied all that was acknowledged by anybody before now.
@@ -390,11 +402,19 @@ impl Replica {
     }
 }
 
+/// What became of a transaction.
+fn transacted(answer: Result<Answer, Failure>) -> Result<TxnReply, Failure> {
+    match answer? {
+        Answer::Txn(reply) => Ok(reply),
+        answer => Err(Error::Unknown(format!("the store answered {answer:?}")).into()),
+    }
+}
+
 /// Forgets a proposal when nobody waits for it any more.
 struct Forgetting<'a>(&'a Pending, u64);
 
 impl Drop for Forgetting<'_> {
     fn drop(&mut self) {
-        hold(self.0).remove(&self.1);
+        self.0.take(self.1);
     }
 }

@@ -3,13 +3,13 @@
 use super::{
     Failure, Inner, View, apply,
     disk::{self, Done},
-    hold,
     log::Place,
     peer::Outgoing,
+    pending::Proposed,
     reads::{Asking, Reads},
 };
 use bytes::Bytes;
-use raft::{Change, ChangeKind, Message, Raft, Ready, Refused, Role, Soft};
+use raft::{ChangeKind, Message, Raft, Ready, Refused, Role, Soft};
 use std::{
     collections::VecDeque,
     path::PathBuf,
@@ -32,20 +32,6 @@ const KEEP_BYTES: u64 = 32 << 20;
 
 /// What comes in.
 pub enum Input {
-    Propose {
-        id: u64,
-        data: Bytes,
-    },
-    /// What only the leader of this term may propose: it is not passed on to another one, and does not wait for one.
-    ProposeIn {
-        id: u64,
-        data: Bytes,
-        term: u64,
-    },
-    Change {
-        id: u64,
-        change: Change,
-    },
     Read(Asking),
     Step(Message),
     /// A snapshot came; the store that it makes is in this directory.
@@ -63,12 +49,6 @@ pub enum Input {
     Status(oneshot::Sender<raft::Status>),
 }
 
-/// A proposal that waits for a leader.
-enum Stalled {
-    Data(Bytes),
-    Change(Change),
-}
-
 pub struct Driver {
     inner: Arc<Inner>,
     raft: Raft,
@@ -77,7 +57,10 @@ pub struct Driver {
     apply: mpsc::UnboundedSender<apply::Job>,
     notes: mpsc::UnboundedReceiver<apply::Note>,
     input: mpsc::Receiver<Input>,
-    stalled: VecDeque<(u64, Stalled)>,
+    /// Proposals that wait for a leader.
+    stalled: VecDeque<(u64, Proposed)>,
+    /// Those that were just taken.
+    fresh: Vec<(u64, Proposed)>,
     reads: Reads,
     soft: Soft,
     /// The index of the first entry of this member's own as a leader.
@@ -117,6 +100,7 @@ impl Driver {
             notes: ends.notes,
             input: ends.input,
             stalled: VecDeque::new(),
+            fresh: Vec::new(),
             reads: Reads::after(questions),
             soft: Soft::default(),
             own: 0,
@@ -148,7 +132,7 @@ impl Driver {
                 () = self.inner.tasks.stopping() => return,
                 Some(done) = self.done.recv() => self.durable(done),
                 Some(note) = self.notes.recv() => self.note(note),
-                // All that is there already is taken at once, and waits for one sync.
+                () = self.inner.pending.come() => {}
                 taken = self.input.recv_many(&mut inbox, INPUTS) => {
                     if taken == 0 {
                         return;
@@ -157,10 +141,26 @@ impl Driver {
                 }
                 () = clock.sleep_until(self.next_tick), if ticking => self.tick(),
             }
+            self.take_more();
             if ticking && self.inner.env.clock.now() >= self.next_tick {
                 self.tick();
             }
         }
+    }
+
+    /// Takes all that is there already, so that it shares what it leads to.
+    fn take_more(&mut self) {
+        while let Ok(done) = self.done.try_recv() {
+            self.durable(done);
+        }
+        while let Ok(note) = self.notes.try_recv() {
+            self.note(note);
+        }
+        for _ in 0..INPUTS {
+            let Ok(input) = self.input.try_recv() else { break };
+            self.take(input);
+        }
+        self.take_proposals();
     }
 
     fn tick(&mut self) {
@@ -199,9 +199,6 @@ impl Driver {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Propose { id, data } => self.propose(id, Stalled::Data(data)),
-            Input::ProposeIn { id, data, term } => self.propose_in(id, data, term),
-            Input::Change { id, change } => self.propose(id, Stalled::Change(change)),
             Input::Read(asking) => self.reads.add(asking),
             Input::Step(message) => self.raft.step(message),
             Input::Snapshot { message, dir, taken } => {
@@ -219,15 +216,29 @@ impl Driver {
         }
     }
 
-    fn propose(&mut self, id: u64, what: Stalled) {
+    /// Takes all that was proposed meanwhile: it waits for one sync.
+    fn take_proposals(&mut self) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        self.inner.pending.take_fresh(&mut fresh);
+        for (id, what) in fresh.drain(..) {
+            self.propose(id, what);
+        }
+        fresh.shrink_to(STALLED);
+        self.fresh = fresh;
+    }
+
+    fn propose(&mut self, id: u64, what: Proposed) {
+        if let Proposed::DataIn(data, term) = what {
+            return self.propose_in(id, data, term);
+        }
         let behind = self.inner.committed.load(Ordering::Relaxed)
             > self.inner.applied.load(Ordering::Relaxed) + BEHIND;
         if behind || self.stalled.len() >= STALLED {
             return self.refuse(id, Failure::TooMany);
         }
         let tried = match &what {
-            Stalled::Data(data) => self.raft.propose(data.clone()),
-            Stalled::Change(change) => self.raft.propose_change(change.clone()),
+            Proposed::Data(data) | Proposed::DataIn(data, _) => self.raft.propose(data.clone()),
+            Proposed::Change(change) => self.raft.propose_change(change.clone()),
         };
         match tried {
             Ok(()) => {}
@@ -247,16 +258,17 @@ impl Driver {
     }
 
     fn refuse(&self, id: u64, failure: Failure) {
-        if let Some(waiting) = hold(&self.inner.pending).remove(&id) {
-            // Who asked may have gone.
-            let _ = waiting.answer.send(Err(failure));
+        if let Some(waiting) = self.inner.pending.take(id) {
+            let counts = matches!(failure, Failure::TooMany);
+            self.inner.metrics().failed.add(u64::from(counts));
+            waiting.reply.tell(Err(failure));
         }
     }
 
     /// Tries again what waits for a leader, as long as somebody waits for it.
     fn retry(&mut self) {
         for (id, what) in std::mem::take(&mut self.stalled) {
-            if hold(&self.inner.pending).contains_key(&id) {
+            if self.inner.pending.has(id) {
                 self.propose(id, what);
             }
         }
@@ -410,6 +422,7 @@ impl Driver {
             view.leads = soft.role == Role::Leader;
             view.changes += u64::from(gained);
         });
+        self.inner.pending.set_changes(self.inner.view.borrow().changes);
         self.see_alone();
         self.inner.leases.notify_one();
         if soft.leader != before.leader {

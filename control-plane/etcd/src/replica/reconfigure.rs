@@ -6,9 +6,10 @@ use super::{
     members::context,
     node::successors,
     peer::{Call, ask},
+    pending::Proposed,
 };
 use raft::{Change, ChangeKind};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 /// How often a hand-over is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -45,15 +46,16 @@ impl Replica {
         id: u64,
         member: Option<&Member>,
     ) -> Result<(), Failure> {
-        let proposal = self.0.next_proposal.fetch_add(1, Ordering::Relaxed);
-        let change = Change {
+        let change = |proposal| Change {
             kind,
             id,
             context: context(proposal, member),
         };
-        self.members().check(&change, self.settings().max_learners)?;
-        let input = Input::Change { id: proposal, change };
-        self.settle(proposal, None, input).await.map(drop)
+        self.members().check(&change(0), self.settings().max_learners)?;
+        let proposed = |proposal| Proposed::Change(change(proposal));
+        self.waited(|reply| self.settle(None, reply, proposed))
+            .await
+            .map(drop)
     }
 
     fn voter_ids(&self) -> Vec<u64> {
