@@ -1,6 +1,6 @@
 //! What a store is made of: all that an image says, and each retained version of each key.
 
-use crate::Error;
+use crate::{Error, kine::Kine, sqlite::Place};
 use bytes::Bytes;
 use etcd::{Image, Kept, KeyValue, Revision};
 use etcd_proto::mvccpb;
@@ -14,8 +14,16 @@ pub struct Content {
     pub image: Image,
     /// By key, the oldest first.
     versions: Vec<Version>,
-    /// Where values are that are not in memory.
-    file: Option<Arc<File>>,
+    values: Values,
+}
+
+/// Where the values are: in no memory.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// In a snapshot.
+    Snapshot(Arc<File>),
+    /// In a database of k3s.
+    Kine(Arc<Kine>),
 }
 
 /// A version of a key.
@@ -34,20 +42,20 @@ pub struct Version {
 pub enum What {
     /// The key was removed.
     Removed,
-    /// It was written.
-    Here(Box<KeyValue>),
-    /// It was written, and stands in the file as etcd keeps it.
+    /// It was written, and stands in a snapshot as etcd keeps it.
     There {
         /// Where.
         at: u64,
         /// So many bytes.
         bytes: u32,
     },
+    /// It was written, and all but its value is known, which is in a row of k3s' database.
+    Row(Box<KeyValue>, Place),
 }
 
 impl Content {
     /// A state of these versions, of each key in the order in which they came. What is older than the image's compaction and cannot be read is left out.
-    pub fn new(image: Image, mut versions: Vec<Version>, file: Option<Arc<File>>) -> Self {
+    pub fn new(image: Image, mut versions: Vec<Version>, values: Values) -> Self {
         versions.sort_by(|one, other| (&one.key, one.revision).cmp(&(&other.key, other.revision)));
         // A transaction may remove a key and write it again: the later counts.
         versions.dedup_by(|next, one| {
@@ -60,7 +68,7 @@ impl Content {
         let mut this = Self {
             image,
             versions,
-            file,
+            values,
         };
         this.forget();
         this
@@ -96,15 +104,40 @@ impl Content {
 
     /// The versions, each read when it is its turn.
     pub fn into_versions(self) -> (Image, impl Iterator<Item = Result<Kept, Error>> + Send) {
-        let file = self.file;
-        let versions = self.versions.into_iter();
-        let kept = versions.map(move |Version { key, revision, what }| match (what, &file) {
-            (What::Removed, _) => Ok(Kept::Removed(key, revision)),
-            (What::Here(kv), _) => Ok(Kept::Put(*kv)),
-            (What::There { at, bytes }, Some(file)) => read(file, at, bytes, key, revision).map(Kept::Put),
-            (What::There { .. }, None) => Err(Error::Damaged("a value is in no file".to_owned())),
+        let values = self.values;
+        let versions = self.versions.into_iter().map(Some);
+        // After the last of them it is seen whether all were of one time.
+        let kept = versions.chain([None]).filter_map(move |version| match version {
+            Some(version) => Some(version.kept(&values)),
+            None => values.check_unchanged().err().map(Err),
         });
         (self.image, kept)
+    }
+}
+
+impl Version {
+    fn kept(self, values: &Values) -> Result<Kept, Error> {
+        let Version { key, revision, what } = self;
+        match (what, values) {
+            (What::Removed, _) => Ok(Kept::Removed(key, revision)),
+            (What::There { at, bytes }, Values::Snapshot(file)) => {
+                read(file, at, bytes, key, revision).map(Kept::Put)
+            }
+            (What::Row(mut kv, place), Values::Kine(kine)) => {
+                kv.value = kine.value(place, revision)?;
+                Ok(Kept::Put(*kv))
+            }
+            _ => Err(Error::Damaged("a value is elsewhere".to_owned())),
+        }
+    }
+}
+
+impl Values {
+    fn check_unchanged(&self) -> Result<(), Error> {
+        match self {
+            Self::Snapshot(_) => Ok(()),
+            Self::Kine(kine) => kine.check_unchanged(),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub mod socket;
 pub mod sqlite;
 mod stream;
 
-pub use content::{Content, Version, What};
+pub use content::{Content, Values, Version, What};
 pub use endpoint::fetch;
 pub use error::Error;
 pub use name::Name;

@@ -3,7 +3,7 @@
 use crate::{
     Chunks, Error,
     bolt::{Bolt, Pair},
-    content::{Content, Version, What},
+    content::{Content, Values, Version, What},
     place::blocking,
 };
 use bytes::Bytes;
@@ -177,7 +177,7 @@ impl Snapshot {
         }
         let newest = versions.iter().map(|version| version.revision).max();
         image.revision = newest.unwrap_or(0).max(image.compacted);
-        Ok(Content::new(image, versions, Some(self.file.clone())))
+        Ok(Content::new(image, versions, Values::Snapshot(self.file.clone())))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A snapshot is never in memory as a whole, wherever it comes from and goes to. The only test of its process, whose peak it reads.
 #![expect(clippy::unwrap_used, reason = "the functions of a test fail as it does")]
 
-use backup::{Bump, Place, Taken, fetch, restore};
+use backup::{Bump, Place, Taken, fetch, kine, restore};
 use bytes::Bytes;
 use component::Env;
 use etcd::{
@@ -9,7 +9,11 @@ use etcd::{
     replica::{self, Replica},
     server::{Listener, Member, Settings},
 };
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::net::TcpListener;
 
 /// So much is stored, in values of this size.
@@ -57,6 +61,17 @@ fn open(dir: &Path, env: &Env) -> Arc<Engine> {
     Engine::open(dir, Options::default(), env.clone()).unwrap()
 }
 
+/// A database of k3s with as much in it, of which a part is only in its write-ahead log.
+fn unpack_k3s(dir: &Path) -> PathBuf {
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backup/data");
+    for name in ["large.db", "large.db-wal"] {
+        let packed = File::open(packed.join(format!("{name}.zst"))).unwrap();
+        let unpacked = File::create(dir.join(name)).unwrap();
+        zstd::stream::copy_decode(packed, unpacked).unwrap();
+    }
+    dir.join("large.db")
+}
+
 /// A snapshot over gRPC, from a server of `dir`.
 async fn over_grpc(dir: &Path, place: &Place, env: &Env) -> backup::Snapshot {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -101,7 +116,19 @@ async fn a_snapshot_is_never_in_memory_as_a_whole() {
             .unwrap();
     })
     .await;
-    fs::remove_dir_all(data("store")).unwrap();
+    let database = unpack_k3s(dir.path());
+    within("reading the database of k3s", async {
+        let (content, env) = (kine::read(&database).unwrap(), Env::system());
+        assert_eq!(content.versions(), STORED / VALUE);
+        let made = restore(content, &data("k3s"), None, Bump::default(), false, &env)
+            .await
+            .unwrap();
+        assert_eq!(made.keys as usize, STORED / VALUE);
+    })
+    .await;
+    for name in ["store", "k3s"] {
+        fs::remove_dir_all(data(name)).unwrap();
+    }
     let fetched = within("fetching", over_grpc(&data("restored"), &place, &env)).await;
     assert_eq!(fetched.facts().revision, saved.facts().revision);
     env.tasks.drain(std::time::Duration::from_secs(10)).await;

@@ -22,8 +22,25 @@ pub struct Database {
     pages: Pages,
 }
 
-/// A row: its number, and its values.
-pub type Row = (i64, Vec<Value>);
+/// A row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its number.
+    pub number: i64,
+    /// Its values.
+    pub values: Vec<Value>,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a row is: a page, and which cell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    page: u32,
+    cell: u16,
+}
+
+type Visit<'a> = dyn FnMut(Row) -> Result<(), Error> + 'a;
 
 /// A table: the names of its columns in order, which of them is another name of the row's number, and its first page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,45 +66,47 @@ impl Database {
 
     /// The table of this name.
     pub fn table(&self, name: &str) -> Result<Table, Error> {
-        for (_, row) in self.rows(1)? {
+        let mut found = None;
+        self.rows(1, &mut |row| {
             let [
                 Value::Text(kind),
                 Value::Text(called),
                 _,
                 Value::Integer(root),
                 Value::Text(sql),
-            ] = &row[..]
+            ] = &row.values[..]
             else {
-                continue;
+                return Ok(());
             };
             if kind == "table" && called.eq_ignore_ascii_case(name) {
                 let root = u32::try_from(*root).map_err(|_| damaged("a table has no page"))?;
-                return columns(sql, root)
-                    .ok_or_else(|| damaged(format!("table {name} is of no usual kind")));
+                let table = columns(sql, root);
+                found = Some(table.ok_or_else(|| damaged(format!("table {name} is of no usual kind")))?);
             }
-        }
-        Err(Error::Damaged(format!(
-            "there is no table {name} in the database"
-        )))
+            Ok(())
+        })?;
+        found.ok_or_else(|| Error::Damaged(format!("there is no table {name} in the database")))
     }
 
-    /// All rows of a table, in the order of their numbers.
-    pub fn rows_of(&self, table: &Table) -> Result<Vec<Row>, Error> {
-        let mut rows = self.rows(table.root)?;
-        for (number, values) in &mut rows {
-            // A column that was added later is not in older rows.
-            values.resize(table.columns.len().max(values.len()), Value::Null);
-            if let Some(at) = table.number {
-                values[at] = Value::Integer(*number);
-            }
-        }
-        Ok(rows)
+    /// Shows all rows of a table, in the order of their numbers.
+    pub fn rows_of(&self, table: &Table, visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.rows(table.root, &mut |row| visit(table.complete(row)))
     }
 
-    fn rows(&self, root: u32) -> Result<Vec<Row>, Error> {
-        let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
-        self.walk(root, 0, &mut seen, &mut rows)?;
-        Ok(rows)
+    /// A row of a table, again.
+    pub fn row_of(&self, table: &Table, place: Place) -> Result<Row, Error> {
+        let page = self.pages.page(place.page)?;
+        let cell = head(&page, place.page)?.cell(&page, place.cell)?;
+        Ok(table.complete(self.row(cell, place)?))
+    }
+
+    /// An error if somebody wrote to the database since it was opened, so that what was read may be of different times.
+    pub fn check_unchanged(&self) -> Result<(), Error> {
+        self.pages.check_unchanged()
+    }
+
+    fn rows(&self, root: u32, visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.walk(root, 0, &mut BTreeSet::new(), visit)
     }
 
     fn walk(
@@ -95,54 +114,44 @@ impl Database {
         id: u32,
         depth: usize,
         seen: &mut BTreeSet<u32>,
-        rows: &mut Vec<Row>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), Error> {
         if depth > DEPTH || !seen.insert(id) {
             return Err(damaged(format!("page {id} is in a tree twice")));
         }
         let page = self.pages.page(id)?;
-        // The first page begins with the head of the file.
-        let start = if id == 1 { 100 } else { 0 };
-        let head = page
-            .get(start..start + 12)
-            .ok_or_else(|| damaged("a page is too small"))?;
-        let cells = usize::from(u16::from_be_bytes([head[3], head[4]]));
-        let is_leaf = match head[0] {
-            LEAF => true,
-            INTERIOR => false,
-            kind => return Err(damaged(format!("page {id} is no page of a table ({kind})"))),
-        };
-        let pointers = start + if is_leaf { 8 } else { 12 };
-        for at in 0..cells {
-            let at = pointers + 2 * at;
-            let pointer = page.get(at..at + 2).ok_or_else(|| damaged("a page is cut off"))?;
-            let cell = page.get(usize::from(u16::from_be_bytes([pointer[0], pointer[1]]))..);
-            let cell = cell.ok_or_else(|| damaged("a cell is outside of its page"))?;
-            match is_leaf {
-                true => rows.push(self.row(cell)?),
-                false => self.walk(be32(cell)?, depth + 1, seen, rows)?,
+        let head = head(&page, id)?;
+        for cell in 0..head.cells {
+            let found = head.cell(&page, cell)?;
+            match head.last {
+                None => visit(self.row(found, Place { page: id, cell })?)?,
+                Some(_) => self.walk(be32(found)?, depth + 1, seen, visit)?,
             }
         }
-        match is_leaf {
-            true => Ok(()),
-            false => self.walk(be32(&head[8..])?, depth + 1, seen, rows),
+        match head.last {
+            None => Ok(()),
+            Some(last) => self.walk(last, depth + 1, seen, visit),
         }
     }
 
-    fn row(&self, cell: &[u8]) -> Result<Row, Error> {
+    fn row(&self, cell: &[u8], place: Place) -> Result<Row, Error> {
         let cut = || damaged("a row is cut off");
         let (length, cell) = varint(cell).ok_or_else(cut)?;
         let (number, cell) = varint(cell).ok_or_else(cut)?;
         let length = usize::try_from(length).map_err(|_| cut())?;
         let payload = self.payload(cell, length)?;
         let values = Cursor::new(&payload).and_then(Cursor::values);
-        Ok((number as i64, values.ok_or_else(cut)?))
+        Ok(Row {
+            number: number as i64,
+            values: values.ok_or_else(cut)?,
+            place,
+        })
     }
 
     /// The bytes of a row, of which those that have no room in the page are in a chain of others.
     fn payload(&self, cell: &[u8], length: usize) -> Result<Vec<u8>, Error> {
         let cut = || damaged("a row is cut off");
-        if length > self.pages.bytes() {
+        if length as u64 > self.pages.bytes() {
             return Err(cut());
         }
         let usable = self.pages.usable();
@@ -160,9 +169,59 @@ impl Database {
             let page = self.pages.page(next)?;
             let some = (length - payload.len()).min(usable - 4);
             payload.extend_from_slice(page.get(4..4 + some).ok_or_else(cut)?);
-            next = be32(page)?;
+            next = be32(&page)?;
         }
         Ok(payload)
+    }
+}
+
+/// The head of a page of a table.
+struct Head {
+    cells: u16,
+    /// Where the places of the cells begin.
+    pointers: usize,
+    /// The last page below; a leaf has none.
+    last: Option<u32>,
+}
+
+fn head(page: &[u8], id: u32) -> Result<Head, Error> {
+    // The first page begins with the head of the file.
+    let start = if id == 1 { 100 } else { 0 };
+    let head = page
+        .get(start..start + 12)
+        .ok_or_else(|| damaged("a page is too small"))?;
+    let (last, length) = match head[0] {
+        LEAF => (None, 8),
+        INTERIOR => (Some(be32(&head[8..])?), 12),
+        kind => return Err(damaged(format!("page {id} is no page of a table ({kind})"))),
+    };
+    Ok(Head {
+        cells: u16::from_be_bytes([head[3], head[4]]),
+        pointers: start + length,
+        last,
+    })
+}
+
+impl Head {
+    /// What begins with a cell.
+    fn cell<'a>(&self, page: &'a [u8], cell: u16) -> Result<&'a [u8], Error> {
+        let at = self.pointers + 2 * usize::from(cell);
+        let pointer = page.get(at..at + 2).ok_or_else(|| damaged("a page is cut off"))?;
+        let cell = page.get(usize::from(u16::from_be_bytes([pointer[0], pointer[1]]))..);
+        cell.ok_or_else(|| damaged("a cell is outside of its page"))
+    }
+}
+
+impl Table {
+    /// A row with all of its columns.
+    fn complete(&self, mut row: Row) -> Row {
+        let values = &mut row.values;
+        // A column that was added later is not in older rows.
+        values.resize(self.columns.len().max(values.len()), Value::Null);
+        if let Some(at) = self.number {
+            values[at] = Value::Integer(row.number);
+        }
+        row
     }
 }
 

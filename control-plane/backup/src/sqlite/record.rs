@@ -1,9 +1,10 @@
 //! The values of a row.
 
 /// A value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// Nothing.
+    #[default]
     Null,
     /// A whole number.
     Integer(i64),

@@ -2,10 +2,13 @@
 //! log that was not moved into it, once as its last transaction left it and once in the middle of one.
 
 use crate::lab::{all, data, names, open};
-use backup::{Bump, kine, restore, sqlite::Database};
+use backup::{Bump, Content, Error, kine, restore, sqlite::Database};
 use component::Env;
 use etcd::Kept;
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// The database, and its log.
 fn database(dir: &Path, file: &str, log: Option<&str>) -> PathBuf {
@@ -78,6 +81,33 @@ fn a_log_that_is_cut_ends_with_its_last_whole_transaction() {
         last = revision;
     }
     assert_eq!(last, 308);
+}
+
+#[test]
+fn a_database_that_is_written_to_while_it_is_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = database(dir.path(), "wal.db.zst", Some("wal.db-wal.zst"));
+    let log = dir.path().join("state.db-wal");
+    let outcome = |content: Content| content.into_versions().1.map(|kept| kept.map(drop)).collect();
+    let read = || kine::read(&path).unwrap();
+    let whole: Result<Vec<()>, Error> = outcome(read());
+    assert_eq!(whole.unwrap().len(), read().versions());
+    // What is only added to the log is newer than all that is read.
+    let content = read();
+    let mut longer = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
+    longer.write_all(&[7; 5000]).unwrap();
+    outcome(content).unwrap();
+    for file in [&path, &log] {
+        let content = read();
+        let before = std::fs::read(file).unwrap();
+        let mut changed = before.clone();
+        changed[16..24].fill(9);
+        changed.push(0);
+        std::fs::write(file, &changed).unwrap();
+        let why = outcome(content).unwrap_err().to_string();
+        assert!(why.contains("written to while it was read"), "{why}");
+        std::fs::write(file, &before).unwrap();
+    }
 }
 
 #[test]
