@@ -4,6 +4,7 @@
 mod compaction;
 mod drive;
 mod inside;
+mod killed;
 mod large;
 mod load;
 mod side;
@@ -42,8 +43,18 @@ pub const CASES: &[&str] = &[
     "memory",
     "file",
     "start",
+    "start-killed",
     "large-put-64",
+    "large-put-64-time",
+    "large-put-64-p99",
+    "large-put-64-written",
     "large-get-64",
+    "large-get-64-time",
+    "large-get-64-p99",
+    "large-memory",
+    "large-file",
+    "large-start",
+    "large-start-killed",
 ];
 
 /// Whose etcd is measured beside ours.
@@ -72,7 +83,14 @@ pub fn run(report: &mut Report) -> Result<()> {
         report,
     };
     rates(&mut bench)?;
-    for cases in [inside::run, watch::run, compaction::run, space::run, large::run] {
+    for cases in [
+        inside::run,
+        watch::run,
+        compaction::run,
+        space::run,
+        killed::run,
+        large::run,
+    ] {
         cases(&mut bench)?;
     }
     Ok(())

@@ -138,6 +138,13 @@ impl Side {
         Ok(ticks as f64 / TICKS)
     }
 
+    /// The bytes that it has written, to files and sockets.
+    pub fn written(&self) -> Result<f64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid()?))?;
+        let written = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+        Ok(written.context("a process without its bytes")?.parse()?)
+    }
+
     /// Its memory, in bytes.
     pub fn memory(&self) -> Result<f64> {
         Ok(kernel::memory(self.pid()?)?.0 as f64)
@@ -183,6 +190,14 @@ impl Side {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        Ok(())
+    }
+
+    /// Ends it at once, whatever it does.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut child = self.running.take().context("it does not run")?;
+        child.kill()?;
+        child.wait()?;
         Ok(())
     }
 
