@@ -7,7 +7,7 @@ use crate::{
     place::blocking,
 };
 use bytes::Bytes;
-use component::Env;
+use component::{Env, hex};
 use etcd::{Image, Revision, replica::auth};
 use etcd_proto::authpb;
 use futures::{StreamExt, stream};
@@ -89,7 +89,7 @@ impl Snapshot {
                 return Err(Error::Damaged(why.to_owned()));
             }
             if sum != said {
-                let why = format!("expected sha256 {}, got {}", hex(&said), hex(&sum));
+                let why = format!("expected sha256 {}, got {}", hex::encode(said), hex::encode(sum));
                 return Err(Error::Damaged(why));
             }
         }
@@ -262,10 +262,6 @@ fn lease(value: &[u8]) -> Result<(i64, u64), Error> {
     let lease = Lease::decode(value).map_err(damaged)?;
     let seconds = u64::try_from(lease.ttl).unwrap_or(0);
     Ok((lease.id, seconds.saturating_mul(1000)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// CRC-32C, by which `etcdctl snapshot status` tells snapshots apart.

@@ -8,6 +8,7 @@ mod clock;
 mod env;
 pub mod flags;
 pub mod gates;
+pub mod hex;
 pub mod jwt;
 pub mod metrics;
 pub mod pki;

@@ -1,5 +1,6 @@
 //! Signature Version 4 of AWS, by which S3-compatible storage knows who asks.
 
+use component::hex;
 use jiff::Timestamp;
 use ring::{digest, hmac};
 
@@ -59,14 +60,9 @@ pub struct Signed<'a> {
     pub body_hash: &'a str,
 }
 
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The SHA-256 of bytes in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+    hex::encode(digest::digest(&digest::SHA256, bytes))
 }
 
 /// Encodes all bytes but those that never need it; `/` only with `slash`.
@@ -139,7 +135,7 @@ pub fn authorization(
     format!(
         "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={}",
         credentials.access_key,
-        hex(&key)
+        hex::encode(&key)
     )
 }
 

@@ -164,7 +164,7 @@ impl Simulated {
     fn id(&self) -> String {
         let mut bytes = [0u8; 32];
         self.random.fill(&mut bytes);
-        bytes.iter().map(|b| format!("{b:02x}")).collect()
+        component::hex::encode(bytes)
     }
 
     fn end(&self, id: &ContainerId, code: i32) -> bool {

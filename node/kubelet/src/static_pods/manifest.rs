@@ -188,7 +188,7 @@ fn hash(node: &str, json: &[u8]) -> String {
         .chain_update([0])
         .chain_update(json)
         .finalize();
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    component::hex::encode(&digest[..16])
 }
 
 #[cfg(test)]

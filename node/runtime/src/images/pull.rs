@@ -4,13 +4,14 @@ use super::{
     ImageRecord, Images, http, layer_name,
     reference::{Reference, is_digest},
     registries::{Endpoint, HostConfig},
-    unpack::{self, hex},
+    unpack,
 };
 use crate::{
     edge::{Auth, Error, Result},
     record,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use component::hex;
 use futures::{StreamExt, TryStreamExt};
 use http_body_util::BodyExt;
 use hyper::{Response, StatusCode, body::Incoming};
@@ -205,7 +206,7 @@ impl Source<'_> {
             .await
             .map_err(|error| Trouble::Unreachable(error.to_string()))?
             .to_bytes();
-        let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
         if is_digest(target) && target != digest {
             return Err(Trouble::Bad(format!("manifest {target} has digest {digest}")));
         }
@@ -260,7 +261,7 @@ impl Source<'_> {
         if let Ok(mut file) = fs::File::open(path) {
             there = io::copy(&mut file, &mut hash)?;
         }
-        let found = |hash: &Sha256| format!("sha256:{}", hex(&hash.clone().finalize()));
+        let found = |hash: &Sha256| format!("sha256:{}", hex::encode(hash.clone().finalize()));
         if there > 0 && found(&hash) == digest {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Layers to folders. Every path is looked up with the layer's folder as root, so that no name or symlink in an archive
 //! leads out of it. Whiteouts become overlayfs whiteouts.
 
+use component::hex;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
     fsetxattr, linkat, makedev, mkdirat, mknodat, openat2, statat, symlinkat, unlinkat, utimensat,
@@ -44,12 +45,10 @@ pub(super) fn layer(blob: &Path, to: &Path) -> io::Result<(String, u64)> {
     }
     unpack.finish();
     io::copy(&mut reader, &mut io::sink())?;
-    Ok((format!("sha256:{}", hex(&reader.hash.finalize())), unpack.size))
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok((
+        format!("sha256:{}", hex::encode(reader.hash.finalize())),
+        unpack.size,
+    ))
 }
 
 /// By what the bytes are, not by what the manifest says.

@@ -202,7 +202,7 @@ impl Native {
     fn new_id(&self) -> String {
         let mut bytes = [0u8; 16];
         self.env.random.fill(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        component::hex::encode(bytes)
     }
 }
 
