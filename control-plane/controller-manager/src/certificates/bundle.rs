@@ -48,8 +48,7 @@ fn one(_: &Change, _: &Caches) -> Vec<Key> {
 impl ServingBundleController {
     fn bundle(&self) -> String {
         let digest = Sha256::digest(self.certificate.as_bytes());
-        let digits: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{PREFIX}{digits}")
+        format!("{PREFIX}{}", component::hex::encode(&digest[..12]))
     }
 }
 

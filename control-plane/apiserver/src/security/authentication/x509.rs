@@ -9,7 +9,7 @@ use crate::security::User;
 use component::Clock;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use x509_parser::certificate::X509Certificate;
 
 /// A certificate that was good is looked at again after so long.
@@ -73,11 +73,7 @@ fn named(certificate: &X509Certificate<'_>, der: &CertificateDer<'_>) -> Result<
         [uid] => uid,
         many => return Err(format!("expected 1 UID, but found multiple: {many:?}")),
     };
-    let mut fingerprint = "X509SHA256=".to_owned();
-    for byte in Sha256::digest(der) {
-        // Writing to a text does not fail.
-        let _ = write!(fingerprint, "{byte:02x}");
-    }
+    let fingerprint = format!("X509SHA256={}", component::hex::encode(Sha256::digest(der)));
     let id = (
         "authentication.kubernetes.io/credential-id".to_owned(),
         vec![fingerprint],
