@@ -1,10 +1,11 @@
-//! Whether the store stays as fast as it was when it was empty: ours, beside itself. `BENCH_GB` says how much it holds then;
-//! with `BENCH_VALUE` all but the first gigabyte is in values of so many bytes, else in values of 1 KiB. What is written
-//! while it is measured is of 1 KiB, to those keys; what is read are all keys.
+//! Whether the store stays as fast as it was when it was empty: ours, beside itself, in turn. `BENCH_GB` says how much it
+//! holds then; with `BENCH_VALUE` all but the first gigabyte is in values of so many bytes, else in values of 1 KiB. What is
+//! written while it is measured is of 1 KiB, to those keys; what is read are all keys.
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 
 use super::drive::{Requests, Wires, Work, drive};
 use super::killed;
@@ -42,19 +43,22 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     }
     let gigabytes = number("BENCH_GB", USUAL)?;
     let value = number("BENCH_VALUE", VALUE)?;
-    let side = bench.sides.first_mut().context("ours is one of the sides")?;
-    side.start()?;
-    Load::open(side, CONNECTIONS)?.fill(0..KEYS, VALUE)?;
-    let empty = measure(side, KEYS, KEYS)?;
+    let full = bench.sides.first_mut().context("ours is one of the sides")?;
+    let mut empty = full.another()?;
     let small = if value == VALUE { gigabytes * SMALL } else { SMALL };
     let all = small + (gigabytes * GIGABYTE).saturating_sub(small * 1000) / value;
-    let load = Load::open(side, CONNECTIONS)?;
-    load.fill(KEYS..small, VALUE)?;
+    empty.start()?;
+    Load::open(&empty, CONNECTIONS)?.fill(0..KEYS, VALUE)?;
+    full.start()?;
+    let load = Load::open(full, CONNECTIONS)?;
+    load.fill(0..small, VALUE)?;
     load.fill(small..all, value)?;
-    let full = measure(side, small, all)?;
-    side.stop()?;
-    side.clear()?;
-    for ((case, value), (full, empty)) in CASES.into_iter().zip(full.into_iter().zip(empty)) {
+    let [full_found, empty_found] = measure([(full, small, all), (&mut empty, KEYS, KEYS)])?;
+    for side in [full, &mut empty] {
+        side.stop()?;
+        side.clear()?;
+    }
+    for ((case, value), (full, empty)) in CASES.into_iter().zip(full_found.into_iter().zip(empty_found)) {
         bench
             .report
             .case(case, value(full), Some(("almost empty", value(empty))));
@@ -69,21 +73,38 @@ fn number(variable: &str, usual: usize) -> Result<usize> {
     }
 }
 
-/// What the cases say of it, as it is now: the keys from the first on are written up to one, and read up to another.
-fn measure(side: &mut Side, written: usize, read: usize) -> Result<Vec<f64>> {
-    let mut found = Vec::new();
-    for (work, keys) in [(Work::Put, written), (Work::Get, read)] {
-        let rounds = (0..ROUNDS).map(|_| round(side, work, keys));
-        let rounds = rounds.collect::<Result<Vec<_>>>()?;
-        for at in 0..rounds[0].len() {
-            let mut of: Vec<f64> = rounds.iter().map(|round| round[at]).collect();
-            found.push(median(&mut of).context("no rounds")?);
+/// What the cases say of two, in turn, while the other is stopped: of each the keys from the first on are written up to one,
+/// and read up to another.
+fn measure(mut sides: [(&mut Side, usize, usize); 2]) -> Result<[Vec<f64>; 2]> {
+    let mut found = [Vec::new(), Vec::new()];
+    for (side, ..) in &sides {
+        side.signal(Signal::STOP)?;
+    }
+    for work in [Work::Put, Work::Get] {
+        let mut rounds = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            for ((side, written, read), rounds) in sides.iter().zip(&mut rounds) {
+                let keys = if work == Work::Put { *written } else { *read };
+                side.signal(Signal::CONT)?;
+                rounds.push(round(side, work, keys)?);
+                side.signal(Signal::STOP)?;
+            }
+        }
+        for (found, rounds) in found.iter_mut().zip(&rounds) {
+            for at in 0..rounds[0].len() {
+                let mut of: Vec<f64> = rounds.iter().map(|round| round[at]).collect();
+                found.push(median(&mut of).context("no rounds")?);
+            }
         }
     }
-    found.extend([side.memory()?, side.files()?]);
-    side.stop()?;
-    found.push(side.start()?.as_secs_f64());
-    found.push(killed::start(side, written)?);
+    for ((side, written, _), found) in sides.iter_mut().zip(&mut found) {
+        side.signal(Signal::CONT)?;
+        found.extend([side.memory()?, side.files()?]);
+        side.stop()?;
+        found.push(side.start()?.as_secs_f64());
+        found.push(killed::start(side, *written)?);
+        side.signal(Signal::STOP)?;
+    }
     Ok(found)
 }
 

@@ -30,6 +30,7 @@ pub enum Which {
 pub struct Side {
     which: Which,
     folder: PathBuf,
+    port: u16,
     running: Option<Child>,
 }
 
@@ -38,10 +39,22 @@ impl Side {
     pub fn new(which: Which, folder: &Path) -> Result<Side> {
         fs::create_dir_all(folder)?;
         Ok(Side {
+            port: if matches!(which, Which::Ours(_)) {
+                12379
+            } else {
+                22379
+            },
             which,
             folder: folder.to_owned(),
             running: None,
         })
+    }
+
+    /// The same program, with data and a place of its own, to be measured beside it.
+    pub fn another(&self) -> Result<Side> {
+        let mut another = Side::new(self.which.clone(), &self.folder.with_extension("another"))?;
+        another.port = self.port + 20_000;
+        Ok(another)
     }
 
     /// Whether it is ours.
@@ -56,8 +69,7 @@ impl Side {
 
     /// The same, as an address.
     pub fn address(&self) -> SocketAddr {
-        let port = if self.is_ours() { 12379 } else { 22379 };
-        SocketAddr::from(([127, 0, 0, 1], port))
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     fn urls(&self) -> (String, String) {
