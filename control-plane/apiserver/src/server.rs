@@ -5,7 +5,7 @@ use crate::{
     aggregate::{self, Aggregator},
     allocate::{Allocator, Cidr, NODE_PORTS},
     audit,
-    cache::{Cache, Feed},
+    cache::{Cache, Event, Feed},
     custom::{Definitions, Ending, Webhooks},
     encryption::Sealed,
     fairness::{Fairness, clients::Clients, room::Room},
@@ -21,6 +21,7 @@ use component::{Env, Tasks, gates::Gates};
 use etcd::Store;
 use resources::{Row, VirtualResource};
 use std::{
+    collections::VecDeque,
     net::IpAddr,
     sync::{Arc, OnceLock},
 };
@@ -198,6 +199,14 @@ impl Reader {
         })
     }
 
+    /// The changes of a collection after a revision, and the revision of the newest; none when that is too long ago.
+    pub(crate) fn since(&self, resource: &Gvr, after: u64) -> Option<(VecDeque<Arc<Event>>, u64)> {
+        match self.0.cache(&resource.group, &resource.resource) {
+            Some(cache) => cache.since(after),
+            None => Some((VecDeque::new(), 0)),
+        }
+    }
+
     /// The revision of the newest change of a collection; 0 when it is not served.
     pub fn changed(&self, resource: &Gvr) -> u64 {
         self.0
@@ -261,6 +270,7 @@ impl Server {
             metrics: metrics.clone(),
             own: admission::Loopback::default(),
             configuration: Arc::new(config.admission.configuration.clone()),
+            gates: config.gates.clone(),
         };
         let admission = Chain::new(&config.admission, security.admission.clone(), &parts);
         let clients = Arc::new(Clients::new(env.clock.clone()));

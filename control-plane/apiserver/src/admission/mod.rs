@@ -56,7 +56,7 @@ pub use undo::Undo;
 use crate::{Reader, custom::Webhooks, security::Authorizer};
 use api::Status;
 use client::Dial;
-use component::Env;
+use component::{Env, gates::Gates};
 use futures::future::BoxFuture;
 use metrics::Measured;
 use std::sync::Arc;
@@ -167,6 +167,8 @@ pub struct Parts {
     pub own: Loopback,
     /// What the plugins are told.
     pub configuration: Arc<Configuration>,
+    /// Which features are on.
+    pub gates: Gates,
 }
 
 /// Which plugins are on beside, or not among, those that are by default.
@@ -224,6 +226,7 @@ impl Chain {
     /// Those that `settings` has on. What the authorizer wants checked (`first`) is asked before all others.
     pub fn new(settings: &Settings, first: Vec<Guard>, parts: &Parts) -> Self {
         let rows = ORDER.iter().filter(|row| settings.has(row));
+        rows.clone().for_each(|row| row.tell(settings, &parts.gates));
         let made = rows.filter_map(|row| match row.presence {
             Presence::Plugin(make) | Presence::Checked(make) => Some(Named(Some(row.name), make(parts))),
             Presence::Inherent | Presence::OfPodGroups => None,

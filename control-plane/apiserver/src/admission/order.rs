@@ -1,17 +1,18 @@
 //! The plugins, in upstream's order (`pkg/kubeapiserver/options/plugins.go`).
 
 use super::{
-    Guard, Parts, always_deny::AlwaysDeny, always_pull_images::AlwaysPullImages, anti_affinity::AntiAffinity,
-    auto_provision::AutoProvision, declared_features::DeclaredFeatures, event_rate_limit::EventRateLimit,
-    extended_resource_toleration::ExtendedResourceToleration, external_ips::ExternalIps,
-    image_policy::ImagePolicy, limit_ranger::LimitRanger, namespace_exists::NamespaceExists,
-    owner_references::OwnerReferences, pod_node_selector::PodNodeSelector, pod_resize::PodResize,
-    pod_security::PodSecurity, pod_toleration_restriction::PodTolerationRestriction,
+    Guard, Parts, Settings, always_deny::AlwaysDeny, always_pull_images::AlwaysPullImages,
+    anti_affinity::AntiAffinity, auto_provision::AutoProvision, declared_features::DeclaredFeatures,
+    event_rate_limit::EventRateLimit, extended_resource_toleration::ExtendedResourceToleration,
+    external_ips::ExternalIps, image_policy::ImagePolicy, limit_ranger::LimitRanger,
+    namespace_exists::NamespaceExists, owner_references::OwnerReferences, pod_node_selector::PodNodeSelector,
+    pod_resize::PodResize, pod_security::PodSecurity, pod_toleration_restriction::PodTolerationRestriction,
     pod_topology_labels::PodTopologyLabels, policy, resource_quota::ResourceQuota,
     runtime_class::RuntimeClass, service_account::ServiceAccount, trust_bundle::TrustBundleAttest,
     webhook::AdmissionWebhooks,
 };
 use crate::security::{Certificates, ClaimResize, NodeRestriction};
+use component::gates::Gates;
 
 /// A plugin.
 pub struct Row {
@@ -35,6 +36,22 @@ pub enum Presence {
     /// Nothing to do: it keeps PodGroups and what refers to them in order, which upstream serves only with the gate
     /// `GenericWorkload` (off by default) and this server does not serve.
     OfPodGroups,
+}
+
+/// The gate of PodGroups and Workloads.
+const WORKLOADS: &str = "GenericWorkload";
+
+impl Row {
+    /// Warns if a plugin is wanted that has nothing to do.
+    pub fn tell(&self, settings: &Settings, gates: &Gates) {
+        let wanted = gates.enabled(WORKLOADS) || settings.enable.iter().any(|name| name == self.name);
+        if wanted && matches!(self.presence, Presence::OfPodGroups) {
+            tracing::warn!(
+                plugin = self.name,
+                "this plugin has no effect: PodGroups and Workloads are not served, also with the feature gate {WORKLOADS}"
+            );
+        }
+    }
 }
 
 const fn on(name: &'static str, presence: Presence) -> Row {
@@ -81,10 +98,7 @@ pub static ORDER: &[Row] = &[
     ),
     on(
         "NodeRestriction",
-        Plugin(|parts| {
-            let (reader, authorizer) = (parts.reader.clone(), parts.authorizer.clone());
-            Guard::elsewhere(NodeRestriction::new(reader, authorizer))
-        }),
+        Plugin(|parts| Guard::elsewhere(NodeRestriction::new(parts))),
     ),
     on("TaintNodesByCondition", Inherent),
     off("AlwaysPullImages", Plugin(|_| Guard::here(AlwaysPullImages))),

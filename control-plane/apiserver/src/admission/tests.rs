@@ -4,7 +4,7 @@ mod images;
 mod resizing;
 
 use super::resource_quota::story::Story;
-use crate::fixture;
+use crate::{fixture, security::stories::log::Log};
 use api::{Gvr, Key, Object, Status};
 use client::{Patch, Target, Write};
 use component::Env;
@@ -41,6 +41,29 @@ async fn with(enable: &[&str], configuration: &str) -> Story {
     }
     config.admission.check().unwrap();
     Story::start(config, &env).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn plugins_without_effect_are_told_when_they_are_wanted() {
+    let log = Log::keep();
+    without(&[]).await;
+    assert!(!log.said().contains("no effect"));
+    with(&["JobValidation"], "").await;
+    let said = log.said();
+    assert!(
+        said.contains("plugin=\"JobValidation\"") && !said.contains("PodGroupProtection"),
+        "{said}"
+    );
+    let env = Env::simulated(7);
+    let store = etcd::Engine::in_memory(env.clone()).unwrap();
+    let mut config = fixture::config(store, resources::table().to_vec(), fixture::no_nodes());
+    let on = [("GenericWorkload".to_owned(), "true".to_owned())];
+    config.gates = component::gates::Gates::parse(&on.into()).unwrap();
+    Story::start(config, &env).await;
+    let said = log.said();
+    for plugin in ["PodGroupProtection", "JobValidation"] {
+        assert!(said.contains(&format!("plugin={plugin:?}")), "{said}");
+    }
 }
 
 impl Story {

@@ -219,6 +219,12 @@ impl Cache {
         self.read(|state| state.last)
     }
 
+    /// The events after a revision, and the revision of the newest; none when that is too long ago.
+    pub fn since(&self, after: u64) -> Option<(VecDeque<Arc<Event>>, u64)> {
+        let known = |state: &State| (state.horizon..=state.last).contains(&after);
+        self.read(|state| known(state).then(|| (state.since(after), state.last)))
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.read(|state| state.objects.len())

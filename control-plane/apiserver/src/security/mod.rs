@@ -14,7 +14,7 @@ mod resize;
 mod selectors;
 mod standard;
 #[cfg(test)]
-mod stories;
+pub(crate) mod stories;
 
 pub use answer::Answer;
 pub use asking::Asking;

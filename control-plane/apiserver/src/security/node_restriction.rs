@@ -18,12 +18,21 @@ use std::{collections::BTreeSet, sync::Arc};
 pub struct NodeRestriction {
     reader: Reader,
     authorizer: Arc<dyn Authorizer>,
+    /// Whether tokens are only for those whom the pod names.
+    audiences: bool,
 }
 
+/// The gate of [`NodeRestriction::audiences`].
+const AUDIENCES: &str = "ServiceAccountNodeAudienceRestriction";
+
 impl NodeRestriction {
-    /// Over what is stored.
-    pub fn new(reader: Reader, authorizer: Arc<dyn Authorizer>) -> Self {
-        Self { reader, authorizer }
+    /// Of these parts.
+    pub fn new(parts: &admission::Parts) -> Self {
+        Self {
+            reader: parts.reader.clone(),
+            authorizer: parts.authorizer.clone(),
+            audiences: parts.gates.enabled(AUDIENCES),
+        }
     }
 }
 
@@ -183,6 +192,13 @@ struct Call<'a> {
     /// The pod that an eviction is of.
     evicted: Option<&'a Object>,
     reader: &'a Reader,
+    /// Whether tokens are only for those whom the pod names.
+    audiences: bool,
+}
+
+/// That an object that was looked for is not there; upstream's listers name it in the singular.
+fn gone(singular: &'static str, name: &str) -> Status {
+    Status::not_found(&Gvr::new("", "v1", singular), name)
 }
 
 impl Call<'_> {
@@ -254,7 +270,7 @@ impl Call<'_> {
                 .map(|()| None);
         }
         let Some(pod) = self.reader.get(&PODS, namespace, name) else {
-            return Err(Status::not_found(&PODS, name));
+            return Err(gone("pod", name));
         };
         if pod.uid() != bound.uid {
             let why = format!(
@@ -275,6 +291,9 @@ impl Call<'_> {
 
     /// The audience that is not named by the pod, if there is one.
     fn audience(&self, pod: &Object, audiences: &[String]) -> Result<Option<String>, Status> {
+        if !self.audiences {
+            return Ok(None);
+        }
         let audience = match audiences {
             [] => "",
             [one] => one,
@@ -435,7 +454,7 @@ impl Call<'_> {
         let user = &self.attributes.user.name;
         match subject(&spec.request) {
             Err(why) => self.refuse(format!("unable to parse csr: {why}")),
-            Ok((name, _)) if name.starts_with("system:node:") && name != *user => {
+            Ok((name, _)) if name != *user => {
                 self.refuse(format!("can only create a node CSR with CN={user}"))
             }
             Ok(_) => Ok(()),
@@ -469,6 +488,7 @@ impl NodeRestriction {
             new,
             evicted: evicted.as_deref(),
             reader: &self.reader,
+            audiences: self.audiences,
         };
         match (attributes.group.as_str(), attributes.resource.as_str()) {
             ("", "nodes") => call.node(),

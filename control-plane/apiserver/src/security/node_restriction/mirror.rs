@@ -1,6 +1,6 @@
 //! The pods that a kubelet makes.
 
-use super::{Call, MIRROR, NODES, node_of};
+use super::{Call, MIRROR, NODES, gone, node_of};
 use crate::security::node::unfit_for_a_mirror;
 use api::{Object, Status};
 
@@ -35,7 +35,7 @@ impl Call<'_> {
             ));
         }
         let Some(known) = self.reader.get(&NODES, "", node) else {
-            return Err(Status::not_found(&NODES, node));
+            return Err(gone("node", node));
         };
         match known.uid() == owner.uid {
             true => Ok(()),

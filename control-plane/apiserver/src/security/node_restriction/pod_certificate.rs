@@ -1,6 +1,6 @@
 //! A kubelet asks for certificates of the pods that run on its node, and says of them what is so (KEP-4317).
 
-use super::{Call, MIRROR, NODES, PODS, node_of};
+use super::{Call, MIRROR, NODES, PODS, gone, node_of};
 use api::{Gvr, Object, Status};
 use serde::Deserialize;
 
@@ -26,11 +26,20 @@ struct Spec {
     service_account_uid: String,
 }
 
-fn gone(what: &str, named: &str, gvr: &Gvr, name: &str) -> Status {
-    let mut status = Status::not_found(gvr, name);
-    let why = &status.message;
-    status.message = format!("while retrieving {what} {named:?} named in the PodCertificateRequest: {why}");
-    status
+/// What may be otherwise when this server has seen all that is written: no refusal, so that the kubelet tries again.
+fn early(why: String) -> Status {
+    Status {
+        code: 500,
+        message: why,
+        ..Status::default()
+    }
+}
+
+fn missing(what: &str, named: &str, singular: &'static str, name: &str) -> Status {
+    let why = gone(singular, name).message;
+    early(format!(
+        "while retrieving {what} {named:?} named in the PodCertificateRequest: {why}"
+    ))
 }
 
 /// Whether a node may ask for what it asks. What may be so soon, when all is seen, is no refusal.
@@ -51,19 +60,19 @@ pub(super) fn check(call: &Call<'_>) -> Result<(), Status> {
         ));
     }
     let known = call.reader.get(&NODES, "", node);
-    let known = known.ok_or_else(|| gone("node", node, &NODES, node))?;
+    let known = known.ok_or_else(|| missing("node", node, "node", node))?;
     let of = format!("{namespace}/{}", spec.pod_name);
     if known.uid() != spec.node_uid {
-        return Err(Status::internal(format!(
+        return Err(early(format!(
             "PodCertificateRequest for pod {of:?} names node UID {:?}, inconsistent with the running node ({:?})",
             spec.node_uid,
             known.uid()
         )));
     }
     let pod = call.reader.get(&PODS, namespace, &spec.pod_name);
-    let pod = pod.ok_or_else(|| gone("pod", &of, &PODS, &spec.pod_name))?;
+    let pod = pod.ok_or_else(|| missing("pod", &of, "pod", &spec.pod_name))?;
     if pod.uid() != spec.pod_uid {
-        return Err(Status::internal(format!(
+        return Err(early(format!(
             "PodCertificateRequest for pod {of:?} contains pod UID ({:?}) which differs from running pod {:?}",
             spec.pod_uid,
             pod.uid()
@@ -92,11 +101,11 @@ fn of_pod(call: &Call<'_>, pod: &Object, of: &str, spec: &Spec) -> Result<(), St
     let account = call.reader.get(&ACCOUNTS, namespace, name);
     let account = account.ok_or_else(|| {
         let named = format!("{namespace}/{name}");
-        gone("service account", &named, &ACCOUNTS, name)
+        missing("service account", &named, "serviceaccount", name)
     })?;
     match account.uid() == spec.service_account_uid {
         true => Ok(()),
-        false => Err(Status::internal(format!(
+        false => Err(early(format!(
             "PodCertificateRequest for pod {of:?} names service account UID {:?}, which differs from the running service \
              account ({:?})",
             spec.service_account_uid,
@@ -175,6 +184,7 @@ mod tests {
                 new: Some(&new),
                 evicted: None,
                 reader: &reader,
+                audiences: true,
             };
             check(&call).map_err(|status| (status.code, status.message))
         };
@@ -194,8 +204,8 @@ mod tests {
             ),
             (
                 vec![("podName", "gone")],
-                404,
-                r#"while retrieving pod "default/gone" named in the PodCertificateRequest: pods "gone" not found"#,
+                500,
+                r#"while retrieving pod "default/gone" named in the PodCertificateRequest: pod "gone" not found"#,
             ),
             (
                 vec![("podUID", "x")],

@@ -14,14 +14,30 @@ pub(super) struct Subjects {
     pub groups: HashMap<String, Held>,
 }
 
+impl Subjects {
+    /// Whether nobody holds anything.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+}
+
 /// What one subject holds.
 #[derive(Default)]
 pub(super) struct Held {
+    /// In the order of their bindings' names.
     grants: Vec<Grant>,
     /// Made when the subject first asks: bindings come and go more often than most subjects ask.
     index: OnceLock<Index>,
-    /// Roles that are not there.
-    missing: Vec<String>,
+}
+
+/// A binding as it applies to one subject.
+pub(super) struct Grant {
+    /// Its name.
+    pub binding: Arc<str>,
+    /// The rules that it gives; none: its role is not there.
+    pub rules: Option<Arc<Vec<Rule>>>,
+    /// What it is called, or that its role is not there.
+    pub told: Arc<str>,
 }
 
 /// Where the rules about something are.
@@ -31,12 +47,6 @@ struct Index {
     resources: HashMap<String, HashMap<String, Places>>,
     /// Places of rules on paths.
     paths: Vec<Place>,
-}
-
-/// A binding as it applies to one subject: the rules it gives, and what it is called.
-struct Grant {
-    rules: Arc<Vec<Rule>>,
-    told: Arc<str>,
 }
 
 /// A grant and a rule of it, by their numbers.
@@ -51,31 +61,37 @@ struct Places {
 
 impl Held {
     /// One more binding.
-    pub fn add(&mut self, rules: Arc<Vec<Rule>>, told: Arc<str>) {
+    pub fn add(&mut self, grant: Grant) {
         self.index.take();
-        self.grants.push(Grant { rules, told });
+        let at = self
+            .grants
+            .partition_point(|known| known.binding <= grant.binding);
+        self.grants.insert(at, grant);
     }
 
-    /// One more binding, whose role is not there.
-    pub fn miss(&mut self, role: String) {
-        self.missing.push(role);
+    /// One less. True: none is left.
+    pub fn remove(&mut self, binding: &str) -> bool {
+        self.index.take();
+        self.grants.retain(|grant| *grant.binding != *binding);
+        self.grants.is_empty()
     }
 
-    /// Roles that are not there.
+    /// Roles that are not there, as it is told.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
-        self.missing.iter().map(String::as_str)
+        let missing = self.grants.iter().filter(|grant| grant.rules.is_none());
+        missing.map(|grant| &*grant.told)
     }
 
     /// All rules, binding by binding.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.grants.iter().flat_map(|grant| grant.rules.iter())
+        self.grants.iter().flat_map(Grant::rules)
     }
 
     fn index(&self) -> &Index {
         self.index.get_or_init(|| {
             let mut index = Index::default();
             for (at, grant) in self.grants.iter().enumerate() {
-                index.add(at, &grant.rules);
+                index.add(at, grant.rules());
             }
             index
         })
@@ -85,7 +101,7 @@ impl Held {
     pub fn allows(&self, asked: &Attributes) -> Option<String> {
         let index = self.index();
         let first = |places: &Vec<Place>| {
-            let allows = |(grant, rule): &&Place| self.grants[*grant].rules[*rule].allows(asked);
+            let allows = |(grant, rule): &&Place| self.grants[*grant].rules()[*rule].allows(asked);
             places.iter().find(allows).map(|(grant, _)| *grant)
         };
         let of = |resource: &str| {
@@ -109,6 +125,12 @@ impl Held {
             first(&index.paths)
         };
         found.map(|grant| self.grants[grant].told.to_string())
+    }
+}
+
+impl Grant {
+    fn rules(&self) -> &[Rule] {
+        self.rules.as_ref().map_or(&[], |rules| rules.as_slice())
     }
 }
 
@@ -172,7 +194,11 @@ mod tests {
                 .collect();
             let mut held = Held::default();
             for (number, rules) in grants.iter().enumerate() {
-                held.add(rules.clone(), number.to_string().into());
+                held.add(Grant {
+                    binding: number.to_string().into(),
+                    rules: Some(rules.clone()),
+                    told: number.to_string().into(),
+                });
             }
             for _ in 0..50 {
                 let asked = Attributes {

@@ -1,6 +1,7 @@
 //! What the log says while a story goes on.
 
 use std::{
+    cell::RefCell,
     fmt::{Debug, Write},
     sync::{Arc, Mutex},
 };
@@ -13,13 +14,18 @@ use tracing::{
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// The lines of the log that this thread writes, as long as it is kept.
+thread_local! {
+    /// All that are kept in this thread.
+    static KEPT: RefCell<Vec<Lines>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The lines of the log that this thread writes, as long as it is kept. Several may be kept at once.
 pub struct Log(
     Lines,
     #[expect(dead_code, reason = "lines are taken until it goes")] DefaultGuard,
 );
 
-struct Writer(Lines);
+struct Writer;
 
 struct Line(String);
 
@@ -45,7 +51,11 @@ impl Subscriber for Writer {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        KEPT.with_borrow(|kept| {
+            for lines in kept {
+                lines.lock().unwrap().push(line.0.clone());
+            }
+        });
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -57,12 +67,18 @@ impl Log {
     /// From now on.
     pub fn keep() -> Self {
         let lines = Lines::default();
-        let guard = tracing::subscriber::set_default(Writer(lines.clone()));
-        Self(lines, guard)
+        KEPT.with_borrow_mut(|kept| kept.push(lines.clone()));
+        Self(lines, tracing::subscriber::set_default(Writer))
     }
 
     /// What was said since the last time, in lines.
     pub fn said(&self) -> String {
         std::mem::take(&mut *self.0.lock().unwrap()).join("\n")
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        KEPT.with_borrow_mut(|kept| kept.retain(|lines| !Arc::ptr_eq(lines, &self.0)));
     }
 }

@@ -1,6 +1,6 @@
 //! A kubelet that reaches for what is not its own.
 
-use super::{Guarded, create, guarded, merge};
+use super::{Guarded, create, guarded, guarded_with, key, merge, settings};
 use api::{Gvr, Key, Status};
 use client::{Client, DeleteOptions, Target, Write};
 
@@ -15,7 +15,10 @@ const SLICES: Gvr = Gvr::new("resource.k8s.io", "v1", "resourceslices");
 
 /// Two nodes with a pod each, and the kubelet of the first.
 async fn kubelet() -> (Guarded, Client) {
-    let guarded = guarded().await;
+    kubelet_of(guarded().await).await
+}
+
+async fn kubelet_of(guarded: Guarded) -> (Guarded, Client) {
     let account = r#"{"metadata":{"name":"default"}}"#;
     guarded.create(&ACCOUNTS, "default", account).await;
     for name in ["n1", "n2"] {
@@ -365,4 +368,35 @@ async fn a_kubelet_asks_for_tokens_of_its_pods_for_whom_they_name() {
     for audiences in ["[]", r#"["vault"]"#, r#"["cloud"]"#] {
         ask(&pod("a", &own), audiences).await.expect(audiences);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gate_of_audiences_lets_a_kubelet_ask_for_any_when_it_is_off() {
+    let env = component::Env::simulated(11);
+    let off = [(
+        "ServiceAccountNodeAudienceRestriction".to_owned(),
+        "false".to_owned(),
+    )];
+    let gates = component::gates::Gates::parse(&off.into()).unwrap();
+    let guarded = guarded_with(settings(&env, &key()), |config| config.gates = gates).await;
+    let (guarded, kubelet) = kubelet_of(guarded).await;
+    let pod = guarded
+        .admin()
+        .get(&PODS, &Key::new("default", "a"))
+        .await
+        .unwrap();
+    let ask = async |uid: &str, audiences: &str| {
+        let bound = format!(r#"{{"apiVersion":"v1","kind":"Pod","name":"a","uid":"{uid}"}}"#);
+        let body = format!(r#"{{"spec":{{"boundObjectRef":{bound},"audiences":{audiences}}}}}"#);
+        let target = Target::object(&ACCOUNTS, &Key::new("default", "default")).sub("token");
+        kubelet.write(target, Write::Create(body.into())).await
+    };
+    for audiences in [r#"["bank"]"#, r#"["vault","bank"]"#] {
+        ask(pod.uid(), audiences).await.expect(audiences);
+    }
+    refused(
+        "another pod",
+        ask("old", r#"["bank"]"#).await,
+        "does not match the UID in record",
+    );
 }
