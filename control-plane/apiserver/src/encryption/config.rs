@@ -3,13 +3,15 @@
 use super::{
     cipher::{Cipher, Refused, cipher},
     kms::{Envelope, Kms, KmsConfiguration},
+    metrics::{FAILED, Meter, OK, Way},
 };
 use api::field::{self, Error};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use component::Random;
+use component::{Env, Random};
 use serde::{Deserialize, de::IgnoredAny};
 use std::{collections::BTreeSet, sync::Arc};
+use tokio::time::Instant;
 
 /// What all sealed values start with; their provider and key follow.
 pub(crate) const SEALED: &[u8] = b"k8s:enc:";
@@ -73,6 +75,7 @@ struct Key {
 #[derive(Default)]
 pub struct Keyring {
     rules: Vec<Rule>,
+    meter: Option<Meter>,
 }
 
 struct Rule {
@@ -85,6 +88,8 @@ struct Rule {
 /// A key of a provider; without a cipher it is `identity`.
 struct Sealer {
     prefix: String,
+    /// The length of what its provider's keys have in common of it.
+    common: usize,
     cipher: Option<Box<dyn Cipher>>,
     /// What the cipher asks for keys.
     kms: Option<Arc<Kms>>,
@@ -135,8 +140,35 @@ impl Keyring {
             })
             .collect();
         match errors.is_empty() {
-            true => Ok(Self { rules }),
+            true => Ok(Self { rules, meter: None }),
             false => Err(ConfigError::Invalid(errors)),
+        }
+    }
+
+    /// Counts what it and its services do from now on.
+    pub(super) fn measure(&mut self, env: &Env) {
+        self.meter = Some(Meter::new(env));
+        self.services().iter().for_each(|kms| kms.measure(env));
+    }
+
+    fn begin(&self) -> Option<Instant> {
+        self.meter.as_ref().map(Meter::begin)
+    }
+
+    /// Notes what became of a value. Upstream counts a provider with keys for itself and for the key.
+    fn note(&self, begun: Option<Instant>, way: Way, of: (&str, &str), prefixes: &[&str], status: &str) {
+        if let (Some(meter), Some(begun)) = (&self.meter, begun) {
+            for prefix in prefixes {
+                meter.end(begun, way, of, prefix, status);
+            }
+        }
+    }
+
+    /// Notes that the service could not be asked that has the key of a stored value.
+    pub(super) fn lost(&self, of: (&str, &str), stored: &[u8], code: &str) {
+        let mut sealers = self.providers(of.0, of.1).unwrap_or_default().iter();
+        if let Some(sealer) = sealers.find(|sealer| stored.starts_with(sealer.prefix.as_bytes())) {
+            self.note(self.begin(), Way::FromStorage, of, &sealer.prefixes(), code);
         }
     }
 
@@ -197,32 +229,28 @@ impl Keyring {
     /// The bytes to store.
     pub(super) fn seal(
         &self,
-        (group, plural): (&str, &str),
+        of: (&str, &str),
         place: &[u8],
         value: Bytes,
         random: &Random,
     ) -> Result<Bytes, Unreadable> {
-        let first = self.providers(group, plural).and_then(<[_]>::first);
-        let Some(Sealer {
-            prefix,
-            cipher: Some(cipher),
-            ..
-        }) = first
-        else {
+        let Some(first) = self.providers(of.0, of.1).and_then(<[_]>::first) else {
             return Ok(value);
         };
-        let sealed = cipher.seal(&value, place, random)?;
-        Ok([prefix.as_bytes(), &sealed].concat().into())
+        let begun = self.begin();
+        let Some(cipher) = &first.cipher else {
+            self.note(begun, Way::ToStorage, of, &[""], OK);
+            return Ok(value);
+        };
+        let sealed = cipher.seal(&value, place, random);
+        let status = if sealed.is_ok() { OK } else { FAILED };
+        self.note(begun, Way::ToStorage, of, &first.prefixes(), status);
+        Ok([first.prefix.as_bytes(), &sealed?].concat().into())
     }
 
     /// What was stored.
-    pub(super) fn open(
-        &self,
-        (group, plural): (&str, &str),
-        place: &[u8],
-        stored: Bytes,
-    ) -> Result<Opened, Unreadable> {
-        let Some(providers) = self.providers(group, plural) else {
+    pub(super) fn open(&self, of: (&str, &str), place: &[u8], stored: Bytes) -> Result<Opened, Unreadable> {
+        let Some(providers) = self.providers(of.0, of.1) else {
             return match stored.starts_with(SEALED) {
                 true => Err(Unreadable::Encrypted),
                 false => Ok(Opened {
@@ -231,15 +259,22 @@ impl Keyring {
                 }),
             };
         };
+        let (begun, way) = (self.begin(), Way::FromStorage);
         let mut failed = Unreadable::NoKey;
-        for (index, Sealer { prefix, cipher, .. }) in providers.iter().enumerate() {
+        for (index, sealer) in providers.iter().enumerate() {
             let stale = index > 0;
-            match cipher {
-                None if !stored.starts_with(SEALED) => return Ok(Opened { value: stored, stale }),
+            match &sealer.cipher {
+                None if !stored.starts_with(SEALED) => {
+                    self.note(begun, way, of, &["identity"], OK);
+                    return Ok(Opened { value: stored, stale });
+                }
                 None if providers.len() == 1 => failed = Unreadable::Encrypted,
-                Some(cipher) if stored.starts_with(prefix.as_bytes()) => {
-                    let sealed = &stored[prefix.len()..];
-                    match cipher.open(sealed, place) {
+                Some(cipher) if stored.starts_with(sealer.prefix.as_bytes()) => {
+                    let sealed = &stored[sealer.prefix.len()..];
+                    let opened = cipher.open(sealed, place);
+                    let status = if opened.is_ok() { OK } else { FAILED };
+                    self.note(begun, way, of, &sealer.prefixes(), status);
+                    match opened {
                         Ok(value) => {
                             let (value, stale) = (value.into(), stale || cipher.stale(sealed));
                             return Ok(Opened { value, stale });
@@ -249,6 +284,9 @@ impl Keyring {
                 }
                 _ => {}
             }
+        }
+        if !matches!(failed, Unreadable::Refused(_)) {
+            self.note(begun, way, of, &["unknown"], FAILED);
         }
         Err(failed)
     }
@@ -364,6 +402,7 @@ fn sealers(
             None => {
                 return vec![Sealer {
                     prefix: String::new(),
+                    common: 0,
                     cipher: None,
                     kms: None,
                 }];
@@ -374,9 +413,20 @@ fn sealers(
 }
 
 impl Sealer {
+    /// As metrics name it: the provider, then its key, if it has any.
+    fn prefixes(&self) -> Vec<&str> {
+        let (provider, key) = self.prefix.split_at(self.common);
+        [provider, key]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect()
+    }
+
     fn kms(kms: Arc<Kms>) -> Self {
+        let prefix = format!("k8s:enc:kms:v2:{}:", kms.settings().name);
         Self {
-            prefix: format!("k8s:enc:kms:v2:{}:", kms.settings().name),
+            common: prefix.len(),
+            prefix,
             cipher: Some(Box::new(Envelope(kms.clone()))),
             kms: Some(kms),
         }
@@ -424,8 +474,10 @@ impl Key {
                 secret.len()
             ));
         };
+        let common = format!("k8s:enc:{provider}:v1:");
         Some(Sealer {
-            prefix: format!("k8s:enc:{provider}:v1:{}:", self.name),
+            prefix: format!("{common}{}:", self.name),
+            common: common.len(),
             cipher: Some(cipher),
             kms: None,
         })

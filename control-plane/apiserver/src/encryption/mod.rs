@@ -4,6 +4,7 @@
 mod cipher;
 mod config;
 mod kms;
+mod metrics;
 mod renew;
 #[cfg(test)]
 mod stories;
@@ -47,7 +48,8 @@ pub type ReadFile = Box<dyn Fn() -> std::io::Result<Vec<u8>> + Send + Sync>;
 
 impl Sealed {
     /// Seals what goes into `inner`. Values of the table's rows and of custom resources are known by their keys.
-    pub fn new(inner: Arc<dyn Store>, keyring: Keyring, rows: &[&'static Row], env: &Env) -> Arc<Self> {
+    pub fn new(inner: Arc<dyn Store>, mut keyring: Keyring, rows: &[&'static Row], env: &Env) -> Arc<Self> {
+        keyring.measure(env);
         let rows = rows.iter().map(|row| (row.prefix, (row.group, row.plural)));
         let seal = Seal {
             keyring: RwLock::new(Arc::new(keyring)),
@@ -56,7 +58,6 @@ impl Sealed {
             clock: env.clock.clone(),
             env: env.clone(),
         };
-        seal.keyring().services().iter().for_each(|kms| kms.measure(env));
         Arc::new(Self {
             inner,
             seal: Arc::new(seal),
@@ -71,9 +72,8 @@ impl Sealed {
     /// Goes by another configuration from now on, when its KMS providers have been asked.
     pub async fn exchange(&self, mut keyring: Keyring) {
         keyring.adopt(&self.seal.keyring());
+        keyring.measure(&self.seal.env);
         let keyring = Arc::new(keyring);
-        let services = keyring.services();
-        services.iter().for_each(|kms| kms.measure(&self.seal.env));
         self.seal.probe(&keyring).await;
         *self.seal.keyring.write().unwrap_or_else(PoisonError::into_inner) = keyring;
     }
@@ -202,7 +202,8 @@ impl Seal {
                 Err(Locked::Refused) => {
                     refused.insert(key);
                 }
-                Err(Locked::Unreachable(why)) => {
+                Err(Locked::Unreachable { why, code }) => {
+                    keyring.lost(of, &kv.value, &code);
                     let name = &kms.settings().name;
                     let why = format!("failed to decrypt DEK, error: KMS provider {name}: {why}");
                     return Err(Error::Unavailable(why));

@@ -318,6 +318,67 @@ async fn secrets_are_sealed_in_the_store_and_nowhere_else() {
     assert_eq!(listed.items.len(), 1);
 }
 
+#[test]
+fn what_is_sealed_and_opened_is_counted_as_upstream_counts_it() {
+    let (env, random) = (Env::simulated(1), Random::seeded(1));
+    let of = |providers: &[(&str, &str, &str)]| {
+        let mut ring = keyring(&[entry("[secrets, deployments.apps]", providers)]);
+        ring.measure(&env);
+        ring
+    };
+    let (secrets, deployments) = (("", "secrets"), ("apps", "deployments"));
+    let (old, new) = (("aescbc", "old", CBC), ("secretbox", "new", BOX));
+    let ring = of(&[old]);
+    let seal = |ring: &Keyring, resource| ring.seal(resource, b"/k", "v".into(), &random).unwrap();
+    let sealed = seal(&ring, secrets);
+    seal(&ring, deployments);
+    let ring = of(&[new, old, ("identity", "", "")]);
+    assert!(ring.open(secrets, b"/k", sealed.clone()).is_ok());
+    assert!(ring.open(secrets, b"/k", "{}".into()).is_ok());
+    assert!(
+        ring.open(secrets, b"/k", "k8s:enc:aesgcm:v1:gone:x".into())
+            .is_err()
+    );
+    assert!(
+        ring.open(secrets, b"/k", sealed.slice(..sealed.len() - 1))
+            .is_err()
+    );
+    seal(&of(&[("identity", "", "")]), secrets);
+    // What no provider is named for is not counted.
+    assert!(ring.open(("", "configmaps"), b"/k", "{}".into()).is_ok());
+    let mut text = String::new();
+    env.metrics.write(&mut text);
+    let name = "apiserver_storage_transformation_operations_total";
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'))
+        .collect();
+    lines.sort_unstable();
+    let line = |resource: &str, way: &str, prefix: &str, status: &str, count: u32| {
+        format!(
+            r#"resource="{resource}",transformation_type="{way}",transformer_prefix="{prefix}",status="{status}"}} {count}"#
+        )
+    };
+    let failed = "unknown-non-grpc";
+    let mut wanted = vec![
+        line("deployments.apps", "to_storage", "k8s:enc:aescbc:v1:", "OK", 1),
+        line("deployments.apps", "to_storage", "old:", "OK", 1),
+        line("secrets", "from_storage", "identity", "OK", 1),
+        line("secrets", "from_storage", "k8s:enc:aescbc:v1:", "OK", 1),
+        line("secrets", "from_storage", "k8s:enc:aescbc:v1:", failed, 1),
+        line("secrets", "from_storage", "old:", "OK", 1),
+        line("secrets", "from_storage", "old:", failed, 1),
+        line("secrets", "from_storage", "unknown", failed, 1),
+        line("secrets", "to_storage", "", "OK", 1),
+        line("secrets", "to_storage", "k8s:enc:aescbc:v1:", "OK", 1),
+        line("secrets", "to_storage", "old:", "OK", 1),
+    ];
+    wanted.sort_unstable();
+    assert_eq!(lines, wanted);
+    let took = r#"apiserver_storage_transformation_duration_seconds_count{transformation_type="to_storage",transformer_prefix="old:"} 2"#;
+    assert!(text.contains(took), "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_are_rotated_and_the_old_one_is_needed_no_more() {
     let env = Env::simulated(1);

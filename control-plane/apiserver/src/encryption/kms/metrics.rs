@@ -1,6 +1,7 @@
 //! What is counted of KMS providers (upstream `storage/value/encrypt/envelope/metrics`). Keys are told by the hashes of their
 //! ids.
 
+use crate::encryption::metrics::Way;
 use component::{
     Clock, Env,
     metrics::{Counter, Description, Family, Gauge, Histogram, Level},
@@ -52,7 +53,21 @@ const LATENCY: Description = Description::new(
 )
 .with(&[
     0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.0512, 0.1024, 0.2048, 0.4096,
-    0.8192,
+    0.8192, 1.6384, 3.2768, 6.5536, 13.1072, 26.2144, 52.4288,
+]);
+const MISSES: Description = Description::new(
+    "apiserver_storage_envelope_transformation_cache_misses_total",
+    "[ALPHA] Total number of cache misses while accessing key decryption key(KEK).",
+    &[],
+);
+const GENERATED: Description = Description::new(
+    "apiserver_storage_data_key_generation_duration_seconds",
+    "[ALPHA] Latencies in seconds of data encryption key(DEK) generation operations.",
+    &[],
+)
+.with(&[
+    5e-6, 1e-5, 2e-5, 4e-5, 8e-5, 0.00016, 0.00032, 0.00064, 0.00128, 0.00256, 0.00512, 0.01024, 0.02048,
+    0.04096,
 ]);
 
 /// Counts for one provider.
@@ -65,13 +80,8 @@ pub(super) struct Meter {
     invalid: Arc<Family<Counter>>,
     known: Arc<Family<Gauge>>,
     latency: Arc<Family<Histogram>>,
-}
-
-/// Which way a value goes.
-#[derive(Clone, Copy)]
-pub(super) enum Way {
-    FromStorage,
-    ToStorage,
+    misses: Arc<Family<Counter>>,
+    generated: Arc<Family<Histogram>>,
 }
 
 impl Meter {
@@ -85,6 +95,8 @@ impl Meter {
             invalid: env.metrics.family(INVALID),
             known: env.metrics.family(KNOWN),
             latency: env.metrics.family(LATENCY),
+            misses: env.metrics.family(MISSES),
+            generated: env.metrics.family(GENERATED),
         }
     }
 
@@ -95,12 +107,8 @@ impl Meter {
 
     /// A key was used for a value.
     pub fn used(&self, way: Way, key: &str) {
-        let way = match way {
-            Way::FromStorage => "from_storage",
-            Way::ToStorage => "to_storage",
-        };
         let hash = hash(key);
-        let labels = [way, &self.provider, &hash, ""];
+        let labels = [way.name(), &self.provider, &hash, ""];
         self.uses.of(&labels).add(1);
         self.used.of(&labels).set(self.now());
     }
@@ -127,13 +135,27 @@ impl Meter {
     /// The provider answered, or not in time.
     pub fn answered(&self, method: &str, code: Code, took: Duration) {
         let method = format!("/v2.KeyManagementService/{method}");
-        let code = match code {
-            Code::Ok => "OK".to_owned(),
-            Code::Cancelled => "Canceled".to_owned(),
-            code => format!("{code:?}"),
-        };
-        let latency = self.latency.of(&[&self.provider, &method, &code]);
+        let latency = self.latency.of(&[&self.provider, &method, &name(code)]);
         latency.observe(took.as_secs_f64());
+    }
+
+    /// A key was not at hand.
+    pub fn missed(&self) {
+        self.misses.of(&[]).add(1);
+    }
+
+    /// A key was made.
+    pub fn generated(&self, took: Duration) {
+        self.generated.of(&[]).observe(took.as_secs_f64());
+    }
+}
+
+/// A code as Go names it.
+pub(super) fn name(code: Code) -> String {
+    match code {
+        Code::Ok => "OK".to_owned(),
+        Code::Cancelled => "Canceled".to_owned(),
+        code => format!("{code:?}"),
     }
 }
 

@@ -11,18 +11,20 @@ mod service;
 #[cfg(test)]
 mod stories;
 
-use super::cipher::{Cipher, Refused};
+use super::{
+    cipher::{Cipher, Refused},
+    metrics::Way,
+};
 use bytes::Bytes;
 use component::{Clock, Env, Random};
 pub(super) use config::KmsConfiguration;
 use dek::Dek;
 use kms_proto::stored::{EncryptedDekSourceType as Source, EncryptedObject};
-use metrics::{Meter, Way};
 use prost::Message as _;
 use service::{Failed, Service};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -57,7 +59,6 @@ pub(super) struct Kms {
     service: Service,
     writing: RwLock<Result<Writing, String>>,
     known: Mutex<BTreeMap<Vec<u8>, Arc<Dek>>>,
-    meter: Arc<OnceLock<Meter>>,
 }
 
 /// What seals now.
@@ -71,18 +72,16 @@ struct Writing {
 
 /// Why no key could be had for a value.
 pub(super) enum Locked {
-    /// The service cannot be reached: it may be so later.
-    Unreachable(String),
+    /// The service cannot be reached: it may be so later. With the code that metrics tell.
+    Unreachable { why: String, code: String },
     /// It is there and does not decrypt this, or what is stored is broken.
     Refused,
 }
 
 impl Kms {
     pub fn new(settings: Settings) -> Arc<Self> {
-        let meter = Arc::<OnceLock<Meter>>::default();
         Arc::new(Self {
-            service: Service::new(&settings, meter.clone()),
-            meter,
+            service: Service::new(&settings),
             writing: RwLock::new(Err("the KMS provider was not asked yet".to_owned())),
             known: Mutex::default(),
             settings,
@@ -95,11 +94,11 @@ impl Kms {
 
     /// Counts what it does from now on.
     pub fn measure(&self, env: &Env) {
-        self.meter.get_or_init(|| Meter::new(&self.settings.name, env));
+        self.service.measure(&self.settings.name, env);
     }
 
     fn used(&self, way: Way, key: &str) {
-        if let Some(meter) = self.meter.get() {
+        if let Some(meter) = self.service.meter() {
             meter.used(way, key);
         }
     }
@@ -142,7 +141,7 @@ impl Kms {
                 "failed to perform status section of the healthz check for KMS Provider {name}, error: {why}"
             )
         })?;
-        if let Some(meter) = self.meter.get() {
+        if let Some(meter) = self.service.meter() {
             meter.told(&status.key_id, KEY_ID);
         }
         let mut wrong = Vec::new();
@@ -165,8 +164,11 @@ impl Kms {
         if writing.is_ok_and(|writing| writing.head.key_id == status.key_id) {
             return Ok(None);
         }
-        let mut seed = vec![0; SEED];
+        let (mut seed, begun) = (vec![0; SEED], clock.now());
         random.fill(&mut seed);
+        if let Some(meter) = self.service.meter() {
+            meter.generated(clock.now().duration_since(begun));
+        }
         let sealed = self
             .service
             .encrypt(Bytes::from(seed.clone()), random, clock)
@@ -211,11 +213,19 @@ impl Kms {
         if self.known(&key).is_some() {
             return Ok(());
         }
+        if let Some(meter) = self.service.meter() {
+            meter.missed();
+        }
         let source = object.encrypted_dek_source_type();
         let plain = match self.service.decrypt(object, random, clock).await {
             Ok(plain) => plain,
-            Err(Failed { why, lasting: true }) => return Err(refused(why)),
-            Err(Failed { why, lasting: false }) => return Err(Locked::Unreachable(why)),
+            Err(Failed {
+                why, lasting: true, ..
+            }) => return Err(refused(why)),
+            Err(Failed { why, code, .. }) => {
+                let code = metrics::name(code);
+                return Err(Locked::Unreachable { why, code });
+            }
         };
         let dek = Dek::new(source, plain.to_vec()).map_err(refused)?;
         self.remember(key, Arc::new(dek));
@@ -233,7 +243,7 @@ impl Kms {
             known.pop_first();
         }
         known.insert(key, dek);
-        if let Some(meter) = self.meter.get() {
+        if let Some(meter) = self.service.meter() {
             meter.known(known.len());
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Settings, metrics::Meter};
 use bytes::Bytes;
-use component::{Clock, Random};
+use component::{Clock, Env, Random};
 use futures::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use kms_proto::{
@@ -15,7 +15,7 @@ use kms_proto::{
 use std::{
     io,
     os::{linux::net::SocketAddrExt as _, unix::net::SocketAddr},
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,12 +33,13 @@ pub(super) struct Service {
     socket: String,
     timeout: Duration,
     client: OnceLock<Client<Channel>>,
-    meter: Arc<OnceLock<Meter>>,
+    meter: OnceLock<Meter>,
 }
 
 /// Why the service gave no answer.
 pub(super) struct Failed {
     pub why: String,
+    pub code: Code,
     /// It will say the same again.
     pub lasting: bool,
 }
@@ -95,13 +96,23 @@ fn uid(random: &Random) -> String {
 }
 
 impl Service {
-    pub fn new(settings: &Settings, meter: Arc<OnceLock<Meter>>) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self {
             socket: settings.socket.clone(),
             timeout: settings.timeout,
             client: OnceLock::new(),
-            meter,
+            meter: OnceLock::new(),
         }
+    }
+
+    /// Counts what is done with it from now on, under that name.
+    pub fn measure(&self, name: &str, env: &Env) {
+        self.meter.get_or_init(|| Meter::new(name, env));
+    }
+
+    /// What counts.
+    pub fn meter(&self) -> Option<&Meter> {
+        self.meter.get()
     }
 
     fn client(&self) -> Client<Channel> {
@@ -137,6 +148,7 @@ impl Service {
                     status.code(),
                     status.message()
                 ),
+                code: status.code(),
                 lasting: !matches!(
                     status.code(),
                     Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted
@@ -144,6 +156,7 @@ impl Service {
             }),
             None => Err(Failed {
                 why: format!("no answer within {:?}", self.timeout),
+                code: Code::DeadlineExceeded,
                 lasting: false,
             }),
         }

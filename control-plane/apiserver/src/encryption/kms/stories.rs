@@ -215,6 +215,12 @@ async fn values_are_sealed_by_keys_that_a_kms_keeps() {
             .map(|byte| format!("{byte:02x}"))
             .collect::<String>()
     };
+    for line in [
+        "apiserver_storage_envelope_transformation_cache_misses_total 1",
+        "apiserver_storage_data_key_generation_duration_seconds_count 3",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
     let (one, two) = (hash("one"), hash("two"));
     let labels =
         |key: &str| format!("provider_name=\"vault\",key_id_hash=\"sha256:{key}\",apiserver_id_hash=\"\"");
@@ -327,6 +333,10 @@ async fn what_a_kms_does_not_decrypt_cannot_be_read() {
     };
     let refused = sealed.range(request).await.unwrap_err().to_string();
     assert!(refused.contains("failed to decrypt DEK"), "{refused}");
+    let mut text = String::new();
+    env.metrics.write(&mut text);
+    let lost = r#"apiserver_storage_transformation_operations_total{resource="secrets",transformation_type="from_storage",transformer_prefix="k8s:enc:kms:v2:vault:",status="DeadlineExceeded"} 1"#;
+    assert!(text.contains(lost), "{text}");
     env.tasks.stop();
 }
 
