@@ -82,6 +82,9 @@ fn apply(doc: &mut Value, operation: PatchOperation) -> Result<(), PatchError> {
         PatchOperation::Test(o) => ("test", &o.path),
     };
     let path = path.to_string();
+    if path.is_empty() {
+        of_the_whole(name, &operation)?;
+    }
     json_patch::patch_unsafe(doc, &[operation]).map_err(|error| {
         PatchError::Unprocessable(match error.kind {
             PatchErrorKind::TestFailed => format!("testing value {path} failed: test failed"),
@@ -91,6 +94,19 @@ fn apply(doc: &mut Value, operation: PatchOperation) -> Result<(), PatchError> {
             ),
         })
     })
+}
+
+/// An object is replaced as a whole by what can be one, and is not put, moved or taken away.
+fn of_the_whole(name: &str, operation: &PatchOperation) -> Result<(), PatchError> {
+    let why = match operation {
+        PatchOperation::Test(_) => return Ok(()),
+        PatchOperation::Replace(o) if o.value.is_object() || o.value.is_array() => return Ok(()),
+        PatchOperation::Replace(_) => {
+            "replace operation value must be object or array: %!w(<nil>)".to_owned()
+        }
+        _ => format!(r#"{name} operation does not apply: doc is missing path: "": missing value"#),
+    };
+    Err(PatchError::Unprocessable(why))
 }
 
 #[cfg(test)]
@@ -124,6 +140,22 @@ mod tests {
             Err(PatchError::Unprocessable(text)) => text,
             other => panic!("{other:?}"),
         };
+        for (patch, why) in [
+            (
+                r#"[{"op":"replace","path":"","value":null}]"#,
+                "replace operation value must be object or array: %!w(<nil>)",
+            ),
+            (
+                r#"[{"op":"add","path":"","value":{}}]"#,
+                r#"add operation does not apply: doc is missing path: "": missing value"#,
+            ),
+            (
+                r#"[{"op":"remove","path":""}]"#,
+                r#"remove operation does not apply: doc is missing path: "": missing value"#,
+            ),
+        ] {
+            assert_eq!(text(patch), why);
+        }
         assert_eq!(
             text(r#"[{"op":"test","path":"/a/b/0","value":2}]"#),
             "testing value /a/b/0 failed: test failed"
