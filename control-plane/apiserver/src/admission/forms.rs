@@ -48,8 +48,8 @@ pub async fn in_version(
     Ok(Arc::new(object))
 }
 
-/// `body`, in the version number `from`, in the form that the mutating phase has objects in: the stored version, of a
-/// custom resource the version of the request.
+/// `body`, in the version number `from` or in another one that it names, in the form that the mutating phase has objects
+/// in: the stored version, of a custom resource the version of the request.
 ///
 /// # Errors
 /// It cannot be converted.
@@ -60,8 +60,16 @@ pub async fn returned(
     from: usize,
 ) -> Result<Bytes, Status> {
     if place.cache.custom().is_none() {
+        let row = place.row();
+        let said = schema::type_meta(&body)
+            .map(|meta| meta.api_version)
+            .unwrap_or_default();
+        let other = row
+            .versions
+            .iter()
+            .position(|version| api_version(row, version) == said);
         let place = Place {
-            version: from,
+            version: other.unwrap_or(from),
             ..place.clone()
         };
         return handler::hub(&place, &body).map(Bytes::from);

@@ -301,8 +301,8 @@ async fn asked(told: &mut Told, story: &mut Story) {
         (
             json_patch("[JSONPatch{op: 'replace', path: '', value: 'x'}]"),
             &none,
-            500,
-            "",
+            403,
+            "JSON Patch: replace operation value must be object or array",
         ),
         (
             json_patch("[JSONPatch{op: 'add', path: '/data/x', value: object.data.none}]"),

@@ -1,7 +1,10 @@
 //! What webhooks answer.
 
 use super::Told;
-use crate::admission::webhook::stories::{MAPS, Story, map, patch};
+use crate::{
+    admission::webhook::stories::{MAPS, Story, map, patch},
+    security::stories::log::Log,
+};
 use serde_json::{Value as Json, json};
 
 /// What a webhook answers.
@@ -260,7 +263,21 @@ const CREATES: &[(Say, u16, &str)] = &[
         "",
     ),
     // Objects that are none, or another.
-    (Patch(r#"[{"op":"replace","path":"","value":null}]"#), 500, ""),
+    (
+        Patch(r#"[{"op":"replace","path":"","value":null}]"#),
+        500,
+        "replace operation value must be object or array",
+    ),
+    (
+        Patch(r#"[{"op":"add","path":"","value":{}}]"#),
+        500,
+        "add operation does not apply: doc is missing path: \"\"",
+    ),
+    (
+        Patch(r#"[{"op":"remove","path":""}]"#),
+        500,
+        "remove operation does not apply: doc is missing path: \"\"",
+    ),
     (Patch(r#"[{"op":"replace","path":"","value":[]}]"#), 500, ""),
     (
         Patch(r#"[{"op":"replace","path":"","value":{}}]"#),
@@ -346,8 +363,8 @@ const UPDATES: &[(&str, u16, &str)] = &[
     ),
     (
         r#"[{"op":"replace","path":"","value":null}]"#,
-        422,
-        "metadata.name: Required value: name or generateName is required",
+        500,
+        "replace operation value must be object or array",
     ),
     (r#"[{"op":"replace","path":"/kind","value":"Secret"}]"#, 500, ""),
     (
@@ -445,15 +462,22 @@ async fn there(story: &mut Story, name: &str) -> bool {
 
 pub(super) async fn tell(told: &mut Told) {
     let mut story = Story::new().await;
+    let log = Log::keep();
     for (number, (_, code, words)) in CREATES.iter().enumerate() {
         let path = path(number);
         story.configure("mutating", "one", &[(&path, json!({}))]).await;
+        log.said();
         let (got, body, _) = story.map("x").await;
         told.case(
             &path,
             (*code, words),
             (got, body["message"].as_str().unwrap_or_default()),
         );
+        if *code == 500 {
+            let (said, name) = (log.said(), path.trim_start_matches('/'));
+            let named = said.contains(&format!(r#"webhook="{name}.example.com""#));
+            told.holds(&format!("{path}: the log does not name it: {said}"), named);
+        }
         told.holds(&format!("{path}: it is written"), !there(&mut story, "x").await);
         story.clear().await;
     }

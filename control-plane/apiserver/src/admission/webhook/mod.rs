@@ -155,7 +155,12 @@ impl AdmissionWebhooks {
             }
             let asked = self.ask(hook, index, request, &target, objects).await;
             let mutated = match asked {
-                Ok(Some(body)) => self.take(request, &target, body).await,
+                Ok(Some(body)) => {
+                    let taken = self.take(request, &target, body).await;
+                    taken.inspect_err(|status| {
+                        tracing::warn!(webhook = hook.name, %status, "what it made of the object is refused");
+                    })
+                }
                 Ok(None) => Ok(false),
                 Err(status) => Err(status),
             };
@@ -269,7 +274,13 @@ impl AdmissionWebhooks {
             return Ok(None);
         }
         metrics.rejected(name, phase, request.operation, &refusal);
-        tracing::debug!(webhook = name, ?refusal, "refused");
+        match &refusal {
+            Refusal::Denied(status) => tracing::debug!(webhook = name, %status, "denied"),
+            Refusal::Failed(why, _) => {
+                tracing::warn!(webhook = name, why, "failed, and nothing is let go by")
+            }
+            Refusal::Unable(status) => tracing::warn!(webhook = name, %status, "wants what cannot be done"),
+        }
         Err(refusal.status())
     }
 }

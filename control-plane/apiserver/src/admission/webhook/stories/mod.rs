@@ -129,6 +129,11 @@ fn answer(path: &str, review: &Json) -> (u16, String) {
         }
         "/label" => patch(review, r#"[{"op":"add","path":"/metadata/labels","value":{"by":"hook"}}]"#),
         "/scale" => patch(review, r#"[{"op":"replace","path":"/spec/replicas","value":7}]"#),
+        "/older" => patch(
+            review,
+            r#"[{"op":"replace","path":"/apiVersion","value":"autoscaling/v1"},{"op":"remove","path":"/spec/metrics"},
+                {"op":"add","path":"/spec/targetCPUUtilizationPercentage","value":42}]"#,
+        ),
         "/spoil" => patch(
             review,
             r#"[{"op":"replace","path":"/metadata/managedFields","value":[{"fieldsType":"nonsense"}]}]"#,

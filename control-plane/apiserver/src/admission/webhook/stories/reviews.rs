@@ -360,6 +360,24 @@ async fn another_version_is_converted_for_who_wants_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_in_another_version_is_converted_back() {
+    let mut story = Story::new().await;
+    let v2 = json!({"rules": [{"apiGroups": ["autoscaling"], "apiVersions": ["v2"], "operations": ["CREATE"],
+        "resources": ["horizontalpodautoscalers"]}]});
+    story.configure("mutating", "one", &[("/older", v2)]).await;
+    let url = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu",
+                "target": {"type": "Utilization", "averageUtilization": 90}}}]}});
+    let (code, made, _) = story.send("POST", url, &scaler).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(made["apiVersion"], json!("autoscaling/v2"));
+    let target = &made["spec"]["metrics"][0]["resource"]["target"];
+    assert_eq!(target["averageUtilization"], json!(42), "{made}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn custom_resources_are_changed_and_pruned() {
     let mut story = Story::new().await;
     let url = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
