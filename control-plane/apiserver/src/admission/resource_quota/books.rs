@@ -2,11 +2,11 @@
 
 use super::{
     QUOTAS,
-    check::{Ask, Limited, Running},
+    check::{Added, Ask, Limited, Running},
 };
 use crate::{Reader, admission::Loopback};
 use api::{
-    Key, Status,
+    Status,
     quota::{self, Amounts, Quota},
 };
 use client::{Client, Patch, Target, Write};
@@ -46,14 +46,6 @@ struct Waiter {
     /// What was added for it and written.
     added: Vec<Added>,
     answer: oneshot::Sender<Result<Vec<Added>, Status>>,
-}
-
-/// What was added to one quota for one request.
-#[derive(Clone, Debug)]
-pub(super) struct Added {
-    pub quota: Key,
-    pub uid: String,
-    pub amounts: Amounts,
 }
 
 #[derive(Serialize)]

@@ -1,8 +1,7 @@
 //! Whether a request fits into the quotas of its namespace (upstream `CheckRequest`).
 
-use super::books::Added;
 use api::{
-    Gvr, Object, Status,
+    Gvr, Key, Object, Status,
     quota::{self, Amounts, Item, Quota, Term},
 };
 use jiff::Timestamp;
@@ -34,6 +33,14 @@ pub(super) struct Ask {
     pub of_status: bool,
     pub dry_run: bool,
     pub now: Timestamp,
+}
+
+/// What was added to one quota for one request.
+#[derive(Clone, Debug)]
+pub(super) struct Added {
+    pub quota: Key,
+    pub uid: String,
+    pub amounts: Amounts,
 }
 
 /// A quota while requests are added to it.

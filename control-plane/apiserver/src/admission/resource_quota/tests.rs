@@ -309,6 +309,25 @@ async fn what_comes_to_nothing_is_given_back_at_once() {
     assert_eq!(story.used("ten").await, "configmaps=1");
 }
 
+/// What is refused behind the quotas is given back.
+#[tokio::test(start_paused = true)]
+async fn what_a_later_step_refuses_is_given_back() {
+    let story = Story::new().await;
+    story.quota("ten", r#"{"hard":{"services":"10"}}"#).await;
+    let service = |name: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"{name}"}},"spec":{{"clusterIP":"10.96.0.77","ports":[{{"port":80}}]}}}}"#
+        )
+    };
+    story.create(&SERVICES, &service("there")).await.unwrap();
+    for round in 0..30 {
+        let refused = story.create(&SERVICES, &service("never")).await.unwrap_err();
+        let told = refused.message.contains("provided IP is already allocated");
+        assert!(refused.code == 422 && told, "{refused:?}");
+        assert_eq!(story.used("ten").await, "services=1", "round {round}");
+    }
+}
+
 /// Fifty at once against ten, over and over: as often as what there is goes, ten come, and nothing is refused falsely.
 #[tokio::test(start_paused = true)]
 async fn of_fifty_at_once_ten_pass_again_and_again() {
