@@ -10,24 +10,36 @@ mod webhook;
 
 use crate::security::{
     Settings,
-    stories::{Guarded, guarded_by, key, settings},
+    stories::{Guarded, guarded_by, key, log::Log, settings},
 };
 use component::{Clock, Env};
 use http::{Request, request::Parts};
 use rustls::pki_types::CertificateDer;
 
-/// What the server says to a request: the user, `anonymous`, or the code of the refusal.
+/// What the server says to a request: the user, `anonymous`, or the code of the refusal. A refusal says `Unauthorized` and
+/// no more to who asks; why stands in the log.
 pub async fn told(guarded: &Guarded, headers: &[(&str, &str)], chain: &[CertificateDer<'static>]) -> String {
-    match guarded
+    let log = Log::keep();
+    let answer = guarded
         .security
         .authn
         .authenticate(&parts(headers), chain)
         .get()
-        .await
-    {
+        .await;
+    match answer {
         Ok(Some(user)) => user.name,
         Ok(None) => "anonymous".to_owned(),
-        Err(status) => status.code.to_string(),
+        Err(status) => {
+            let said = log.said();
+            let why = said.split_once("unable to authenticate the request error=");
+            let nothing = headers.is_empty() && chain.is_empty();
+            assert!(
+                nothing || why.is_some_and(|(_, why)| why.len() > 4),
+                "no cause in the log: {said:?}"
+            );
+            assert_eq!(status.message, "Unauthorized");
+            status.code.to_string()
+        }
     }
 }
 
