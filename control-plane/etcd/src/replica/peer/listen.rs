@@ -173,6 +173,10 @@ async fn stream_of(replica: &Replica, request: Request<Incoming>) -> Response<Bo
         let mut read = BytesMut::new();
         while let Some(Ok(data)) = body.next().await {
             received.add(data.len() as u64);
+            if inner.members().is_removed(from) {
+                // Nobody hears it any more; when it comes anew it is told so.
+                return;
+            }
             read.extend_from_slice(&data);
             while let Some(message) = unframe(&mut read) {
                 match wire::read_message(message) {
