@@ -133,14 +133,7 @@ async fn a_learner_that_lags_is_not_promoted() {
     settings.existing = true;
     two.start(settings).await.unwrap();
     let id = format!("{:x}", two.replica().identity().member);
-    until("its name is known", || {
-        let members = first.members();
-        members
-            .iter()
-            .find(|one| one.learner && one.has_started())
-            .map(drop)
-    })
-    .await;
+    name_is_known(&first, two.replica().identity().member).await;
     two.cut(true);
     let seen = two.replica().applied();
     while first.applied() < seen * 2 + 100 {

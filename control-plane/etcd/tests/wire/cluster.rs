@@ -148,14 +148,7 @@ async fn members_are_added_as_learners_promoted_and_removed() {
         told.err.contains("etcdserver: rpc not supported for learner"),
         "{told:?}"
     );
-    until("its name is known", || {
-        first
-            .members()
-            .get(added.id)
-            .filter(|two| two.has_started())
-            .map(drop)
-    })
-    .await;
+    name_is_known(&first, added.id).await;
     first.promote(added.id).await.unwrap();
     let again = first.promote(added.id).await;
     assert!(
@@ -324,12 +317,12 @@ async fn alarms_are_known_to_all_and_different_data_is_found() {
 }
 
 /// What a member answers to one of another cluster.
-async fn ask_as(one: &One, cluster: u64) -> String {
+async fn ask_as(peer_url: &str, path: &str, cluster: u64) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let address = one.peer_url.strip_prefix("http://").unwrap();
+    let address = peer_url.strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "POST /raft/call HTTP/1.1\r\nhost: x\r\nx-etcd-cluster-id: {cluster:x}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: x\r\nx-server-version: 3.4.0\r\nx-min-cluster-version: 3.0.0\r\nx-etcd-cluster-id: {cluster:x}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -354,15 +347,25 @@ async fn a_member_of_another_cluster_is_refused() {
     let leader = cluster.leader_of(away).await;
     put(cluster.members[leader].replica(), "a", "1").await;
     assert_eq!(cluster.members[away].replica().view().leader, 0);
-    let asked = ask_as(&cluster.members[leader], other.cluster).await;
-    assert!(
-        asked.contains("412") && asked.contains("cluster ID mismatch"),
-        "{asked}"
-    );
+    let theirs = Theirs::start().await;
+    let ours = cluster.members[leader].peer_url.as_str();
+    for (peer_url, path) in [(ours, "/raft/call"), (theirs.peer_url.as_str(), "/raft")] {
+        let asked = ask_as(peer_url, path, other.cluster).await;
+        let (head, body) = asked.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 412 "), "{asked}");
+        assert_eq!(body.trim_end(), "cluster ID mismatch", "{asked}");
+    }
+    // What it has stored says whose it is, not what it is told.
+    cluster.members[away].stop().await;
+    cluster.restart(away).await;
+    assert_eq!(cluster.members[away].replica().identity(), other);
+    put(cluster.members[leader].replica(), "a", "2").await;
+    assert_eq!(cluster.members[away].replica().view().leader, 0);
+    assert!(local(&cluster.members[away], "a").await.is_none());
     cluster.members[away].stop().await;
     cluster.members[away].dir = stranger;
     cluster.restart(away).await;
-    assert_eq!(value(cluster.members[away].replica(), "a").await.unwrap(), "1");
+    assert_eq!(value(cluster.members[away].replica(), "a").await.unwrap(), "2");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -524,14 +527,7 @@ async fn etcds_own_command_shows_and_changes_the_members() {
         (four.replica().applied() >= first.applied()).then_some(())
     })
     .await;
-    until("its name is known", || {
-        let members = first.members();
-        members
-            .iter()
-            .find(|one| one.learner && one.has_started())
-            .map(drop)
-    })
-    .await;
+    name_is_known(first, four.replica().identity().member).await;
     // At a member that does not lead: it asks the leader.
     let promoted = ctl(&at_leader, &["member", "promote", &new]).await;
     assert!(promoted.out.contains("promoted in cluster"), "{promoted:?}");

@@ -11,6 +11,7 @@ use etcd::{
 use futures::{StreamExt, stream::BoxStream};
 use std::{
     io::Read as _,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -66,9 +67,26 @@ impl Drop for Ours {
     }
 }
 
+/// Files of a folder: a CA, and a certificate of it with its key.
+pub struct Tls {
+    pub dir: PathBuf,
+    pub name: &'static str,
+}
+
+impl Tls {
+    /// The CA, the certificate and the key.
+    pub fn files(&self) -> [String; 3] {
+        let own = |ending| format!("{}.{ending}", self.name);
+        let file = |name: String| self.dir.join(name).display().to_string();
+        [file("ca.crt".to_owned()), file(own("crt")), file(own("key"))]
+    }
+}
+
 /// Debian's etcd, as long as this lives.
 pub struct Theirs {
     pub url: String,
+    /// Where the other members would reach it.
+    pub peer_url: String,
     dir: tempfile::TempDir,
     ports: (u16, u16),
     child: Child,
@@ -79,12 +97,23 @@ pub fn free_port() -> u16 {
     socket.local_addr().unwrap().port()
 }
 
-fn start_theirs(dir: &std::path::Path, (client, peer): (u16, u16)) -> Child {
+fn start_theirs(dir: &std::path::Path, (client, peer): (u16, u16), tls: Option<&Tls>) -> Child {
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let (client, peer) = (
-        format!("http://127.0.0.1:{client}"),
+        format!("{scheme}://127.0.0.1:{client}"),
         format!("http://127.0.0.1:{peer}"),
     );
+    let flags = tls.into_iter().flat_map(|tls| {
+        let [ca, cert, key] = tls.files();
+        [
+            "--client-cert-auth".to_owned(),
+            format!("--trusted-ca-file={ca}"),
+            format!("--cert-file={cert}"),
+            format!("--key-file={key}"),
+        ]
+    });
     Command::new("etcd")
+        .args(flags)
         .arg(format!("--data-dir={}", dir.join("data").display()))
         .arg(format!("--listen-client-urls={client}"))
         .arg(format!("--advertise-client-urls={client}"))
@@ -102,15 +131,36 @@ impl Theirs {
         Self::start_in(tempfile::tempdir().unwrap()).await
     }
 
-    async fn start_in(dir: tempfile::TempDir) -> Self {
+    /// One that serves clients by TLS alone, who must show a certificate of its CA.
+    pub async fn start_secure(tls: &Tls) -> Self {
+        let this = Self::begin(tempfile::tempdir().unwrap(), Some(tls));
+        let listens = async {
+            while tokio::net::TcpStream::connect(("127.0.0.1", this.ports.0))
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let listens = tokio::time::timeout(LIMIT, listens).await;
+        listens.expect("waited for etcd to listen");
+        this
+    }
+
+    fn begin(dir: tempfile::TempDir, tls: Option<&Tls>) -> Self {
         let ports = (free_port(), free_port());
-        let child = start_theirs(dir.path(), ports);
-        let this = Self {
-            url: format!("http://127.0.0.1:{}", ports.0),
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        Self {
+            url: format!("{scheme}://127.0.0.1:{}", ports.0),
+            peer_url: format!("http://127.0.0.1:{}", ports.1),
+            child: start_theirs(dir.path(), ports, tls),
             dir,
             ports,
-            child,
-        };
+        }
+    }
+
+    async fn start_in(dir: tempfile::TempDir) -> Self {
+        let this = Self::begin(dir, None);
         this.answers().await;
         this
     }
@@ -142,7 +192,7 @@ impl Theirs {
 
     /// Starts it again over what it had.
     pub async fn restart(&mut self) {
-        self.child = start_theirs(self.dir.path(), self.ports);
+        self.child = start_theirs(self.dir.path(), self.ports, None);
         self.answers().await;
     }
 }

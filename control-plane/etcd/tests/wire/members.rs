@@ -289,6 +289,15 @@ pub async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     }
 }
 
+/// Waits until a member was told the name of one that was added.
+pub async fn name_is_known(at: &Replica, id: u64) {
+    until("its name is known", || {
+        let members = at.members();
+        members.get(id).filter(|one| one.has_started()).map(drop)
+    })
+    .await;
+}
+
 /// TLS between members by certificates of `authority`.
 pub fn peer_tls(authority: &component::pki::Authority, name: &str) -> PeerTls {
     use component::pki::{Purpose, client_config};
