@@ -1,19 +1,17 @@
 //! Taking connections: TLS, then HTTP/1.1 or HTTP/2, whichever the client speaks.
 
-use super::{authority::Mended, gathered::Gathered, who::ClientName};
+use super::who::ClientName;
 use bytes::Bytes;
-use component::{Env, Tasks};
-use http::{Request, Response, StatusCode};
+use component::Env;
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use http2::{Answering, Incoming, Service};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io::Cursor, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +21,54 @@ pub type Body = tonic::body::Body;
 
 /// How long a client may take to begin.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What answers the requests of a connection, whichever HTTP it speaks.
+pub trait Answers: Service {
+    /// Answers a request.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + 'static;
+}
+
+/// What answers each request by itself.
+pub struct Each<A>(pub A);
+
+impl<A, F> Answers for Each<A>
+where
+    A: Fn(Request<Body>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + 'static {
+        self.0(request)
+    }
+}
+
+impl<A, F> Service for Each<A>
+where
+    A: Fn(Request<Body>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    type Known = Infallible;
+
+    fn known(&self, _: &Parts) -> Option<Infallible> {
+        None
+    }
+
+    fn most(&self) -> usize {
+        0
+    }
+
+    fn call(&self, known: &Infallible, _: &[u8], _: Answering) {
+        match *known {}
+    }
+
+    fn request(
+        &self,
+        request: Request<Incoming>,
+        answering: Answering,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let answer = self.answer(request.map(Body::new));
+        async move { answering.respond(answer.await).await }
+    }
+}
 
 /// Takes connections at listeners.
 pub struct Acceptor {
@@ -41,11 +87,12 @@ impl Acceptor {
         }
     }
 
-    /// Takes connections, until its tasks are told to stop.
-    pub async fn serve<A, F>(self: Arc<Self>, listener: TcpListener, answer: A)
+    /// Takes connections, until its tasks are told to stop. `of` makes what answers a connection, whose client may have
+    /// shown a name.
+    pub async fn serve<S, M>(self: Arc<Self>, listener: TcpListener, of: M)
     where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Response<Body>> + Send + 'static,
+        S: Answers,
+        M: Fn(Option<ClientName>) -> S + Clone + Send + Sync + 'static,
     {
         loop {
             let accepted = tokio::select! {
@@ -55,10 +102,11 @@ impl Acceptor {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let (this, answer) = (self.clone(), answer.clone());
+                    let (this, of) = (self.clone(), of.clone());
                     // A branch of its own: a panic ends this connection and no other.
-                    let branch = self.env.tasks.child();
-                    branch.spawn(self.name, async move { this.connection(stream, answer).await });
+                    let env = self.env.child();
+                    let branch = env.tasks.clone();
+                    branch.spawn_draining(self.name, async move { this.connection(stream, of, env).await });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept");
@@ -68,62 +116,69 @@ impl Acceptor {
         }
     }
 
-    async fn connection<A, F>(self: Arc<Self>, stream: TcpStream, answer: A)
+    async fn connection<S, M>(self: Arc<Self>, stream: TcpStream, of: M, env: Env)
     where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Response<Body>> + Send + 'static,
+        S: Answers,
+        M: Fn(Option<ClientName>) -> S,
     {
         // It works without, only slower.
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.clone() else {
-            return self.speak(stream, None, answer).await;
+            return speak(stream, of(None), env).await;
         };
-        match self.env.clock.timeout(HANDSHAKE, tls.accept(stream)).await {
+        let accepted = tokio::select! {
+            biased;
+            () = env.tasks.stopping() => return,
+            accepted = env.clock.timeout(HANDSHAKE, tls.accept(stream)) => accepted,
+        };
+        match accepted {
             Some(Ok(stream)) => {
                 let shown = stream.get_ref().1.peer_certificates();
                 let name = shown.and_then(|shown| common_name(shown.first()?));
-                self.speak(stream, name, answer).await;
+                speak(stream, of(name), env).await;
             }
             Some(Err(error)) => tracing::warn!(%error, "rejected connection"),
             None => tracing::warn!("a client did not finish its TLS handshake in time"),
         }
     }
+}
 
-    async fn speak<A, F>(
-        self: Arc<Self>,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        name: Option<ClientName>,
-        answer: A,
-    ) where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Response<Body>> + Send + 'static,
-    {
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            if let Some(name) = &name {
-                request.extensions_mut().insert(name.clone());
+/// Speaks HTTP/2 or HTTP/1.1, as the client does.
+async fn speak<T, S>(mut stream: T, service: S, env: Env)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Answers,
+{
+    let first = tokio::select! {
+        biased;
+        () = env.tasks.stopping() => return,
+        first = env.clock.timeout(HANDSHAKE, http2::sniff(&mut stream)) => first,
+    };
+    match first {
+        Some(Ok((true, first))) => http2::serve(stream, first, service, &env).await,
+        Some(Ok((false, first))) if !first.is_empty() => {
+            let (read, write) = tokio::io::split(stream);
+            let stream = tokio::io::join(Cursor::new(first).chain(read), write);
+            let service = Arc::new(service);
+            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+                let service = service.clone();
+                async move { Ok::<_, Infallible>(service.answer(request.map(Body::new)).await) }
+            });
+            let serving = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HANDSHAKE)
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                biased;
+                () = env.tasks.stopping() => {}
+                served = serving => if let Err(error) = served {
+                    tracing::debug!(%error, "connection ended");
+                },
             }
-            let answering = answer(request);
-            async move { Ok::<_, Infallible>(answering.await) }
-        });
-        let mut builder = auto::Builder::new(Spawner(self.env.tasks.child()));
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HANDSHAKE);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            // gRPC has no use for it.
-            .auto_date_header(false)
-            .max_concurrent_streams(u32::MAX)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(32 << 20);
-        let served = builder
-            .serve_connection(TokioIo::new(Gathered::new(Mended::new(stream))), service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(error, "connection ended");
         }
+        Some(Ok(_)) => {}
+        Some(Err(error)) => tracing::debug!(%error, "connection ended"),
+        None => tracing::debug!("a client said nothing"),
     }
 }
 
@@ -139,14 +194,4 @@ pub fn reply(code: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() = code;
     response
-}
-
-/// Streams of a connection are tasks of a branch. They end with their connection, which ends when the branch stops.
-#[derive(Clone)]
-struct Spawner(Tasks);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Spawner {
-    fn execute(&self, stream: F) {
-        self.0.spawn_draining("etcd-stream", stream);
-    }
 }

@@ -9,7 +9,7 @@ use prost_reflect::DescriptorPool;
 use std::{
     collections::BTreeMap,
     pin::Pin,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, OnceLock},
     task::{Context, Poll, ready},
 };
 use tonic::{Code, Status, codegen::StdError};
@@ -105,29 +105,53 @@ struct Call {
 
 impl Call {
     fn ended(&self, code: Code) {
-        self.calls.handled(self.method, code);
+        self.calls.handled_of(self.method, code).add(1);
     }
 }
 
-/// A call with one message and one answer.
-pub struct One<'a>(&'a Calls, Option<&'static Method>);
+/// What is counted of calls of one method that have one message and one answer, found once for all of them.
+pub struct One {
+    calls: Arc<Calls>,
+    method: &'static Method,
+    started: Arc<Counter>,
+    requests: Arc<Counter>,
+    /// These are told of once there is one.
+    received: OnceLock<Arc<Counter>>,
+    sent: OnceLock<Arc<Counter>>,
+    well: OnceLock<Arc<Counter>>,
+}
 
-impl One<'_> {
+impl One {
+    /// A call begins.
+    pub fn begun(&self) {
+        self.started.add(1);
+        self.requests.add(1);
+    }
+
+    /// Its message came, of so many bytes.
+    pub fn received(&self, bytes: usize) {
+        let of = || self.calls.received.of(&labels(self.method)).clone();
+        self.received.get_or_init(of).add(1);
+        self.calls.bytes_in.add(bytes as u64);
+    }
+
     /// It was answered with a message of so many bytes.
-    pub fn answered(self, bytes: usize) {
-        if let Some((service, name, kind)) = self.1 {
-            self.0.sent.of(&[name, service, kind]).add(1);
-            self.0.bytes_out.add(bytes as u64);
-        }
-        self.ended(Code::Ok);
+    pub fn answered(&self, bytes: usize) {
+        let of = || self.calls.sent.of(&labels(self.method)).clone();
+        self.sent.get_or_init(of).add(1);
+        self.calls.bytes_out.add(bytes as u64);
+        let of = || self.calls.handled_of(self.method, Code::Ok).clone();
+        self.well.get_or_init(of).add(1);
     }
 
-    /// It ended so.
-    pub fn ended(self, code: Code) {
-        if let Some(method) = self.1 {
-            self.0.handled(method, code);
-        }
+    /// It was refused.
+    pub fn refused(&self, code: Code) {
+        self.calls.handled_of(self.method, code).add(1);
     }
+}
+
+fn labels((service, name, kind): &'static Method) -> [&'static str; 3] {
+    [name, service, kind]
 }
 
 impl Calls {
@@ -136,32 +160,30 @@ impl Calls {
         self.registry.write(out);
     }
 
-    /// Counts that a call begins; its labels.
-    fn start(&self, method: &'static Method, headers: &HeaderMap) -> [&'static str; 3] {
-        let (service, name, kind) = method;
-        let labels = [name.as_str(), service, kind];
-        self.started.of(&labels).add(1);
+    /// What is counted of calls of a method whose heads are like this one.
+    pub fn one(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Option<One> {
+        let method = METHODS.get(path)?;
+        Some(One {
+            method,
+            started: self.started.of(&labels(method)).clone(),
+            requests: self.requests_of(method, headers).clone(),
+            received: OnceLock::new(),
+            sent: OnceLock::new(),
+            well: OnceLock::new(),
+            calls: self.clone(),
+        })
+    }
+
+    fn requests_of(&self, (_, _, kind): &Method, headers: &HeaderMap) -> &Arc<Counter> {
         let version = headers.get("client-api-version");
         let version = version.and_then(|version| version.to_str().ok());
         let known = version.filter(|version| version.len() <= 8 && version.starts_with("3."));
         let many = if *kind == "unary" { "unary" } else { "stream" };
-        self.requests.of(&[many, known.unwrap_or("unknown")]).add(1);
-        labels
+        self.requests.of(&[many, known.unwrap_or("unknown")])
     }
 
-    /// Counts a call whose only message was read, of so many bytes.
-    pub fn one(&self, path: &str, headers: &HeaderMap, bytes: usize) -> One<'_> {
-        let method = METHODS.get(path);
-        if let Some(method) = method {
-            let labels = self.start(method, headers);
-            self.received.of(&labels).add(1);
-            self.bytes_in.add(bytes as u64);
-        }
-        One(self, method)
-    }
-
-    fn handled(&self, (service, name, kind): &Method, code: Code) {
-        self.handled.of(&[spelled(code), name, service, kind]).add(1);
+    fn handled_of(&self, (service, name, kind): &Method, code: Code) -> &Arc<Counter> {
+        self.handled.of(&[spelled(code), name, service, kind])
     }
 
     /// Counts a call that begins.
@@ -174,14 +196,15 @@ impl Calls {
         let Some(method) = METHODS.get(request.uri().path()) else {
             return (request.map(Body::new), None);
         };
-        let labels = self.start(method, request.headers());
+        self.started.of(&labels(method)).add(1);
+        self.requests_of(method, request.headers()).add(1);
         let call = Arc::new(Call {
             calls: self.clone(),
             method,
         });
         let count = Count {
             bytes: self.bytes_in.clone(),
-            messages: self.received.of(&labels).clone(),
+            messages: self.received.of(&labels(method)).clone(),
             split: Split::default(),
         };
         let request = request.map(|body| {
@@ -199,16 +222,23 @@ impl Calls {
 pub struct Begun(Arc<Call>);
 
 impl Begun {
+    /// Counts the answer as it is told, message by message.
+    pub fn told(self) -> Told {
+        Told {
+            sent: self.0.calls.sent.of(&labels(self.0.method)).clone(),
+            ends: Ends(self.0, Code::Cancelled),
+        }
+    }
+
     /// Counts the answer.
     pub fn answer(self, answer: Response<Body>) -> Response<Body> {
         if let Some(status) = Status::from_header_map(answer.headers()) {
             self.0.ended(status.code());
             return answer;
         }
-        let (service, name, kind) = self.0.method;
         let count = Count {
             bytes: self.0.calls.bytes_out.clone(),
-            messages: self.0.calls.sent.of(&[name, service, kind]).clone(),
+            messages: self.0.calls.sent.of(&labels(self.0.method)).clone(),
             split: Split::default(),
         };
         answer.map(|body| {
@@ -218,6 +248,25 @@ impl Begun {
                 ends: Some(Ends(self.0, Code::Cancelled)),
             })
         })
+    }
+}
+
+/// An answer of several messages whose end is counted when it is dropped.
+pub struct Told {
+    sent: Arc<Counter>,
+    ends: Ends,
+}
+
+impl Told {
+    /// A message of so many bytes was sent.
+    pub fn sent(&self, bytes: usize) {
+        self.sent.add(1);
+        self.ends.0.calls.bytes_out.add(bytes as u64);
+    }
+
+    /// It ended so.
+    pub fn ended(mut self, code: Code) {
+        self.ends.1 = code;
     }
 }
 

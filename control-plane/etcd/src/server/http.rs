@@ -2,13 +2,15 @@
 
 use super::{
     Member, VERSION,
-    accept::{Acceptor, reply},
+    accept::{Acceptor, Answers, reply},
     calls::in_gos_words,
     failure::failed,
     gateway::Gateway,
     leaderless::needs_leader,
     reflection::Reflection,
-    unary,
+    unary::{self, Asked},
+    watch::WATCH,
+    who::ClientName,
 };
 use crate::replica::{Alarm, Failure};
 use bytes::Bytes;
@@ -22,9 +24,9 @@ use etcd_proto::{
     v3electionpb::election_server::ElectionServer,
     v3lockpb::lock_server::LockServer,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use http2::{Answering, Incoming};
 use std::{convert::Infallible, sync::Arc};
 use tokio::net::TcpListener;
 use tower_service::Service;
@@ -55,39 +57,13 @@ impl Member {
     /// Answers a call of gRPC.
     pub(super) async fn grpc<B>(&self, request: Request<B>) -> Response<Body>
     where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<tonic::codegen::StdError> + Send,
-    {
-        let Some(method) = unary::Method::of(&request) else {
-            return self.any(request).await;
-        };
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.path();
-        match unary::only(body, self.most()).await {
-            Ok(message) => match self.admits(path, &parts.headers) {
-                Ok(()) => {
-                    let call = self.0.calls.one(path, &parts.headers, message.len());
-                    self.one(method, call, parts, message).await
-                }
-                Err(_) => {
-                    self.any(Request::from_parts(parts, Body::new(Full::new(message))))
-                        .await
-                }
-            },
-            Err(body) => self.any(Request::from_parts(parts, body)).await,
-        }
-    }
-
-    /// Answers a call of any kind.
-    async fn any<B>(&self, request: Request<B>) -> Response<Body>
-    where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<tonic::codegen::StdError> + Send,
     {
         let path = request.uri().path().to_owned();
         let led = needs_leader(request.headers());
         let (request, begun) = self.0.calls.begin(request);
-        let answer = match self.admits(&path, request.headers()) {
+        let answer = match self.admits(&path, led) {
             Ok(()) => in_gos_words(&path, self.dispatch(request).await),
             Err(failure) => failed(failure).into_http(),
         };
@@ -103,7 +79,7 @@ impl Member {
     }
 
     /// The largest message that is read.
-    fn most(&self) -> usize {
+    pub(super) fn most(&self) -> usize {
         self.settings().max_request_bytes + OVERHEAD
     }
 
@@ -142,12 +118,12 @@ const OF_DATA: &[&str] = &["/etcdserverpb.KV/", "/etcdserverpb.Lease/"];
 
 impl Member {
     /// Whether a call can be answered as the cluster is.
-    fn admits(&self, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+    pub(super) fn admits(&self, path: &str, needs_leader: bool) -> Result<(), Failure> {
         let replica = self.replica();
         if replica.is_learner() && !OF_LEARNERS.contains(&path) {
             return Err(Failure::Learner);
         }
-        if needs_leader(headers) && replica.view().leader == 0 {
+        if needs_leader && replica.view().leader == 0 {
             return Err(Failure::NoLeader);
         }
         if replica.is_raised(Alarm::Corrupt) && OF_DATA.iter().any(|service| path.starts_with(service)) {
@@ -183,14 +159,14 @@ impl Listener {
     /// Takes connections.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let acceptor = self.acceptor.clone();
-        let answering = move |request| {
-            let this = self.clone();
-            async move { this.answer(request).await }
+        let of = move |name| Client {
+            listener: self.clone(),
+            name,
         };
-        acceptor.serve(listener, answering).await;
+        acceptor.serve(listener, of).await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let kind = request.headers().get(http::header::CONTENT_TYPE);
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
             return match self.reflection.answer(request).await {
@@ -256,6 +232,58 @@ impl Listener {
         counters.unhealthy.add();
         let body = format!("{{\"health\":\"false\",\"reason\":{why:?}}}");
         json(StatusCode::SERVICE_UNAVAILABLE, body)
+    }
+}
+
+/// A client, on its connection.
+struct Client {
+    listener: Arc<Listener>,
+    /// The name of its certificate.
+    name: Option<ClientName>,
+}
+
+impl Answers for Client {
+    fn answer(&self, mut request: Request<Body>) -> impl Future<Output = Response<Body>> + Send + 'static {
+        if let Some(name) = &self.name {
+            request.extensions_mut().insert(name.clone());
+        }
+        let listener = self.listener.clone();
+        async move { listener.answer(request).await }
+    }
+}
+
+impl http2::Service for Client {
+    type Known = Arc<Asked>;
+
+    fn known(&self, head: &Parts) -> Option<Arc<Asked>> {
+        let asked = self.listener.member.asked(head, self.name.as_ref())?;
+        Some(Arc::new(asked))
+    }
+
+    fn most(&self) -> usize {
+        self.listener.member.most()
+    }
+
+    fn call(&self, asked: &Arc<Asked>, message: &[u8], answering: Answering) {
+        self.listener.member.small(asked, message, answering);
+    }
+
+    fn request(
+        &self,
+        request: Request<Incoming>,
+        answering: Answering,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (listener, name) = (self.listener.clone(), self.name.clone());
+        async move {
+            let mut request = request.map(Body::new);
+            if let Some(name) = name {
+                request.extensions_mut().insert(name);
+            }
+            if request.uri().path() == WATCH && unary::is_usual(request.method(), request.headers()) {
+                return listener.member.watches(request, answering).await;
+            }
+            answering.respond(listener.answer(request).await).await;
+        }
     }
 }
 

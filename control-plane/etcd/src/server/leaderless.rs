@@ -25,7 +25,7 @@ pub fn needs_leader(headers: &HeaderMap) -> bool {
 
 impl Member {
     /// Returns when this member has had no leader for long.
-    async fn leaderless(self) {
+    pub(super) async fn leaderless(self) {
         let long = self.replica().settings().election * ELECTIONS;
         let mut view = self.replica().watch_view();
         loop {
@@ -63,6 +63,11 @@ impl Member {
 fn no_leader() -> Frame<bytes::Bytes> {
     let mut trailers = HeaderMap::new();
     // The message is plain text, which is always a header.
-    let _ = Status::unavailable("etcdserver: no leader").add_header(&mut trailers);
+    let _ = lost().add_header(&mut trailers);
     Frame::trailers(trailers)
+}
+
+/// How streams end then.
+pub fn lost() -> Status {
+    Status::unavailable("etcdserver: no leader")
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod accept;
 mod auth;
-mod authority;
 mod bolt;
 mod calls;
 mod cluster;
@@ -10,7 +9,6 @@ mod convert;
 mod election;
 mod failure;
 mod gateway;
-mod gathered;
 mod health;
 mod http;
 mod jwt;
@@ -152,14 +150,20 @@ impl Member {
         self.header(self.engine().visible())
     }
 
+    /// Whether there is room for what grows, as far as is known.
+    fn has_room(&self) -> bool {
+        let quota = self.settings().quota;
+        !self.replica().is_raised(Alarm::NoSpace) && (quota == 0 || self.engine().live_bytes() <= quota)
+    }
+
     /// Refuses what grows when the bound is reached, until the alarm is taken back.
     async fn room(&self) -> Result<(), Status> {
         let (quota, replica) = (self.settings().quota, self.replica());
+        if self.has_room() {
+            return Ok(());
+        }
         if replica.is_raised(Alarm::NoSpace) {
             return Err(Refusal::NoSpace.into());
-        }
-        if quota == 0 || self.engine().live_bytes() <= quota {
-            return Ok(());
         }
         tracing::warn!(
             quota,

@@ -1,225 +1,191 @@
-//! The calls that are asked most, each of one message that is answered by one: the message is read where it lies and the
-//! answer is a single piece, without what streams of messages need. What is not as usual about one is left to the library.
+//! The calls that are asked most, each of one message that is answered by one: they are read where they lie, and answered by
+//! whoever knows the answer, without a task of their own. What is not as usual about one is left to the library.
 
-use super::{Member, calls::One, http::Body};
-use bytes::{BufMut, Bytes, BytesMut};
-use etcd_proto::etcdserverpb::kv_server::Kv;
-use futures::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE, request::Parts};
-use http_body::Frame;
-use http_body_util::{BodyExt, BodyStream, StreamBody};
-use prost::Message;
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
+use super::{
+    Member,
+    calls::One,
+    failure::failed,
+    kv,
+    leaderless::needs_leader,
+    metrics::{Counter, Counters},
+    who::{ClientName, Credentials},
 };
-use tonic::{Request, Status, codegen::StdError, metadata::MetadataMap};
+use crate::txn::{Txn, TxnReply};
+use bytes::{BufMut, BytesMut};
+use etcd_proto::etcdserverpb as pb;
+use futures::FutureExt;
+use http::{HeaderMap, Response, header::CONTENT_TYPE, request::Parts};
+use http2::Answering;
+use prost::Message;
+use std::sync::Arc;
+use tonic::Status;
 
 /// Bytes before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
+/// Bytes of an answer that is put among others; a larger one is made apart.
+const SMALL: usize = 16 << 10;
+/// Keys that are read at once; more are read by a task, while other calls go on.
+const FEW: i64 = 16;
 
 /// A method that is answered here.
 #[derive(Clone, Copy)]
-pub enum Method {
+enum Method {
     Range,
     Put,
     DeleteRange,
     Txn,
 }
 
-impl Method {
-    /// The one of a request, if it is one and asked as usual.
-    pub fn of<B>(request: &http::Request<B>) -> Option<Self> {
-        let method = match request.uri().path().strip_prefix("/etcdserverpb.KV/")? {
-            "Range" => Self::Range,
-            "Put" => Self::Put,
-            "DeleteRange" => Self::DeleteRange,
-            "Txn" => Self::Txn,
-            _ => return None,
-        };
-        let headers = request.headers();
-        let usual = headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind == "application/grpc")
-            && !headers.contains_key("grpc-encoding");
-        usual.then_some(method)
+/// By their paths.
+const METHODS: [(&str, Method); 4] = [
+    ("/etcdserverpb.KV/Range", Method::Range),
+    ("/etcdserverpb.KV/Put", Method::Put),
+    ("/etcdserverpb.KV/DeleteRange", Method::DeleteRange),
+    ("/etcdserverpb.KV/Txn", Method::Txn),
+];
+
+/// What the head of calls says: the same for nearly all of a client.
+pub struct Asked {
+    path: &'static str,
+    method: Method,
+    by: Credentials,
+    needs_leader: bool,
+    counted: One,
+}
+
+/// How a call is answered.
+struct Reply {
+    asked: Arc<Asked>,
+    answering: Answering,
+}
+
+impl Reply {
+    fn tell(self, answer: Result<impl Message, Status>) {
+        match answer {
+            Ok(message) => {
+                let length = message.encoded_len();
+                self.asked.counted.answered(PREFIX + length);
+                // There is room for it in both.
+                if length <= SMALL {
+                    self.answering
+                        .message(|out| message.encode(out).unwrap_or_default());
+                    return;
+                }
+                let mut framed = BytesMut::with_capacity(PREFIX + length);
+                framed.put_u8(0);
+                framed.put_u32(length as u32);
+                let _ = message.encode(&mut framed);
+                self.answering.framed(framed.freeze());
+            }
+            Err(status) => {
+                self.asked.counted.refused(status.code());
+                let answer: Response<()> = status.into_http();
+                self.answering.head(answer);
+            }
+        }
     }
 }
 
 impl Member {
-    /// Answers a call whose message was read.
-    pub(super) async fn one(
+    /// What a head asks, if it is as usual and of a method that is answered here.
+    pub(super) fn asked(&self, head: &Parts, name: Option<&ClientName>) -> Option<Asked> {
+        let row = METHODS.iter().find(|(path, _)| *path == head.uri.path());
+        let (path, method) = *row?;
+        let headers = &head.headers;
+        is_usual(&head.method, headers).then(|| {
+            Some(Asked {
+                path,
+                method,
+                by: Credentials::of_head(headers, name),
+                needs_leader: needs_leader(headers),
+                counted: self.0.calls.one(path, headers)?,
+            })
+        })?
+    }
+
+    /// Answers a call.
+    pub(super) fn small(&self, asked: &Arc<Asked>, message: &[u8], answering: Answering) {
+        let asked = asked.clone();
+        let reply = Reply { asked, answering };
+        reply.asked.counted.begun();
+        if let Err(failure) = self.admits(reply.asked.path, reply.asked.needs_leader) {
+            return reply.tell(Err::<(), _>(failed(failure)));
+        }
+        reply.asked.counted.received(PREFIX + message.len());
+        match reply.asked.method {
+            Method::Range => match decode(message) {
+                Ok(request) => self.small_range(reply, request),
+                Err(status) => reply.tell(Err::<(), _>(status)),
+            },
+            Method::Put => {
+                let txn = decode(message).and_then(|request| self.of_put(request));
+                self.small_write(reply, txn, |all| &all.puts, Self::after_put);
+            }
+            Method::DeleteRange => {
+                let txn = decode(message).and_then(|request| self.of_delete(request));
+                self.small_write(reply, txn, |all| &all.deletes, Self::after_delete);
+            }
+            Method::Txn => match decode::<pb::TxnRequest>(message) {
+                Ok(request) => {
+                    let txn = self.of_txn(&request);
+                    let after = move |this: &Self, done| this.after_txn(&request, done);
+                    self.small_write(reply, txn, |all| &all.txns, after);
+                }
+                Err(status) => reply.tell(Err::<(), _>(status)),
+            },
+        }
+    }
+
+    fn small_range(&self, reply: Reply, request: pb::RangeRequest) {
+        let is_small = request.range_end.is_empty() || (1..=FEW).contains(&request.limit);
+        let this = self.clone();
+        let mut answering = Box::pin(async move {
+            let found = this.range_by(&reply.asked.by, request).await;
+            reply.tell(found);
+        });
+        if is_small && (&mut answering).now_or_never().is_some() {
+            return;
+        }
+        self.0.env.tasks.child().spawn_draining("etcd-range", answering);
+    }
+
+    fn small_write<M: Message>(
         &self,
-        method: Method,
-        call: One<'_>,
-        parts: Parts,
-        message: Bytes,
-    ) -> Response<Body> {
-        let metadata = MetadataMap::from_headers(parts.headers);
-        macro_rules! answer {
-            ($method:ident) => {
-                // What is kept of it is copied out, so that nothing holds what else was read with it.
-                match Message::decode(&message[PREFIX..]) {
-                    Ok(asked) => {
-                        drop(message);
-                        let request = Request::from_parts(metadata, parts.extensions, asked);
-                        self.$method(request)
-                            .await
-                            .map(|answer| framed(&answer.into_inner()))
-                    }
-                    Err(error) => Err(Status::internal(error.to_string())),
-                }
+        reply: Reply,
+        txn: Result<Txn, Status>,
+        counter: fn(&Counters) -> &Counter,
+        after: impl FnOnce(&Self, TxnReply) -> M + Send + 'static,
+    ) {
+        let txn = match txn {
+            Ok(txn) => txn,
+            Err(status) => return reply.tell(Err::<(), _>(status)),
+        };
+        let this = self.clone();
+        if let Some(who) = self.anybody()
+            && (!kv::grows(&txn) || self.has_room())
+        {
+            counter(&self.0.counters).add();
+            let answered = move |done: Result<TxnReply, _>| {
+                reply.tell(done.map(|done| after(&this, done)).map_err(failed));
             };
+            return self.replica().transact_then(&who, txn, answered);
         }
-        let answered = match method {
-            Method::Range => answer!(range),
-            Method::Put => answer!(put),
-            Method::DeleteRange => answer!(delete_range),
-            Method::Txn => answer!(txn),
-        };
-        match answered {
-            Ok(bytes) => {
-                call.answered(bytes.len());
-                let mut response = Response::new(Body::new(Answer::Message(bytes)));
-                let kind = HeaderValue::from_static("application/grpc");
-                response.headers_mut().insert(CONTENT_TYPE, kind);
-                response
-            }
-            Err(status) => {
-                call.ended(status.code());
-                status.into_http()
-            }
-        }
+        self.0.env.tasks.child().spawn_draining("etcd-write", async move {
+            let done = this.write(&reply.asked.by, txn, counter(&this.0.counters)).await;
+            reply.tell(done.map(|done| after(&this, done)));
+        });
     }
 }
 
-fn framed(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut out = BytesMut::with_capacity(PREFIX + length);
-    out.put_u8(0);
-    out.put_u32(length as u32);
-    // There is room for it.
-    let _ = message.encode(&mut out);
-    out.freeze()
+/// Whether a call is of gRPC, and says nothing of how its messages are packed.
+pub fn is_usual(method: &http::Method, headers: &HeaderMap) -> bool {
+    let is_grpc = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/grpc");
+    is_grpc && !headers.contains_key("grpc-encoding") && method == http::Method::POST
 }
 
-/// Reads the only message of a body, with its prefix. If it is compressed, larger than `most` or not alone, the body comes
-/// back as it was.
-pub async fn only<B>(mut body: B, most: usize) -> Result<Bytes, Body>
-where
-    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<StdError> + Send,
-{
-    let (mut first, mut more) = (Bytes::new(), BytesMut::new());
-    loop {
-        let read = if more.is_empty() { &first[..] } else { &more[..] };
-        let length = match read.first_chunk::<PREFIX>() {
-            Some([0, a, b, c, d]) => Some(u32::from_be_bytes([*a, *b, *c, *d]) as usize),
-            Some(_) => Some(usize::MAX),
-            None => None,
-        };
-        let read = read.len();
-        let is_odd = length.is_some_and(|length| length > most || read > PREFIX + length);
-        let next = match is_odd || body.is_end_stream() {
-            true => None,
-            false => body.frame().await,
-        };
-        let failed = match next {
-            Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if read == 0 {
-                    first = data;
-                } else {
-                    if more.is_empty() {
-                        more.reserve(PREFIX + length.unwrap_or_default());
-                        more.extend_from_slice(&first);
-                    }
-                    more.extend_from_slice(&data);
-                }
-                continue;
-            }
-            Some(Err(error)) => Some(Err(Status::from_error(error.into()))),
-            None => None,
-        };
-        let read = if more.is_empty() { first } else { more.freeze() };
-        if !is_odd && failed.is_none() && length.is_some_and(|length| read.len() == PREFIX + length) {
-            return Ok(read);
-        }
-        let rest = BodyStream::new(body).map(|frame| frame.map_err(|error| Status::from_error(error.into())));
-        let again = stream::iter([Ok(Frame::data(read))])
-            .chain(stream::iter(failed))
-            .chain(rest);
-        return Err(Body::new(StreamBody::new(again)));
-    }
-}
-
-/// The body of an answer: its message, then that it is well.
-enum Answer {
-    Message(Bytes),
-    Well,
-    Over,
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(match std::mem::replace(&mut *self, Self::Over) {
-            Self::Message(message) => {
-                *self = Self::Well;
-                Some(Ok(Frame::data(message)))
-            }
-            Self::Well => {
-                let mut trailers = HeaderMap::with_capacity(1);
-                trailers.insert("grpc-status", HeaderValue::from_static("0"));
-                Some(Ok(Frame::trailers(trailers)))
-            }
-            Self::Over => None,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Over)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parts(bytes: &[u8], size: usize) -> Body {
-        let parts: Vec<Bytes> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
-        let frames = parts
-            .into_iter()
-            .map(|part| Ok::<_, Infallible>(Frame::data(part)));
-        Body::new(StreamBody::new(stream::iter(frames)))
-    }
-
-    #[tokio::test]
-    async fn a_message_is_read_however_it_is_cut_and_what_is_odd_comes_back() {
-        let message = [&[0, 0, 0, 0, 4][..], b"text"].concat();
-        for size in 1..=message.len() {
-            let read = only(parts(&message, size), 4).await.unwrap();
-            assert_eq!(read, message, "in parts of {size}");
-        }
-        let odd = [
-            (&message[..], 3),
-            (&message[..7], 4),
-            (&[&message[..], b"x"].concat(), 4),
-            (&[&[1], &message[1..]].concat(), 4),
-            (b"", 4),
-        ];
-        for (bytes, most) in odd {
-            for size in 1..=message.len() {
-                let body = only(parts(bytes, size), most).await.unwrap_err();
-                let again = body.collect().await.unwrap().to_bytes();
-                assert_eq!(again, bytes, "in parts of {size}");
-            }
-        }
-    }
+/// What is kept of a message is copied out, so that nothing holds what else was read with it.
+fn decode<M: Message + Default>(message: &[u8]) -> Result<M, Status> {
+    M::decode(message).map_err(|error| Status::internal(error.to_string()))
 }

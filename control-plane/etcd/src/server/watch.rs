@@ -1,10 +1,19 @@
 //! The Watch service: several watches on one stream.
 
-use super::{Member, convert, failure::spelled, who::Credentials};
+use super::{
+    Member,
+    calls::{Begun, Told},
+    convert,
+    failure::{failed, spelled},
+    http::Body,
+    leaderless::{lost, needs_leader},
+    who::Credentials,
+};
 use crate::{
     Error, Event, Revision, WatchItem, WatchRequest,
     replica::auth::{Auth, Who},
 };
+use ::http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use bytes::Bytes;
 use etcd_proto::{
     etcdserverpb::{
@@ -14,11 +23,13 @@ use etcd_proto::{
     mvccpb,
 };
 use futures::{StreamExt, channel::oneshot, stream::BoxStream, stream::SelectAll};
+use http2::{Answering, Sending};
 use prost::Message;
 use std::collections::BTreeMap;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait, codec::Codec};
+use tonic_prost::ProstCodec;
 
 /// Answers that wait for a client; a slow one holds no more.
 const WAITING: usize = 16;
@@ -26,6 +37,9 @@ const WAITING: usize = 16;
 const ALL: i64 = -1;
 
 type Item = (i64, Result<WatchItem, Error>);
+
+/// The path of the method.
+pub const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 #[async_trait]
 impl Watch for Member {
@@ -36,24 +50,78 @@ impl Watch for Member {
         request: Request<Streaming<pb::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (out, answers) = mpsc::channel(WAITING);
-        let session = Session {
-            member: self.clone(),
-            by: Credentials::of(&request),
-            out,
-            watches: BTreeMap::new(),
-            items: SelectAll::new(),
-            asked: Vec::new(),
-            next: 0,
-        };
+        let mut session = Session::new(self, Credentials::of(&request), Out::Channel(out));
         let requests = request.into_inner();
-        self.0.counters.watch_streams.add();
-        let member = self.clone();
         self.0.env.tasks.child().spawn("watch", async move {
             // The client went, which needs no word.
             let _ = session.run(requests).await;
-            member.0.counters.watch_streams.remove();
         });
         Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+impl Member {
+    /// Serves a stream of watches whose answers go out as they are made, without the library.
+    pub(super) async fn watches(&self, request: ::http::Request<Body>, answering: Answering) {
+        let led = needs_leader(request.headers());
+        let (request, begun) = self.0.calls.begin(request);
+        let Some(told) = begun.map(Begun::told) else {
+            return;
+        };
+        if let Err(failure) = self.admits(WATCH, led) {
+            let status = failed(failure);
+            told.ended(status.code());
+            return answering.head(status.into_http());
+        }
+        let (parts, body) = request.into_parts();
+        let by = Credentials::of_head(&parts.headers, parts.extensions.get());
+        let decoder = ProstCodec::<pb::WatchResponse, pb::WatchRequest>::default().decoder();
+        let requests = Streaming::new_request(decoder, body, None, Some(self.most()));
+        let mut head = ::http::Response::new(());
+        let kind = HeaderValue::from_static("application/grpc");
+        head.headers_mut().insert(CONTENT_TYPE, kind);
+        let sending = answering.begin(head);
+        let mut session = Session::new(self, by, Out::Wire(sending, told));
+        let ended = tokio::select! {
+            biased;
+            () = self.clone().leaderless(), if led => lost(),
+            ended = session.run(requests) => match ended {
+                Ok(()) => Status::ok(""),
+                Err(Gone) => return,
+            },
+        };
+        session.end(&ended);
+    }
+}
+
+/// Where answers go.
+enum Out {
+    Channel(mpsc::Sender<Result<pb::WatchResponse, Status>>),
+    Wire(Sending, Told),
+    Nowhere,
+}
+
+impl Out {
+    async fn send(&mut self, response: pb::WatchResponse) -> Result<(), Gone> {
+        match self {
+            Self::Channel(out) => out.send(Ok(response)).await.map_err(|_| Gone),
+            Self::Wire(sending, told) => {
+                sending.room().await.map_err(|_| Gone)?;
+                // There is room for it.
+                let write = |out: &mut Vec<u8>| response.encode(out).unwrap_or_default();
+                told.sent(sending.message(write));
+                Ok(())
+            }
+            Self::Nowhere => Err(Gone),
+        }
+    }
+
+    async fn closed(&self) {
+        match self {
+            Self::Channel(out) => out.closed().await,
+            Self::Wire(sending, _) => sending.gone().await,
+            Self::Nowhere => {}
+        }
     }
 }
 
@@ -73,7 +141,7 @@ struct One {
 struct Session {
     member: Member,
     by: Credentials,
-    out: mpsc::Sender<Result<pb::WatchResponse, Status>>,
+    out: Out,
     watches: BTreeMap<i64, One>,
     items: SelectAll<BoxStream<'static, Item>>,
     /// Who asked how far the watches are, at these revisions.
@@ -85,7 +153,31 @@ struct Session {
 struct Gone;
 
 impl Session {
-    async fn run(mut self, mut requests: Streaming<pb::WatchRequest>) -> Result<(), Gone> {
+    fn new(member: &Member, by: Credentials, out: Out) -> Self {
+        member.0.counters.watch_streams.add();
+        Self {
+            member: member.clone(),
+            by,
+            out,
+            watches: BTreeMap::new(),
+            items: SelectAll::new(),
+            asked: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Tells how it ended.
+    fn end(&mut self, status: &Status) {
+        if let Out::Wire(sending, told) = std::mem::replace(&mut self.out, Out::Nowhere) {
+            told.ended(status.code());
+            let mut trailers = HeaderMap::new();
+            // The message is plain text, which is always a header.
+            let _ = status.add_header(&mut trailers);
+            sending.end(trailers);
+        }
+    }
+
+    async fn run(&mut self, mut requests: Streaming<pb::WatchRequest>) -> Result<(), Gone> {
         let clock = self.member.0.env.clock.clone();
         loop {
             let wake = self.next_notice();
@@ -109,7 +201,7 @@ impl Session {
         }
     }
 
-    async fn rest(mut self) -> Result<(), Gone> {
+    async fn rest(&mut self) -> Result<(), Gone> {
         loop {
             tokio::select! {
                 biased;
@@ -121,7 +213,7 @@ impl Session {
     }
 
     async fn send(&mut self, response: pb::WatchResponse) -> Result<(), Gone> {
-        self.out.send(Ok(response)).await.map_err(|_| Gone)
+        self.out.send(response).await
     }
 
     async fn take(&mut self, request: Option<Union>) -> Result<(), Gone> {
@@ -330,6 +422,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.member.0.counters.watch_streams.remove();
         for _ in &self.watches {
             self.member.0.counters.watches.remove();
         }

@@ -5,6 +5,7 @@ use crate::replica::{
     Failure,
     auth::{Auth, AuthError, Who},
 };
+use http::HeaderMap;
 use std::sync::Arc;
 use tonic::{Request, Status};
 
@@ -27,17 +28,29 @@ impl Credentials {
     pub fn of<T>(request: &Request<T>) -> Self {
         let metadata = request.metadata();
         let token = TOKEN.iter().find_map(|key| metadata.get(*key)?.to_str().ok());
+        Self::new(token, request.extensions().get())
+    }
+
+    /// Those of requests with this head, on the connection of a client with that name.
+    pub fn of_head(headers: &HeaderMap, name: Option<&ClientName>) -> Self {
+        let token = TOKEN.iter().find_map(|key| headers.get(*key)?.to_str().ok());
+        Self::new(token, name)
+    }
+
+    fn new(token: Option<&str>, name: Option<&ClientName>) -> Self {
         Self {
             token: token.map(|token| token.strip_prefix("Bearer ").unwrap_or(token).to_owned()),
-            name: request
-                .extensions()
-                .get::<ClientName>()
-                .map(|name| name.0.clone()),
+            name: name.map(|name| name.0.clone()),
         }
     }
 }
 
 impl Member {
+    /// Who asks, if that is known without looking at who it says it is: nobody is asked.
+    pub(super) fn anybody(&self) -> Option<Who> {
+        (!self.replica().auth().is_enabled()).then(Who::default)
+    }
+
     /// Who has these credentials; nobody if none are given, or nobody is asked.
     pub(super) async fn who(&self, credentials: &Credentials) -> Result<Who, Failure> {
         let auth = self.replica().auth();

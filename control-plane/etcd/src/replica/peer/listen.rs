@@ -7,14 +7,14 @@ use super::{
 };
 use crate::{
     replica::{Replica, Settings, node::Input, wire},
-    server::accept::{Acceptor, Body, reply},
+    server::accept::{Acceptor, Body, Each, reply},
 };
 use bytes::{Bytes, BytesMut};
 use component::{Env, Tasks};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Frame;
 use http_body_util::{BodyExt, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
 use std::{io, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
 
@@ -75,14 +75,17 @@ impl PeerListener {
     /// Takes connections, as long as there is its member.
     pub async fn serve(self, listener: TcpListener) {
         let opening = self.replica.clone();
-        let answering = move |request| {
-            let replica = opening.borrow().clone();
-            async move {
-                match replica {
-                    Some(replica) => answer(&replica, request).await,
-                    None => reply(StatusCode::SERVICE_UNAVAILABLE, STARTING.to_owned() + "\n"),
+        let answering = move |_| {
+            let opening = opening.clone();
+            Each(move |request| {
+                let replica = opening.borrow().clone();
+                async move {
+                    match replica {
+                        Some(replica) => answer(&replica, request).await,
+                        None => reply(StatusCode::SERVICE_UNAVAILABLE, STARTING.to_owned() + "\n"),
+                    }
                 }
-            }
+            })
         };
         let _stop = Stop(self.tasks);
         tokio::select! {
@@ -117,7 +120,7 @@ fn hex(headers: &HeaderMap, name: &str) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
-async fn answer(replica: &Replica, request: Request<Incoming>) -> Response<Body> {
+async fn answer(replica: &Replica, request: Request<Body>) -> Response<Body> {
     let mine = replica.identity();
     let mut response = match refusal(replica, &request) {
         Some((status, why)) => reply(status, why.to_owned() + "\n"),
@@ -138,7 +141,7 @@ async fn answer(replica: &Replica, request: Request<Incoming>) -> Response<Body>
 }
 
 /// Why a request is not answered.
-fn refusal(replica: &Replica, request: &Request<Incoming>) -> Option<(StatusCode, &'static str)> {
+fn refusal(replica: &Replica, request: &Request<Body>) -> Option<(StatusCode, &'static str)> {
     let (mine, headers) = (replica.identity(), request.headers());
     if request.uri().path() == MEMBERS {
         return None;
@@ -162,7 +165,7 @@ fn refusal(replica: &Replica, request: &Request<Incoming>) -> Option<(StatusCode
 }
 
 /// Messages, as long as they come. The answer begins at once and never ends by itself.
-async fn stream_of(replica: &Replica, request: Request<Incoming>) -> Response<Body> {
+async fn stream_of(replica: &Replica, request: Request<Body>) -> Response<Body> {
     let inner = replica.0.clone();
     let (open, closing) = tokio::sync::oneshot::channel::<()>();
     let from = hex(request.headers(), FROM).unwrap_or(0);
@@ -202,7 +205,7 @@ async fn stream_of(replica: &Replica, request: Request<Incoming>) -> Response<Bo
     Response::new(Body::new(StreamBody::new(end)))
 }
 
-async fn question(replica: &Replica, body: Incoming) -> Response<Body> {
+async fn question(replica: &Replica, body: Body) -> Response<Body> {
     let read = Limited::new(body, QUESTION).collect().await;
     match read.ok().and_then(|body| Call::decode(body.to_bytes()).ok()) {
         Some(asked) => {

@@ -9,8 +9,8 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use http::{Response, StatusCode};
+use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
 use raft::{Body as Said, Message, SnapshotMeta};
 use std::{io, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -72,7 +72,7 @@ async fn one(replica: &Replica, message: Message) -> Result<(), String> {
 }
 
 /// Takes a snapshot.
-pub async fn take(replica: &Replica, body: Incoming) -> Response<Body> {
+pub async fn take(replica: &Replica, body: Body) -> Response<Body> {
     match taken(replica, body).await {
         Ok(()) => reply(StatusCode::OK, String::new()),
         Err(why) => {
@@ -82,7 +82,7 @@ pub async fn take(replica: &Replica, body: Incoming) -> Response<Body> {
     }
 }
 
-async fn taken(replica: &Replica, body: Incoming) -> Result<(), String> {
+async fn taken(replica: &Replica, body: Body) -> Result<(), String> {
     let inner = &replica.0;
     let Ok(_one) = inner.taking.try_lock() else {
         return Err("another snapshot is on its way".to_owned());

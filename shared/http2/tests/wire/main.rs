@@ -1,0 +1,12 @@
+//! Connections as clients see them: frames made by hand, and a library.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the functions that tests share fail as tests do"
+)]
+
+mod clients;
+mod flow;
+mod lab;
+mod limits;
+mod refusals;
