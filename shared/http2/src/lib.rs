@@ -6,7 +6,7 @@
 //! request has a task of its own and a body, [`Incoming`], that comes as fast as it is read.
 //!
 //! A client can make neither memory nor work without end: what it may have under way, keep unread, reset and ask in vain is
-//! bounded, and who oversteps is told so by GOAWAY. HTTP/1.1 is not spoken; [`sniff`] says what a client speaks.
+//! bounded, and who oversteps is told so by GOAWAY. It never speaks HTTP/1.1; [`sniff`] says what a client speaks.
 
 mod answer;
 mod connection;
