@@ -18,9 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 mod encode;
 mod publish;
 mod replicate;
+mod serve;
 
 use encode::Place;
 pub use replicate::Committed;
+pub(crate) use serve::{Place as WriterPlace, Serving};
 
 /// Requests of one batch at most.
 const BATCH: usize = 1024;
@@ -120,20 +122,6 @@ pub(crate) struct Writer {
     volatile: bool,
     /// Why nothing can be written any more.
     broken: Option<String>,
-}
-
-/// Serves requests on a thread that may wait for the device.
-pub(crate) fn serve_blocking(mut writer: Writer, mut requests: mpsc::Receiver<Request>) {
-    let mut inbox = Vec::with_capacity(BATCH);
-    while requests.blocking_recv_many(&mut inbox, BATCH) > 0 && writer.step(&mut inbox) {}
-    writer.finish(requests);
-}
-
-/// Serves requests of a store in memory.
-pub(crate) async fn serve(mut writer: Writer, mut requests: mpsc::Receiver<Request>) {
-    let mut inbox = Vec::with_capacity(BATCH);
-    while requests.recv_many(&mut inbox, BATCH).await > 0 && writer.step(&mut inbox) {}
-    writer.finish(requests);
 }
 
 impl Writer {
@@ -309,14 +297,18 @@ impl Writer {
         }
     }
 
-    /// Starts a new segment when the active one is full.
-    fn rotate(&mut self) -> Result<(), Failure> {
+    fn is_segment_full(&self) -> bool {
         let mut full = self.core.options.segment_bytes;
         if self.core.is_full() {
             // What is dead in it can be given back only when another is written to.
             full = full.min(FULL_SEGMENT_BYTES);
         }
-        if self.active.length() < full {
+        self.active.length() >= full
+    }
+
+    /// Starts a new segment when the active one is full.
+    fn rotate(&mut self) -> Result<(), Failure> {
+        if !self.is_segment_full() {
             return Ok(());
         }
         if self.is_dirty() {

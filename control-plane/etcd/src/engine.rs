@@ -5,7 +5,7 @@ mod pin;
 
 use crate::{
     Error, Observer, RangeRequest, RangeResponse, Revision, checkpoint,
-    commit::{self, Answer, Answers, Committed, Request, Writer},
+    commit::{Answer, Answers, Committed, Request, Serving, Writer, WriterPlace},
     files::{Disk, Files},
     lease::Deadlines,
     memory::MemoryFiles,
@@ -15,6 +15,7 @@ use crate::{
     spare::Spare,
     state::{Command, State},
     txn::{Known, Txn, TxnReply},
+    watch::Shown,
 };
 use bytes::Bytes;
 use component::Env;
@@ -121,6 +122,8 @@ pub(crate) struct Core {
     pub salt: u32,
     pub shared: RwLock<Shared>,
     pub observers: Mutex<Vec<Arc<dyn Observer>>>,
+    /// What watches found last.
+    pub shown: Mutex<Shown>,
     /// What dumps still have to read: the oldest revision of each.
     pub pins: Mutex<Vec<Revision>>,
     pub tip: tokio::sync::watch::Sender<Tip>,
@@ -259,6 +262,7 @@ pub struct LeaseState {
 /// A store in this process. Dropping it stops it; [`Engine::close`] also waits for that.
 pub struct Engine {
     core: Arc<Core>,
+    writer: WriterPlace,
 }
 
 impl Engine {
@@ -300,6 +304,7 @@ impl Engine {
             files,
             salt: recovered.salt,
             observers: Mutex::default(),
+            shown: Mutex::default(),
             pins: Mutex::default(),
             tip: tokio::sync::watch::Sender::new(Tip {
                 revision,
@@ -330,8 +335,9 @@ impl Engine {
         }
         core.keep_spare();
         let writer = Writer::new(core.clone(), recovered.active, recovered.logged);
-        start(&core, writer, requests);
-        Ok(Arc::new(Self { core }))
+        let writer = Arc::new(Mutex::new(Some(writer)));
+        start(&core, Serving(writer.clone()), requests);
+        Ok(Arc::new(Self { core, writer }))
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -465,7 +471,19 @@ impl Engine {
     /// nothing is [`Command::Nothing`]. They are seen at once and durable after a [`Engine::flush`]. What became of each
     /// is told; an error of the whole means that this member cannot go on.
     pub async fn apply_committed(&self, entries: Vec<Committed>) -> Result<Answers, Error> {
-        self.ask(|answer| Request::Committed(entries, answer)).await
+        match self.apply_now(entries) {
+            Ok(answers) => answers,
+            Err(entries) => self.ask(|answer| Request::Committed(entries, answer)).await,
+        }
+    }
+
+    /// Applies entries here, if that waits for nobody and no device; else gives them back.
+    fn apply_now(&self, entries: Vec<Committed>) -> Result<Result<Answers, Error>, Vec<Committed>> {
+        let _ending = StopOnPanic(&self.core);
+        match self.writer.try_lock().as_deref_mut() {
+            Ok(Some(writer)) if writer.can_apply_now(&entries) => Ok(writer.committed(entries)),
+            _ => Err(entries),
+        }
     }
 
     /// Makes all that was applied durable; gives the term and index of the newest entry that is.
@@ -520,12 +538,23 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn start(core: &Arc<Core>, writer: Writer, requests: mpsc::Receiver<Request>) {
+/// Stops the store when who uses its writer panics.
+struct StopOnPanic<'a>(&'a Core);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+fn start(core: &Arc<Core>, serving: Serving, requests: mpsc::Receiver<Request>) {
     let tasks = &core.env.tasks;
     if core.files.blocks() {
-        tasks.spawn_blocking(move || commit::serve_blocking(writer, requests));
+        tasks.spawn_blocking(move || serving.run_blocking(requests));
     } else {
-        tasks.spawn_draining("store-writer", commit::serve(writer, requests));
+        tasks.spawn_draining("store-writer", serving.run(requests));
     }
     let guard = StopOnDrop(core.clone());
     tasks.spawn_draining("store", async move {

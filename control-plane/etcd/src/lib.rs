@@ -45,3 +45,4 @@ pub use memory::MemoryFiles;
 pub use recovery::OpenError;
 pub use remote::{Endpoints, Remote};
 pub use unsynced::Unsynced;
+pub use watch::{SharedEvents, SharedItem};

@@ -255,30 +255,35 @@ pub fn apply(state: &mut State, entry: Entry) -> Output {
 
 impl State {
     fn write(&mut self, key: Bytes, expect: Option<Revision>, op: Op, at: Location) -> Output {
-        let live = self.newest(&key);
-        let current = live.map_or(0, |version| version.revision);
-        if expect.is_some_and(|expected| expected != current) {
-            return Output::Mismatch(key.clone(), live.cloned());
-        }
         let revision = self.revision + 1;
+        let current = match (&op, expect) {
+            // It is looked up when it is written.
+            (Op::Put { .. }, None) => 0,
+            _ => {
+                let live = self.newest(&key);
+                let current = live.map_or(0, |version| version.revision);
+                if expect.is_some_and(|expected| expected != current) {
+                    return Output::Mismatch(key.clone(), live.cloned());
+                }
+                current
+            }
+        };
         match op {
             Op::Put { lease, .. } if lease != 0 && !self.leases.contains_key(&lease) => {
                 Output::Refused(Refusal::LeaseNotFound)
             }
             Op::Put { value, lease } => {
-                let create = live.map_or(revision, |version| version.create);
-                let count = live.map_or(1, |version| version.count + 1);
                 let kept = self.keep_values.then(|| value.clone());
-                let version = Version {
+                let make = |live: Option<&Version>| Version {
                     revision,
-                    create,
-                    count,
+                    create: live.map_or(revision, |live| live.create),
+                    count: live.map_or(1, |live| live.count + 1),
                     lease,
                     at,
                     value: kept,
                 };
                 self.revision = revision;
-                let prev = self.push(&key, version.clone(), Some(value.clone()));
+                let (version, prev) = self.push_made(&key, make, Some(value.clone()));
                 Output::Put {
                     key,
                     value,
@@ -337,10 +342,20 @@ impl State {
 
     /// Adds the newest version of a key; gives the one before, if the key was there.
     fn push(&mut self, key: &Bytes, version: Version, value: Option<Bytes>) -> Option<Version> {
-        let (revision, lease, at) = (version.revision, version.lease, version.at);
-        let (key, prev) = match self.index.entry(key.clone()) {
+        self.push_made(key, |_| version, value).1
+    }
+
+    /// Adds the newest version of a key, made of the one before, if the key was there; gives both.
+    fn push_made(
+        &mut self,
+        key: &Bytes,
+        make: impl FnOnce(Option<&Version>) -> Version,
+        value: Option<Bytes>,
+    ) -> (Version, Option<Version>) {
+        let (key, version, prev) = match self.index.entry(key.clone()) {
             Slot::Occupied(mut slot) => {
                 let versions = slot.get_mut();
+                let version = make(versions.last().filter(|live| !live.is_removal()));
                 let prev = versions.last_mut().filter(|prev| !prev.is_removal()).map(|prev| {
                     let value = prev.value.take();
                     Version {
@@ -348,24 +363,26 @@ impl State {
                         ..prev.clone()
                     }
                 });
-                versions.push(version);
-                (slot.key().clone(), prev)
+                versions.push(version.clone());
+                (slot.key().clone(), version, prev)
             }
             Slot::Vacant(slot) => {
                 drop(slot);
                 // A copy, since the caller's key may be a slice of something large.
                 let key = Bytes::copy_from_slice(key);
-                self.index.insert(key.clone(), vec![version]);
-                (key, None)
+                let version = make(None);
+                self.index.insert(key.clone(), vec![version.clone()]);
+                (key, version, None)
             }
         };
+        let (revision, lease, at) = (version.revision, version.lease, version.at);
         if let Some(prev) = &prev {
             self.detach(prev.lease, &key);
         }
         self.attach(lease, &key);
         self.count(at, true);
         self.remember(Change { revision, key, value });
-        prev
+        (version, prev)
     }
 
     fn remember(&mut self, change: Change) {

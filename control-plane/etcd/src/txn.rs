@@ -1,6 +1,9 @@
 //! The general transaction: comparisons, then one of two lists of operations, all at one revision.
 
-use crate::{Error, KeyValue, RangeRequest, RangeResponse, Revision, state::contains};
+use crate::{
+    Error, KeyValue, Op, RangeRequest, RangeResponse, Revision,
+    state::{Command, contains},
+};
 use bytes::Bytes;
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -136,7 +139,41 @@ impl Txn {
     /// An error if it would change a key twice.
     pub fn check(&self) -> Result<(), Error> {
         let lists = [&self.success, &self.failure];
-        lists.into_iter().try_for_each(|ops| changes(ops).map(drop))
+        lists.into_iter().try_for_each(|ops| match &ops[..] {
+            [] | [TxnOp::Put { .. } | TxnOp::Range(_) | TxnOp::Delete { .. }] => Ok(()),
+            ops => changes(ops).map(drop),
+        })
+    }
+
+    /// The command that does it: a put alone is a write, which has the same effect and costs less.
+    pub(crate) fn into_command(self) -> Command {
+        let Self {
+            compare,
+            mut success,
+            failure,
+        } = self;
+        let is_alone = compare.is_empty() && failure.is_empty() && success.len() == 1;
+        match success.pop() {
+            Some(TxnOp::Put {
+                key,
+                value: Some(value),
+                lease: Some(0),
+                prev: false,
+            }) if is_alone => Command::Write {
+                key,
+                expect: None,
+                op: Op::Put { value, lease: 0 },
+            },
+            last => {
+                success.extend(last);
+                let txn = Self {
+                    compare,
+                    success,
+                    failure,
+                };
+                Command::Txn(txn, Known::new())
+            }
+        }
     }
 
     /// The largest key or value that it writes, in bytes.

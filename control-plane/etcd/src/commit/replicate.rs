@@ -3,8 +3,10 @@
 
 use super::{Answers, BATCH_BYTES, Failure, UNLOGGED_BYTES, Writer, encode, publish};
 use crate::{
-    Error, Revision,
-    segment::Tail,
+    Error, Op, Revision,
+    engine::Shared,
+    record::Record,
+    segment::{Segment, Tail},
     state::{Command, Output},
     txn::Known,
 };
@@ -12,24 +14,25 @@ use crate::{
 /// Bytes that a segment may grow to when no other can be made.
 const MAX_SEGMENT: u64 = 3 << 30;
 
+/// Entries that are applied while readers wait, at most.
+const TOGETHER: usize = 32;
+
 /// An entry of the members' log: its term, its index, what it does.
 pub type Committed = (u64, u64, Command);
 
 impl Writer {
     /// Applies entries in order. An error means that the store cannot go on.
-    pub(super) fn committed(&mut self, entries: Vec<Committed>) -> Result<Answers, Error> {
+    pub(crate) fn committed(&mut self, entries: Vec<Committed>) -> Result<Answers, Error> {
         self.check_order(&entries)?;
         let mut answers = Vec::with_capacity(entries.len());
         let mut entries = entries.into_iter().peekable();
         while entries.peek().is_some() {
             self.make_room()?;
             // With the revision each led to, so that all members answer the same.
-            let mut outputs = Vec::new();
-            let before = self.active.length();
-            while self.active.length() < before + BATCH_BYTES as u64
-                && let Some((term, index, command)) = entries.next()
-            {
-                outputs.push(self.apply_committed(term, index, command)?);
+            let mut outputs = Vec::with_capacity(entries.len());
+            let full = self.active.length() + BATCH_BYTES as u64;
+            while self.active.length() < full && entries.peek().is_some() {
+                self.apply_some(entries.by_ref().take(TOGETHER), &mut outputs)?;
             }
             self.publish(outputs.iter().map(|(output, _)| output));
             let outputs = outputs.into_iter();
@@ -39,6 +42,28 @@ impl Writer {
             }
         }
         Ok(answers)
+    }
+
+    /// Whether entries can be applied without a look at a device or at what is not in memory, and no reader is waited for.
+    pub(crate) fn can_apply_now(&self, entries: &[Committed]) -> bool {
+        let mut bytes = 0;
+        let are_plain = entries.iter().all(|(_, _, command)| match command {
+            Command::Write {
+                key,
+                expect: None,
+                op: Op::Put { value, .. },
+            } => {
+                bytes += Record::length(key, value);
+                true
+            }
+            Command::Nothing => true,
+            _ => false,
+        });
+        are_plain
+            && bytes + self.active.tail().bytes.len() < UNLOGGED_BYTES
+            && self.broken.is_none()
+            && !self.is_segment_full()
+            && self.core.shared.try_write().is_ok()
     }
 
     /// Makes everything durable; gives the term and index of the newest entry.
@@ -94,15 +119,29 @@ impl Writer {
         Ok(())
     }
 
-    fn apply_committed(
+    /// Applies entries under one lock.
+    fn apply_some(
         &mut self,
-        term: u64,
-        index: u64,
-        command: Command,
-    ) -> Result<(Output, Revision), Error> {
-        self.term = term;
+        entries: impl Iterator<Item = Committed>,
+        outputs: &mut Vec<(Output, Revision)>,
+    ) -> Result<(), Error> {
         let (core, active) = (self.core.clone(), self.active.clone());
         let mut shared = core.write();
+        for (term, index, command) in entries {
+            self.term = term;
+            let output = self.apply_committed(&mut shared, &active, index, command)?;
+            outputs.push((output, shared.state.revision()));
+        }
+        Ok(())
+    }
+
+    fn apply_committed(
+        &mut self,
+        shared: &mut Shared,
+        active: &Segment,
+        index: u64,
+        command: Command,
+    ) -> Result<Output, Error> {
         let again = match &command {
             Command::Txn(txn, _) if txn.may_want() => Some(txn.clone()),
             _ => None,
@@ -124,7 +163,7 @@ impl Writer {
             self.index = index;
             self.passed.get_or_insert(index);
         }
-        Ok((output, shared.state.revision()))
+        Ok(output)
     }
 
     /// Encodes that the newest entries changed nothing, if that is so.

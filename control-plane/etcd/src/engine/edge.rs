@@ -2,11 +2,18 @@
 
 use super::{Engine, hold, load, unexpected};
 use crate::{
-    Durability, Error, Observer, RangeRequest, RangeResponse, Revision, Store, TxnOutcome, TxnRequest,
-    WatchItem, WatchRequest, commit::Answer, state::Command, watch,
+    Durability, Error, Observer, RangeRequest, RangeResponse, Revision, SharedItem, Store, TxnOutcome,
+    TxnRequest, WatchItem, WatchRequest, commit::Answer, state::Command, watch,
 };
-use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use std::{sync::Arc, time::Duration};
+
+impl Engine {
+    /// As [`Store::watch`], with events that watches of one range share.
+    pub fn watch_shared(&self, request: WatchRequest) -> BoxStream<'static, Result<SharedItem, Error>> {
+        watch::watch(self.core.clone(), request)
+    }
+}
 
 impl Store for Engine {
     fn range(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse, Error>> {
@@ -46,7 +53,8 @@ impl Store for Engine {
     }
 
     fn watch(&self, request: WatchRequest) -> BoxStream<'static, Result<WatchItem, Error>> {
-        watch::watch(self.core.clone(), request)
+        let items = self.watch_shared(request);
+        items.map(|item| item.map(WatchItem::from)).boxed()
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {

@@ -5,7 +5,6 @@ use super::{
     codec::{Proposal, Task},
     log::Place,
     members::proposal_of,
-    pack::Unpack,
     pending::{Reply, Waiting},
     tables::Tables,
 };
@@ -200,8 +199,8 @@ impl Applier {
             Task::Auth(_, change) => Some(change.clone()),
             _ => None,
         };
-        let engine = self.inner.engine();
-        let keys = |lease| -> Vec<Bytes> { engine.lease_keys(lease) };
+        let inner = &self.inner;
+        let keys = |lease| -> Vec<Bytes> { inner.engine().lease_keys(lease) };
         let command = self.tables.task(task, &keys)?;
         if let Some(change) = change {
             self.inner.tokens.follow(&change, index);
@@ -236,6 +235,10 @@ impl Applier {
 impl Drop for Applier {
     /// What is not applied by now nobody tells of.
     fn drop(&mut self) {
+        if !self.inner.tasks.is_stopping() {
+            self.inner
+                .break_down("the part that applies has ended".to_owned());
+        }
         let failed = self.inner.pending.close();
         self.inner.metrics().failed.add(failed as u64);
     }
@@ -245,7 +248,7 @@ impl Drop for Applier {
 fn number(entry: &Entry) -> Option<u64> {
     match &entry.payload {
         Payload::Empty => None,
-        Payload::Data(data) => Unpack(data.clone()).fixed().ok(),
+        Payload::Data(data) => data.first_chunk().map(|id| u64::from_le_bytes(*id)),
         Payload::Change(change) => proposal_of(change),
     }
 }

@@ -333,10 +333,18 @@ impl Starting<'_> {
         let mut tables = Tables::of(&self.engine.meta_all())?;
         let applied = self.engine.applied().1;
         let agreed = std::mem::take(&mut start.entries).into_iter();
-        let agreed = agreed.filter(|entry| entry.index > applied && entry.index <= start.hard.commit);
+        // What the only voter has is agreed on, of which it does not make a note each time: up to a change of the members.
+        let voters = tables.members.raft().voters;
+        let mut is_only = voters.len() == 1 && voters.contains(&me);
+        let known = start.hard.commit;
+        let agreed = agreed.filter(|entry| {
+            is_only &= !matches!(entry.payload, Payload::Change(_)) || entry.index <= known;
+            entry.index > applied && (entry.index <= known || is_only)
+        });
         let keys = |lease| self.engine.lease_keys(lease);
-        let mut entries = Vec::new();
+        let (mut entries, mut last) = (Vec::new(), known);
         for Entry { term, index, payload } in agreed {
+            last = last.max(index);
             let command = match payload {
                 Payload::Empty => Command::Nothing,
                 Payload::Data(data) => {
@@ -351,7 +359,7 @@ impl Starting<'_> {
             entries.push((term, index, command));
         }
         let members = tables.members;
-        let mut index = start.hard.commit;
+        let mut index = last;
         let mine = members.get(me).cloned().unwrap_or_default();
         let mine = Member {
             id: me,
@@ -451,6 +459,7 @@ async fn run(
         peers,
         leases: Notify::new(),
         trouble: Mutex::default(),
+        is_troubled: Default::default(),
         removed,
         ended: tokio::sync::watch::Sender::new(false),
         settings,

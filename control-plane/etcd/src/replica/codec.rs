@@ -67,6 +67,12 @@ impl Proposal {
     pub fn encode(&self) -> Option<Vec<u8>> {
         let size = match &self.task {
             Task::DoAs(_, Command::Txn(txn, _)) => txn.size(),
+            Task::DoAs(_, Command::Write { key, op, .. }) | Task::Do(Command::Write { key, op, .. }) => {
+                match op {
+                    Op::Put { value, .. } => key.len() + value.len(),
+                    Op::Delete => key.len(),
+                }
+            }
             _ => 0,
         };
         let mut out = Pack(Vec::with_capacity(size + AROUND));

@@ -1,7 +1,7 @@
 //! The thread that writes the log: all that waits is written and made durable with one sync.
 
 use super::{
-    Inner, hold,
+    Inner,
     log::{Batch, Log, Place, prepare},
 };
 use raft::{Entry, HardState, Message};
@@ -144,7 +144,7 @@ impl Disk {
                 tracing::error!(why);
             }
             told = true;
-            *hold(&self.inner.trouble) = Some(why);
+            self.inner.set_trouble(Some(why));
             if self.inner.tasks.is_stopping() {
                 return Err(error);
             }
@@ -152,7 +152,7 @@ impl Disk {
         }
         if told {
             tracing::info!("the log can be written again");
-            *hold(&self.inner.trouble) = None;
+            self.inner.set_trouble(None);
         }
         Ok(())
     }

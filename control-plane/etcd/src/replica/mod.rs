@@ -26,6 +26,8 @@ mod reads;
 mod reconfigure;
 mod settings;
 mod store;
+#[cfg(test)]
+mod stories;
 mod tables;
 mod watch;
 mod wire;
@@ -33,7 +35,7 @@ mod wire;
 use crate::{
     Answer, Engine, Error,
     state::Command,
-    txn::{Known, Txn, TxnReply},
+    txn::{Txn, TxnReply, TxnResult},
 };
 use auth::{Auth, AuthError, Change, Tokens, Who};
 use bytes::Bytes;
@@ -107,6 +109,8 @@ pub(crate) struct Inner {
     leases: Notify,
     /// Why nothing can be written, for now or for ever.
     trouble: Mutex<Option<String>>,
+    /// Whether there is a reason.
+    is_troubled: AtomicBool,
     /// This member was removed from the cluster.
     removed: tokio::sync::watch::Sender<bool>,
     ended: tokio::sync::watch::Sender<bool>,
@@ -149,8 +153,14 @@ impl Inner {
     /// Nothing can be written any more.
     fn break_down(&self, why: String) {
         tracing::error!(why, "this member cannot go on");
-        *hold(&self.trouble) = Some(why);
+        self.set_trouble(Some(why));
         self.tasks.stop();
+    }
+
+    fn set_trouble(&self, why: Option<String>) {
+        let mut trouble = hold(&self.trouble);
+        self.is_troubled.store(why.is_some(), Ordering::Release);
+        *trouble = why;
     }
 }
 
@@ -235,7 +245,8 @@ impl Replica {
 
     /// Why nothing can be written, for now or for ever.
     pub fn trouble(&self) -> Option<String> {
-        hold(&self.0.trouble).clone()
+        let is_troubled = self.0.is_troubled.load(Ordering::Acquire);
+        is_troubled.then(|| hold(&self.0.trouble).clone()).flatten()
     }
 
     /// Resolves when this member cannot go on, with the reason.
@@ -296,7 +307,7 @@ impl Replica {
     /// Does a transaction, if `who` may.
     pub async fn transact_as(&self, who: &Who, txn: Txn) -> Result<TxnReply, Failure> {
         txn.check()?;
-        transacted(self.submit_as(who, Command::Txn(txn, Known::new())).await)
+        transacted(self.submit_as(who, txn.into_command()).await)
     }
 
     /// The same without waiting: `answered` is called by whoever knows what became of it, usually by the task that applies
@@ -311,7 +322,7 @@ impl Replica {
         if let Err(error) = txn.check() {
             return answered(Err(error.into()));
         }
-        let task = Task::DoAs(who.clone(), Command::Txn(txn, Known::new()));
+        let task = Task::DoAs(who.clone(), txn.into_command());
         let reply = Reply::new(move |answer| answered(transacted(answer)));
         self.begin(task, Proposed::Data, reply);
     }
@@ -406,6 +417,12 @@ impl Replica {
 fn transacted(answer: Result<Answer, Failure>) -> Result<TxnReply, Failure> {
     match answer? {
         Answer::Txn(reply) => Ok(reply),
+        // It was a put alone.
+        Answer::Done(revision) => Ok(TxnReply {
+            revision,
+            succeeded: true,
+            results: vec![TxnResult::Put(None)],
+        }),
         answer => Err(Error::Unknown(format!("the store answered {answer:?}")).into()),
     }
 }

@@ -9,7 +9,7 @@ use super::{
     reads::{Asking, Reads},
 };
 use bytes::Bytes;
-use raft::{ChangeKind, Message, Raft, Ready, Refused, Role, Soft};
+use raft::{ChangeKind, HardState, Message, Raft, Ready, Refused, Role, Soft};
 use std::{
     collections::VecDeque,
     path::PathBuf,
@@ -66,6 +66,8 @@ pub struct Driver {
     /// The index of the first entry of this member's own as a leader.
     own: u64,
     next_tick: Instant,
+    /// A hard state that goes with the next write.
+    late: Option<HardState>,
     /// The number of the last Ready that was given to the disk, and since when it has made none of them durable.
     written: u64,
     waiting: Option<Instant>,
@@ -105,6 +107,7 @@ impl Driver {
             soft: Soft::default(),
             own: 0,
             next_tick,
+            late: None,
             written: 0,
             waiting: None,
             marks: VecDeque::new(),
@@ -379,24 +382,37 @@ impl Driver {
             self.bytes += bytes as u64;
             self.marks.push_back((last, self.bytes));
         }
-        self.written = ready.number;
-        self.waiting.get_or_insert_with(|| self.inner.env.clock.now());
-        let write = disk::Job::Write {
-            number: ready.number,
-            entries: ready.append,
-            hard: ready.hard_state,
-            sync: ready.must_sync,
-            messages: ready.after_sync,
-        };
         if let Some(last) = ready.committed.last() {
             self.inner.committed.store(last.index, Ordering::Release);
         }
-        let sent = self.disk.send(write).is_ok();
+        let hard = ready.hard_state.or(self.late.take());
+        let sent = if self.may_wait(ready.must_sync, &ready.append, &ready.after_sync) {
+            self.late = hard;
+            true
+        } else {
+            self.written = ready.number;
+            self.waiting.get_or_insert_with(|| self.inner.env.clock.now());
+            let write = disk::Job::Write {
+                number: ready.number,
+                entries: ready.append,
+                hard,
+                sync: ready.must_sync,
+                messages: ready.after_sync,
+            };
+            self.disk.send(write).is_ok()
+        };
         for (question, index) in ready.reads {
             self.reads.answered(question, index);
         }
         self.reads.applied(self.inner.applied.load(Ordering::Relaxed));
         sent && (ready.committed.is_empty() || self.apply.send(apply::Job::Entries(ready.committed)).is_ok())
+    }
+
+    /// Whether what is to be written is only how far the log is agreed on, and this member alone agrees: that goes with the next
+    /// write.
+    fn may_wait(&self, sync: bool, entries: &[raft::Entry], messages: &[Message]) -> bool {
+        let alone = self.inner.alone.load(Ordering::Relaxed);
+        alone && !sync && entries.is_empty() && messages.is_empty()
     }
 
     fn become_soft(&mut self, soft: Soft) {

@@ -1,7 +1,7 @@
 //! A watch goes on when a snapshot takes the place of the store.
 
 use super::Replica;
-use crate::{Error, Event, Revision, Store, WatchItem, WatchRequest};
+use crate::{Error, Revision, SharedItem, WatchItem, WatchRequest};
 use futures::{StreamExt, stream, stream::BoxStream};
 use std::sync::Arc;
 
@@ -10,19 +10,26 @@ struct Watching {
     request: WatchRequest,
     engine: Arc<crate::Engine>,
     engines: tokio::sync::watch::Receiver<u64>,
-    items: BoxStream<'static, Result<WatchItem, Error>>,
+    items: BoxStream<'static, Result<SharedItem, Error>>,
 }
 
 impl Replica {
     /// Watches what is applied here.
-    pub fn watch(&self, mut request: WatchRequest) -> BoxStream<'static, Result<WatchItem, Error>> {
+    pub fn watch(&self, request: WatchRequest) -> BoxStream<'static, Result<WatchItem, Error>> {
+        let items = self.watch_shared(request);
+        items.map(|item| item.map(WatchItem::from)).boxed()
+    }
+
+    /// The same, with events that watches of one range share. A server encodes them once for all of those by
+    /// [`crate::SharedEvents::encoded`].
+    pub fn watch_shared(&self, mut request: WatchRequest) -> BoxStream<'static, Result<SharedItem, Error>> {
         let mut engines = self.0.engines.subscribe();
         engines.mark_unchanged();
         let engine = self.engine();
         if request.after == 0 {
             request.after = engine.visible();
         }
-        let items = engine.watch(request.clone());
+        let items = engine.watch_shared(request.clone());
         let watching = Watching {
             replica: self.clone(),
             request,
@@ -39,11 +46,11 @@ impl Replica {
 }
 
 impl Watching {
-    async fn next(&mut self) -> Option<Result<WatchItem, Error>> {
+    async fn next(&mut self) -> Option<Result<SharedItem, Error>> {
         loop {
             match self.items.next().await {
                 Some(Ok(item)) => {
-                    self.request.after = reached(&item).unwrap_or(self.request.after);
+                    self.request.after = reached(&item).max(self.request.after);
                     return Some(Ok(item));
                 }
                 Some(Err(_)) | None if self.engine.is_closed() && !self.replica.0.tasks.is_stopping() => {
@@ -63,14 +70,14 @@ impl Watching {
             changed = self.engines.changed() => changed.ok()?,
         }
         self.engine = self.replica.engine();
-        self.items = self.engine.watch(self.request.clone());
+        self.items = self.engine.watch_shared(self.request.clone());
         Some(())
     }
 }
 
-fn reached(item: &WatchItem) -> Option<Revision> {
+fn reached(item: &SharedItem) -> Revision {
     match item {
-        WatchItem::Progress(revision) => Some(*revision),
-        WatchItem::Events(events) => events.last().map(Event::revision),
+        SharedItem::Progress(revision) => *revision,
+        SharedItem::Events(shared) => shared.revision(),
     }
 }

@@ -8,7 +8,7 @@ pub mod record;
 
 use crate::files::{File, Files};
 use raft::{Entry, HardState};
-use record::{FORMAT, Header, Record};
+use record::{FORMAT, Header, Record, encode_entry};
 use std::{collections::VecDeque, io, sync::Arc};
 
 pub use open::{LogError, Stored, open};
@@ -149,13 +149,23 @@ impl Log {
         Ok(())
     }
 
-    /// Writes records; they are durable after [`Log::sync`]. Nothing is changed by a failure.
-    fn write(&mut self, records: impl Iterator<Item = Record>) -> io::Result<()> {
-        let mut next = self.next;
+    /// Writes batches, then records; they are durable after [`Log::sync`]. Nothing is changed by a failure.
+    fn write(&mut self, batches: &[Batch], records: &[Record]) -> io::Result<()> {
+        let (mut next, salt, durable) = (self.next, self.salt, self.durable);
         self.buffer.clear();
         self.buffer.shrink_to(KEPT);
+        for (entries, hard) in batches {
+            for entry in entries {
+                encode_entry(entry, salt, next, durable, &mut self.buffer);
+                next += 1;
+            }
+            if let Some(hard) = hard {
+                Record::Hard(*hard).encode(salt, next, durable, &mut self.buffer);
+                next += 1;
+            }
+        }
         for record in records {
-            record.encode(self.salt, next, self.durable, &mut self.buffer);
+            record.encode(salt, next, durable, &mut self.buffer);
             next += 1;
         }
         self.file.write_at(&self.buffer, self.offset)?;
@@ -170,11 +180,7 @@ impl Log {
             self.sync()?;
             self.begin(&[Record::Tip(self.tip.0, self.tip.1), Record::Hard(self.hard)])?;
         }
-        let records = batches.iter().flat_map(|(entries, hard)| {
-            let entries = entries.iter().cloned().map(Record::Entry);
-            entries.chain(hard.map(Record::Hard))
-        });
-        self.write(records)?;
+        self.write(batches, &[])?;
         for (entries, hard) in batches {
             self.tip = entries.last().map_or(self.tip, |last| (last.index, last.term));
             self.greatest = self.greatest.max(self.tip.0);
@@ -185,14 +191,14 @@ impl Log {
 
     /// Says durably that a snapshot is about to take the place of the store.
     pub fn installing(&mut self, snapshot: Place) -> io::Result<()> {
-        self.write([Record::Installing(snapshot.0, snapshot.1)].into_iter())?;
+        self.write(&[], &[Record::Installing(snapshot.0, snapshot.1)])?;
         self.sync()
     }
 
     /// Empties the log, durably: a snapshot stands for all up to `tip`.
     pub fn reset(&mut self, tip: Place, hard: Option<HardState>) -> io::Result<()> {
         let hard = hard.unwrap_or(self.hard);
-        self.write([Record::Reset(tip.0, tip.1), Record::Hard(hard)].into_iter())?;
+        self.write(&[], &[Record::Reset(tip.0, tip.1), Record::Hard(hard)])?;
         self.sync()?;
         (self.tip, self.hard) = (tip, hard);
         self.greatest = self.greatest.max(tip.0);

@@ -35,6 +35,7 @@ use raft::{Entry, HardState};
 pub const FORMAT: u32 = 1;
 pub const HEADER: usize = 52;
 const RECORD: usize = 25;
+const ENTRY: u8 = 1;
 const MAGIC: &[u8; 8] = b"FKRAFT\0\0";
 
 /// The header of a segment.
@@ -93,7 +94,7 @@ pub enum Record {
 impl Record {
     fn kind(&self) -> u8 {
         match self {
-            Self::Entry(_) => 1,
+            Self::Entry(_) => ENTRY,
             Self::Hard(_) => 2,
             Self::Reset(..) => 3,
             Self::Tip(..) => 4,
@@ -114,24 +115,15 @@ impl Record {
 
     /// Appends the record.
     pub fn encode(&self, salt: u32, number: u64, durable: u64, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend([0; 8]);
-        out.extend(number.to_le_bytes());
-        out.extend(durable.to_le_bytes());
-        out.push(self.kind());
-        let mut pack = Pack(std::mem::take(out));
-        self.content(&mut pack);
-        *out = pack.0;
-        let length = (out.len() - start - RECORD) as u32;
-        out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
-        let sum = checksum(salt, &[&out[start + 4..]]);
-        out[start..start + 4].copy_from_slice(&sum.to_le_bytes());
+        frame(self.kind(), (salt, number, durable), out, |pack| {
+            self.content(pack)
+        });
     }
 
     fn decode(kind: u8, content: Bytes) -> Option<Self> {
         let mut from = Unpack(content);
         let record = match kind {
-            1 => Self::Entry(wire::read_entry(&mut from).ok()?),
+            ENTRY => Self::Entry(wire::read_entry(&mut from).ok()?),
             2 => Self::Hard(wire::read_hard(&mut from).ok()?),
             3 => Self::Reset(from.number().ok()?, from.number().ok()?),
             4 => Self::Tip(from.number().ok()?, from.number().ok()?),
@@ -141,6 +133,34 @@ impl Record {
         from.end().ok()?;
         Some(record)
     }
+}
+
+/// Appends the record of an entry.
+pub fn encode_entry(entry: &Entry, salt: u32, number: u64, durable: u64, out: &mut Vec<u8>) {
+    frame(ENTRY, (salt, number, durable), out, |pack| {
+        wire::write_entry(pack, entry);
+    });
+}
+
+/// Appends a record of a kind; its salt, its number and up to where all is durable are given, and who writes its content.
+fn frame(
+    kind: u8,
+    (salt, number, durable): (u32, u64, u64),
+    out: &mut Vec<u8>,
+    content: impl FnOnce(&mut Pack),
+) {
+    let start = out.len();
+    out.extend([0; 8]);
+    out.extend(number.to_le_bytes());
+    out.extend(durable.to_le_bytes());
+    out.push(kind);
+    let mut pack = Pack(std::mem::take(out));
+    content(&mut pack);
+    *out = pack.0;
+    let length = (out.len() - start - RECORD) as u32;
+    out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
+    let sum = checksum(salt, &[&out[start + 4..]]);
+    out[start..start + 4].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// A record that was read.
