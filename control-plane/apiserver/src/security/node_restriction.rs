@@ -3,7 +3,9 @@
 
 mod audience;
 mod mirror;
+mod node;
 mod pod_certificate;
+mod token;
 
 use super::{Attributes, Authorizer, certificates::subject, node::MIRROR};
 use crate::admission::{self, Operation, Remote};
@@ -48,24 +50,6 @@ const KUBELET_SIGNERS: &[&str] = &[
     "kubernetes.io/kube-apiserver-client-kubelet",
 ];
 
-/// Labels of the Kubernetes domains that a kubelet sets itself.
-const OWN_LABELS: &[&str] = &[
-    "kubernetes.io/hostname",
-    "kubernetes.io/arch",
-    "kubernetes.io/os",
-    "beta.kubernetes.io/arch",
-    "beta.kubernetes.io/os",
-    "beta.kubernetes.io/instance-type",
-    "node.kubernetes.io/instance-type",
-    "topology.kubernetes.io/region",
-    "topology.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone",
-];
-
-/// Domains (and what is below them) of labels that a kubelet may set.
-const OWN_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernetes.io"];
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct PodView {
@@ -94,40 +78,6 @@ struct RequestSpec {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct TokenView {
-    spec: TokenSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct TokenSpec {
-    audiences: Vec<String>,
-    bound_object_ref: BoundRef,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct BoundRef {
-    api_version: String,
-    kind: String,
-    name: String,
-    uid: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeView {
-    spec: NodeSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeSpec {
-    taints: Option<Box<RawValue>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
 struct ClaimsView {
     status: ClaimStatuses,
 }
@@ -148,11 +98,6 @@ fn claims(pod: &Object) -> Option<String> {
     Some(claims.get().to_owned()).filter(|text| text != "[]" && text != "null")
 }
 
-fn taints(node: &Object) -> Option<String> {
-    let taints = node.view::<NodeView>().ok()?.spec.taints?;
-    Some(taints.get().to_owned()).filter(|text| text != "[]" && text != "null")
-}
-
 /// The labels that are new, other or gone.
 fn changed_labels(old: Option<&Object>, new: &Object) -> BTreeSet<String> {
     let of = |object: &Object| {
@@ -165,22 +110,6 @@ fn changed_labels(old: Option<&Object>, new: &Object) -> BTreeSet<String> {
     old.symmetric_difference(&of(new))
         .map(|(key, _)| key.clone())
         .collect()
-}
-
-fn below(domain: &str, of: &str) -> bool {
-    domain == of || domain.strip_suffix(of).is_some_and(|rest| rest.ends_with('.'))
-}
-
-/// Whether a kubelet must leave the label alone. The first registration may set what is not expressly reserved.
-fn reserved(label: &str) -> bool {
-    let Some((domain, _)) = label.split_once('/') else {
-        return false;
-    };
-    if below(domain, "node-restriction.kubernetes.io") {
-        return true;
-    }
-    let kubernetes = below(domain, "kubernetes.io") || below(domain, "k8s.io");
-    kubernetes && !OWN_LABELS.contains(&label) && !OWN_DOMAINS.iter().any(|own| below(domain, own))
 }
 
 struct Call<'a> {
@@ -215,96 +144,6 @@ impl Call<'_> {
 
     fn is_create(&self) -> bool {
         self.old.is_none() && self.new.is_some()
-    }
-
-    fn node(&self) -> Result<(), Status> {
-        let node = self.node;
-        let name = self
-            .new
-            .or(self.old)
-            .map_or(self.attributes.name.as_str(), Object::name);
-        if name != node {
-            return self.refuse(format!("node {node:?} is not allowed to modify node {name:?}"));
-        }
-        let Some(new) = self.new else {
-            return Ok(());
-        };
-        if self.old.is_some_and(|old| taints(old) != taints(new)) {
-            return self.refuse(format!("node {node:?} is not allowed to modify taints"));
-        }
-        if self.old.is_some_and(|old| old.owners() != new.owners()) {
-            return self.refuse(format!("node {node:?} is not allowed to modify ownerReferences"));
-        }
-        let modified: Vec<String> = changed_labels(self.old, new)
-            .into_iter()
-            .filter(|l| reserved(l))
-            .collect();
-        let labels = modified.join(", ");
-        match (modified.is_empty(), self.is_create()) {
-            (true, _) => Ok(()),
-            (false, true) => self.refuse(format!(
-                "node {node:?} is not allowed to set the following labels: {labels}"
-            )),
-            (false, false) => self.refuse(format!("is not allowed to modify labels: {labels}")),
-        }
-    }
-
-    /// A token is for a pod of the node. The audience that is not known to be its.
-    fn token(&self) -> Result<Option<String>, Status> {
-        let Some(new) = self.new.filter(|_| self.attributes.subresource == "token") else {
-            return Ok(None);
-        };
-        let TokenSpec {
-            audiences,
-            bound_object_ref: bound,
-        } = new.view::<TokenView>().unwrap_or_default().spec;
-        let (namespace, name) = (self.attributes.namespace.as_str(), bound.name.as_str());
-        if bound.api_version != "v1" || bound.kind != "Pod" || name.is_empty() {
-            return self
-                .refuse("node requested token not bound to a pod")
-                .map(|()| None);
-        }
-        if bound.uid.is_empty() {
-            return self
-                .refuse("node requested token with a pod binding without a uid")
-                .map(|()| None);
-        }
-        let Some(pod) = self.reader.get(&PODS, namespace, name) else {
-            return Err(gone("pod", name));
-        };
-        if pod.uid() != bound.uid {
-            let why = format!(
-                "the UID in the bound object reference ({}) does not match the UID in record. The object might have been \
-                 deleted and then recreated",
-                bound.uid
-            );
-            return self.refuse(why).map(|()| None);
-        }
-        match node_of(&pod).node_name == self.node {
-            true => self.audience(&pod, &audiences),
-            false => {
-                let why = "node requested token bound to a pod scheduled on a different node";
-                self.refuse(why).map(|()| None)
-            }
-        }
-    }
-
-    /// The audience that is not named by the pod, if there is one.
-    fn audience(&self, pod: &Object, audiences: &[String]) -> Result<Option<String>, Status> {
-        if !self.audiences {
-            return Ok(None);
-        }
-        let audience = match audiences {
-            [] => "",
-            [one] => one,
-            _ => {
-                return self
-                    .refuse("node may only request 0 or 1 audiences")
-                    .map(|()| None);
-            }
-        };
-        let named = audience::is_named(self.reader, pod, audience)?;
-        Ok((!named).then(|| audience.to_owned()))
     }
 
     /// Of a claim a node writes how large it is and how its growth goes.
@@ -506,28 +345,6 @@ impl NodeRestriction {
             ("coordination.k8s.io", "leases") => call.lease(),
             _ => Ok(()),
         }
-    }
-
-    /// A token for somebody whom the pod does not name is for nodes with a right to it.
-    async fn foreign_audience(&self, call: &Call<'_>, audience: &str) -> Result<(), Status> {
-        let attributes = call.attributes;
-        let asked = Attributes {
-            user: attributes.user.clone(),
-            verb: "request-serviceaccounts-token-audience".to_owned(),
-            version: "v1".to_owned(),
-            resource: audience.to_owned(),
-            namespace: attributes.namespace.clone(),
-            name: attributes.name.clone(),
-            is_resource: true,
-            ..Attributes::default()
-        };
-        if self.authorizer.authorize(&asked).get().await.allowed() {
-            return Ok(());
-        }
-        call.refuse(format!(
-            "audience {audience:?} not found in pod spec volume, {} is not authorized to request tokens for this audience",
-            attributes.user.name
-        ))
     }
 }
 
