@@ -219,6 +219,7 @@ impl TokenIssuer for Guards {
             token,
             expires,
             audiences: vec!["api".to_owned()],
+            id: "fixture".to_owned(),
         })
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_types, reason = "events are looked into")]
 
 mod elsewhere;
+mod issued;
 mod policies;
 
 use super::{Audit, Batch, Format, LogSettings, Mode, Settings, Stage, Truncate, WebhookSettings};

@@ -288,6 +288,8 @@ pub struct Token {
     pub expires: Timestamp,
     /// For whom.
     pub audiences: Vec<String>,
+    /// What names it, and is no secret.
+    pub id: String,
 }
 
 /// Signs service account tokens.

@@ -15,6 +15,9 @@ const HOUR: i64 = 3600;
 const SHORTEST: i64 = 600;
 const LONGEST: i64 = 1 << 32;
 
+/// The annotation of audit events that says which token was made.
+const ISSUED: &str = "authentication.kubernetes.io/issued-credential-id";
+
 #[derive(Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct TokenRequest {
@@ -130,6 +133,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     };
     request.spec.expiration_seconds = Some(seconds);
     if let Some(token) = token {
+        call.notes.annotate(ISSUED, format!("JTI={}", token.id));
         request.spec.audiences = token.audiences;
         let expires = token.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         request.status = TokenStatus {

@@ -424,6 +424,7 @@ impl TokenIssuer for ServiceAccounts {
             token,
             expires: time(ask.seconds)?,
             audiences: audiences.clone(),
+            id: claims.jti,
         })
     }
 
