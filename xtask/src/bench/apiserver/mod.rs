@@ -8,6 +8,7 @@ mod list;
 mod memory;
 mod objects;
 mod point;
+mod reviewer;
 mod side;
 mod watch;
 
