@@ -12,9 +12,13 @@ use e2e::{artifacts, process, wait};
 
 use crate::expect::{has, has_not, same};
 use crate::parts::{LIMIT, Papers, Parts, words};
+use crate::pod::until_ready;
 use crate::{Story, stories};
 
-pub const STORIES: &[Story] = stories![every_kubectl_sees_what_another_server_has];
+pub const STORIES: &[Story] = stories![
+    every_kubectl_sees_what_another_server_has,
+    a_pod_answers_for_a_group,
+];
 
 const PORT: &str = "7443";
 const GROUP: &str = "wardle.example.com";
@@ -46,15 +50,15 @@ spec:
     - {name: Reference, type: string, jsonPath: .spec.reference}
 ";
 
-/// The other server: it trusts the front proxy of the cluster.
-fn start(c: &Cluster, papers: &Papers, parts: &mut Parts) -> Result<()> {
+/// The flags of the other server, which clients reach at `address`: it trusts the front proxy of the cluster.
+fn flags(c: &Cluster, papers: &Papers, address: &str) -> Result<Vec<String>> {
     let name = format!("api.{}.svc", c.namespace);
     papers.leaf("other", &Purpose::server("other", vec![name, NODE.to_owned()]))?;
     let pki = |name: &str| papers.path(&format!("pki/{name}"));
     let proxies = c.data_dir().join("pki/front-proxy-ca.crt").display().to_string();
-    let flags = words(&[
+    Ok(words(&[
         ("store-dir", &papers.path("store")),
-        ("advertise-address", NODE),
+        ("advertise-address", address),
         ("secure-port", PORT),
         ("client-ca-file", &pki("ca.crt")),
         ("tls-cert-file", &pki("other.crt")),
@@ -66,19 +70,24 @@ fn start(c: &Cluster, papers: &Papers, parts: &mut Parts) -> Result<()> {
         ("requestheader-username-headers", "X-Remote-User"),
         ("requestheader-group-headers", "X-Remote-Group"),
         ("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
-    ]);
-    parts.start_as(c, "other", "kube-apiserver", &flags)
+    ]))
 }
 
-/// A Service that leads to the other server, and the registration of its group.
+/// A Service without pods that leads to the other server.
+fn service() -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: api}}\nspec: {{ports: [{{name: https, port: 443, targetPort: {PORT}}}]}}\n\
+         ---\napiVersion: v1\nkind: Endpoints\nmetadata: {{name: api}}\nsubsets:\n- addresses: [{{ip: {NODE}}}]\n  \
+         ports: [{{name: https, port: {PORT}}}]\n"
+    )
+}
+
+/// The registration of its group.
 fn registration(c: &Cluster, papers: &Papers) -> Result<String> {
     let bundle = STANDARD.encode(fs::read(papers.path("pki/ca.crt"))?);
     let namespace = &c.namespace;
     Ok(format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: api}}\nspec: {{ports: [{{name: https, port: 443, targetPort: {PORT}}}]}}\n\
-         ---\napiVersion: v1\nkind: Endpoints\nmetadata: {{name: api}}\nsubsets:\n- addresses: [{{ip: {NODE}}}]\n  \
-         ports: [{{name: https, port: {PORT}}}]\n\
-         ---\napiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {{name: v1alpha1.{GROUP}}}\nspec:\n  group: {GROUP}\n  \
+        "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {{name: v1alpha1.{GROUP}}}\nspec:\n  group: {GROUP}\n  \
          version: v1alpha1\n  groupPriorityMinimum: 2000\n  versionPriority: 200\n  caBundle: {bundle}\n  \
          service: {{namespace: {namespace}, name: api}}\n"
     ))
@@ -89,25 +98,56 @@ fn every_kubectl_sees_what_another_server_has(c: &mut Cluster) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let papers = Papers::new(folder.clone())?;
     let mut parts = Parts::new(folder);
-    start(c, &papers, &mut parts)?;
-    let told = see(c, &papers);
+    parts.start_as(c, "other", "kube-apiserver", &flags(c, &papers, NODE)?)?;
+    c.apply(&service())?;
+    let told = see(c, &papers, NODE);
     told.map_err(|error| anyhow!("{error:#}\n{}", parts.logs()))?;
     parts.stop()
 }
 
-fn see(c: &Cluster, papers: &Papers) -> Result<()> {
+/// The same server as a pod behind a Service, as clusters have their extension servers.
+fn a_pod_answers_for_a_group(c: &mut Cluster) -> Result<()> {
+    let folder = c.lab.folder().join("pod-api");
+    fs::create_dir_all(&folder)?;
+    let papers = Papers::new(folder.clone())?;
+    let binary = artifacts::ferrokube().ok_or_else(|| anyhow!("no ferrokube binary"))?;
+    fs::copy(binary, folder.join("ferrokube"))?;
+    let proxies = c.data_dir().join("pki/front-proxy-ca.crt");
+    fs::copy(&proxies, folder.join("proxies.crt"))?;
+    let flags = flags(c, &papers, "$(ADDRESS)")?.join("', '");
+    let flags = flags.replace(&proxies.display().to_string(), &papers.path("proxies.crt"));
+    let path = folder.display();
+    c.apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: api, labels: {{app: api}}}}\nspec:\n  terminationGracePeriodSeconds: 5\n  \
+         containers:\n  - name: api\n    image: busybox:1.28\n    command: [{path}/ferrokube, kube-apiserver, '{flags}']\n    \
+         env: [{{name: ADDRESS, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}]\n    \
+         ports: [{{containerPort: {PORT}}}]\n    \
+         readinessProbe: {{tcpSocket: {{port: {PORT}}}, periodSeconds: 1}}\n    \
+         volumeMounts: [{{name: own, mountPath: {path}}}]\n  \
+         volumes: [{{name: own, hostPath: {{path: {path}, type: Directory}}}}]\n\
+         ---\napiVersion: v1\nkind: Service\nmetadata: {{name: api}}\n\
+         spec: {{selector: {{app: api}}, ports: [{{port: 443, targetPort: {PORT}}}]}}\n"
+    ))?;
+    until_ready(c, "api")?;
+    let address = c.value("pod api", ".status.podIP")?;
+    let told = see(c, &papers, &address);
+    told.map_err(|error| anyhow!("{error:#}\n{}", c.kubectl("logs api").unwrap_or_default()))?;
+    c.kubectl("delete pod/api service/api --timeout=60s").map(drop)
+}
+
+/// Uses the other server through the cluster; it listens at `address`.
+fn see(c: &Cluster, papers: &Papers, address: &str) -> Result<()> {
     let own = papers.kubeconfig("other-admin", "admin", &["system:masters"])?;
-    fs::write(
-        &own,
-        fs::read_to_string(&own)?.replace(":6443", &format!(":{PORT}")),
-    )?;
-    let there = format!("--kubeconfig={own}");
     let namespace = &c.namespace;
+    let there =
+        format!("--kubeconfig={own} --server=https://{address}:{PORT} --tls-server-name=api.{namespace}.svc");
     wait::until("the other server", LIMIT, || {
         c.kubectl(&format!("{there} get --raw /readyz")).map(Some)
     })?;
     c.kubectl(&format!("{there} create namespace {namespace}"))?;
-    c.kubectl_words(&[&there, "apply", "--filename", "-"], FLUNDERS)?;
+    let apply = format!("{there} apply --filename -");
+    let apply: Vec<&str> = apply.split_whitespace().collect();
+    c.kubectl_words(&apply, FLUNDERS)?;
     c.kubectl(&format!(
         "{there} wait --for condition=established --timeout=30s crd flunders.{GROUP}"
     ))?;
