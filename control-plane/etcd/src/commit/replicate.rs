@@ -17,6 +17,9 @@ const MAX_SEGMENT: u64 = 3 << 30;
 /// Entries that are applied while readers wait, at most.
 const TOGETHER: usize = 32;
 
+/// Entries that are applied by who brings them, at most: with more it has better things to do meanwhile.
+const AT_ONCE: usize = 128;
+
 /// An entry of the members' log: its term, its index, what it does.
 pub type Committed = (u64, u64, Command);
 
@@ -60,6 +63,7 @@ impl Writer {
             _ => false,
         });
         are_plain
+            && entries.len() <= AT_ONCE
             && bytes + self.active.tail().bytes.len() < UNLOGGED_BYTES
             && self.broken.is_none()
             && !self.is_segment_full()

@@ -332,18 +332,16 @@ impl Starting<'_> {
         let me = start.log.identity().member;
         let mut tables = Tables::of(&self.engine.meta_all())?;
         let applied = self.engine.applied().1;
-        let agreed = std::mem::take(&mut start.entries).into_iter();
-        // What the only voter has is agreed on, of which it does not make a note each time: up to a change of the members.
-        let voters = tables.members.raft().voters;
-        let mut is_only = voters.len() == 1 && voters.contains(&me);
-        let known = start.hard.commit;
-        let agreed = agreed.filter(|entry| {
-            is_only &= !matches!(entry.payload, Payload::Change(_)) || entry.index <= known;
-            entry.index > applied && (entry.index <= known || is_only)
-        });
         let keys = |lease| self.engine.lease_keys(lease);
-        let (mut entries, mut last) = (Vec::new(), known);
-        for Entry { term, index, payload } in agreed {
+        let (mut entries, mut last) = (Vec::new(), start.hard.commit);
+        for Entry { term, index, payload } in std::mem::take(&mut start.entries) {
+            // What the only voter has is agreed on, of which it does not make a note each time.
+            if index > start.hard.commit && !tables.members.is_only_voter(me) {
+                break;
+            }
+            if index <= applied {
+                continue;
+            }
             last = last.max(index);
             let command = match payload {
                 Payload::Empty => Command::Nothing,

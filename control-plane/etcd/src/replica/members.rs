@@ -138,6 +138,12 @@ impl Membership {
         self.iter().filter(|member| !member.learner)
     }
 
+    /// Whether nobody else votes.
+    pub fn is_only_voter(&self, id: u64) -> bool {
+        let mut voters = self.voters().map(|member| member.id);
+        voters.next() == Some(id) && voters.next().is_none()
+    }
+
     /// A member.
     pub fn get(&self, id: u64) -> Option<&Member> {
         self.all.get(&id).filter(|member| !member.removed)
