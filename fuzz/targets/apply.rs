@@ -31,7 +31,15 @@ fuzz_target!(|input: &[u8]| {
         };
         if let Ok(applied) = apply::apply(versions, writer, "Pod", live, managed, &config, true) {
             let _: serde::de::IgnoredAny = serde_json::from_slice(&applied.json).expect("JSON");
-            let again = apply::apply(versions, writer, "Pod", Some(&applied.json), &applied.managed, &config, false);
+            let again = apply::apply(
+                versions,
+                writer,
+                "Pod",
+                Some(&applied.json),
+                &applied.managed,
+                &config,
+                false,
+            );
             assert_eq!(again.expect("nothing is in the way").json, applied.json);
         }
         if let Some(live) = live {

@@ -21,7 +21,13 @@ fuzz_target!(|input: &[u8]| {
         ("certificates.k8s.io/v1", "CertificateSigningRequest"),
     ];
     let (version, kind) = kinds[usize::from(*kind) % kinds.len()];
-    let meta = [&[10, version.len() as u8], version.as_bytes(), &[18, kind.len() as u8], kind.as_bytes()].concat();
+    let meta = [
+        &[10, version.len() as u8],
+        version.as_bytes(),
+        &[18, kind.len() as u8],
+        kind.as_bytes(),
+    ]
+    .concat();
     let mut body = [b"k8s\0\x0a", &[meta.len() as u8][..], &meta, b"\x12"].concat();
     let mut length = raw.len();
     while length >= 128 {

@@ -19,17 +19,26 @@ fn said(mut input: &[u8]) -> BytesMut {
         let (id, fin) = (u32::from(*id), kind & 0x80 != 0);
         let name = String::from_utf8_lossy(more).into_owned();
         let headers = vec![("streamtype".to_owned(), name)];
-        let number = more.iter().fold(0, |number: u32, byte| number << 8 | u32::from(*byte));
+        let number = more
+            .iter()
+            .fold(0, |number: u32, byte| number << 8 | u32::from(*byte));
         let frame = match kind % 10 {
             0 => Frame::SynStream { id, headers, fin },
             1 => Frame::SynReply { id, headers, fin },
             2 => Frame::Rst { id, status: number },
             3 => Frame::Settings(vec![(id, number)]),
             4 => Frame::Ping(number),
-            5 => Frame::GoAway { last: id, status: number },
+            5 => Frame::GoAway {
+                last: id,
+                status: number,
+            },
             6 => Frame::Headers { id, headers, fin },
             7 => Frame::WindowUpdate { id, delta: number },
-            8 => Frame::Data { id, data: Bytes::copy_from_slice(more), fin },
+            8 => Frame::Data {
+                id,
+                data: Bytes::copy_from_slice(more),
+                fin,
+            },
             _ => {
                 out.extend_from_slice(more);
                 continue;
@@ -42,7 +51,12 @@ fn said(mut input: &[u8]) -> BytesMut {
 
 fuzz_target!(|input: &[u8]| {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));
+    let runtime = RUNTIME.get_or_init(|| {
+        Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    });
     runtime.block_on(async {
         let (mut far, near) = tokio::io::duplex(1 << 20);
         let (session, mut streams, driver) = Session::new(near, Role::Server);

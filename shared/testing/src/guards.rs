@@ -53,6 +53,7 @@ impl TokenIssuer for Paper {
             .map_err(Status::internal)?;
         let token = format!("token of {}/{}", ask.namespace, ask.service_account);
         Ok(Token {
+            id: token.clone(),
             token,
             expires,
             audiences: ask.audiences.clone(),

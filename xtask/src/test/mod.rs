@@ -13,6 +13,16 @@ use e2e::{artifacts, process};
 use crate::{apt, images, tidy, tools};
 use tally::Tally;
 
+/// Looks at the targets of `fuzz/`.
+const FUZZ: &[&str] = &[
+    "check",
+    "--locked",
+    "--manifest-path",
+    "fuzz/Cargo.toml",
+    "--target-dir",
+    "target",
+];
+
 /// What to run.
 #[derive(clap::Args)]
 pub struct Options {
@@ -64,6 +74,8 @@ pub fn run(options: &Options) -> Result<bool> {
         stage("clippy", &mut || {
             cargo::check(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
         });
+        // A workspace of its own: nothing else would see that a target, or its lock file, fell behind.
+        stage("fuzz targets", &mut || cargo::check(FUZZ));
     }
     if !options.e2e {
         let filter = options.filter.as_deref();

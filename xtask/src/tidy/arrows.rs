@@ -49,7 +49,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("shared/etcd-proto", &[]),
     ("shared/http2", &["component"]),
     ("shared/kms-proto", &[]),
-    ("control-plane/etcd", &["component", "etcd-proto", "http2", "raft"]),
+    (
+        "control-plane/etcd",
+        &["component", "etcd-proto", "http2", "raft"],
+    ),
     ("control-plane/etcd/raft", &[]),
     (
         "control-plane/backup",

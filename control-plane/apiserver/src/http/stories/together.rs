@@ -31,14 +31,14 @@ async fn watchers_are_told_together_and_a_slow_one_holds_nobody_up() {
     let head = format!("GET {url} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer admin\r\n\r\n");
     slow.write_all(head.as_bytes()).await.unwrap();
     let mut watching = Vec::new();
-    for _ in 0..80 {
+    for _ in 0..144 {
         let mut client = Http::new(&server).await;
         let mut watch = client.send("GET", &url, &[], "").await.into_body();
         assert_eq!(lines(&mut watch, 1).await.len(), 1);
         watching.push((client, watch));
     }
     let tasks = || server.choir.sizes();
-    assert_eq!(tasks(), [64, 17], "all were told what there was");
+    assert_eq!(tasks(), [128, 17], "all were told what there was");
     for number in 0..50 {
         http.make(&format!("w-{number}")).await;
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// How many are told by one task: more tasks use more processors, fewer wake less.
-const SEATS: usize = 64;
+const SEATS: usize = 128;
 
 /// All choruses of a server.
 #[derive(Default)]
