@@ -21,6 +21,8 @@ pub struct Head<K> {
     pub known: Option<K>,
     /// Bytes that are to come, if that is told.
     pub length: Option<u64>,
+    /// Bytes of its fields.
+    pub size: usize,
 }
 
 /// One that several requests have.
@@ -115,6 +117,11 @@ impl Fields {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of all together.
+    pub const fn size(&self) -> usize {
+        self.size
     }
 
     fn judged(&self) -> Result<(), Refused> {

@@ -1,6 +1,10 @@
 //! Bodies of requests, as they come.
 
-use crate::{outbox::Item, outbox::Outbox, reason::Reason};
+use crate::{
+    frame::LARGEST,
+    outbox::{Item, Outbox},
+    reason::Reason,
+};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -21,7 +25,7 @@ pub struct Broken(pub Reason);
 
 #[derive(Default)]
 struct State {
-    parts: VecDeque<Bytes>,
+    parts: VecDeque<Vec<u8>>,
     trailers: Option<HeaderMap>,
     ended: bool,
     broken: Option<Broken>,
@@ -66,7 +70,12 @@ impl Feed {
         if self.state().unread {
             return false;
         }
-        self.tell(|state| state.parts.push_back(Bytes::copy_from_slice(part)));
+        self.tell(|state| match state.parts.back_mut() {
+            // Many small ones cost no more than they say.
+            Some(back) if back.len() + part.len() <= LARGEST => back.extend_from_slice(part),
+            _ if part.is_empty() => {}
+            _ => state.parts.push_back(part.to_vec()),
+        });
         true
     }
 
@@ -121,7 +130,7 @@ impl Body for Incoming {
                     batch.items.push((stream, Item::Taken(told)));
                 }
             });
-            return Poll::Ready(Some(Ok(Frame::data(part))));
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from(part)))));
         }
         if let Some(broken) = state.broken.take() {
             state.ended = true;
@@ -162,7 +171,7 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.unread = true;
-        let left: usize = std::mem::take(&mut state.parts).iter().map(Bytes::len).sum();
+        let left: usize = std::mem::take(&mut state.parts).iter().map(Vec::len).sum();
         let told = std::mem::take(&mut state.taken) + left;
         let ended = state.ended;
         drop(state);
@@ -173,5 +182,32 @@ impl Drop for Incoming {
                 batch.items.push((stream, Item::Taken(told)));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use std::future::poll_fn;
+
+    #[test]
+    fn small_parts_of_a_body_lie_together() {
+        let feed = Feed::new(Arc::default(), 1);
+        for byte in 0..100_000_u32 {
+            assert!(feed.part(&[byte as u8]));
+        }
+        feed.end(None);
+        let mut body = Incoming::new(feed);
+        let (mut read, mut parts) = (Vec::new(), 0);
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context))
+            .now_or_never()
+            .unwrap()
+        {
+            read.extend(frame.unwrap().into_data().unwrap());
+            parts += 1;
+        }
+        assert!((0..100_000_u32).map(|byte| byte as u8).eq(read));
+        assert_eq!(parts, 100_000_usize.div_ceil(LARGEST));
     }
 }

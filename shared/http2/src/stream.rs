@@ -37,6 +37,8 @@ pub struct Stream<K> {
     pub receiving: Receiving<K>,
     /// Bytes of the body that are to come, if that was told.
     pub left: Option<u64>,
+    /// Bytes that are kept for it until it is answered.
+    pub held: usize,
     pub queue: VecDeque<Piece>,
     /// It waits for its turn.
     pub is_ready: bool,
@@ -57,6 +59,7 @@ impl<K> Stream<K> {
             owed: 0,
             receiving: Receiving::Ended,
             left,
+            held: 0,
             queue: VecDeque::new(),
             is_ready: false,
             is_answered: false,

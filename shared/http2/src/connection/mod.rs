@@ -33,6 +33,8 @@ const USUAL_WINDOW: i64 = 65_535;
 const LARGEST_WINDOW: i64 = (1 << 31) - 1;
 /// Requests under way at most.
 const STREAMS: usize = 100_000;
+/// Bytes of requests under way at most: heads, messages that are half sent or not answered yet, and who answers them.
+const HELD: usize = 128 << 20;
 /// Bytes of answers that the client does not take, before new requests are refused.
 const UNTAKEN: usize = 256 << 20;
 /// Bytes that are made ready for a write.
@@ -84,6 +86,8 @@ pub struct Connection<S: Service> {
     ready: VecDeque<u32>,
     /// Bytes that wait in streams.
     waiting: usize,
+    /// Bytes of requests under way.
+    held: usize,
     patience: Patience,
     /// What goes out next.
     pub out: Vec<u8>,
@@ -120,6 +124,7 @@ impl<S: Service> Connection<S> {
             owed: 0,
             ready: VecDeque::new(),
             waiting: 0,
+            held: 0,
             patience: Patience::new(clock),
             out,
             is_leaving: false,
@@ -192,6 +197,7 @@ impl<S: Service> Connection<S> {
         self.is_broken = true;
         self.streams.clear();
         self.ready.clear();
+        (self.waiting, self.held) = (0, 0);
         frame::go_away(&mut self.out, self.last, reason, why);
     }
 
@@ -220,6 +226,7 @@ impl<S: Service> Connection<S> {
     fn forget(&mut self, stream: u32) -> Option<Stream<S::Known>> {
         let stream = self.streams.remove(&stream)?;
         self.waiting -= stream.waiting();
+        self.held -= stream.held;
         Some(stream)
     }
 

@@ -234,8 +234,7 @@ impl<S: Service> Connection<S> {
         if content.is_empty() && !last {
             self.spend();
         }
-        self.body(id, length, content, last);
-        Ok(())
+        self.body(id, length, content, last)
     }
 }
 

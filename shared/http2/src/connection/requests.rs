@@ -1,6 +1,6 @@
 //! Requests: from headers and bodies to the service.
 
-use super::{Connection, HEADS, OWED, STREAM_OWED, STREAM_WINDOW, STREAMS, UNTAKEN};
+use super::{Connection, HEADS, HELD, OWED, STREAM_OWED, STREAM_WINDOW, STREAMS, UNTAKEN};
 use crate::{
     Answering, Incoming, Service, frame,
     head::{Fields, Head, Refused, Shared},
@@ -56,19 +56,18 @@ impl<S: Service> Connection<S> {
                 "HEADERS that are not the end",
             ));
         }
+        let size = fields.size();
         match fields.trailers() {
             Ok(_) if stream.left.is_some_and(|left| left > 0) => {
                 Err(Fault::Stream(id, Reason::Protocol, "a body that is too short"))
             }
             Ok(trailers) => match std::mem::replace(&mut stream.receiving, Receiving::Ended) {
                 Receiving::Body(feed) => {
+                    self.hold(id, size)?;
                     feed.end(Some(trailers));
                     Ok(())
                 }
-                Receiving::Message(head, held) => {
-                    self.request(id, &head, &held, true);
-                    Ok(())
-                }
+                Receiving::Message(head, held) => self.request(id, &head, &held, true),
                 Receiving::Ended => Ok(()),
             },
             Err(Refused::Malformed(why)) => Err(Fault::Stream(id, Reason::Protocol, why)),
@@ -107,12 +106,18 @@ impl<S: Service> Connection<S> {
         }
         let (mut fields, before) = (Fields::default(), self.decoder.changes());
         self.decode(block, &mut fields)?;
+        let size = fields.size();
         let (parts, length) = match fields.request() {
             Ok(request) => request,
             Err(refused) => return Ok(Err(refused)),
         };
         let known = self.service.known(&parts);
-        let head = Arc::new(Head { parts, known, length });
+        let head = Arc::new(Head {
+            parts,
+            known,
+            length,
+            size,
+        });
         // It means the same as long as nothing changes.
         if self.decoder.changes() == before && block.len() <= SHORT {
             if self.heads.len() == HEADS {
@@ -136,16 +141,29 @@ impl<S: Service> Connection<S> {
             stream.receiving = Receiving::Message(head.clone(), Vec::new());
         }
         self.streams.insert(id, stream);
-        if !whole {
-            self.request(id, head, &[], last);
+        self.hold(id, head.size)?;
+        match whole {
+            true => Ok(()),
+            false => self.request(id, head, &[], last),
+        }
+    }
+
+    /// Counts what is kept for a stream, unless it is too much: then nothing is done for it.
+    fn hold(&mut self, id: u32, bytes: usize) -> Result<(), Fault> {
+        if self.held + bytes > HELD {
+            return Err(Fault::Stream(id, Reason::RefusedStream, "too much is under way"));
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.held += bytes;
+            self.held += bytes;
         }
         Ok(())
     }
 
     /// Gives a request to a task of its own; `first` has come of its body.
-    fn request(&mut self, id: u32, head: &Head<S::Known>, first: &[u8], last: bool) {
+    fn request(&mut self, id: u32, head: &Head<S::Known>, first: &[u8], last: bool) -> Result<(), Fault> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         let feed = Feed::new(self.outbox.clone(), id);
         if !first.is_empty() {
@@ -161,13 +179,17 @@ impl<S: Service> Connection<S> {
         let request = Request::from_parts(head.parts.clone(), Incoming::new(feed));
         let answering = Answering::new(self.outbox.clone(), id);
         let answer = self.service.request(request, answering);
-        stream.task = Some(self.tasks.spawn_draining("http2-request", answer));
+        self.hold(id, size_of_val(&answer))?;
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.task = Some(self.tasks.spawn_draining("http2-request", answer));
+        }
+        Ok(())
     }
 
     /// Takes a part of a body, for which `length` is counted.
-    pub(super) fn body(&mut self, id: u32, length: i64, content: &[u8], last: bool) {
+    pub(super) fn body(&mut self, id: u32, length: i64, content: &[u8], last: bool) -> Result<(), Fault> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         match &mut stream.receiving {
             Receiving::Body(feed) => {
@@ -184,63 +206,73 @@ impl<S: Service> Connection<S> {
                 }
                 self.owe(now);
                 self.owe_stream(id, now);
+                Ok(())
             }
             Receiving::Message(_, held) if !last => {
+                let before = held.capacity();
                 let room = held.is_empty().then(|| declared(content)).flatten();
                 held.reserve(
                     room.map_or(0, |room| PREFIX + room.min(self.service.most()))
                         .max(content.len()),
                 );
                 held.extend_from_slice(content);
+                let more = held.capacity() - before;
                 let is_odd = is_odd(held, self.service.most());
                 self.owe(length);
+                self.hold(id, more)?;
                 self.owe_stream(id, length);
-                if is_odd {
-                    self.streamed(id, false);
+                match is_odd {
+                    true => self.streamed(id, false),
+                    false => Ok(()),
                 }
             }
             Receiving::Message(_, held) if held.is_empty() => {
                 self.owe(length);
-                self.call(id, content);
+                self.hold(id, content.len())?;
+                self.call(id, content)
             }
             Receiving::Message(_, held) => {
+                let before = held.capacity();
                 held.extend_from_slice(content);
                 let held = std::mem::take(held);
                 self.owe(length);
-                self.call(id, &held);
+                self.hold(id, held.capacity() - before)?;
+                self.call(id, &held)
             }
-            Receiving::Ended => {}
+            Receiving::Ended => Ok(()),
         }
     }
 
     /// Gives a call to the service; `body` is all of it.
-    fn call(&mut self, id: u32, body: &[u8]) {
+    fn call(&mut self, id: u32, body: &[u8]) -> Result<(), Fault> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         let Receiving::Message(head, held) = &mut stream.receiving else {
-            return;
+            return Ok(());
         };
         match (&head.known, declared(body)) {
             (Some(known), Some(length)) if body.len() == PREFIX + length && length <= self.service.most() => {
                 let answering = Answering::new(self.outbox.clone(), id);
                 self.service.call(known, &body[PREFIX..], answering);
                 stream.receiving = Receiving::Ended;
+                Ok(())
             }
             _ => {
                 *held = body.to_vec();
-                self.streamed(id, true);
+                self.streamed(id, true)
             }
         }
     }
 
     /// A call that is not as usual is a request like others.
-    fn streamed(&mut self, id: u32, last: bool) {
+    fn streamed(&mut self, id: u32, last: bool) -> Result<(), Fault> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return;
+            return Ok(());
         };
-        if let Receiving::Message(head, held) = std::mem::replace(&mut stream.receiving, Receiving::Ended) {
-            self.request(id, &head, &held, last);
+        match std::mem::replace(&mut stream.receiving, Receiving::Ended) {
+            Receiving::Message(head, held) => self.request(id, &head, &held, last),
+            Receiving::Body(_) | Receiving::Ended => Ok(()),
         }
     }
 

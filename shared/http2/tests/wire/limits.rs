@@ -4,6 +4,7 @@ use crate::lab::*;
 use futures::FutureExt;
 use tokio::io::AsyncWriteExt;
 
+const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// Sends the same frames until the server has had enough: how it said so.
@@ -87,6 +88,89 @@ async fn a_block_that_swells_is_refused_as_too_large() {
     client.send(HEADERS, END_HEADERS | END_STREAM, 1, &bomb).await;
     let answer = client.next().await.unwrap();
     assert!(answer.content.ends_with(b"431"), "{answer:?}");
+}
+
+/// Sends what is said of each stream until one is refused: which.
+async fn refused(client: &mut Client, from: u32, mut say: impl FnMut(u32) -> Vec<Frame>) -> u32 {
+    for number in from..100_000 {
+        let stream = number * 2 + 1;
+        let bytes: Vec<u8> = say(stream).iter().flat_map(Frame::bytes).collect();
+        client.write(&bytes).await;
+        if number % 64 == 0 {
+            let seen = client.until_now().await;
+            if let Some(reset) = seen.iter().find(|frame| frame.kind == RST_STREAM) {
+                assert_eq!(reset.code(), REFUSED_STREAM);
+                return reset.stream / 2;
+            }
+            assert!(seen.iter().all(|frame| frame.kind == WINDOW_UPDATE), "{seen:?}");
+        }
+    }
+    panic!("none was refused");
+}
+
+#[tokio::test]
+async fn requests_under_way_are_bounded_in_all() {
+    let begin = |stream| {
+        let begun = [&[0][..], &(1_u32 << 20).to_be_bytes(), &[7; 1000]].concat();
+        vec![
+            Frame::new(HEADERS, END_HEADERS, stream, &path("/small")),
+            Frame::new(DATA, 0, stream, &begun),
+        ]
+    };
+    let mut client = Client::with(&[(4, 1 << 22)]).await;
+    client
+        .send(WINDOW_UPDATE, 0, 0, &(1_u32 << 22).to_be_bytes())
+        .await;
+    let fit = refused(&mut client, 0, begin).await;
+    assert!((100..128).contains(&fit), "{fit} messages of 1 MiB");
+    // What is whole and answered, or reset, makes room again.
+    let first = vec![7; (1 << 20) - 1000];
+    for part in first.chunks(1 << 14) {
+        let last = if part.len() < 1 << 14 { END_STREAM } else { 0 };
+        client.send(DATA, last, 1, part).await;
+    }
+    assert_eq!(client.answer(1).await.len(), 5 + (1 << 20));
+    client.call(2001, "/small", b"again").await;
+    assert_eq!(client.answer(2001).await, message(b"again"));
+    client.send(RST_STREAM, 0, 3, &8_u32.to_be_bytes()).await;
+    let more = refused(&mut client, 2000, begin).await;
+    assert!((2001..2004).contains(&more), "{more}");
+}
+
+#[tokio::test]
+async fn heads_and_whole_messages_are_bounded_too() {
+    let mut client = Client::new().await;
+    // One field goes into the table, and is named three times by each.
+    let mut large = path("/never");
+    large.extend([0x40, 1, b'a', 127, 0x81, 0x1e]);
+    large.extend([b'x'; 4000 - 32]);
+    client.send(HEADERS, END_HEADERS | END_STREAM, 1, &large).await;
+    let named = [path("/never"), vec![0xbe; 4]].concat();
+    let fit = refused(&mut client, 1, |stream| {
+        vec![Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, &named)]
+    });
+    let fit = fit.await;
+    assert!((7000..9000).contains(&fit), "{fit} heads of 16 KB");
+    let mut client = Client::new().await;
+    let whole = message(&[7; 16_000]);
+    let fit = refused(&mut client, 0, |stream| {
+        vec![
+            Frame::new(HEADERS, END_HEADERS, stream, &path("/late")),
+            Frame::new(DATA, END_STREAM, stream, &whole),
+        ]
+    });
+    let fit = fit.await;
+    assert!((7000..9000).contains(&fit), "{fit} messages of 16 KB");
+    // All that fit are answered.
+    let late = std::mem::take(&mut *client.echo.late.lock().unwrap());
+    assert_eq!(late.len(), fit as usize);
+    for (_, answering) in late {
+        answering.message(|out| out.push(7));
+    }
+    assert_eq!(client.answer(1).await, message(&[7]));
+    client.until_now().await;
+    client.call(200_001, "/small", b"again").await;
+    assert_eq!(client.answer(200_001).await, message(b"again"));
 }
 
 #[tokio::test]
