@@ -417,9 +417,13 @@ impl Server {
             Verdict::NoOpinion => "no-opinion",
         };
         metrics.authorization.of(&[result]).add(1);
-        let seconds = (clock.now() - started).as_secs_f64();
-        metrics.authorization_seconds.of(&[result]).observe(seconds);
+        let taken = clock.now() - started;
+        metrics
+            .authorization_seconds
+            .of(&[result])
+            .observe(taken.as_secs_f64());
         if let Some(record) = record {
+            record.took(audit::Layer::Authorization, taken);
             let (said, reason) = match result {
                 "allowed" => (Some("allow"), decision.reason.as_str()),
                 "error" => (None, "internal error"),

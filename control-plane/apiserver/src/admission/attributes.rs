@@ -1,7 +1,7 @@
 //! What a plugin is given.
 
 use crate::{
-    audit::Record,
+    audit::{Layer, Record},
     handler::{Call, Place},
     security::{self, User},
 };
@@ -90,6 +90,14 @@ impl Notes {
         let has = |noted: &mut Noted| noted.record.as_ref().is_none_or(|record| record.has_content());
         if self.with(has) {
             self.annotate(key, value);
+        }
+    }
+
+    /// Does a part of the way of the request, of which its audit record is told how long it took.
+    pub async fn during<T>(&self, layer: Layer, work: impl Future<Output = T>) -> T {
+        match self.with(|noted| noted.record.clone()) {
+            Some(record) => record.during(layer, work).await,
+            None => work.await,
         }
     }
 

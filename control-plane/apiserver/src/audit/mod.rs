@@ -9,6 +9,7 @@ mod batch;
 mod body;
 mod event;
 mod file;
+mod latency;
 mod log;
 mod metrics;
 mod policy;
@@ -19,6 +20,7 @@ mod stories;
 mod webhook;
 
 pub use event::{Event, Level, Stage};
+pub use latency::Layer;
 pub use policy::Policy;
 pub use record::{AUDIT_ID, Outside, Record};
 pub use settings::{Batch, Format, LogSettings, Mode, Settings, Truncate, WebhookSettings};

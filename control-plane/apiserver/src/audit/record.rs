@@ -3,6 +3,7 @@
 use super::{
     Audit, Event, Level, Stage, body,
     event::{AuthenticationMetadata, ObjectRef},
+    latency::{Latencies, Layer},
     policy::Wanted,
 };
 use crate::{
@@ -17,7 +18,9 @@ use hyper::body::{Body as _, Frame};
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// A user agent is told no longer than this.
 const LONGEST_AGENT: usize = 1024;
@@ -33,6 +36,8 @@ pub struct Outside {
     pub user_agent: String,
     /// Addresses, the client's first.
     pub source_ips: Vec<String>,
+    /// How long it took to find out who asks.
+    pub authentication: Duration,
 }
 
 impl Outside {
@@ -57,11 +62,13 @@ impl Outside {
             uri,
             user_agent: "ferrokube".to_owned(),
             source_ips: vec!["127.0.0.1".to_owned()],
+            authentication: Duration::ZERO,
         }
     }
 
-    /// Of a request that comes over a connection from `from`, if that is known.
-    pub fn there(parts: &Parts, from: Option<IpAddr>) -> Self {
+    /// Of a request that comes over a connection from `from`, if that is known, of a user who was found out in
+    /// `authentication`.
+    pub fn there(parts: &Parts, from: Option<IpAddr>, authentication: Duration) -> Self {
         let text = |name: &str| {
             let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default().trim().to_owned()
@@ -91,6 +98,7 @@ impl Outside {
                 .to_owned(),
             user_agent: text("user-agent"),
             source_ips,
+            authentication,
         }
     }
 }
@@ -104,11 +112,14 @@ pub struct Record {
     wanted: Wanted,
     /// Whether its answer goes on.
     long: bool,
+    /// When it came.
+    started: Instant,
     state: Mutex<State>,
 }
 
 struct State {
     event: Event,
+    latencies: Latencies,
     ended: bool,
 }
 
@@ -126,7 +137,9 @@ impl Record {
         outside: Outside,
         long: bool,
     ) -> Self {
+        let taken = outside.authentication;
         let now = audit.env.clock.wall();
+        let now = now.saturating_sub(taken).unwrap_or(now);
         let mut agent = outside.user_agent;
         if agent.len() > LONGEST_AGENT {
             agent.truncate(agent.floor_char_boundary(LONGEST_AGENT));
@@ -150,11 +163,23 @@ impl Record {
             subresource: asked.subresource.clone(),
             ..ObjectRef::default()
         });
-        let state = Mutex::new(State { event, ended: false });
+        let remarks = asked.user.remarks.iter();
+        event.annotations = remarks
+            .map(|(key, told)| ((*key).to_owned(), told.clone()))
+            .collect();
+        let mut latencies = Latencies::default();
+        latencies.took(Layer::Authentication, taken);
+        let started = audit.env.clock.now();
+        let state = Mutex::new(State {
+            event,
+            latencies,
+            ended: false,
+        });
         Self {
             audit,
             wanted,
             long,
+            started: started.checked_sub(taken).unwrap_or(started),
             state,
         }
     }
@@ -173,6 +198,20 @@ impl Record {
         self.event(|event| {
             event.annotations.entry(key).or_insert(value);
         });
+    }
+
+    /// A part of its way took so long.
+    pub fn took(&self, layer: Layer, time: Duration) {
+        self.with(|state| state.latencies.took(layer, time));
+    }
+
+    /// Does `work`, which is a part of its way.
+    pub async fn during<T>(&self, layer: Layer, work: impl Future<Output = T>) -> T {
+        let clock = &self.audit.env.clock;
+        let started = clock.now();
+        let done = work.await;
+        self.took(layer, clock.now() - started);
+        done
     }
 
     /// Whether the content of the request is told.
@@ -238,6 +277,11 @@ impl Record {
             state.ended = ends;
             if self.wanted.omit_stages.contains(&stage) {
                 return None;
+            }
+            if stage == Stage::ResponseComplete {
+                for (key, told) in state.latencies.told(self.audit.env.clock.now() - self.started) {
+                    state.event.annotations.entry(key.to_owned()).or_insert(told);
+                }
             }
             state.event.stage = stage;
             state.event.stage_timestamp = match stage {

@@ -7,7 +7,7 @@ use super::{
     managed,
     view::View,
 };
-use crate::cache::Held;
+use crate::{audit::Layer, cache::Held};
 use api::{Object, Status, scan};
 use resources::{Op, WriteRequest, Written};
 
@@ -127,7 +127,8 @@ impl Handler {
             return created(self.shown(place, written.body, 0).await?);
         }
         let (picked, body) = (view.picked(), Some(written.body.clone()));
-        match self.commit_with(&picked, place, name, 0, body).await? {
+        let commit = self.commit_with(&picked, place, name, 0, body);
+        match call.notes.during(Layer::Store, commit).await? {
             Commit::Lost => Err(Status::already_exists(&place.gvr(), name)),
             Commit::Again => Ok(None),
             Commit::Done(revision) => {

@@ -1,7 +1,7 @@
 //! DELETE: preconditions, grace, finalizers.
 
 use super::{Call, Did, Handler, Incoming, Outcome, Place, Stage, commit::Commit, view::View};
-use crate::{cache::Held, splice};
+use crate::{audit::Layer, cache::Held, splice};
 use api::{Gvr, Object, Status};
 use bytes::Bytes;
 use client::DeleteOptions;
@@ -69,10 +69,8 @@ impl Handler {
                 warnings: Vec::new(),
             }));
         }
-        match self
-            .commit(place, &place.name, revision, Some(body.clone()))
-            .await?
-        {
+        let commit = self.commit(place, &place.name, revision, Some(body.clone()));
+        match call.notes.during(Layer::Store, commit).await? {
             Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => {
                 let object = self.stored(place, &place.name, body, revision).await?;
@@ -113,10 +111,8 @@ impl Handler {
         if call.dry_run {
             return gone(last.clone());
         }
-        match self
-            .commit(place, &place.name, held.hub().resource_version(), None)
-            .await?
-        {
+        let commit = self.commit(place, &place.name, held.hub().resource_version(), None);
+        match call.notes.during(Layer::Store, commit).await? {
             Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => gone(std::sync::Arc::new(last.at(revision))),
         }

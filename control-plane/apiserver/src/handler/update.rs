@@ -6,7 +6,7 @@ use super::{
     commit::Commit,
     view::View,
 };
-use crate::cache::Held;
+use crate::{audit::Layer, cache::Held};
 use api::{Object, Status, field};
 use resources::{Op, Written};
 
@@ -166,10 +166,9 @@ impl Handler {
             }));
         }
         let stored = (!gone).then(|| written.body.clone());
-        match self
-            .commit_with(&view.picked(), place, name, revision, stored)
-            .await?
-        {
+        let picked = view.picked();
+        let commit = self.commit_with(&picked, place, name, revision, stored);
+        match call.notes.during(Layer::Store, commit).await? {
             Commit::Lost | Commit::Again => Ok(None),
             Commit::Done(revision) => {
                 call.undo.keep();

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Server, aggregate,
-    audit::{AUDIT_ID, Outside, Record},
+    audit::{AUDIT_ID, Layer, Outside, Record},
     security::{Attributes, Selectors, User},
 };
 use api::Status;
@@ -147,18 +147,18 @@ fn audit_id<B>(server: &Server, request: &Request<B>) -> HeaderValue {
     })
 }
 
-/// The record of a request by `asked`, if it is to have one.
+/// The record of a request by `asked`, who was found out in `taken`, if it is to have one.
 fn record(
     server: &Server,
     asked: &Attributes,
     parts: &mut Parts,
-    id: &HeaderValue,
+    (id, taken): (&HeaderValue, Duration),
     long: bool,
 ) -> Option<Arc<Record>> {
     let audit = server.handler.security.audit.as_ref()?;
     parts.headers.insert(AUDIT_ID, id.clone());
     let from = parts.extensions.get::<super::Caller>().map(|caller| caller.0);
-    audit.record(asked, Outside::there(parts, from), long)
+    audit.record(asked, Outside::there(parts, from, taken), long)
 }
 
 /// Finds out who asks, which `asker` is told, waits for a seat, and answers.
@@ -173,11 +173,15 @@ async fn handle(
 ) -> Result<Response<Body>, Status> {
     let (mut parts, body) = request.into_parts();
     let long = route.is_long();
-    let known = match authenticate(&server, &parts, &peer).await {
+    let clock = &server.handler.env.clock;
+    let started = clock.now();
+    let known = authenticate(&server, &parts, &peer).await;
+    let taken = clock.now() - started;
+    let known = match known {
         Ok(user) => user,
         Err(status) => {
             let nobody = attributes(&Arc::default(), &route, &query);
-            if let Some(record) = record(&server, &nobody, &mut parts, &audit_id, long) {
+            if let Some(record) = record(&server, &nobody, &mut parts, (&audit_id, taken), long) {
                 record.unauthenticated(&parts.headers).await;
             }
             return Err(status);
@@ -185,7 +189,7 @@ async fn handle(
     };
     if server.handler.security.audit.is_some() {
         let asked = attributes(&known, &route, &query);
-        if let Some(record) = record(&server, &asked, &mut parts, &audit_id, long) {
+        if let Some(record) = record(&server, &asked, &mut parts, (&audit_id, taken), long) {
             // It is found once.
             let _ = asker.record.set(record.clone());
             record.begin().await?;
@@ -195,13 +199,15 @@ async fn handle(
     server.handler.security.authn.forget(&mut parts.headers);
     let user = if impersonate::is_asked(&parts.headers) {
         let meant = attributes(&known, &route, &query);
-        impersonate::user(&server, &meant, &mut parts.headers, record).await?
+        let user = impersonate::user(&server, &meant, &mut parts.headers, record);
+        during(record, Layer::Impersonation, user).await?
     } else {
         known
     };
     let _ = asker.user.set(user.clone());
     let asked = Arc::new(attributes(&user, &route, &query));
-    let admitted = match room::admit(&server, &asked, &route, &query, patience).await {
+    let admitted = room::admit(&server, &asked, &route, &query, patience);
+    let admitted = match during(record, Layer::Queue, admitted).await {
         Ok(admitted) => admitted,
         Err(refused) => return Ok(refused),
     };
@@ -217,6 +223,14 @@ async fn handle(
     .await;
     let response = answered.unwrap_or_else(|status| answer::status(&status, form));
     Ok(admitted.answered(response))
+}
+
+/// Does a part of the way of a request, for its record.
+async fn during<T>(record: Option<&Arc<Record>>, layer: Layer, work: impl Future<Output = T>) -> T {
+    match record {
+        Some(record) => record.during(layer, work).await,
+        None => work.await,
+    }
 }
 
 /// Answers what has its seat, if it is allowed.

@@ -46,6 +46,8 @@ pub struct User {
     pub groups: Vec<String>,
     /// What else the authenticator knows.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// What the authenticator has to say to audit, as annotations.
+    pub remarks: Vec<(&'static str, String)>,
 }
 
 impl User {

@@ -21,7 +21,7 @@ pub async fn create(
     body: &[u8],
 ) -> Result<Outcome, Status> {
     let text = match of.kind {
-        "TokenReview" => token(server, of, body).await?,
+        "TokenReview" => token(server, of, call, body).await?,
         "SubjectAccessReview" => subject_access(server, of, body, None).await?,
         "LocalSubjectAccessReview" => subject_access(server, of, body, Some(namespace)).await?,
         "SelfSubjectAccessReview" => self_access(server, of, &call.attributes.user, body).await?,
@@ -170,7 +170,7 @@ struct TokenStatus<'a> {
     error: String,
 }
 
-async fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec<u8>, Status> {
+async fn token(server: &Server, of: &VirtualResource, call: &Call, body: &[u8]) -> Result<Vec<u8>, Status> {
     let (raw, asked) = spec::<TokenSpec>(of, body)?;
     if asked.token.is_empty() {
         return Err(Status::bad_request(
@@ -186,6 +186,9 @@ async fn token(server: &Server, of: &VirtualResource, body: &[u8]) -> Result<Vec
         .await
     {
         Ok(Some((user, audiences))) => {
+            for (key, told) in &user.remarks {
+                call.notes.annotate(*key, told);
+            }
             let status = TokenStatus {
                 authenticated: true,
                 user: UserInfo::of(&user),
@@ -298,6 +301,7 @@ async fn subject_access(
         uid: asked.uid.clone(),
         groups: asked.groups.clone(),
         extra: asked.extra.clone(),
+        ..User::default()
     };
     decide(server, of, raw, &asked, user).await
 }

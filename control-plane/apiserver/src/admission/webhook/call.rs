@@ -59,7 +59,8 @@ impl AdmissionWebhooks {
         objects: &Objects,
     ) -> Result<Answer, Refusal> {
         let started = self.parts.env.clock.now();
-        let asked = self.exchange(hook, request, target, objects).await;
+        let asked = self.exchange(hook, request, target, objects);
+        let asked = request.notes().during(self.phase.layer(), asked).await;
         let seconds = (self.parts.env.clock.now() - started).as_secs_f64();
         let (rejected, code) = match &asked {
             Ok(_) => (false, 200),

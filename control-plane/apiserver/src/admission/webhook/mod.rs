@@ -14,7 +14,7 @@ pub(super) mod stories;
 mod users;
 
 use super::{Attributes, Parts, Remote, forms, matching::Target};
-use crate::{custom::Webhooks, security::Authorizer, webhook::Caller};
+use crate::{audit::Layer, custom::Webhooks, security::Authorizer, webhook::Caller};
 use api::{Gvr, Object, Status};
 use call::Refusal;
 use conditions::Verdict;
@@ -42,6 +42,14 @@ impl Phase {
         match self {
             Self::Mutating => "admit",
             Self::Validating => "validating",
+        }
+    }
+
+    /// As audit tells how long it took.
+    const fn layer(self) -> Layer {
+        match self {
+            Self::Mutating => Layer::MutatingWebhook,
+            Self::Validating => Layer::ValidatingWebhook,
         }
     }
 }

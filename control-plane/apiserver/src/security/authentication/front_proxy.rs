@@ -90,6 +90,7 @@ impl FrontProxy {
             uid: first(&self.header.uid_headers)?.unwrap_or_default(),
             groups: all(&self.header.group_headers)?,
             extra: self.extra(headers)?,
+            ..User::default()
         }))
     }
 

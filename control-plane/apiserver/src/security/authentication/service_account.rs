@@ -202,6 +202,7 @@ impl ServiceAccounts {
             return Err("service account token is not valid yet".to_owned());
         }
         self.check_bound(&claims.kubernetes, now)?;
+        let mut user = user(&claims);
         let after = claims.kubernetes.warnafter;
         match after {
             0 => {}
@@ -213,10 +214,15 @@ impl ServiceAccounts {
                     "a service account token is used after it should be"
                 );
                 self.stale.of(&[]).add(1);
+                let told = format!(
+                    "subject: {}, seconds after warning threshold: {seconds}",
+                    claims.sub
+                );
+                user.remarks.push(("authentication.k8s.io/stale-token", told));
             }
             _ => self.valid.of(&[]).add(1),
         }
-        Ok(Some((user(&claims), good)))
+        Ok(Some((user, good)))
     }
 
     /// Which of the audiences that are asked about the token is for.
@@ -263,7 +269,10 @@ impl ServiceAccounts {
                 account.uid
             ));
         }
-        self.legacy.used(&secret, &account.name, &found)?;
+        let remarks = vec![
+            ("authentication.k8s.io/legacy-token", claims.sub.clone()),
+            self.legacy.used(&secret, &account.name, &found)?,
+        ];
         let claims = Claims {
             sub: claims.sub,
             kubernetes: Private {
@@ -273,7 +282,11 @@ impl ServiceAccounts {
             },
             ..Claims::default()
         };
-        Ok((user(&claims), good))
+        let user = User {
+            remarks,
+            ..user(&claims)
+        };
+        Ok((user, good))
     }
 
     /// The objects that the token is bound to must still be there, with the same UID.
@@ -371,6 +384,7 @@ fn user(claims: &Claims) -> User {
         uid: bound.serviceaccount.uid.clone(),
         groups: groups.into(),
         extra,
+        ..User::default()
     }
 }
 

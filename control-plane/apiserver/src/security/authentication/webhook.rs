@@ -208,6 +208,7 @@ fn read(answer: &[u8], version: &str, asked: &[String], own: &[String]) -> Known
         uid: told.uid,
         groups: told.groups.unwrap_or_default(),
         extra: told.extra.unwrap_or_default(),
+        ..User::default()
     };
     Ok(Some((user, good)))
 }

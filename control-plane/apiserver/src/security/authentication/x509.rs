@@ -83,6 +83,7 @@ fn named(certificate: &X509Certificate<'_>, der: &CertificateDer<'_>) -> Result<
         uid: uid.to_owned(),
         groups,
         extra: [id].into(),
+        ..User::default()
     }))
 }
 

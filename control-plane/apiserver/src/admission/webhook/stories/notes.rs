@@ -50,7 +50,8 @@ fn noted(folder: &Path) -> Json {
     let event: Json = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let mut annotations = event["annotations"].clone();
     let own = annotations.as_object_mut().unwrap();
-    own.retain(|key, _| !key.starts_with("authorization.k8s.io/"));
+    let of_others = ["authorization.k8s.io/", "apiserver.latency.k8s.io/"];
+    own.retain(|key, _| !of_others.iter().any(|other| key.starts_with(other)));
     annotations
 }
 
@@ -100,6 +101,24 @@ async fn what_webhooks_did_is_noted_in_upstreams_words() {
         noted(folder.path()),
         json!({key: mutation("one", "forbid", false)})
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_request_waited_for_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut story = telling(folder.path(), "Metadata").await;
+    let late = json!({"timeoutSeconds": 2, "failurePolicy": "Ignore"});
+    story.configure("validating", "one", &[("/hang", late)]).await;
+    assert_eq!(story.map("a").await.0, 201);
+    let text = std::fs::read_to_string(folder.path().join("audit.log")).unwrap();
+    let event: Json = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    for part in ["validating-webhook", "total"] {
+        let told = &event["annotations"][format!("apiserver.latency.k8s.io/{part}")];
+        let seconds = told
+            .as_str()
+            .and_then(|told| told.strip_suffix('s')?.parse::<f64>().ok());
+        assert!(seconds.is_some_and(|seconds| seconds >= 2.0), "{part}: {event}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

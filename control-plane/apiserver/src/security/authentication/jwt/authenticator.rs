@@ -234,6 +234,7 @@ impl Inner {
             uid,
             groups,
             extra,
+            ..User::default()
         };
         self.rules(claims, &user)?;
         Ok(user)
