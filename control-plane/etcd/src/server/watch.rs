@@ -10,7 +10,7 @@ use super::{
     who::Credentials,
 };
 use crate::{
-    Error, Event, Revision, WatchItem, WatchRequest,
+    Error, Event, Revision, SharedEvents, SharedItem, WatchRequest,
     replica::auth::{Auth, Who},
 };
 use ::http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
@@ -36,7 +36,7 @@ const WAITING: usize = 16;
 /// The number of answers that are about no single watch.
 const ALL: i64 = -1;
 
-type Item = (i64, Result<WatchItem, Error>);
+type Item = (i64, Result<SharedItem, Error>);
 
 /// The path of the method.
 pub const WATCH: &str = "/etcdserverpb.Watch/Watch";
@@ -116,6 +116,24 @@ impl Out {
         }
     }
 
+    /// Sends `head` with all of these events, which are encoded once for whoever else gets them.
+    async fn share(&mut self, head: pb::WatchResponse, events: &SharedEvents) -> Result<(), Gone> {
+        let Self::Wire(sending, told) = self else {
+            return self.send(with(head, events.events())).await;
+        };
+        sending.room().await.map_err(|_| Gone)?;
+        let encoded = events.encoded(|events| {
+            let alone = with(pb::WatchResponse::default(), events);
+            alone.encode_to_vec().into()
+        });
+        told.sent(sending.message(|out| {
+            // There is room for it.
+            head.encode(out).unwrap_or_default();
+            out.extend_from_slice(encoded);
+        }));
+        Ok(())
+    }
+
     async fn closed(&self) {
         match self {
             Self::Channel(out) => out.closed().await,
@@ -123,6 +141,12 @@ impl Out {
             Self::Nowhere => {}
         }
     }
+}
+
+/// A response with these events.
+fn with(head: pb::WatchResponse, events: &[Event]) -> pb::WatchResponse {
+    let events = events.iter().cloned().map(convert::event).collect();
+    pb::WatchResponse { events, ..head }
 }
 
 /// A watch of the stream.
@@ -288,7 +312,7 @@ impl Session {
             Ok(from) => (from - 1).max(1),
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let items = self.member.replica().watch(WatchRequest {
+        let items = self.member.replica().watch_shared(WatchRequest {
             start,
             end,
             after,
@@ -310,16 +334,16 @@ impl Session {
         self.send(created).await
     }
 
-    async fn tell(&mut self, id: i64, item: Result<WatchItem, Error>) -> Result<(), Gone> {
+    async fn tell(&mut self, id: i64, item: Result<SharedItem, Error>) -> Result<(), Gone> {
         let Some(one) = self.watches.get_mut(&id) else {
             return Ok(());
         };
         let events = match item {
-            Ok(WatchItem::Progress(revision)) => {
+            Ok(SharedItem::Progress(revision)) => {
                 one.reached = revision;
                 return self.answer_asked().await;
             }
-            Ok(WatchItem::Events(events)) => events,
+            Ok(SharedItem::Events(events)) => events,
             Err(error) => {
                 self.watches.remove(&id);
                 self.member.0.counters.watches.remove();
@@ -327,21 +351,27 @@ impl Session {
                 return self.send(ended).await;
             }
         };
-        one.reached = events.last().map_or(one.reached, Event::revision);
+        one.reached = events.revision().max(one.reached);
+        let head = pb::WatchResponse {
+            header: self.member.header(one.reached),
+            watch_id: id,
+            ..pb::WatchResponse::default()
+        };
+        if one.filters.is_empty() && !one.fragment {
+            one.told = self.member.0.env.clock.now();
+            self.out.share(head, &events).await?;
+            return self.answer_asked().await;
+        }
         let filters = &one.filters;
         let wanted = |event: &Event| match event {
             Event::Put { .. } => !filters.contains(&(FilterType::Noput as i32)),
             Event::Delete { .. } => !filters.contains(&(FilterType::Nodelete as i32)),
         };
-        let events: Vec<mvccpb::Event> = events.into_iter().filter(wanted).map(convert::event).collect();
+        let wanted = events.events().iter().filter(|event| wanted(event));
+        let events: Vec<mvccpb::Event> = wanted.cloned().map(convert::event).collect();
         if !events.is_empty() {
             one.told = self.member.0.env.clock.now();
-            let response = pb::WatchResponse {
-                header: self.member.header(one.reached),
-                watch_id: id,
-                events,
-                ..pb::WatchResponse::default()
-            };
+            let response = pb::WatchResponse { events, ..head };
             let most = match one.fragment {
                 true => self.member.settings().max_request_bytes,
                 false => usize::MAX,

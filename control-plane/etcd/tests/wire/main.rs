@@ -21,3 +21,4 @@ mod secure;
 mod services;
 mod stuck;
 mod tools;
+mod watches;
