@@ -462,7 +462,7 @@ impl Engine {
 
     /// Bytes of records that some retained revision needs; what the store has beyond this on disk is reclaimed in time.
     pub fn live_bytes(&self) -> u64 {
-        self.core.read().state.live().values().sum()
+        self.core.read().state.live_bytes()
     }
 }
 

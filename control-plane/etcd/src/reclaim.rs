@@ -70,7 +70,8 @@ fn candidates(core: &Core) -> Vec<u32> {
     if core.is_full() {
         return affordable(core, &shared, active);
     }
-    let all_live: u64 = shared.state.live().values().sum();
+    let all_live = shared.state.live_bytes();
+    debug_assert_eq!(all_live, shared.state.live().values().sum::<u64>());
     let mut garbage = 0;
     let mut old = Vec::new();
     for segment in shared

@@ -222,6 +222,8 @@ pub struct State {
     lost: Vec<(Revision, Revision)>,
     /// Bytes of records in use, by segment.
     live: BTreeMap<u32, u64>,
+    /// The same, all together.
+    live_bytes: u64,
     /// Whether live values stay in memory (when somebody else holds them anyway).
     keep_values: bool,
 }
@@ -416,11 +418,14 @@ impl State {
         if at.segment != 0 {
             let live = self.live.entry(at.segment).or_default();
             let length = u64::from(at.length);
-            *live = if added {
-                *live + length
+            if added {
+                *live += length;
+                self.live_bytes += length;
             } else {
-                live.saturating_sub(length)
-            };
+                let less = length.min(*live);
+                *live -= less;
+                self.live_bytes -= less;
+            }
         }
     }
 

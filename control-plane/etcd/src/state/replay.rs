@@ -68,7 +68,7 @@ impl State {
 
     /// Forgets a segment that nothing is in any more.
     pub(crate) fn forget_segment(&mut self, segment: u32) {
-        self.live.remove(&segment);
+        self.live_bytes -= self.live.remove(&segment).unwrap_or(0);
     }
 
     /// Puts a key of a checkpoint in place; its versions oldest first.

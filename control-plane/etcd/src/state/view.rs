@@ -75,6 +75,11 @@ impl State {
         &self.live
     }
 
+    /// The same, of all segments.
+    pub const fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
     /// The table beside the key space.
     pub fn meta(&self) -> &BTreeMap<Bytes, Bytes> {
         &self.meta
