@@ -86,8 +86,8 @@ impl Service for Echo {
             if path == "/echo" {
                 return answering.respond(Response::new(request.into_body())).await;
             }
-            if let Some(count) = path.strip_prefix("/bytes/") {
-                let body = Full::new(Bytes::from(vec![7; count.parse().unwrap()]));
+            if let Some(count) = path.strip_prefix("/bytes/").and_then(|count| count.parse().ok()) {
+                let body = Full::new(Bytes::from(vec![7; count]));
                 return answering.respond(Response::new(body)).await;
             }
             if path == "/endless" {
