@@ -110,7 +110,8 @@ pub(super) fn container_resources(pod: &Pod, container: &Container, capacity: i6
 
 /// Whether the pod as a whole asks for something.
 fn says(resources: &Requirements) -> bool {
-    let named = |map: &BTreeMap<String, api::Quantity>| COMPUTE.iter().any(|name| map.contains_key(*name));
+    let of_pods = |name: &String| COMPUTE.contains(&name.as_str()) || name.starts_with("hugepages-");
+    let named = |map: &BTreeMap<String, api::Quantity>| map.keys().any(of_pods);
     named(&resources.requests) || named(&resources.limits)
 }
 

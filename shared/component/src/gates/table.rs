@@ -151,7 +151,8 @@ pub const GATES: &[Gate] = &[
     alpha("ImageVolumeWithDigest"),
     stable("InOrderInformers").locked(),
     beta("InOrderInformersBatchProcess"),
-    beta("InPlacePodLevelResourcesVerticalScaling").needs(&["PodLevelResources"]),
+    // On upstream. Here what a pod asks for as a whole stays as it is.
+    beta("InPlacePodLevelResourcesVerticalScaling").off().locked(),
     stable("InPlacePodVerticalScaling").locked(),
     alpha("InPlacePodVerticalScalingExclusiveCPUs"),
     alpha("InPlacePodVerticalScalingExclusiveMemory"),

@@ -374,6 +374,85 @@ fn ephemeral_containers_are_only_added() {
     assert!(update(&added, &stored).is_err(), "not by a plain update");
 }
 
+/// `RUNNING` as a pod that asks for `resources` as a whole.
+fn whole(resources: &str) -> String {
+    RUNNING.replacen(r#""spec":{"#, &format!(r#""spec":{{"resources":{resources},"#), 1)
+}
+
+#[test]
+fn what_a_pod_asks_for_as_a_whole_makes_its_class() {
+    for (resources, class, requests) in [
+        ("{}", "Burstable", ""),
+        (
+            r#"{"limits":{"cpu":"1","memory":"1Gi"},"requests":{"cpu":"1","memory":"1Gi"}}"#,
+            "Guaranteed",
+            "",
+        ),
+        // Requests are those of the containers, or else the limits.
+        (
+            r#"{"limits":{"cpu":"1","memory":"1Gi"}}"#,
+            "Burstable",
+            r#""requests":{"cpu":"100m","memory":"1Gi"}"#,
+        ),
+        (r#"{"requests":{"cpu":"1"}}"#, "Burstable", ""),
+        (
+            r#"{"requests":{"cpu":"0.1"},"limits":{"cpu":"1"}}"#,
+            "Burstable",
+            "",
+        ),
+    ] {
+        let made = create(&whole(resources));
+        assert!(made.contains(&format!(r#""qosClass":"{class}""#)), "{made}");
+        assert!(made.contains(requests), "{made}");
+    }
+}
+
+#[test]
+fn what_a_pod_asks_for_as_a_whole_holds_its_containers() {
+    let cases = [
+        (
+            r#"{"requests":{"cpu":"50m"}}"#,
+            r#"spec.resources.requests[cpu]: Invalid value: "50m": must be greater than or equal to aggregate container requests of 100m"#,
+        ),
+        (
+            r#"{"limits":{"cpu":"1"},"requests":{"cpu":"2"}}"#,
+            r#"spec.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#,
+        ),
+        (
+            r#"{"limits":{"ephemeral-storage":"1Gi"}}"#,
+            r#"spec.resources.limits[ephemeral-storage]: Unsupported value: "ephemeral-storage": supported values: "cpu", "hugepages-", "memory""#,
+        ),
+        (
+            r#"{"claims":[{"name":"a"}]}"#,
+            "spec.resources.claims[0]: Forbidden: may not be set for Resources at pod-level",
+        ),
+    ];
+    for (resources, words) in cases {
+        let body = whole(resources);
+        let refused = run(&body, None, Op::Create, &Small::usual()).unwrap_err();
+        assert!(refused.message.contains(words), "{}", refused.message);
+    }
+}
+
+#[test]
+fn a_pod_that_asks_for_something_as_a_whole_is_not_resized() {
+    let (plain, asking) = (create(RUNNING), create(&whole(r#"{"limits":{"cpu":"1"}}"#)));
+    for (new, old) in [
+        (whole(r#"{"limits":{"cpu":"2"}}"#), &asking),
+        (asking.replace("i:1", "i:2").replace("100m", "200m"), &asking),
+        (whole(r#"{"limits":{"cpu":"2"}}"#), &plain),
+    ] {
+        let refused = run(&new, Some(old), Op::Subresource("resize"), &Small::usual()).unwrap_err();
+        assert!(
+            refused
+                .message
+                .contains("pods with pod-level resources cannot be resized"),
+            "{}",
+            refused.message
+        );
+    }
+}
+
 #[test]
 fn a_resize_changes_cpu_and_memory_only() {
     let stored = create(RUNNING);

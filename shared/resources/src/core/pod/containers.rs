@@ -311,7 +311,7 @@ fn overcommits(name: &str) -> bool {
     !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
 }
 
-fn resources(resources: &ResourceRequirements, path: &str, errors: &mut Vec<Error>) {
+pub(super) fn resources(resources: &ResourceRequirements, path: &str, errors: &mut Vec<Error>) {
     let limits = amounts(resources.limits.as_ref(), &field::child(path, "limits"), errors);
     let requests_path = field::child(path, "requests");
     for (name, request) in amounts(resources.requests.as_ref(), &requests_path, errors) {

@@ -1,5 +1,6 @@
 //! What a pod's author may leave out.
 
+use super::whole;
 use k8s_openapi::api::core::v1::{
     Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction, Lifecycle, PodCondition, PodSpec, Probe,
     ProjectedVolumeSource, ResourceRequirements, Volume,
@@ -70,6 +71,7 @@ pub(super) fn pod(spec: &mut PodSpec) {
             port.host_port = Some(port.container_port);
         }
     }
+    whole::defaults(spec);
 }
 
 /// A limit without a request is a request too.

@@ -14,6 +14,7 @@ mod update;
 pub(super) mod validation;
 pub(super) mod volumes;
 pub(crate) mod warnings;
+mod whole;
 
 use crate::{
     Row, STATUS, Subresource, WriteRequest,

@@ -1,6 +1,6 @@
 //! `/resize`: other resources for the containers of a running pod.
 
-use super::{qos, update, validation};
+use super::{qos, update, validation, whole};
 use crate::encode;
 use api::{field, field::Error};
 use k8s_openapi::{
@@ -14,6 +14,9 @@ pub(super) fn prepare(new: &mut Pod, old: &Pod) {
     let fresh = new.spec.take().unwrap_or_default();
     new.clone_from(old);
     let spec = new.spec.get_or_insert_default();
+    if whole::of(&fresh).is_some() {
+        spec.resources.clone_from(&fresh.resources);
+    }
     take(&mut spec.containers, &fresh.containers);
     let init = spec.init_containers.as_deref_mut().unwrap_or_default();
     take(init, fresh.init_containers.as_deref().unwrap_or_default());
@@ -30,6 +33,14 @@ fn take(containers: &mut [Container], fresh: &[Container]) {
 
 /// Rules for a change: only CPU and memory, and the pod stays in its class.
 pub(super) fn validate(new: &Pod, old: &Pod, errors: &mut Vec<Error>) {
+    let specs = [&new.spec, &old.spec].into_iter().flatten();
+    if specs.into_iter().any(|spec| whole::of(spec).is_some()) {
+        errors.push(Error::forbidden(
+            "",
+            "pods with pod-level resources cannot be resized",
+        ));
+        return;
+    }
     let annotations = old.metadata.annotations.as_ref();
     if annotations.is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror")) {
         errors.push(Error::forbidden("", "static pods cannot be resized"));

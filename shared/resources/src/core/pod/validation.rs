@@ -1,6 +1,6 @@
 //! Rules for a pod's spec.
 
-use super::{containers, volumes};
+use super::{containers, volumes, whole};
 use crate::{meta, names, rules};
 use api::{field, field::Error};
 use k8s_openapi::api::core::v1::{
@@ -128,6 +128,7 @@ pub(super) fn spec(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
     let at = |name: &str| field::child(path, name);
     volumes::validate(spec, &at("volumes"), errors);
     containers::validate(spec, path, errors);
+    whole::validate(spec, &at("resources"), errors);
     let policies = ["Always", "OnFailure", "Never"];
     rules::one_of(
         spec.restart_policy.as_deref(),
