@@ -1,5 +1,6 @@
 //! The ciphers, byte for byte as upstream's transformers write them.
 
+use super::metrics;
 use aes::cipher::{
     BlockDecryptMut, BlockEncryptMut, BlockSizeUser, KeyInit as _, KeyIvInit as _, block_padding::Pkcs7,
     consts::U16,
@@ -25,6 +26,19 @@ pub(super) enum Refused {
     /// A KMS provider says no, or nothing.
     #[error("{0}")]
     Kms(String),
+    /// A KMS provider does not decrypt the key of the value, with the code by which it said so.
+    #[error("failed to decrypt DEK")]
+    Declined(String),
+}
+
+impl Refused {
+    /// As metrics tell it.
+    pub fn status(&self) -> &str {
+        match self {
+            Self::Declined(code) => code,
+            _ => metrics::FAILED,
+        }
+    }
 }
 
 /// A cipher with its key. `place` is the key under which the value is stored; only AES-GCM binds the value to it.

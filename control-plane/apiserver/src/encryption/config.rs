@@ -243,7 +243,7 @@ impl Keyring {
             return Ok(value);
         };
         let sealed = cipher.seal(&value, place, random);
-        let status = if sealed.is_ok() { OK } else { FAILED };
+        let status = sealed.as_ref().map_or_else(Refused::status, |_| OK);
         self.note(begun, Way::ToStorage, of, &first.prefixes(), status);
         Ok([first.prefix.as_bytes(), &sealed?].concat().into())
     }
@@ -272,7 +272,7 @@ impl Keyring {
                 Some(cipher) if stored.starts_with(sealer.prefix.as_bytes()) => {
                     let sealed = &stored[sealer.prefix.len()..];
                     let opened = cipher.open(sealed, place);
-                    let status = if opened.is_ok() { OK } else { FAILED };
+                    let status = opened.as_ref().map_or_else(Refused::status, |_| OK);
                     self.note(begun, way, of, &sealer.prefixes(), status);
                     match opened {
                         Ok(value) => {

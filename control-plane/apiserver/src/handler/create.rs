@@ -15,6 +15,8 @@ use resources::{Op, WriteRequest, Written};
 const NAME_TRIES: usize = 8;
 /// How often a write picks anew what another server took.
 const CLAIM_TRIES: usize = 64;
+/// Groups of what guards requests.
+const GUARDS: [&str; 2] = ["admissionregistration.k8s.io", "certificates.k8s.io"];
 /// A generated name is cut to 63 characters, five of which are random.
 const PREFIX_LENGTH: usize = 58;
 
@@ -171,13 +173,22 @@ impl Handler {
             cluster: view,
             custom: custom.as_deref().map(|custom| (custom, place.version)),
             for_admission: false,
-        })?;
+        });
+        let written = written.inspect_err(|status| tell_refused(place, call, name, status))?;
         let fields = managed::fields(place, call, incoming, old, self.env.clock.wall(), &written)?;
         let written = match &custom {
             Some(custom) => self.stored_form(place, custom, old, op, written).await?,
             None => written,
         };
         managed::keep(fields, old, written)
+    }
+}
+
+/// What is to guard others' requests and cannot be gone by is told to who runs the server, too.
+fn tell_refused(place: &Place, call: &Call, name: &str, status: &Status) {
+    if GUARDS.contains(&place.group()) {
+        let (kind, user) = (place.row().kind, &call.attributes.user.name);
+        tracing::info!(kind, name, user, error = %status.message, "it is refused");
     }
 }
 

@@ -4,7 +4,10 @@ use super::{
     Told,
     changes::{BINDINGS, Change, HOOKS, MUTATIONS, POLICIES, REQUESTS},
 };
-use crate::admission::webhook::stories::{GROUP, MAPS, Story, map};
+use crate::{
+    admission::webhook::stories::{GROUP, MAPS, Story, map},
+    security::stories::log::Log,
+};
 use serde_json::{Value as Json, json};
 
 const API: &str = "admissionregistration.k8s.io/v1";
@@ -51,6 +54,7 @@ async fn all(
     let dry = format!("{url}?dryRun=All");
     let (code, body, _) = story.send("POST", &dry, &made(good)).await;
     told.holds(&format!("{url}: {body}"), code == 201);
+    let log = Log::keep();
     for change in changes {
         let (code, body, _) = story.send("POST", url, &made(&changed(good, change))).await;
         let of = format!("{url} {} {}", change.0, change.1);
@@ -58,6 +62,11 @@ async fn all(
             &of,
             (422, change.2),
             (code, body["message"].as_str().unwrap_or_default()),
+        );
+        let said = log.said();
+        told.holds(
+            &format!("{of}: the log does not say why: {said}"),
+            said.contains(change.2),
         );
     }
 }

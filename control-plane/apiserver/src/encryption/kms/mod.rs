@@ -59,6 +59,8 @@ pub(super) struct Kms {
     service: Service,
     writing: RwLock<Result<Writing, String>>,
     known: Mutex<BTreeMap<Vec<u8>, Arc<Dek>>>,
+    /// The codes by which keys were not decrypted.
+    declined: Mutex<BTreeMap<Vec<u8>, String>>,
 }
 
 /// What seals now.
@@ -84,6 +86,7 @@ impl Kms {
             service: Service::new(&settings),
             writing: RwLock::new(Err("the KMS provider was not asked yet".to_owned())),
             known: Mutex::default(),
+            declined: Mutex::default(),
             settings,
         })
     }
@@ -220,8 +223,13 @@ impl Kms {
         let plain = match self.service.decrypt(object, random, clock).await {
             Ok(plain) => plain,
             Err(Failed {
-                why, lasting: true, ..
-            }) => return Err(refused(why)),
+                why,
+                code,
+                lasting: true,
+            }) => {
+                self.decline(key, metrics::name(code));
+                return Err(refused(why));
+            }
             Err(Failed { why, code, .. }) => {
                 let code = metrics::name(code);
                 return Err(Locked::Unreachable { why, code });
@@ -235,6 +243,24 @@ impl Kms {
     fn known(&self, key: &[u8]) -> Option<Arc<Dek>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(key).cloned()
+    }
+
+    fn decline(&self, key: Vec<u8>, code: String) {
+        let mut declined = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        if declined.len() >= REMEMBERED {
+            declined.pop_first();
+        }
+        declined.insert(key, code);
+    }
+
+    /// Why a key is not at hand.
+    fn locked(&self, key: &[u8]) -> Refused {
+        let declined = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        let code = declined.get(key).cloned();
+        code.map_or_else(
+            || Refused::Kms("failed to decrypt DEK".to_owned()),
+            Refused::Declined,
+        )
     }
 
     fn remember(&self, key: Vec<u8>, dek: Arc<Dek>) {
@@ -266,9 +292,8 @@ impl Cipher for Envelope {
 
     fn open(&self, stored: &[u8], place: &[u8]) -> Result<Vec<u8>, Refused> {
         let object = decode(stored).map_err(Refused::Kms)?;
-        let Some(dek) = self.0.known(&new_key(&object)) else {
-            return Err(Refused::Kms("failed to decrypt DEK".to_owned()));
-        };
+        let key = new_key(&object);
+        let dek = self.0.known(&key).ok_or_else(|| self.0.locked(&key))?;
         self.0.used(Way::FromStorage, &object.key_id);
         dek.open(&object.encrypted_data, place)
     }

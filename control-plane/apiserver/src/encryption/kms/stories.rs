@@ -46,6 +46,8 @@ struct Manner {
     hangs: bool,
     /// What it says when it decrypts; none: what is right.
     garbage: Option<&'static [u8]>,
+    /// It does not decrypt.
+    declines: bool,
     decrypts: usize,
 }
 
@@ -99,7 +101,7 @@ impl KeyManagementService for Plugin {
         let manner = self.manner().await;
         self.set(|manner| manner.decrypts += 1);
         let asked = asked.into_inner();
-        if asked.annotations["kms.example.com"] != "note" || asked.key_id == "destroyed" {
+        if asked.annotations["kms.example.com"] != "note" || asked.key_id == "destroyed" || manner.declines {
             return Err(Status::invalid_argument("no such key"));
         }
         let plaintext = match manner.garbage {
@@ -121,6 +123,7 @@ fn plugin(dir: &Path, env: &Env) -> (Plugin, PathBuf) {
         version: "v2",
         hangs: false,
         garbage: None,
+        declines: false,
         decrypts: 0,
     };
     let plugin = Plugin(Arc::new(Mutex::new(manner)));
@@ -323,7 +326,14 @@ async fn what_a_kms_does_not_decrypt_cannot_be_read() {
         let refused = reads(&client, "first").await.unwrap_err();
         assert_eq!(refused.code, 500, "{refused:?}");
     }
-    plugin.set(|manner| manner.garbage = None);
+    plugin.set(|manner| (manner.garbage, manner.declines) = (None, true));
+    let (_, client) = over(&engine, keyring(&socket), &env).await;
+    assert_eq!(reads(&client, "first").await.unwrap_err().code, 500);
+    let mut text = String::new();
+    env.metrics.write(&mut text);
+    let declined = r#"transformer_prefix="k8s:enc:kms:v2:vault:",status="InvalidArgument"}"#;
+    assert!(text.contains(declined), "{text}");
+    plugin.set(|manner| manner.declines = false);
     // One that cannot be reached keeps the server from starting, for it would have nothing to serve.
     plugin.set(|manner| manner.hangs = true);
     let sealed = Sealed::new(engine.clone(), keyring(&socket), resources::table(), &env);
