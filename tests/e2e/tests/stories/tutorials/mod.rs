@@ -45,6 +45,15 @@ fn until_described(c: &Cluster, pod: &str, parts: &[&str]) -> Result<()> {
     )
 }
 
+/// Waits until what `kubectl logs` shows of a pod has this.
+fn until_logged(c: &Cluster, pod: &str, part: &str) -> Result<()> {
+    wait::until(
+        &format!("the logs of {pod} to have {part:?}"),
+        Duration::from_secs(120),
+        || has(&c.kubectl(&format!("logs {pod}"))?, &[part]).map(Some),
+    )
+}
+
 /// Waits until the row of a pod in `kubectl get pods` says this in the column STATUS.
 fn until_status(c: &Cluster, pod: &str, expected: &str) -> Result<()> {
     wait::until(

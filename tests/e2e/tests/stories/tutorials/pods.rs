@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e::cluster::Cluster;
 
-use super::{inside, until_described, until_ready, until_status};
+use super::{inside, until_described, until_logged, until_ready, until_status};
 use crate::expect::{has, same};
 use crate::{Story, stories};
 
@@ -209,10 +209,10 @@ fn init_containers_wait_for_services(c: &mut Cluster) -> Result<()> {
     )?;
     c.apply(&service("myservice", 9376))?;
     until_status(c, "myapp-pod", "Init:1/2")?;
+    until_logged(c, "myapp-pod -c init-mydb", "waiting for mydb")?;
     c.apply(&service("mydb", 9377))?;
     until_ready(c, "myapp-pod")?;
     until_status(c, "myapp-pod", "Running")?;
-    has(&c.kubectl("logs myapp-pod -c init-mydb")?, &["waiting for mydb"])?;
     same(c.kubectl("logs myapp-pod")?, "The app is running!\n")
 }
 
