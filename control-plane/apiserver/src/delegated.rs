@@ -35,7 +35,8 @@ impl Server {
             .authn
             .authenticate(&parts, &chain)
             .get()
-            .await?;
+            .await
+            .map_err(|_| Status::unauthorized())?;
         let asked = Attributes {
             user: Arc::new(user.unwrap_or_else(User::anonymous)),
             verb: verb.to_owned(),

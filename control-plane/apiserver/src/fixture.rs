@@ -3,7 +3,7 @@
 use crate::{
     Config, Server,
     security::{
-        Answer, Attributes, Authenticator, Authorizer, Decision, Known, Security, Token, TokenAsk,
+        Answer, Attributes, Authenticator, Authorizer, Decision, Known, Refusal, Security, Token, TokenAsk,
         TokenIssuer, User,
     },
     splice,
@@ -173,13 +173,13 @@ impl Authenticator for Guards {
         &self,
         parts: &Parts,
         _: &[CertificateDer<'static>],
-    ) -> Answer<Result<Option<User>, Status>> {
+    ) -> Answer<Result<Option<User>, Refusal>> {
         let header = parts
             .headers
             .get("authorization")
             .and_then(|value| value.to_str().ok());
         let known = match header.and_then(|value| value.strip_prefix("Bearer ")) {
-            Some("bad") => Err(Status::unauthorized()),
+            Some("bad") => Err("the token is bad".into()),
             Some(name) => Ok(Some(User::new(name, &["system:authenticated"]))),
             None => Ok(None),
         };
@@ -188,7 +188,7 @@ impl Authenticator for Guards {
 
     fn token(&self, token: &str, audiences: &[String]) -> Answer<Known> {
         let known = match token {
-            "bad" => Err("token is bad".to_owned()),
+            "bad" => Err("token is bad".into()),
             name => Ok(Some((User::new(name, &[]), audiences.to_vec()))),
         };
         known.into()

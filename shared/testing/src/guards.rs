@@ -5,8 +5,8 @@ use apiserver::{
     Reader,
     admission::Guard,
     security::{
-        Answer, Authenticator, Authorizer, Chain, Escalation, Known, NodeAuthorizer, Rbac, Security, Token,
-        TokenAsk, TokenIssuer, User,
+        Answer, Authenticator, Authorizer, Chain, Escalation, Known, NodeAuthorizer, Rbac, Refusal, Security,
+        Token, TokenAsk, TokenIssuer, User,
     },
 };
 use component::Clock;
@@ -32,7 +32,11 @@ pub(crate) fn guards(reader: &Reader, clock: Clock) -> Security {
 struct Nobody;
 
 impl Authenticator for Nobody {
-    fn authenticate(&self, _: &Parts, _: &[CertificateDer<'static>]) -> Answer<Result<Option<User>, Status>> {
+    fn authenticate(
+        &self,
+        _: &Parts,
+        _: &[CertificateDer<'static>],
+    ) -> Answer<Result<Option<User>, Refusal>> {
         Ok(None).into()
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     audit::{Layer, Record},
     handler::{Call, Place},
-    security::{self, User},
+    security::{self, Remark, User},
 };
 use api::{Gvk, Gvr, Object, Status};
 use bytes::Bytes;
@@ -91,6 +91,14 @@ impl Notes {
         if self.with(has) {
             self.annotate(key, value);
         }
+    }
+
+    /// What finding out who somebody is has to say.
+    pub fn authenticated(&self, remarks: &[Remark], warnings: &[String]) {
+        for (key, told) in remarks {
+            self.annotate(*key, told);
+        }
+        warnings.iter().for_each(|warning| self.warn(warning));
     }
 
     /// Does a part of the way of the request, of which its audit record is told how long it took.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Server, aggregate,
     audit::{AUDIT_ID, Layer, Outside, Record},
-    security::{Attributes, Selectors, User},
+    security::{Attributes, Refusal, Selectors, User},
 };
 use api::Status;
 use futures::FutureExt;
@@ -179,12 +179,17 @@ async fn handle(
     let taken = clock.now() - started;
     let known = match known {
         Ok(user) => user,
-        Err(status) => {
-            let nobody = attributes(&Arc::default(), &route, &query);
+        Err(refusal) => {
+            // Nobody, with what audit is told.
+            let nobody = Arc::new(User {
+                remarks: refusal.remarks,
+                ..User::default()
+            });
+            let nobody = attributes(&nobody, &route, &query);
             if let Some(record) = record(&server, &nobody, &mut parts, (&audit_id, taken), long) {
                 record.unauthenticated(&parts.headers).await;
             }
-            return Err(status);
+            return Err(Status::unauthorized());
         }
     };
     if server.handler.security.audit.is_some() {
@@ -196,6 +201,7 @@ async fn handle(
         }
     }
     let record = asker.record.get();
+    let warnings = known.warnings.clone();
     server.handler.security.authn.forget(&mut parts.headers);
     let user = if impersonate::is_asked(&parts.headers) {
         let meant = attributes(&known, &route, &query);
@@ -221,7 +227,8 @@ async fn handle(
         (Request::from_parts(parts, body), record.cloned()),
     )
     .await;
-    let response = answered.unwrap_or_else(|status| answer::status(&status, form));
+    let mut response = answered.unwrap_or_else(|status| answer::status(&status, form));
+    answer::warn(response.headers_mut(), &warnings);
     Ok(admitted.answered(response))
 }
 
@@ -272,7 +279,7 @@ async fn authenticate(
     server: &Server,
     parts: &Parts,
     peer: &[CertificateDer<'static>],
-) -> Result<Arc<User>, Status> {
+) -> Result<Arc<User>, Refusal> {
     let known = server
         .handler
         .security
@@ -282,13 +289,7 @@ async fn authenticate(
         .await;
     let result = if known.is_ok() { "success" } else { "failure" };
     server.handler.metrics.authentication.of(&[result]).add(1);
-    match known {
-        Ok(user) => Ok(Arc::new(user.unwrap_or_else(User::anonymous))),
-        Err(status) => {
-            tracing::debug!(error = %status, "authentication failed");
-            Err(Status::unauthorized())
-        }
-    }
+    known.map(|user| Arc::new(user.unwrap_or_else(User::anonymous)))
 }
 
 fn attributes(user: &Arc<User>, route: &Route, query: &Query) -> Attributes {

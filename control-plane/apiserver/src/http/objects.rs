@@ -25,6 +25,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use std::{sync::Arc, time::Duration};
 
+/// What of a pod is a connection to it.
+const STREAMS: [&str; 3] = ["exec", "attach", "portforward"];
+const CREATE_GATE: &str = "AuthorizePodWebsocketUpgradeCreatePermission";
+
 /// Answers it, with the warnings of admission whatever becomes of it.
 pub async fn answer(allowed: Allowed, request: Request<Incoming>) -> Result<Response<Body>, Status> {
     let (notes, form) = (Arc::new(Notes::of(allowed.record.clone())), allowed.form);
@@ -70,6 +74,7 @@ async fn noted(
         return Err(Status::no_such_path());
     }
     admit_connection(&allowed, &place, &request, notes).await?;
+    may_create(&allowed, &place).await?;
     if place.subresource == "proxy" {
         return proxy::answer(&allowed, &place, request).await;
     }
@@ -128,6 +133,20 @@ async fn admit_connection(
         old: None,
     };
     allowed.server.handler.admit_body(&call, what).await.map(drop)
+}
+
+/// Who connects to a pod by a WebSocket, which begins with GET, must be allowed what others do by POST: reading a pod is
+/// no right to run commands in it.
+async fn may_create(allowed: &Allowed, place: &Place) -> Result<(), Status> {
+    let streams = place.row().plural == "pods" && STREAMS.contains(&place.subresource.as_str());
+    if !streams || allowed.route.verb == "create" || !allowed.server.gates.enabled(CREATE_GATE) {
+        return Ok(());
+    }
+    let asked = crate::security::Attributes {
+        verb: "create".to_owned(),
+        ..attributes(allowed, true)
+    };
+    allowed.server.authorize(&asked).await
 }
 
 /// The answer for what is not there: upstream's routes are those of each version that it serves.

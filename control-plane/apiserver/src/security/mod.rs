@@ -46,8 +46,37 @@ pub struct User {
     pub groups: Vec<String>,
     /// What else the authenticator knows.
     pub extra: BTreeMap<String, Vec<String>>,
-    /// What the authenticator has to say to audit, as annotations.
-    pub remarks: Vec<(&'static str, String)>,
+    /// What the authenticator has to say to audit.
+    pub remarks: Vec<Remark>,
+    /// What it has to say to the client.
+    pub warnings: Vec<String>,
+}
+
+/// What audit is told of how somebody was found out: an annotation.
+pub type Remark = (&'static str, String);
+
+/// Why it is not known who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the log, and the `error` of a TokenReview.
+    pub why: String,
+    /// What audit is told.
+    pub remarks: Vec<Remark>,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            remarks: Vec::new(),
+        }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
 }
 
 impl User {
@@ -90,7 +119,7 @@ pub trait Authenticator: Send + Sync + 'static {
         &self,
         parts: &Parts,
         client_cert: &[CertificateDer<'static>],
-    ) -> Answer<Result<Option<User>, Status>>;
+    ) -> Answer<Result<Option<User>, Refusal>>;
 
     /// Takes off a request what told who asks, so that nobody behind this server sees it.
     fn forget(&self, headers: &mut HeaderMap) {
@@ -103,7 +132,7 @@ pub trait Authenticator: Send + Sync + 'static {
 }
 
 /// Whose token it is and for which audiences it is good; `None`: it is of no kind that is known; `Err`: it is not good.
-pub type Known = Result<Option<(User, Vec<String>)>, String>;
+pub type Known = Result<Option<(User, Vec<String>)>, Refusal>;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

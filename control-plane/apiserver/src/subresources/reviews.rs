@@ -186,9 +186,7 @@ async fn token(server: &Server, of: &VirtualResource, call: &Call, body: &[u8]) 
         .await
     {
         Ok(Some((user, audiences))) => {
-            for (key, told) in &user.remarks {
-                call.notes.annotate(*key, told);
-            }
+            call.notes.authenticated(&user.remarks, &user.warnings);
             let status = TokenStatus {
                 authenticated: true,
                 user: UserInfo::of(&user),
@@ -198,14 +196,14 @@ async fn token(server: &Server, of: &VirtualResource, call: &Call, body: &[u8]) 
             answer(of, Some(raw), status)
         }
         Ok(None) => answer(of, Some(raw), TokenStatus::default()),
-        Err(error) => answer(
-            of,
-            Some(raw),
-            TokenStatus {
-                error,
+        Err(refusal) => {
+            call.notes.authenticated(&refusal.remarks, &[]);
+            let status = TokenStatus {
+                error: refusal.why,
                 ..TokenStatus::default()
-            },
-        ),
+            };
+            answer(of, Some(raw), status)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stories of admission policies, told over HTTP.
 
 mod hostile;
+mod objects;
 
 use super::Validating;
 use crate::{

@@ -89,6 +89,11 @@ fn remarks(dir: &Path) -> Json {
 
 /// A token of `robot`, whose UID is `uid`, that lives in the Secret `name`.
 async fn token_of_secret(guarded: &Guarded, name: &str, uid: &str) -> String {
+    token_labelled(guarded, name, uid, json!({})).await
+}
+
+/// The same, of a Secret with labels.
+async fn token_labelled(guarded: &Guarded, name: &str, uid: &str, labels: Json) -> String {
     let claims = LegacyClaims {
         iss: LEGACY_ISSUER.to_owned(),
         namespace: "default".to_owned(),
@@ -99,7 +104,7 @@ async fn token_of_secret(guarded: &Guarded, name: &str, uid: &str) -> String {
     };
     let token = jwt::Key::from_pem(&guarded.key).unwrap().sign(&claims).unwrap();
     let secret = json!({
-        "metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": "robot"}},
+        "metadata": {"name": name, "labels": labels, "annotations": {"kubernetes.io/service-account.name": "robot"}},
         "type": "kubernetes.io/service-account-token", "data": {"token": STANDARD.encode(&token)},
     });
     let secrets = Gvr::new("", "v1", "secrets");
@@ -169,6 +174,46 @@ async fn that_a_token_is_old_is_told() {
             .await
             .unwrap();
         assert_eq!(remarks(dir.path()), told);
+    }
+    env.tasks.stop();
+}
+
+const WARNING: &str = r#"299 - "Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated secret-based tokens.""#;
+
+#[tokio::test(start_paused = true)]
+async fn who_uses_a_token_that_was_made_by_itself_is_warned_and_one_that_is_marked_is_told() {
+    let (dir, env) = (tempfile::tempdir().unwrap(), Env::simulated(13));
+    let rules = "- {level: Metadata, resources: [{group: authentication.k8s.io}]}\n";
+    let guarded = telling(dir.path(), rules, settings(&env, &key())).await;
+    let account = r#"{"metadata":{"name":"robot"},"secrets":[{"name":"made"},{"name":"marked"}]}"#;
+    let account = guarded.create(&ACCOUNTS, "default", account).await;
+    let by_hand = token_of_secret(&guarded, "by-hand", account.uid()).await;
+    let made = token_of_secret(&guarded, "made", account.uid()).await;
+    let marks = json!({"kubernetes.io/legacy-token-invalid-since": "2026-01-01"});
+    let marked = token_labelled(&guarded, "marked", account.uid(), marks).await;
+    let admin = guarded.client("admin", &["system:masters"]);
+    let mut http = Http::new(&guarded.server).await;
+    let told = json!({"authentication.k8s.io/legacy-token-invalidated": "marked/default"});
+    for (token, code, warned) in [(&by_hand, 201, false), (&made, 201, true), (&marked, 401, false)] {
+        let bearer = format!("Bearer {token}");
+        let answer = http
+            .ask("POST", SELF_REVIEWS, &[("authorization", &bearer)], "{}")
+            .await;
+        assert_eq!(answer.code, code, "{}", answer.text);
+        let warnings: Vec<_> = answer.headers.get_all("warning").iter().collect();
+        assert_eq!(warnings, if warned { vec![WARNING] } else { vec![] });
+        if code == 401 {
+            assert_eq!(remarks(dir.path()), told);
+        }
+        let target = Target::collection(&Gvr::new("authentication.k8s.io", "v1", "tokenreviews"), "");
+        let body = json!({"spec": {"token": token}}).to_string();
+        let reviewed = admin.write(target, Write::Create(body.into())).await.unwrap();
+        let reviewed: Json = serde_json::from_slice(reviewed.body()).unwrap();
+        if code == 401 {
+            let error = reviewed["status"]["error"].as_str().unwrap();
+            assert!(error.contains("has been marked invalid"), "{error}");
+            assert_eq!(remarks(dir.path()), told);
+        }
     }
     env.tasks.stop();
 }

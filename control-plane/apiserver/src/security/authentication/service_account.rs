@@ -7,7 +7,7 @@ use super::{
     legacy_token::{self, LegacyTokens},
 };
 use crate::{
-    security::{Answer, Known, Token, TokenAsk, TokenIssuer, User},
+    security::{Answer, Known, Refusal, Token, TokenAsk, TokenIssuer, User},
     server::{Reader, Server},
 };
 use api::{Gvr, Status};
@@ -192,14 +192,14 @@ impl ServiceAccounts {
         let claims = self.claims(token)?;
         let now = self.env.clock.wall();
         if !self.rules.issuers.contains(&claims.iss) {
-            return Err(format!("token issuer {:?} is invalid", claims.iss));
+            return Err(format!("token issuer {:?} is invalid", claims.iss).into());
         }
         let good = self.meant_for(&claims.aud, audiences)?;
         if claims.exp <= now.as_second() {
-            return Err("service account token has expired".to_owned());
+            return Err("service account token has expired".into());
         }
         if claims.nbf > now.as_second() + LEEWAY.as_secs() {
-            return Err("service account token is not valid yet".to_owned());
+            return Err("service account token is not valid yet".into());
         }
         self.check_bound(&claims.kubernetes, now)?;
         let mut user = user(&claims);
@@ -246,7 +246,7 @@ impl ServiceAccounts {
     }
 
     /// A token that lives in a Secret: without an end, and good only while the Secret holds it.
-    fn legacy(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), String> {
+    fn legacy(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), Refusal> {
         let claims: jwt::LegacyClaims = self.signed(token)?.claims()?;
         let good = self.meant_for(&[], audiences)?;
         let account = legacy_token::account(&claims)?;
@@ -257,22 +257,18 @@ impl ServiceAccounts {
         let found = self.reader.get(&SERVICE_ACCOUNTS, namespace, &account.name);
         let found = found.ok_or_else(|| format!("serviceaccounts {:?} not found", account.name))?;
         if found.deletion_timestamp().is_some() {
-            return Err(format!(
-                "ServiceAccount {namespace}/{} has been deleted",
-                account.name
-            ));
+            return Err(format!("ServiceAccount {namespace}/{} has been deleted", account.name).into());
         }
         if found.uid() != account.uid {
             return Err(format!(
                 "ServiceAccount UID ({}) does not match claim ({})",
                 found.uid(),
                 account.uid
-            ));
+            )
+            .into());
         }
-        let remarks = vec![
-            ("authentication.k8s.io/legacy-token", claims.sub.clone()),
-            self.legacy.used(&secret, &account.name, &found)?,
-        ];
+        let (remark, warning) = self.legacy.used(&secret, &account.name, &found)?;
+        let remarks = vec![("authentication.k8s.io/legacy-token", claims.sub.clone()), remark];
         let claims = Claims {
             sub: claims.sub,
             kubernetes: Private {
@@ -284,6 +280,7 @@ impl ServiceAccounts {
         };
         let user = User {
             remarks,
+            warnings: warning.map(str::to_owned).into_iter().collect(),
             ..user(&claims)
         };
         Ok((user, good))

@@ -1,8 +1,7 @@
 //! All ways together.
 
 use super::{Anonymous, ClientCertificates, FrontProxy, PasswordFile, Tokens, websocket};
-use crate::security::{Answer, Authenticator, Known, User};
-use api::Status;
+use crate::security::{Answer, Authenticator, Known, Refusal, User};
 use futures::FutureExt;
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
 use rustls::pki_types::CertificateDer;
@@ -32,7 +31,7 @@ impl Authenticator for Authenticators {
         &self,
         parts: &Parts,
         client_cert: &[CertificateDer<'static>],
-    ) -> Answer<Result<Option<User>, Status>> {
+    ) -> Answer<Result<Option<User>, Refusal>> {
         let mut errors = Vec::new();
         for way in [
             self.proxied(parts, client_cert),
@@ -41,7 +40,7 @@ impl Authenticator for Authenticators {
             match way {
                 Ok(Some(user)) => return Ok(Some(authenticated(user))).into(),
                 Ok(None) => {}
-                Err(why) => errors.push(why),
+                Err(why) => errors.push(why.into()),
             }
         }
         let end = End {
@@ -50,17 +49,19 @@ impl Authenticator for Authenticators {
         };
         let (scheme, credentials) = credentials(&parts.headers);
         if let Some(passwords) = self.passwords.as_ref().filter(|_| scheme == "basic") {
-            return passwords.user(&credentials).map(|known| end.of(known));
+            return passwords
+                .user(&credentials)
+                .map(|known| end.of(known.map_err(Refusal::from)));
         }
         let bearer = (scheme == "bearer" && !credentials.is_empty()).then_some(credentials);
         let offered = websocket::token(&parts.headers);
         let token = match (bearer, offered) {
             (Some(token), _) | (None, Ok(Some(token))) => token,
             (None, Ok(None)) => return end.of(Ok(None)).into(),
-            (None, Err(why)) => return end.of(Err(why)).into(),
+            (None, Err(why)) => return end.of(Err(why.into())).into(),
         };
         self.token(&token, &[]).map(|known| {
-            let user = known.and_then(|known| known.ok_or_else(|| UNKNOWN.to_owned()));
+            let user = known.and_then(|known| known.ok_or_else(|| UNKNOWN.into()));
             end.of(user.map(|(user, _)| Some(user)))
         })
     }
@@ -106,11 +107,11 @@ impl Authenticators {
 /// What becomes of a request when the last way was tried.
 struct End {
     anonymous: Option<User>,
-    errors: Vec<String>,
+    errors: Vec<Refusal>,
 }
 
 impl End {
-    fn of(mut self, known: Result<Option<User>, String>) -> Result<Option<User>, Status> {
+    fn of(mut self, known: Result<Option<User>, Refusal>) -> Result<Option<User>, Refusal> {
         match known {
             Ok(Some(user)) => return Ok(Some(authenticated(user))),
             Ok(None) => {}
@@ -119,11 +120,11 @@ impl End {
         if self.errors.is_empty() && self.anonymous.is_some() {
             return Ok(None);
         }
-        if !self.errors.is_empty() {
-            let error = aggregate(&self.errors);
-            tracing::info!(error, "unable to authenticate the request");
+        let refusal = aggregate(self.errors);
+        if !refusal.why.is_empty() {
+            tracing::info!(error = refusal.why, "unable to authenticate the request");
         }
-        Err(Status::unauthorized())
+        Err(refusal)
     }
 }
 
@@ -131,7 +132,7 @@ impl End {
 struct Asked {
     /// The API server's own audiences that are asked about.
     own: Vec<String>,
-    errors: Vec<String>,
+    errors: Vec<Refusal>,
 }
 
 /// Asks one kind after the other: at once as long as each knows at once.
@@ -171,7 +172,7 @@ impl Asked {
     fn take(&mut self, known: Known, knows: bool) -> Option<Known> {
         match known {
             Ok(Some((user, _))) if user.name.is_empty() => {
-                self.errors.push("the user of the token has no name".to_owned());
+                self.errors.push("the user of the token has no name".into());
                 None
             }
             Ok(Some((user, audiences))) => {
@@ -187,24 +188,26 @@ impl Asked {
     }
 
     fn end(self) -> Known {
-        let unknown = std::iter::once(UNKNOWN.to_owned());
-        let errors: Vec<String> = unknown.chain(self.errors).collect();
-        Err(aggregate(&errors))
+        let unknown = std::iter::once(UNKNOWN.into());
+        Err(aggregate(unknown.chain(self.errors).collect()))
     }
 }
 
 /// Errors as upstream tells several: each once.
-fn aggregate(errors: &[String]) -> String {
-    let mut once: Vec<&str> = Vec::new();
+fn aggregate(errors: Vec<Refusal>) -> Refusal {
+    let (mut once, mut remarks) = (Vec::new(), Vec::new());
     for error in errors {
-        if !once.contains(&error.as_str()) {
-            once.push(error);
+        if !once.contains(&error.why) {
+            once.push(error.why);
         }
+        remarks.extend(error.remarks);
     }
-    match once.as_slice() {
-        [only] => (*only).to_owned(),
+    let why = match once.as_mut_slice() {
+        [] => String::new(),
+        [only] => std::mem::take(only),
         many => format!("[{}]", many.join(", ")),
-    }
+    };
+    Refusal { why, remarks }
 }
 
 /// Whoever is somebody is in the group of all who are.

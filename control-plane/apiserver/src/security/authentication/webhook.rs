@@ -149,12 +149,12 @@ impl TokenWebhook {
                         failure = failure.to_string(),
                         "failed to make webhook authenticator request"
                     );
-                    return Err(failure.to_string());
+                    return Err(failure.to_string().into());
                 }
             };
             let told = read(&answer, version, &audiences, &own);
             if let Err(why) = &told {
-                tracing::info!(why, "the token webhook refuses a token");
+                tracing::info!(why = why.why, "the token webhook refuses a token");
             }
             // What went wrong may be right the next time.
             if told.is_ok() && !life.is_zero() {
@@ -173,7 +173,7 @@ impl TokenWebhook {
 /// What an answer says.
 fn read(answer: &[u8], version: &str, asked: &[String], own: &[String]) -> Known {
     if answer.trim_ascii_start().first() != Some(&b'{') {
-        return Err("the answer of the webhook is no TokenReview: it is no object".to_owned());
+        return Err("the answer of the webhook is no TokenReview: it is no object".into());
     }
     let reply: Reply = serde_json::from_slice(answer)
         .map_err(|error| format!("the answer of the webhook is no TokenReview: {error}"))?;
@@ -182,7 +182,8 @@ fn read(answer: &[u8], version: &str, asked: &[String], own: &[String]) -> Known
         return Err(format!(
             "the answer of the webhook is a {:?} of {:?}, not a TokenReview of {wanted:?}",
             reply.kind, reply.api_version
-        ));
+        )
+        .into());
     }
     let status = reply.status;
     let got = status.audiences.filter(|audiences| !audiences.is_empty());
@@ -199,7 +200,7 @@ fn read(answer: &[u8], version: &str, asked: &[String], own: &[String]) -> Known
         return if status.error.is_empty() {
             Ok(None)
         } else {
-            Err(status.error)
+            Err(status.error.into())
         };
     }
     let told = status.user.unwrap_or_default();

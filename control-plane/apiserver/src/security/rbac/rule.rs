@@ -89,10 +89,14 @@ impl Rule {
     fn covers(&self, part: &Self) -> bool {
         let within = |mine: &[String], theirs: &[String]| theirs.iter().all(|value| listed(mine, value));
         let resource = |wanted: &String| {
-            let (resource, sub) = wanted.split_once('/').unwrap_or((wanted, ""));
-            self.resources
-                .iter()
-                .any(|r| r == wanted || resource_matches(r, resource, sub))
+            let parts = wanted.split_once('/');
+            let (resource, sub) = parts.unwrap_or((wanted, ""));
+            let covers = |mine: &String| match (mine == wanted, parts) {
+                (true, _) => true,
+                (false, Some((_, ""))) => mine == "*",
+                (false, _) => resource_matches(mine, resource, sub),
+            };
+            self.resources.iter().any(covers)
         };
         let names = self.resource_names.is_empty()
             || (!part.resource_names.is_empty()
@@ -146,6 +150,8 @@ fn resource_matches(rule: &str, resource: &str, sub: &str) -> bool {
     match rule.split_once('/') {
         // `*` is everything, `*/scale` that subresource of everything.
         None => rule == "*" || (sub.is_empty() && rule == resource),
+        // What ends at the slash is no resource.
+        Some((_, "")) => false,
         Some(("*", rule_sub)) => rule_sub == sub,
         Some((rule_resource, rule_sub)) => rule_resource == resource && rule_sub == sub,
     }

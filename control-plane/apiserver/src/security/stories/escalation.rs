@@ -55,6 +55,15 @@ async fn roles_and_bindings() {
         status.message
     );
 
+    // What is spelt otherwise is not held.
+    for other in ["pods/", "*/", "pods/*", "/pods", "Pods"] {
+        let rules = PODS_GET.replace(r#"["pods"]"#, &format!(r#"["{other}"]"#));
+        let status = create(&ann, &ROLES, "default", &role("Role", "odd", &rules))
+            .await
+            .unwrap_err();
+        assert!(status.message.contains(HELD), "{other}: {}", status.message);
+    }
+
     let bind = |to: &str| binding("RoleBinding", "b", to, "User:bob");
     let status = create(
         &ann,

@@ -2,6 +2,7 @@
 
 pub mod bad_input;
 mod certificates;
+mod delegated;
 mod escalation;
 mod front_proxy;
 mod impersonation;

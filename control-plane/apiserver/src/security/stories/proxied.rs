@@ -1,23 +1,29 @@
 //! What servers behind this one are told of who asks, and which paths lead to them.
 
-use super::{Guarded, guarded_by, key, settings};
+use super::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, Guarded, binding, guarded_with, key, role, settings};
 use crate::{
     http::stories::Http,
     security::{RequestHeader, authentication::TokenFile},
 };
 use api::Gvr;
-use component::{Clock, Env, pki::Authority};
+use component::{Clock, Env, gates::Gates, pki::Authority};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const API_SERVICES: Gvr = Gvr::new("apiregistration.k8s.io", "v1", "apiservices");
 
 async fn with_tokens(header: Option<RequestHeader>) -> Guarded {
+    with_gates(header, &[]).await
+}
+
+/// The same, with these gates.
+async fn with_gates(header: Option<RequestHeader>, gates: &[(String, String)]) -> Guarded {
     let env = Env::simulated(11);
     let mut made = settings(&env, &key());
     let file = TokenFile::parse("tokens", "secret,ann,1\n").unwrap();
     made.authentication.token_file = Some(file.into());
     made.trust.request_header = header;
-    guarded_by(made).await
+    let gates = Gates::parse(&gates.iter().cloned().collect()).unwrap();
+    guarded_with(made, |config| config.gates = gates).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,4 +130,46 @@ async fn no_path_leads_around_the_rights_on_resources() {
         assert_eq!(told.code, code, "{path}: {}", told.text);
     }
     guarded.env.tasks.stop();
+}
+
+/// A WebSocket begins with GET, which is reading.
+#[tokio::test(start_paused = true)]
+async fn who_only_reads_pods_runs_nothing_in_them() {
+    let gate = (
+        "AuthorizePodWebsocketUpgradeCreatePermission".to_owned(),
+        "false".to_owned(),
+    );
+    for (gates, code) in [(vec![], 403), (vec![gate], 404)] {
+        let guarded = with_gates(None, &gates).await;
+        let rules = r#"[{"verbs":["get","list","watch"],"apiGroups":["*"],"resources":["*"]}]"#;
+        let reads = role("ClusterRole", "reads", rules);
+        guarded.create(&CLUSTER_ROLES, "", &reads).await;
+        let bound = binding("ClusterRoleBinding", "reads", "ClusterRole/reads", "User:ann");
+        guarded.create(&CLUSTER_ROLE_BINDINGS, "", &bound).await;
+        let mut http = Http::new(&guarded.server).await;
+        for (stream, code) in [
+            ("exec?command=id", code),
+            ("attach", code),
+            ("portforward?ports=80", code),
+            ("log", 404),
+        ] {
+            let url = format!("/api/v1/namespaces/default/pods/p/{stream}");
+            let upgrade = [
+                ("authorization", "Bearer secret"),
+                ("connection", "Upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                ("sec-websocket-protocol", "v5.channel.k8s.io"),
+            ];
+            let told = http.ask("GET", &url, &upgrade, "").await;
+            assert_eq!(told.code, code, "{stream}: {}", told.text);
+            if code == 403 {
+                let sub = stream.split('?').next().unwrap();
+                let why = format!(r#"cannot create resource \"pods/{sub}\""#);
+                assert!(told.text.contains(&why), "{}", told.text);
+            }
+        }
+        guarded.env.tasks.stop();
+    }
 }

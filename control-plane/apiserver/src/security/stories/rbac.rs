@@ -12,6 +12,7 @@ async fn people(guarded: &Guarded) {
         {"verbs":["get"],"apiGroups":[""],"resources":["pods/log"]},
         {"verbs":["list","get"],"apiGroups":["apps"],"resources":["*"]},
         {"verbs":["update"],"apiGroups":["*"],"resources":["*/scale"]},
+        {"verbs":["patch"],"apiGroups":[""],"resources":["secrets/","*/","/secrets"]},
         {"verbs":["*"],"apiGroups":[""],"resources":["configmaps"],"resourceNames":["mine"]},
         {"verbs":["get"],"nonResourceURLs":["/logs","/metrics/*"]}]"#;
     guarded
@@ -61,6 +62,8 @@ async fn rules_and_subjects() {
         (&ann, "get core/pods:log kube-system/a", true),
         (&ann, "get core/pods kube-system/a", false),
         (&ann, "get core/pods:status kube-system/a", false),
+        (&ann, "patch core/secrets default/a", false),
+        (&ann, "patch core/pods default/a", false),
         (&ann, "list apps/deployments", true),
         (&ann, "get apps/deployments:status default/a", true),
         (&ann, "delete apps/deployments default/a", false),

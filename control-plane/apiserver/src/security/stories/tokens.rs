@@ -61,7 +61,7 @@ fn told(guarded: &Guarded, header: &str) -> String {
     {
         Ok(Some(user)) => user.name,
         Ok(None) => "nobody".to_owned(),
-        Err(status) => status.code.to_string(),
+        Err(_) => "401".to_owned(),
     }
 }
 
@@ -112,6 +112,7 @@ async fn a_token_names_its_account_until_it_expires() {
             .now()
             .unwrap()
             .unwrap_err()
+            .why
             .contains("expired")
     );
 }
@@ -306,7 +307,7 @@ async fn certificates_name_users_and_groups() {
         Ok(None),
         "no common name, nobody"
     );
-    assert_eq!(who(&[CertificateDer::from(vec![1, 2, 3])]).unwrap_err().code, 401);
+    assert!(who(&[CertificateDer::from(vec![1, 2, 3])]).is_err());
     assert_eq!(who(&[]), Ok(None));
 }
 

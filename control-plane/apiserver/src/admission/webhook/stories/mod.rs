@@ -1,6 +1,7 @@
 //! Stories of webhooks, told over HTTP; the webhooks are a server of their own behind TLS, reached as a service.
 #![expect(clippy::disallowed_types, reason = "reviews are looked into")]
 
+mod configurations;
 mod failures;
 mod notes;
 mod reviews;

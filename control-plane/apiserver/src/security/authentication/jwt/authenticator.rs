@@ -88,7 +88,7 @@ impl Authenticator {
             return known(user).into();
         }
         if !self.is_ready() {
-            return Err("oidc: authenticator not initialized".to_owned()).into();
+            return Err("oidc: authenticator not initialized".into()).into();
         }
         let (keys, seen) = self.0.provider.keys();
         match self.0.verify(token, &keys) {
@@ -102,13 +102,13 @@ impl Authenticator {
                     let (keys, _) = inner.provider.keys();
                     match inner.verify(&token, &keys) {
                         Ok(claims) => inner.finish(key, &claims),
-                        Err(Why::Key) => Err(failed("failed to verify id token signature".to_owned())),
-                        Err(Why::Bad(why)) => Err(why),
+                        Err(Why::Key) => Err(failed("failed to verify id token signature".to_owned()).into()),
+                        Err(Why::Bad(why)) => Err(why.into()),
                     }
                 };
                 Answer::Later(later.boxed())
             }
-            Err(Why::Bad(why)) => Err(why).into(),
+            Err(Why::Bad(why)) => Err(why.into()).into(),
         }
     }
 }

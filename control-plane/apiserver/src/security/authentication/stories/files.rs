@@ -40,7 +40,7 @@ async fn tokens_of_a_file_name_their_users() {
         .now()
         .unwrap();
     assert_eq!(
-        other.unwrap_err(),
+        other.unwrap_err().why,
         "invalid bearer token",
         "they are for the API server alone"
     );
