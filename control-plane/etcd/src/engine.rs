@@ -484,7 +484,8 @@ impl Drop for StopOnDrop {
 fn start(core: &Arc<Core>, serving: Serving, requests: mpsc::Receiver<Request>) {
     let tasks = &core.env.tasks;
     if core.files.blocks() {
-        tasks.spawn_blocking(move || serving.run_blocking(requests));
+        let clock = core.env.clock.clone();
+        tasks.spawn_blocking(move || serving.run_blocking(&clock, requests));
     } else {
         tasks.spawn_draining("store-writer", serving.run(requests));
     }
