@@ -19,6 +19,8 @@ use crate::bench::room::Room;
 pub const CASES: &[&str] = &[
     "authorize-1000-bindings",
     "authorize-1000-own-bindings",
+    "authorize-10000-bindings",
+    "change-10000-bindings",
     "fairness",
     "token",
     "token-review",
@@ -30,7 +32,12 @@ pub const CASES: &[&str] = &[
 /// ConfigMaps in the namespace of who has a thousand bindings.
 const OWN_PATH: &str = "/api/v1/namespaces/own/configmaps";
 
+/// Where the bindings are.
+const BINDINGS_PATH: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/bench/rolebindings";
+
 const CONNECTIONS: usize = 32;
+/// Bindings of nobody beside the others, which are changed.
+const SPARE: usize = 64;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -71,7 +78,8 @@ pub fn run(report: &mut Report) -> Result<()> {
     let bound = side("bound", 16444, &known.each_ref().map(String::as_str))?;
     let unfair = side("unfair", 16445, &["--enable-priority-and-fairness=false"])?;
     let bare = side("bare", 16446, &[PLUGINS])?;
-    for (side, bindings) in [(&plain, 1), (&bound, 1000)] {
+    let many = side("many", 16447, &[])?;
+    for (side, bindings) in [(&plain, 1), (&bound, 1000), (&many, 10_000)] {
         side.signal(Signal::CONT)?;
         bind(side, bindings)?;
         side.signal(Signal::STOP)?;
@@ -85,6 +93,18 @@ pub fn run(report: &mut Report) -> Result<()> {
     let get = |client| Ask {
         client,
         text: Box::new(|_| load::get(&format!("{MAPS_PATH}/one"), "Accept: application/json\r\n")),
+        status: 200,
+    };
+    // A binding is changed, and the next request is authorized by what they say now.
+    let change = || Ask {
+        client: &papers.user,
+        text: Box::new(|number| {
+            let name = format!("spare-{:02}", number % SPARE);
+            load::put(
+                &format!("{BINDINGS_PATH}/{name}"),
+                &binding(&name, &format!("by-{number}")),
+            )
+        }),
         status: 200,
     };
     let get_own = |client| Ask {
@@ -124,7 +144,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         status: 201,
     };
     let other = &papers.other;
-    let compared: [(&'static str, [(&Side<'_>, Ask<'_>); 2]); 7] = [
+    let compared: [(&'static str, [(&Side<'_>, Ask<'_>); 2]); 9] = [
         (
             "authorize-1000-bindings",
             [(&plain, get(other)), (&bound, get(other))],
@@ -133,6 +153,11 @@ pub fn run(report: &mut Report) -> Result<()> {
             "authorize-1000-own-bindings",
             [(&plain, get(other)), (&bound, get_own(other))],
         ),
+        (
+            "authorize-10000-bindings",
+            [(&plain, get(other)), (&many, get(other))],
+        ),
+        ("change-10000-bindings", [(&plain, change()), (&many, change())]),
         (
             "fairness",
             [(&unfair, get(&papers.user)), (&plain, get(&papers.user))],
@@ -217,15 +242,19 @@ fn bind(side: &Side<'_>, bindings: usize) -> Result<()> {
         } else {
             format!("user-{number}")
         };
-        let body = format!(
-            r#"{{"metadata":{{"name":"binding-{number:04}"}},"roleRef":{{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"}},"subjects":[{{"kind":"User","name":"{name}","apiGroup":"rbac.authorization.k8s.io"}}]}}"#
-        );
-        load.made(
-            "/apis/rbac.authorization.k8s.io/v1/namespaces/bench/rolebindings",
-            &body,
-        )?;
+        load.made(BINDINGS_PATH, &binding(&format!("binding-{number:04}"), &name))?;
+    }
+    for number in 0..SPARE {
+        load.made(BINDINGS_PATH, &binding(&format!("spare-{number:02}"), "nobody"))?;
     }
     Ok(())
+}
+
+/// A binding of a user.
+fn binding(name: &str, user: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"name":"{name}"}},"roleRef":{{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"}},"subjects":[{{"kind":"User","name":"{user}","apiGroup":"rbac.authorization.k8s.io"}}]}}"#
+    )
 }
 
 /// A thousand bindings of the other client in a namespace of its own. Each but the last is to a role that lets it read

@@ -149,11 +149,20 @@ pub fn get(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n").into_bytes()
 }
 
-/// A request with a JSON body.
+/// A request with a JSON body that makes something.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
+    with_body("POST", path, body)
+}
+
+/// One that writes what is there.
+pub fn put(path: &str, body: &str) -> Vec<u8> {
+    with_body("PUT", path, body)
+}
+
+fn with_body(method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
