@@ -35,7 +35,7 @@ impl Service for Echo {
         request: Request<Incoming>,
         answering: Answering,
     ) -> impl Future<Output = ()> + Send + 'static {
-        answering.respond(Response::new(request.into_body()))
+        answering.respond(Response::new(request.into_body()), None)
     }
 }
 

@@ -68,8 +68,9 @@ async fn start(settings: Settings, env: Env, base: Env) -> Result<()> {
     let member_of = replica_settings(&settings, advertised)?;
     let mut openings = Vec::new();
     for (listener, is_secure) in peers {
-        let (serving, opening) = PeerListener::ahead(&member_of, is_secure, &env);
-        env.tasks.spawn_draining("etcd-peers", serving.serve(listener));
+        let (serving, opening) = PeerListener::ahead(&member_of, is_secure, &base);
+        // They serve as long as the member does, which ends after its clients.
+        base.tasks.spawn_draining("etcd-peers", serving.serve(listener));
         openings.push(opening);
     }
     let replica = Replica::open(member_of, base).await?;
@@ -146,6 +147,12 @@ fn member_settings(settings: &Settings) -> Result<server::Settings> {
             }
         },
         client_names: settings.bool("client-cert-auth"),
+        limits: server::Limits {
+            streams: u32::try_from(settings.int("max-concurrent-streams")).unwrap_or(u32::MAX),
+            ping_after: settings.duration("grpc-keepalive-min-time"),
+            quiet: settings.duration("grpc-keepalive-interval"),
+            patience: settings.duration("grpc-keepalive-timeout"),
+        },
     })
 }
 
@@ -292,12 +299,38 @@ fn server_config(settings: &Settings, leaf: &Leaf, ca: &str, auth: &str) -> Resu
 mod tests {
     use super::*;
 
+    fn read(args: &[&str]) -> Settings {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        PART.settings(&args).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_member_ends_at_once_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |flag: &str, text: &str| format!("--{flag}={text}");
+        let settings = read(&[
+            &at("data-dir", &dir.path().to_string_lossy()),
+            &at("listen-client-urls", "http://127.0.0.1:0"),
+            &at("listen-peer-urls", "http://127.0.0.1:0"),
+        ]);
+        let (env, base) = (Env::system(), Env::system());
+        start(settings, env.clone(), base.clone()).await.unwrap();
+        assert!(env.tasks.drain(Duration::from_secs(5)).await, "what clients reach");
+        assert!(base.tasks.drain(Duration::from_secs(60)).await, "the member");
+    }
+
+    #[test]
+    fn clients_are_limited_as_etcd_does_unless_it_is_said_otherwise() {
+        let usual = member_settings(&read(&[])).unwrap().limits;
+        assert_eq!((usual.streams, usual.ping_after), (u32::MAX, Duration::from_secs(5)));
+        let said = member_settings(&read(&["--max-concurrent-streams=7", "--grpc-keepalive-timeout=0s"]));
+        let said = said.unwrap().limits;
+        assert_eq!((said.streams, said.patience), (7, Duration::ZERO));
+        assert_eq!(said.quiet, Duration::from_secs(7200));
+    }
+
     #[test]
     fn who_asks_for_no_syncs_is_told_what_that_means() {
-        let read = |args: &[&str]| {
-            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-            PART.settings(&args).unwrap()
-        };
         assert_eq!(unsynced(&read(&[])), None);
         let told = unsynced(&read(&["--unsafe-no-fsync"])).unwrap();
         assert!(told.contains("not durable"), "{told}");

@@ -33,12 +33,17 @@ pub fn place(args: &SnapshotArgs, given: &WhereArgs, env: &Env) -> Result<Place>
     }
 }
 
+/// The bucket of `s3://BUCKET/REST`, and what is to be found in it; none: it is of this machine.
+fn in_bucket(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("s3://")?;
+    Some(rest.split_once('/').unwrap_or((rest, "")))
+}
+
 /// A folder of this machine or of a bucket (`s3://BUCKET/FOLDER`).
 pub fn folder(text: &str, args: &SnapshotArgs, env: &Env) -> Result<Place> {
-    let Some(rest) = text.strip_prefix("s3://") else {
+    let Some((name, folder)) = in_bucket(text) else {
         return Ok(Place::Folder(PathBuf::from(text)));
     };
-    let (name, folder) = rest.split_once('/').unwrap_or((rest, ""));
     let bucket = bucket(name, &args.s3, &scratch(&args.place.data_dir), env)?;
     Ok(Place::Bucket(
         Arc::new(bucket),
@@ -48,14 +53,13 @@ pub fn folder(text: &str, args: &SnapshotArgs, env: &Env) -> Result<Place> {
 
 /// The folder and the name of a file (`s3://BUCKET/FOLDER/NAME`).
 pub fn file(text: &str, args: &SnapshotArgs, env: &Env) -> Result<(Place, String)> {
-    let Some(rest) = text.strip_prefix("s3://") else {
+    let Some((bucket, key)) = in_bucket(text) else {
         let path = Path::new(text);
         let name = path.file_name().with_context(|| format!("{text} is no file"))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let folder = parent.unwrap_or(Path::new(".")).to_owned();
         return Ok((Place::Folder(folder), name.to_string_lossy().into_owned()));
     };
-    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
     let (inner, name) = key.rsplit_once('/').unwrap_or(("", key));
     if name.is_empty() {
         bail!("{text} is no file");
@@ -134,4 +138,69 @@ fn credentials(args: &S3Args) -> Result<Credentials> {
         secret_key: variable("AWS_SECRET_ACCESS_KEY").context(why)?,
         session_token: variable("AWS_SESSION_TOKEN"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SnapshotArgs,
+    }
+
+    /// What is asked by a command line at a server that nothing is asked of; the keys are in a file of `dir`.
+    fn args(dir: &Path) -> SnapshotArgs {
+        let keys = dir.join("keys");
+        let text = "[default]\naws_access_key_id = a\naws_secret_access_key = b\n";
+        fs::write(&keys, text).unwrap();
+        let keys = format!("--s3-credentials-file={}", keys.display());
+        let line = ["snapshot", "list", "--s3-endpoint=http://127.0.0.1:1", &keys];
+        Line::try_parse_from(line).unwrap().args
+    }
+
+    #[tokio::test]
+    async fn places_are_folders_of_this_machine_or_of_buckets() {
+        let dir = tempfile::tempdir().unwrap();
+        let (args, env) = (args(dir.path()), Env::system());
+        let shown = |place: Place| match place {
+            Place::Folder(path) => format!("here {}", path.display()),
+            Place::Bucket(_, folder) => format!("bucket {folder}"),
+        };
+        let folders = [
+            ("snapshots", "here snapshots"),
+            ("/a/b/", "here /a/b/"),
+            ("S3://bucket", "here S3://bucket"),
+            ("s3://bucket", "bucket "),
+            ("s3://bucket/", "bucket "),
+            ("s3://bucket/a", "bucket a"),
+            ("s3://bucket//a/b//", "bucket a/b"),
+        ];
+        for (text, what) in folders {
+            assert_eq!(shown(folder(text, &args, &env).unwrap()), what, "{text}");
+        }
+        let files = [
+            ("one.db", "here .", "one.db"),
+            ("/a/one.db", "here /a", "one.db"),
+            ("s3://bucket/one.db", "bucket ", "one.db"),
+            ("s3://bucket/a/b/one.db", "bucket a/b", "one.db"),
+        ];
+        for (text, what, named) in files {
+            let (place, name) = file(text, &args, &env).unwrap();
+            assert_eq!((shown(place).as_str(), name.as_str()), (what, named), "{text}");
+        }
+        for (text, why) in [
+            ("s3://bucket", "is no file"),
+            ("s3://bucket/a/", "is no file"),
+            ("s3:///one.db", "the name of the bucket is missing"),
+            ("/", "is no file"),
+            ("", "is no file"),
+        ] {
+            let refused = file(text, &args, &env).err().map(|error| format!("{error:#}"));
+            assert!(refused.is_some_and(|said| said.contains(why)), "{text}");
+        }
+        assert!(folder("s3://", &args, &env).is_err());
+    }
 }

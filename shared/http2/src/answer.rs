@@ -1,7 +1,7 @@
 //! How requests are answered: by handles that may go to any thread.
 
 use crate::{
-    outbox::{Item, Outbox},
+    outbox::{Item, Outbox, PLACES},
     reason::Reason,
 };
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use std::{
     },
     task::Poll,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes that wait for a client on a stream before who sends has to wait.
 const WAITING: usize = 64 << 10;
@@ -66,6 +67,21 @@ impl Flow {
     }
 }
 
+/// Leave to make an answer that may be large; it is held until that is made.
+pub struct Turn {
+    outbox: Arc<Outbox>,
+    _places: OwnedSemaphorePermit,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.outbox.made();
+    }
+}
+
+/// Of the values that may be in answers that are made at once, so many for one of them at most: a few are always made.
+const MOST: u32 = PLACES / 4;
+
 /// What a request is answered by. Dropping it tells the client that the server failed.
 pub struct Answering {
     outbox: Arc<Outbox>,
@@ -81,7 +97,30 @@ impl Answering {
 
     fn put(&mut self, item: Item) {
         let stream = self.stream;
-        self.outbox.put(|batch| batch.items.push((stream, item)));
+        self.outbox.put(|batch| batch.push(stream, item));
+    }
+
+    /// Leave to make an answer of so many values, if it can be had at once.
+    pub fn try_turn(&self, values: u32) -> Option<Turn> {
+        let places = self.outbox.places.clone();
+        let places = places.try_acquire_many_owned(values.min(MOST)).ok()?;
+        self.outbox.has_room().then(|| self.leave(places))
+    }
+
+    /// Waits for it: until the client has taken most of what it was answered, and few other large answers are made.
+    pub async fn turn(&self, values: u32) -> Result<Turn, Gone> {
+        let places = self.outbox.places.clone();
+        let places = places.acquire_many_owned(values.min(MOST)).await;
+        let turn = self.leave(places.map_err(|_| Gone)?);
+        self.outbox.room().await;
+        Ok(turn)
+    }
+
+    fn leave(&self, places: OwnedSemaphorePermit) -> Turn {
+        Turn {
+            outbox: self.outbox.clone(),
+            _places: places,
+        }
     }
 
     /// Answers a call of gRPC well, with a message that `write` appends; how long it is with its prefix.
@@ -90,7 +129,7 @@ impl Answering {
         let (stream, mut length) = (self.stream, 0);
         self.outbox.put(|batch| {
             length = batch.message(write);
-            batch.items.push((stream, Item::Message(length)));
+            batch.push(stream, Item::Message(length));
         });
         length
     }
@@ -123,8 +162,9 @@ impl Answering {
         }
     }
 
-    /// Answers with a head and a body, as fast as the client takes it.
-    pub async fn respond<B>(self, response: Response<B>)
+    /// Answers with a head and a body, as fast as the client takes it. Leave to make the answer is given back once the first
+    /// part of it is on its way.
+    pub async fn respond<B>(self, response: Response<B>, mut turn: Option<Turn>)
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
@@ -136,7 +176,8 @@ impl Answering {
         }
         let (mut sending, mut body) = (self.begin(head), pin!(body));
         loop {
-            if sending.flow.room().await.is_err() {
+            // Who has leave has room.
+            if turn.is_none() && sending.room().await.is_err() {
                 return;
             }
             let frame = match poll_fn(|context| body.as_mut().poll_frame(context)).await {
@@ -149,7 +190,10 @@ impl Answering {
             };
             match frame.into_data() {
                 Ok(data) if body.is_end_stream() => return sending.data(data, true),
-                Ok(data) => sending.data(data, false),
+                Ok(data) => {
+                    sending.data(data, false);
+                    turn = None;
+                }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         return sending.end(trailers);
@@ -177,9 +221,11 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Waits until the client has taken most of what was sent.
+    /// Waits until the client has taken most of what was sent, here and in all.
     pub async fn room(&self) -> Result<(), Gone> {
-        self.flow.room().await
+        self.flow.room().await?;
+        self.outbox.stream_room().await;
+        Ok(())
     }
 
     /// Resolves when the client has gone, or wants no more.
@@ -200,7 +246,7 @@ impl Sending {
         self.outbox.put(|batch| {
             length = batch.message(write);
             flow.waiting.fetch_add(length, Ordering::AcqRel);
-            batch.items.push((stream, Item::Part(length)));
+            batch.push(stream, Item::Part(length));
         });
         length
     }
@@ -232,7 +278,7 @@ impl Sending {
 
     fn put(&mut self, item: Item) {
         let stream = self.stream;
-        self.outbox.put(|batch| batch.items.push((stream, item)));
+        self.outbox.put(|batch| batch.push(stream, item));
     }
 }
 

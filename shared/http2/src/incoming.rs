@@ -127,7 +127,7 @@ impl Body for Incoming {
             feed.outbox.put(|batch| {
                 batch.taken += part.len();
                 if told > 0 {
-                    batch.items.push((stream, Item::Taken(told)));
+                    batch.push(stream, Item::Taken(told));
                 }
             });
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from(part)))));
@@ -179,7 +179,7 @@ impl Drop for Incoming {
         self.0.outbox.put(|batch| {
             batch.taken += left;
             if told > 0 && !ended {
-                batch.items.push((stream, Item::Taken(told)));
+                batch.push(stream, Item::Taken(told));
             }
         });
     }

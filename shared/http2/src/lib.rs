@@ -15,13 +15,15 @@ mod frame;
 mod head;
 mod hpack;
 mod incoming;
+mod limits;
 mod outbox;
 mod reason;
 mod serve;
 mod stream;
 
-pub use answer::{Answering, Gone, Sending};
+pub use answer::{Answering, Gone, Sending, Turn};
 pub use incoming::{Broken, Incoming};
+pub use limits::Limits;
 pub use reason::Reason;
 pub use serve::{serve, sniff};
 
@@ -38,6 +40,11 @@ pub trait Service: Send + Sync + 'static {
 
     /// Bytes of a message that is given to [`Service::call`], at most.
     fn most(&self) -> usize;
+
+    /// What a client may do.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
 
     /// Answers a small call, now or later. It must not take long: other calls of the connection wait.
     fn call(&self, known: &Self::Known, message: &[u8], answering: Answering);

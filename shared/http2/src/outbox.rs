@@ -4,14 +4,22 @@ use crate::{answer::Flow, reason::Reason};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Waker},
 };
+use tokio::sync::{Notify, Semaphore};
 
 /// Bytes that are taken before the client is told, all bodies of a connection together.
 const TAKEN: usize = 1 << 20;
 /// Room that is kept for the next batch.
 const KEPT: usize = 64 << 10;
+/// Bytes of answers that the client has not taken, before none is made any more that may be large.
+const UNTAKEN: usize = 64 << 20;
+/// Values that may be in answers that are made at once.
+pub const PLACES: u32 = 256;
 
 /// What there is for a stream.
 pub enum Item {
@@ -42,6 +50,8 @@ pub struct Batch {
     pub items: Vec<(u32, Item)>,
     /// The bytes that they name.
     pub bytes: Vec<u8>,
+    /// How many they bring themselves.
+    pub apart: usize,
     /// Bytes of bodies that were taken.
     pub taken: usize,
 }
@@ -51,10 +61,19 @@ impl Batch {
     pub fn clear(&mut self) {
         self.items.clear();
         self.bytes.clear();
+        self.apart = 0;
         self.taken = 0;
         if self.bytes.capacity() > KEPT {
             self.bytes.shrink_to(KEPT);
         }
+    }
+
+    /// Adds what there is for a stream.
+    pub fn push(&mut self, stream: u32, item: Item) {
+        if let Item::Framed(data) | Item::Data(data, _) = &item {
+            self.apart += data.len();
+        }
+        self.items.push((stream, item));
     }
 
     /// Writes a message of gRPC behind its prefix; how long both are.
@@ -78,12 +97,73 @@ struct State {
 }
 
 /// Where a connection gets it from.
-#[derive(Default)]
-pub struct Outbox(Mutex<State>);
+pub struct Outbox {
+    state: Mutex<State>,
+    /// Bytes of answers that wait here or for the client.
+    untaken: AtomicUsize,
+    /// There is room again: for all streams, and for one who makes an answer that may be large. Who has made it tells the next.
+    stream_room: Notify,
+    room: Notify,
+    /// For who makes an answer that may be large.
+    pub places: Arc<Semaphore>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            untaken: AtomicUsize::new(0),
+            stream_room: Notify::new(),
+            room: Notify::new(),
+            places: Arc::new(Semaphore::new(PLACES as usize)),
+        }
+    }
+}
 
 impl Outbox {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the client has taken most of what it was answered.
+    pub fn has_room(&self) -> bool {
+        self.untaken.load(Ordering::Acquire) < UNTAKEN
+    }
+
+    async fn room_by(&self, notify: &Notify) {
+        while !self.has_room() {
+            let mut told = std::pin::pin!(notify.notified());
+            told.as_mut().enable();
+            if !self.has_room() {
+                told.await;
+            }
+        }
+    }
+
+    /// Waits until it has, to send more on a stream; when it has gone there is room.
+    pub async fn stream_room(&self) {
+        self.room_by(&self.stream_room).await;
+    }
+
+    /// The same, to make an answer that may be large. [`Outbox::made`] follows.
+    pub async fn room(&self) {
+        self.room_by(&self.room).await;
+    }
+
+    /// Such an answer was made, or is not.
+    pub fn made(&self) {
+        if self.has_room() {
+            self.room.notify_one();
+        }
+    }
+
+    /// So many bytes of answers went out, or are wanted no more.
+    pub fn taken(&self, bytes: usize) {
+        let before = self.untaken.fetch_sub(bytes, Ordering::AcqRel);
+        if before >= UNTAKEN && before - bytes < UNTAKEN {
+            self.stream_room.notify_waiters();
+            self.room.notify_one();
+        }
     }
 
     /// Puts something in. False: the connection is gone.
@@ -92,7 +172,10 @@ impl Outbox {
         if state.closed {
             return false;
         }
+        let before = state.batch.bytes.len() + state.batch.apart;
         put(&mut state.batch);
+        let more = state.batch.bytes.len() + state.batch.apart - before;
+        self.untaken.fetch_add(more, Ordering::AcqRel);
         let asleep = !state.awake && (!state.batch.items.is_empty() || state.batch.taken >= TAKEN);
         if asleep {
             state.awake = true;
@@ -135,5 +218,7 @@ impl Outbox {
         let batch = std::mem::take(&mut state.batch);
         drop(state);
         drop(batch);
+        self.taken(self.untaken.load(Ordering::Acquire));
+        self.places.close();
     }
 }

@@ -10,7 +10,10 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::Instant,
+};
 
 /// Bytes that are read at once.
 const READ: usize = 256 << 10;
@@ -55,16 +58,32 @@ where
         left: first,
         sent: 0,
         has_waited: false,
+        heard: env.clock.now(),
+        asked: None,
     };
     wire.parse_left();
-    tokio::select! {
-        biased;
-        () = env.tasks.stopping() => {}
-        ended = wire.run() => return wire.close(ended, &env.clock).await,
+    loop {
+        let look = wire.next_look();
+        tokio::select! {
+            biased;
+            () = env.tasks.stopping() => break,
+            ended = wire.run() => return wire.close(ended, &env.clock).await,
+            () = at(&env.clock, look) => if !wire.is_there(env.clock.now()) {
+                return tracing::debug!("a client that says nothing has gone");
+            },
+        }
     }
     wire.connection.leave();
     let ended = env.clock.timeout(LEAVING, wire.run()).await;
     wire.close(ended.unwrap_or(Ok(())), &env.clock).await;
+}
+
+/// Waits until then; forever if it is never.
+async fn at(clock: &Clock, then: Option<Instant>) {
+    match then {
+        Some(then) => clock.sleep_until(then).await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Wire<T, S: Service> {
@@ -76,11 +95,36 @@ struct Wire<T, S: Service> {
     sent: usize,
     /// It let others have their turn.
     has_waited: bool,
+    /// When something came last, and when the client was asked whether it is there.
+    heard: Instant,
+    asked: Option<Instant>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin, S: Service> Wire<T, S> {
     async fn run(&mut self) -> io::Result<()> {
         poll_fn(|context| self.poll(context)).await
+    }
+
+    /// When it is time to see whether the client is there.
+    fn next_look(&self) -> Option<Instant> {
+        let limits = &self.connection.limits;
+        let is_limited = !limits.quiet.is_zero() && !limits.patience.is_zero();
+        is_limited.then(|| match self.asked {
+            Some(asked) => asked + limits.patience,
+            None => self.heard + limits.quiet,
+        })
+    }
+
+    /// Whether the client is there, as far as is known; who says nothing is asked.
+    fn is_there(&mut self, now: Instant) -> bool {
+        if self.asked.take().is_some_and(|asked| self.heard <= asked) {
+            return false;
+        }
+        if now >= self.heard + self.connection.limits.quiet {
+            self.connection.ask();
+            self.asked = Some(now);
+        }
+        true
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,6 +201,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin, S: Service> Wire<T, S> {
         let polled = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
         let count = buffer.filled().len();
         if count > 0 {
+            self.heard = self.connection.clock.now();
             space[..before].copy_from_slice(&self.left);
             self.left.clear();
             let done = self.connection.receive(&space[..before + count]);

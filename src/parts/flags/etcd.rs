@@ -201,10 +201,29 @@ pub const ETCD: &[Flag] = &[
     Flag::ignored("logger", Text, "see --logging-format"),
     Flag::ignored("log-level", Text, "see --v"),
     Flag::ignored("log-outputs", List, "it logs on standard error"),
-    Flag::ignored(
+    Flag::new(
+        "max-concurrent-streams",
+        Int,
+        "4294967295",
+        "requests and streams that a client may have under way on a connection, 100000 at most",
+    ),
+    Flag::new(
         "grpc-keepalive-min-time",
         Duration,
-        "clients may ping as often as they like",
+        "5s",
+        "how long a client waits before it pings again; who does not has to go",
+    ),
+    Flag::new(
+        "grpc-keepalive-interval",
+        Duration,
+        "2h0m0s",
+        "how often a client that says nothing is asked whether it is there; 0: never",
+    ),
+    Flag::new(
+        "grpc-keepalive-timeout",
+        Duration,
+        "20s",
+        "how long it has to answer before its connection is closed; 0: it is not asked",
     ),
     Flag::refused("wal-dir", Text, "the log is the data, in --data-dir"),
     Flag::refused("discovery", Text, BY_FLAGS),

@@ -80,7 +80,6 @@ pub fn channel(server: &str, tls: Option<&ClientConfig>) -> Result<Channel, Stri
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW);
     Ok(endpoint.connect_with_connector_lazy(Connector(tls)))

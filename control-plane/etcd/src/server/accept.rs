@@ -13,6 +13,7 @@ use std::{convert::Infallible, future::Future, io::Cursor, sync::Arc, time::Dura
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -21,6 +22,10 @@ pub type Body = tonic::body::Body;
 
 /// How long a client may take to begin.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long it takes until another connection is tried when none can be taken.
+const AGAIN: Duration = Duration::from_millis(100);
+/// Files that are kept for the store and the other members: clients may have the others.
+const RESERVED: u64 = 150;
 
 /// What answers the requests of a connection, whichever HTTP it speaks.
 pub trait Answers: Service {
@@ -66,7 +71,7 @@ where
         answering: Answering,
     ) -> impl Future<Output = ()> + Send + 'static {
         let answer = self.answer(request.map(Body::new));
-        async move { answering.respond(answer.await).await }
+        async move { answering.respond(answer.await, None).await }
     }
 }
 
@@ -75,6 +80,8 @@ pub struct Acceptor {
     tls: Option<TlsAcceptor>,
     env: Env,
     name: &'static str,
+    /// Connections that may be open at once.
+    places: Arc<Semaphore>,
 }
 
 impl Acceptor {
@@ -84,6 +91,7 @@ impl Acceptor {
             tls: tls.map(TlsAcceptor::from),
             env,
             name,
+            places: Arc::new(Semaphore::new(connections())),
         }
     }
 
@@ -95,10 +103,14 @@ impl Acceptor {
         M: Fn(Option<ClientName>) -> S + Clone + Send + Sync + 'static,
     {
         loop {
-            let accepted = tokio::select! {
+            let taken = async {
+                let place = self.places.clone().acquire_owned().await;
+                (place, listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
                 biased;
                 () = self.env.tasks.stopping() => return,
-                accepted = listener.accept() => accepted,
+                taken = taken => taken,
             };
             match accepted {
                 Ok((stream, _)) => {
@@ -106,11 +118,14 @@ impl Acceptor {
                     // A branch of its own: a panic ends this connection and no other.
                     let env = self.env.child();
                     let branch = env.tasks.clone();
-                    branch.spawn_draining(self.name, async move { this.connection(stream, of, env).await });
+                    branch.spawn_draining(self.name, async move {
+                        let _place = place;
+                        this.connection(stream, of, env).await;
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept");
-                    self.env.clock.sleep(Duration::from_millis(100)).await;
+                    self.env.clock.sleep(AGAIN).await;
                 }
             }
         }
@@ -141,6 +156,15 @@ impl Acceptor {
             None => tracing::warn!("a client did not finish its TLS handshake in time"),
         }
     }
+}
+
+/// How many connections there may be, as etcd has it: those for which the process may have files, but for its own.
+fn connections() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let most = files.map_or(u64::MAX, |files| files.saturating_sub(RESERVED).max(1));
+    usize::try_from(most)
+        .unwrap_or(usize::MAX)
+        .min(Semaphore::MAX_PERMITS)
 }
 
 /// Speaks HTTP/2 or HTTP/1.1, as the client does.
@@ -194,4 +218,98 @@ pub fn reply(code: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
     *response.status_mut() = code;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::net::SocketAddr;
+    use tokio::io::AsyncWriteExt;
+
+    async fn serve(connections: usize) -> (SocketAddr, Env) {
+        let env = Env::system();
+        let mut acceptor = Acceptor::new(None, env.clone(), "connection");
+        acceptor.places = Arc::new(Semaphore::new(connections));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let of = |_| Each(|_| async { reply(StatusCode::OK, "fine".to_owned()) });
+        env.tasks
+            .spawn_draining("acceptor", Arc::new(acceptor).serve(listener, of));
+        (address, env)
+    }
+
+    async fn ask(stream: &mut TcpStream) {
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+    }
+
+    async fn hear(stream: &mut TcpStream) {
+        let mut said = Vec::new();
+        while !said.ends_with(b"fine") {
+            assert!(stream.read_buf(&mut said).await.unwrap() > 0, "it is closed");
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_over_the_limit_wait_until_others_end() {
+        let (address, env) = serve(2).await;
+        let mut first = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            ask(&mut stream).await;
+            hear(&mut stream).await;
+            first.push(stream);
+        }
+        let mut third = TcpStream::connect(address).await.unwrap();
+        ask(&mut third).await;
+        // Those that there are go on, and it is not answered meanwhile.
+        for _ in 0..100 {
+            ask(&mut first[0]).await;
+            hear(&mut first[0]).await;
+        }
+        let nothing = third.try_read(&mut [0]).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+        first.pop();
+        hear(&mut third).await;
+        assert!(env.tasks.drain(Duration::from_secs(60)).await);
+    }
+
+    /// Run by the test below in a process of its own.
+    #[tokio::test]
+    #[ignore = "it takes the process' files away"]
+    async fn with_few_files() {
+        let (address, env) = serve(Semaphore::MAX_PERMITS).await;
+        let before = getrlimit(Resource::Nofile);
+        let few = Rlimit {
+            current: Some(64),
+            ..before
+        };
+        setrlimit(Resource::Nofile, few).unwrap();
+        let mut streams = Vec::new();
+        while let Ok(stream) = TcpStream::connect(address).await {
+            streams.push(stream);
+        }
+        // The last ones lie in the queue of the listener; those before them are served.
+        ask(&mut streams[0]).await;
+        hear(&mut streams[0]).await;
+        let mut last = streams.pop().unwrap();
+        ask(&mut last).await;
+        streams.truncate(2);
+        hear(&mut last).await;
+        assert!(env.tasks.drain(Duration::from_secs(60)).await);
+    }
+
+    #[test]
+    fn a_server_without_files_goes_on_when_it_has_some() {
+        let test = "server::accept::tests::with_few_files";
+        let ran = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([test, "--exact", "--ignored"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    }
 }

@@ -26,7 +26,7 @@ use etcd_proto::{
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Limited};
-use http2::{Answering, Incoming};
+use http2::{Answering, Gone, Incoming};
 use std::{convert::Infallible, sync::Arc};
 use tokio::net::TcpListener;
 use tower_service::Service;
@@ -112,6 +112,14 @@ const OF_LEARNERS: &[&str] = &[
     "/etcdserverpb.Maintenance/Snapshot",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
+];
+/// What may be answered with many values, and is answered at once: few of them are made at a time for a connection.
+const OF_VALUES: &[&str] = &[
+    "/etcdserverpb.KV/",
+    "/etcdserverpb.Lease/LeaseTimeToLive",
+    "/v3/kv/",
+    "/v3/lease/timetolive",
+    "/metrics",
 ];
 /// Services that answer nothing while the members hold different data.
 const OF_DATA: &[&str] = &["/etcdserverpb.KV/", "/etcdserverpb.Lease/"];
@@ -264,6 +272,10 @@ impl http2::Service for Client {
         self.listener.member.most()
     }
 
+    fn limits(&self) -> http2::Limits {
+        self.listener.member.settings().limits
+    }
+
     fn call(&self, asked: &Arc<Asked>, message: &[u8], answering: Answering) {
         self.listener.member.small(asked, message, answering);
     }
@@ -282,7 +294,17 @@ impl http2::Service for Client {
             if request.uri().path() == WATCH && unary::is_usual(request.method(), request.headers()) {
                 return listener.member.watches(request, answering).await;
             }
-            answering.respond(listener.answer(request).await).await;
+            let is_large = OF_VALUES
+                .iter()
+                .any(|method| request.uri().path().starts_with(method));
+            let turn = match is_large {
+                true => match answering.turn(u32::MAX).await {
+                    Ok(turn) => Some(turn),
+                    Err(Gone) => return,
+                },
+                false => None,
+            };
+            answering.respond(listener.answer(request).await, turn).await;
         }
     }
 }

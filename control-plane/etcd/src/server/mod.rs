@@ -43,6 +43,7 @@ use who::Credentials;
 
 pub use gateway::GatewayError;
 pub use http::Listener;
+pub use http2::Limits;
 pub use jwt::{Jwt, Tokens, TokensError};
 pub use snapshot::Snapshot;
 
@@ -66,6 +67,8 @@ pub struct Settings {
     pub bcrypt_cost: u32,
     /// Whether who shows a certificate is the user that it names.
     pub client_names: bool,
+    /// What a client may do on a connection.
+    pub limits: Limits,
 }
 
 impl Default for Settings {
@@ -78,6 +81,7 @@ impl Default for Settings {
             tokens: Tokens::Simple,
             bcrypt_cost: 10,
             client_names: false,
+            limits: Limits::default(),
         }
     }
 }

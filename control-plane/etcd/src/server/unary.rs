@@ -18,14 +18,14 @@ use http::{HeaderMap, Response, header::CONTENT_TYPE, request::Parts};
 use http2::Answering;
 use prost::Message;
 use std::sync::Arc;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Bytes before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 /// Bytes of an answer that is put among others; a larger one is made apart.
 const SMALL: usize = 16 << 10;
 /// Keys that are read at once; more are read by a task, while other calls go on.
-const FEW: i64 = 16;
+const FEW: u32 = 16;
 
 /// A method that is answered here.
 #[derive(Clone, Copy)]
@@ -60,6 +60,11 @@ struct Reply {
 }
 
 impl Reply {
+    /// There is nobody to answer.
+    fn gone(self) {
+        self.asked.counted.refused(Code::Cancelled);
+    }
+
     fn tell(self, answer: Result<impl Message, Status>) {
         match answer {
             Ok(message) => {
@@ -117,19 +122,27 @@ impl Member {
                 Ok(request) => self.small_range(reply, request),
                 Err(status) => reply.tell(Err::<(), _>(status)),
             },
-            Method::Put => {
-                let txn = decode(message).and_then(|request| self.of_put(request));
-                self.small_write(reply, txn, |all| &all.puts, Self::after_put);
-            }
-            Method::DeleteRange => {
-                let txn = decode(message).and_then(|request| self.of_delete(request));
-                self.small_write(reply, txn, |all| &all.deletes, Self::after_delete);
-            }
+            Method::Put => match decode::<pb::PutRequest>(message) {
+                Ok(request) => {
+                    let values = u32::from(request.prev_kv);
+                    let txn = self.of_put(request);
+                    self.small_write(reply, values, txn, |all| &all.puts, Self::after_put);
+                }
+                Err(status) => reply.tell(Err::<(), _>(status)),
+            },
+            Method::DeleteRange => match decode::<pb::DeleteRangeRequest>(message) {
+                Ok(request) => {
+                    let values = values_of_delete(&request);
+                    let txn = self.of_delete(request);
+                    self.small_write(reply, values, txn, |all| &all.deletes, Self::after_delete);
+                }
+                Err(status) => reply.tell(Err::<(), _>(status)),
+            },
             Method::Txn => match decode::<pb::TxnRequest>(message) {
                 Ok(request) => {
-                    let txn = self.of_txn(&request);
+                    let (values, txn) = (values_of_txn(&request), self.of_txn(&request));
                     let after = move |this: &Self, done| this.after_txn(&request, done);
-                    self.small_write(reply, txn, |all| &all.txns, after);
+                    self.small_write(reply, values, txn, |all| &all.txns, after);
                 }
                 Err(status) => reply.tell(Err::<(), _>(status)),
             },
@@ -137,21 +150,26 @@ impl Member {
     }
 
     fn small_range(&self, reply: Reply, request: pb::RangeRequest) {
-        let is_small = request.range_end.is_empty() || (1..=FEW).contains(&request.limit);
+        let values = values_of_range(&request);
         let this = self.clone();
         let mut answering = Box::pin(async move {
+            let Ok(_turn) = reply.answering.turn(values).await else {
+                return reply.gone();
+            };
             let found = this.range_by(&reply.asked.by, request).await;
             reply.tell(found);
         });
-        if is_small && (&mut answering).now_or_never().is_some() {
+        if values <= FEW && (&mut answering).now_or_never().is_some() {
             return;
         }
         self.0.env.tasks.child().spawn_draining("etcd-range", answering);
     }
 
+    /// Writes, and answers with so many values at most.
     fn small_write<M: Message>(
         &self,
         reply: Reply,
+        values: u32,
         txn: Result<Txn, Status>,
         counter: fn(&Counters) -> &Counter,
         after: impl FnOnce(&Self, TxnReply) -> M + Send + 'static,
@@ -163,18 +181,57 @@ impl Member {
         let this = self.clone();
         if let Some(who) = self.anybody()
             && (!kv::grows(&txn) || self.has_room())
+            && let Some(turn) = reply.answering.try_turn(values)
         {
             counter(&self.0.counters).add();
             let answered = move |done: Result<TxnReply, _>| {
                 reply.tell(done.map(|done| after(&this, done)).map_err(failed));
+                drop(turn);
             };
             return self.replica().transact_then(&who, txn, answered);
         }
         self.0.env.tasks.child().spawn_draining("etcd-write", async move {
+            let Ok(_turn) = reply.answering.turn(values).await else {
+                return reply.gone();
+            };
             let done = this.write(&reply.asked.by, txn, counter(&this.0.counters)).await;
             reply.tell(done.map(|done| after(&this, done)));
         });
     }
+}
+
+/// How many values a range may give.
+fn values_of_range(request: &pb::RangeRequest) -> u32 {
+    match (request.range_end.is_empty() || request.count_only, request.limit) {
+        (true, _) => 1,
+        (false, limit @ 1..) => u32::try_from(limit).unwrap_or(u32::MAX),
+        (false, _) => u32::MAX,
+    }
+}
+
+/// How many what is removed may give.
+fn values_of_delete(request: &pb::DeleteRangeRequest) -> u32 {
+    match (request.prev_kv, request.range_end.is_empty()) {
+        (false, _) => 0,
+        (true, true) => 1,
+        (true, false) => u32::MAX,
+    }
+}
+
+/// How many a transaction may give, whichever of its lists is done.
+fn values_of_txn(request: &pb::TxnRequest) -> u32 {
+    use pb::request_op::Request;
+    let of_list = |list: &[pb::RequestOp]| {
+        let values = list.iter().map(|op| match &op.request {
+            Some(Request::RequestRange(range)) => values_of_range(range),
+            Some(Request::RequestPut(put)) => u32::from(put.prev_kv),
+            Some(Request::RequestDeleteRange(delete)) => values_of_delete(delete),
+            Some(Request::RequestTxn(txn)) => values_of_txn(txn),
+            None => 0,
+        });
+        values.fold(0, u32::saturating_add)
+    };
+    of_list(&request.success).max(of_list(&request.failure))
 }
 
 /// Whether a call is of gRPC, and says nothing of how its messages are packed.

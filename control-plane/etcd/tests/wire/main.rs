@@ -21,4 +21,5 @@ mod secure;
 mod services;
 mod stuck;
 mod tools;
+mod unread;
 mod watches;

@@ -190,14 +190,14 @@ async fn streams_that_need_a_leader_end_when_there_is_none() {
     assert_eq!(told.events.len(), 1, "{told:?}");
 }
 
-async fn metrics(url: &str) -> String {
+pub async fn metrics(url: &str) -> String {
     let mut command = tokio::process::Command::new("curl");
     command.args(["--silent", "--max-time", "20", &format!("{url}/metrics")]);
     String::from_utf8(command.output().await.unwrap().stdout).unwrap()
 }
 
 /// The value of a series; 0 if it is not there.
-fn value(metrics: &str, series: &str) -> f64 {
+pub fn value(metrics: &str, series: &str) -> f64 {
     let lines = metrics.lines();
     let mut found = lines.filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     found.next().map_or(0.0, |value| value.parse().unwrap())

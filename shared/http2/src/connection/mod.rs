@@ -6,11 +6,12 @@ mod send;
 mod settings;
 
 use crate::{
-    Service,
+    Limits, Service,
     flood::Patience,
-    frame::{self, PREFACE},
+    frame::{self, PING, PREFACE},
     head::Shared,
     hpack::{Decoder, Encoder},
+    limits::Pings,
     outbox::{Batch, Outbox},
     reason::{Fault, Reason},
     stream::{Receiving, Stream},
@@ -31,12 +32,8 @@ const OWED: i64 = WINDOW / 8;
 const USUAL_WINDOW: i64 = 65_535;
 /// The largest window that there can be.
 const LARGEST_WINDOW: i64 = (1 << 31) - 1;
-/// Requests under way at most.
-const STREAMS: usize = 100_000;
 /// Bytes of requests under way at most: heads, messages that are half sent or not answered yet, and who answers them.
 const HELD: usize = 128 << 20;
-/// Bytes of answers that the client does not take, before new requests are refused.
-const UNTAKEN: usize = 256 << 20;
 /// Bytes that are made ready for a write.
 const READY: usize = 256 << 10;
 /// Bytes that wait for the socket before no more is read from it.
@@ -84,11 +81,12 @@ pub struct Connection<S: Service> {
     owed: i64,
     /// Streams that have something to send, in turn.
     ready: VecDeque<u32>,
-    /// Bytes that wait in streams.
-    waiting: usize,
     /// Bytes of requests under way.
     held: usize,
+    pub limits: Limits,
+    pings: Pings,
     patience: Patience,
+    pub clock: Clock,
     /// What goes out next.
     pub out: Vec<u8>,
     /// No more requests are taken.
@@ -100,8 +98,8 @@ pub struct Connection<S: Service> {
 impl<S: Service> Connection<S> {
     /// One on which nothing has come; its settings go out.
     pub fn new(service: S, tasks: Tasks, clock: Clock) -> Self {
-        let mut out = Vec::new();
-        settings::write(&mut out);
+        let (mut out, limits) = (Vec::new(), service.limits());
+        settings::write(&mut out, &limits);
         frame::window(&mut out, 0, (WINDOW - USUAL_WINDOW) as usize);
         Self {
             service: Arc::new(service),
@@ -123,9 +121,11 @@ impl<S: Service> Connection<S> {
             allowed: WINDOW,
             owed: 0,
             ready: VecDeque::new(),
-            waiting: 0,
             held: 0,
-            patience: Patience::new(clock),
+            limits,
+            pings: Pings::default(),
+            patience: Patience::new(clock.clone()),
+            clock,
             out,
             is_leaving: false,
             is_broken: false,
@@ -180,6 +180,11 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// Asks the client whether it is there.
+    pub fn ask(&mut self) {
+        frame::frame(&mut self.out, PING, 0, 0, &[0; 8]);
+    }
+
     /// Whether all is said.
     pub fn is_over(&self) -> bool {
         let is_idle = || self.ready.is_empty() && self.streams.values().all(|stream| stream.task.is_some());
@@ -197,7 +202,8 @@ impl<S: Service> Connection<S> {
         self.is_broken = true;
         self.streams.clear();
         self.ready.clear();
-        (self.waiting, self.held) = (0, 0);
+        self.held = 0;
+        self.outbox.close();
         frame::go_away(&mut self.out, self.last, reason, why);
     }
 
@@ -225,7 +231,7 @@ impl<S: Service> Connection<S> {
     /// Drops a stream, and what is under way for it.
     fn forget(&mut self, stream: u32) -> Option<Stream<S::Known>> {
         let stream = self.streams.remove(&stream)?;
-        self.waiting -= stream.waiting();
+        self.outbox.taken(stream.waiting());
         self.held -= stream.held;
         Some(stream)
     }

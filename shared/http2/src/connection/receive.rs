@@ -74,10 +74,12 @@ impl<S: Service> Connection<S> {
         if content.len() != 8 {
             return Err(Fault::Connection(Reason::FrameSize, "PING of a wrong size"));
         }
-        if !head.has(ACK) {
-            frame::frame(&mut self.out, PING, ACK, 0, content);
+        if head.has(ACK) {
+            return Ok(());
         }
-        Ok(())
+        frame::frame(&mut self.out, PING, ACK, 0, content);
+        let (now, is_idle) = (self.clock.now(), self.streams.is_empty());
+        self.pings.judge(&self.limits, now, is_idle)
     }
 
     fn priority(&mut self, head: frame::Head, content: &[u8]) -> Result<(), Fault> {
@@ -111,6 +113,10 @@ impl<S: Service> Connection<S> {
             return Err(Fault::Connection(Reason::FrameSize, "RST_STREAM of a wrong size"));
         }
         let dropped = self.forget(head.stream);
+        if dropped.is_none() {
+            // The client knows that it is over, so that nothing more may come.
+            self.ended.retain(|ended| *ended != head.stream);
+        }
         // Who wants no more of an answer that has begun costs nothing that was not wanted.
         if !dropped.is_some_and(|stream| stream.is_answered) {
             self.spend();

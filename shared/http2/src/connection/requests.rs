@@ -1,6 +1,6 @@
 //! Requests: from headers and bodies to the service.
 
-use super::{Connection, HEADS, HELD, OWED, STREAM_OWED, STREAM_WINDOW, STREAMS, UNTAKEN};
+use super::{Connection, HEADS, HELD, OWED, STREAM_OWED, STREAM_WINDOW};
 use crate::{
     Answering, Incoming, Service, frame,
     head::{Fields, Head, Refused, Shared},
@@ -129,7 +129,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn open(&mut self, id: u32, head: &Shared<S>, last: bool) -> Result<(), Fault> {
-        if self.streams.len() >= STREAMS || self.waiting >= UNTAKEN {
+        if self.streams.len() >= self.limits.streams() as usize {
             return Err(Fault::Stream(id, Reason::RefusedStream, "too much is under way"));
         }
         if last && head.length.is_some_and(|length| length > 0) {

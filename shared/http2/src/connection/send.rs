@@ -27,6 +27,7 @@ impl<S: Service> Connection<S> {
         let mut batch = std::mem::take(&mut self.batch);
         self.outbox.take(&mut batch);
         if !self.is_broken {
+            self.pings.sent |= !batch.items.is_empty();
             let mut at = 0;
             for (id, item) in batch.items.drain(..) {
                 self.item(id, item, &batch.bytes, &mut at);
@@ -77,11 +78,12 @@ impl<S: Service> Connection<S> {
     /// Sends the whole answer of a call.
     fn message(&mut self, id: u32, message: &[u8]) {
         let Some(stream) = self.streams.get(&id) else {
-            return;
+            return self.outbox.taken(message.len());
         };
         if !self.goes(stream, message.len()) {
             return self.whole(id, Bytes::copy_from_slice(message));
         }
+        self.outbox.taken(message.len());
         self.window -= message.len() as i64;
         let (out, encoder) = (&mut self.out, &mut self.encoder);
         frame::headers(out, id, false, self.largest, |out| encoder.grpc(out));
@@ -100,11 +102,12 @@ impl<S: Service> Connection<S> {
     /// Sends a part of an answer.
     fn part(&mut self, id: u32, part: &[u8]) {
         let Some(stream) = self.streams.get(&id) else {
-            return;
+            return self.outbox.taken(part.len());
         };
         if !self.goes(stream, part.len()) {
             return self.queue(id, Piece::Data(Bytes::copy_from_slice(part), false));
         }
+        self.outbox.taken(part.len());
         self.window -= part.len() as i64;
         frame::frame(&mut self.out, DATA, 0, id, part);
         if let Some(stream) = self.streams.get_mut(&id) {
@@ -115,12 +118,12 @@ impl<S: Service> Connection<S> {
     /// Puts a piece behind the others of its stream.
     fn queue(&mut self, id: u32, piece: Piece) {
         let Some(stream) = self.streams.get_mut(&id) else {
+            if let Piece::Data(data, _) = &piece {
+                self.outbox.taken(data.len());
+            }
             return;
         };
         stream.is_answered = true;
-        if let Piece::Data(data, _) = &piece {
-            self.waiting += data.len();
-        }
         stream.queue.push_back(piece);
         if !stream.is_ready {
             stream.is_ready = true;
@@ -134,6 +137,7 @@ impl<S: Service> Connection<S> {
             let Some(id) = self.ready.pop_front() else {
                 return false;
             };
+            self.pings.sent = true;
             match self.turn(id) {
                 Turn::Again => self.ready.push_back(id),
                 Turn::Over => self.finish(id),
@@ -191,7 +195,7 @@ impl<S: Service> Connection<S> {
                         frame::frame(out, DATA, flags, id, &data[..length]);
                     }
                     self.window -= length as i64;
-                    self.waiting -= length;
+                    self.outbox.taken(length);
                     stream.sent(length);
                     data.advance(length);
                     if !data.is_empty() {

@@ -1,8 +1,8 @@
 //! What both sides tell each other first.
 
-use super::{Connection, LARGEST_WINDOW, STREAM_WINDOW, STREAMS};
+use super::{Connection, LARGEST_WINDOW, STREAM_WINDOW};
 use crate::{
-    Service,
+    Limits, Service,
     frame::{
         self, ACK, ENABLE_PUSH, HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS,
         MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, SETTINGS,
@@ -11,10 +11,15 @@ use crate::{
     reason::{Fault, Reason},
 };
 
+/// So many streams get another window for nothing.
+const FREE: usize = 256;
+
+const TOO_LARGE: &str = "a window that is too large";
+
 /// Writes ours.
-pub fn write(out: &mut Vec<u8>) {
+pub fn write(out: &mut Vec<u8>, limits: &Limits) {
     let ours = [
-        (MAX_CONCURRENT_STREAMS, STREAMS as u32),
+        (MAX_CONCURRENT_STREAMS, limits.streams()),
         (INITIAL_WINDOW_SIZE, STREAM_WINDOW as u32),
         (MAX_HEADER_LIST_SIZE, head::MOST as u32),
     ];
@@ -43,18 +48,25 @@ impl<S: Service> Connection<S> {
         if self.has_settings {
             self.spend();
         }
+        let mut initial = self.initial;
         for [a, b, c, d, e, f] in settings {
             let value = u32::from_be_bytes([*c, *d, *e, *f]);
             match u16::from_be_bytes([*a, *b]) {
                 HEADER_TABLE_SIZE => self.encoder.limit(value as usize),
                 ENABLE_PUSH if value > 1 => return Err(Fault::protocol("ENABLE_PUSH that is neither")),
-                INITIAL_WINDOW_SIZE => self.resize(i64::from(value))?,
+                INITIAL_WINDOW_SIZE if i64::from(value) > LARGEST_WINDOW => {
+                    return Err(Fault::Connection(Reason::FlowControl, TOO_LARGE));
+                }
+                INITIAL_WINDOW_SIZE => initial = i64::from(value),
                 MAX_FRAME_SIZE if !(1 << 14..1 << 24).contains(&value) => {
                     return Err(Fault::protocol("MAX_FRAME_SIZE that cannot be"));
                 }
                 // A larger frame would only make others wait.
                 _ => {}
             }
+        }
+        if initial != self.initial {
+            self.resize(initial)?;
         }
         frame::frame(&mut self.out, SETTINGS, ACK, 0, &[]);
         Ok(())
@@ -64,13 +76,11 @@ impl<S: Service> Connection<S> {
     fn resize(&mut self, initial: i64) -> Result<(), Fault> {
         let more = initial - self.initial;
         let largest = self.streams.values().map(|stream| stream.window + more).max();
-        if initial > LARGEST_WINDOW || largest.is_some_and(|largest| largest > LARGEST_WINDOW) {
-            return Err(Fault::Connection(
-                Reason::FlowControl,
-                "a window that is too large",
-            ));
+        if largest.is_some_and(|largest| largest > LARGEST_WINDOW) {
+            return Err(Fault::Connection(Reason::FlowControl, TOO_LARGE));
         }
         self.initial = initial;
+        (0..self.streams.len() / FREE).for_each(|_| self.spend());
         for (id, stream) in &mut self.streams {
             stream.window += more;
             if stream.window > 0 && !stream.is_ready && !stream.queue.is_empty() {

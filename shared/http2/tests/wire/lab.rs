@@ -6,7 +6,7 @@ use futures::stream;
 use http::{HeaderMap, HeaderValue, Request, Response, request::Parts};
 use http_body::Frame as Frames;
 use http_body_util::{BodyExt, Full, StreamBody};
-use http2::{Answering, Incoming, Service};
+use http2::{Answering, Incoming, Limits, Service};
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
@@ -33,15 +33,16 @@ pub const PADDED: u8 = 8;
 /// Calls that wait for the test to answer them.
 pub type Late = Arc<Mutex<Vec<(Vec<u8>, Answering)>>>;
 
-/// `/small` sends a message back, `/late` when the test says so, `/echo` a body as it comes, `/bytes/N` so many bytes;
-/// `/endless` never ends, and `/never` never begins.
+/// `/small` sends a message back, `/late` when the test says so, `/echo` a body as it comes, `/bytes/N` so many bytes,
+/// `/large/N` too once there is leave to make them; `/endless` never ends, and `/never` never begins.
 #[derive(Clone, Default)]
 pub struct Echo {
     pub late: Late,
     /// How often a head was looked at.
     pub heads: Arc<Mutex<usize>>,
-    /// Parts of endless bodies that were made.
+    /// Parts of endless bodies that were made, and large answers.
     pub made: Arc<Mutex<usize>>,
+    pub limits: Limits,
 }
 
 #[derive(Clone, Copy)]
@@ -66,6 +67,10 @@ impl Service for Echo {
         1 << 20
     }
 
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
     fn call(&self, known: &Known, message: &[u8], answering: Answering) {
         match known {
             Known::Small => {
@@ -84,18 +89,28 @@ impl Service for Echo {
         async move {
             let path = request.uri().path().to_owned();
             if path == "/echo" {
-                return answering.respond(Response::new(request.into_body())).await;
+                return answering.respond(Response::new(request.into_body()), None).await;
             }
             if let Some(count) = path.strip_prefix("/bytes/").and_then(|count| count.parse().ok()) {
                 let body = Full::new(Bytes::from(vec![7; count]));
-                return answering.respond(Response::new(body)).await;
+                return answering.respond(Response::new(body), None).await;
+            }
+            if let Some(count) = path.strip_prefix("/large/").and_then(|count| count.parse().ok()) {
+                let Ok(turn) = answering.turn(u32::MAX).await else {
+                    return;
+                };
+                *made.lock().unwrap() += 1;
+                let body = Full::new(Bytes::from(vec![7; count]));
+                return answering.respond(Response::new(body), Some(turn)).await;
             }
             if path == "/endless" {
                 let parts = stream::repeat_with(move || {
                     *made.lock().unwrap() += 1;
                     Ok::<_, Infallible>(Frames::data(Bytes::from(vec![7; 1 << 14])))
                 });
-                return answering.respond(Response::new(StreamBody::new(parts))).await;
+                return answering
+                    .respond(Response::new(StreamBody::new(parts)), None)
+                    .await;
             }
             if path == "/never" {
                 let _answering = answering;
@@ -187,8 +202,16 @@ pub struct Client {
 impl Client {
     /// One that has said nothing, and whose server sends so many bytes unread.
     pub fn silent(buffer: usize) -> Self {
+        Self::limited(buffer, Limits::default())
+    }
+
+    fn limited(buffer: usize, limits: Limits) -> Self {
         let (socket, theirs) = tokio::io::duplex(buffer);
-        let (env, echo) = (Env::system(), Echo::default());
+        let echo = Echo {
+            limits,
+            ..Echo::default()
+        };
+        let env = Env::system();
         let (its, service) = (env.clone(), echo.clone());
         env.tasks.spawn_draining("server", async move {
             http2::serve(theirs, Vec::new(), service, &its).await;
@@ -204,7 +227,12 @@ impl Client {
 
     /// One that has introduced itself, with these settings.
     pub async fn with(settings: &[(u16, u32)]) -> Self {
-        let mut this = Self::silent(1 << 20);
+        Self::within(Limits::default(), settings).await
+    }
+
+    /// The same, at a server with these limits.
+    pub async fn within(limits: Limits, settings: &[(u16, u32)]) -> Self {
+        let mut this = Self::limited(1 << 20, limits);
         let content: Vec<u8> = settings
             .iter()
             .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())

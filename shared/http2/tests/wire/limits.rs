@@ -2,6 +2,8 @@
 
 use crate::lab::*;
 use futures::FutureExt;
+use http2::Limits;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 const REFUSED_STREAM: u32 = 7;
@@ -208,6 +210,170 @@ async fn a_slow_reader_makes_who_sends_wait() {
             0
         };
     }
+}
+
+/// Lets the server do all that it can.
+async fn rest() {
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn answers_are_made_no_faster_than_they_are_taken() {
+    const ANSWERS: u32 = 150;
+    // Once the client gives leave for all and does not read, once it gives none.
+    for window in [i32::MAX as u32, 0] {
+        let mut client = Client::with(&[(4, window)]).await;
+        let more = (1_u32 << 30).to_be_bytes();
+        client.send(WINDOW_UPDATE, 0, 0, &more).await;
+        for number in 0..ANSWERS {
+            client.ask(number * 2 + 1, "/large/1048576", true).await;
+        }
+        rest().await;
+        let made = *client.echo.made.lock().unwrap();
+        assert!((64..70).contains(&made), "{made} answers of 1 MiB");
+        // Small calls are answered beside them.
+        client.send(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]).await;
+        client.call(1001, "/small", b"small").await;
+        assert_eq!(client.answer(1001).await, message(b"small"));
+        let mut ended = 0;
+        while *client.echo.made.lock().unwrap() < ANSWERS as usize || ended < 1 {
+            let frame = client.next().await.unwrap();
+            ended += usize::from(frame.kind == DATA && frame.flags & END_STREAM != 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_to_answer_ends_with_its_client() {
+    let mut client = Client::with(&[(4, 0)]).await;
+    for number in 0..100 {
+        client.ask(number * 2 + 1, "/large/1048576", true).await;
+    }
+    rest().await;
+    let made = *client.echo.made.lock().unwrap();
+    let (env, echo) = (client.env.clone(), client.echo.clone());
+    drop(client);
+    assert!(env.tasks.drain(Duration::from_secs(60)).await);
+    rest().await;
+    assert_eq!(*echo.made.lock().unwrap(), made);
+}
+
+#[tokio::test]
+async fn streams_together_hold_no_more_than_answers() {
+    let mut client = Client::with(&[(4, 0)]).await;
+    for number in 0..2000 {
+        client.ask(number * 2 + 1, "/endless", true).await;
+    }
+    rest().await;
+    let made = *client.echo.made.lock().unwrap();
+    assert!((4096..4200).contains(&made), "{made} parts of 16 KiB");
+    let open = (1..4000)
+        .step_by(2)
+        .map(|stream| Frame::new(RST_STREAM, 0, stream, &[0; 4]).bytes());
+    client.write(&open.flatten().collect::<Vec<u8>>()).await;
+    client.ask(9001, "/endless", true).await;
+    client.send(WINDOW_UPDATE, 0, 9001, &[0, 1, 0, 0]).await;
+    while client.next().await.unwrap().kind != DATA {}
+}
+
+#[tokio::test]
+async fn another_window_for_many_streams_is_work() {
+    let mut client = Client::new().await;
+    for number in 0..10_000 {
+        client.ask(number * 2 + 1, "/never", true).await;
+    }
+    let mut sizes = (0..2000_u32).map(|size| [&[0, 4][..], &size.to_be_bytes()].concat());
+    // However often one frame says it, it is done once.
+    let often = sizes.by_ref().flatten().collect::<Vec<u8>>();
+    client.send(SETTINGS, 0, 0, &often).await;
+    assert_eq!(client.until_now().await, [Frame::new(SETTINGS, ACK, 0, &[])]);
+    let code = async {
+        for size in 0..1000_u32 {
+            client
+                .send(SETTINGS, 0, 0, &[&[0, 4][..], &size.to_be_bytes()].concat())
+                .await;
+        }
+        client.end().await
+    };
+    assert_eq!(code.await, ENHANCE_YOUR_CALM);
+}
+
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_is_said() {
+    let limits = Limits {
+        streams: 3,
+        ..Limits::default()
+    };
+    let mut client = Client::within(limits, &[]).await;
+    for stream in [1, 3, 5, 7] {
+        client.ask(stream, "/never", true).await;
+    }
+    let seen = client.until_now().await;
+    let refused = Frame::new(RST_STREAM, 0, 7, &REFUSED_STREAM.to_be_bytes());
+    assert_eq!(seen, [refused]);
+    client.send(RST_STREAM, 0, 1, &[0; 4]).await;
+    client.call(9, "/small", b"again").await;
+    assert_eq!(client.answer(9).await, message(b"again"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_that_come_too_soon_end_their_connection() {
+    let limits = Limits {
+        ping_after: Duration::from_secs(5),
+        ..Limits::default()
+    };
+    // Pings so far apart, with a request under way or without, and whether that is too soon.
+    for (apart, under_way, ends) in [
+        (6, true, false),
+        (4, true, true),
+        (3600, false, true),
+        (7201, false, false),
+    ] {
+        let mut client = Client::within(limits, &[]).await;
+        if under_way {
+            client.ask(1, "/never", true).await;
+        }
+        for _ in 0..4 {
+            client.send(PING, 0, 0, &[0; 8]).await;
+            tokio::time::sleep(Duration::from_secs(apart)).await;
+        }
+        if ends {
+            assert_eq!(client.end().await, ENHANCE_YOUR_CALM, "{apart} s");
+            continue;
+        }
+        client.call(3, "/small", b"fine").await;
+        assert_eq!(client.answer(3).await, message(b"fine"), "{apart} s");
+    }
+    // Who is sent something meanwhile may ping as often.
+    let mut client = Client::within(limits, &[]).await;
+    for number in 0..100 {
+        client.send(PING, 0, 0, &[0; 8]).await;
+        client.call(number * 2 + 1, "/small", b"x").await;
+        assert_eq!(client.answer(number * 2 + 1).await, message(b"x"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_is_asked_and_then_gone() {
+    let limits = Limits {
+        quiet: Duration::from_secs(7200),
+        patience: Duration::from_secs(20),
+        ..Limits::default()
+    };
+    let mut client = Client::within(limits, &[]).await;
+    client.ask(1, "/never", true).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(7201)).await;
+        let asked = client.next().await.unwrap();
+        assert_eq!((asked.kind, asked.flags), (PING, 0));
+        client.send(PING, ACK, 0, &asked.content).await;
+    }
+    tokio::time::sleep(Duration::from_secs(7201)).await;
+    assert_eq!(client.next().await.unwrap().kind, PING);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(client.next().await, None);
 }
 
 #[tokio::test]

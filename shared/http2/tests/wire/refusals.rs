@@ -315,6 +315,23 @@ async fn what_one_stream_does_wrong_ends_it_alone() {
 }
 
 #[tokio::test]
+async fn nothing_comes_after_a_reset_not_even_of_what_was_answered_before_it() {
+    for frame in [f(DATA, 0, 1, b"x"), f(DATA, END_STREAM, 1, b"x")] {
+        let mut client = Client::new().await;
+        client.ask(1, "/bytes/1", false).await;
+        assert_eq!(client.answer(1).await, [7]);
+        assert_eq!(client.until_now().await, [f(RST_STREAM, 0, 1, &[0; 4])]);
+        // The client may not have known of it yet.
+        client.write(&frame.bytes()).await;
+        assert_eq!(client.until_now().await, []);
+        client.send(RST_STREAM, 0, 1, &[0; 4]).await;
+        client.write(&frame.bytes()).await;
+        let reset = f(RST_STREAM, 0, 1, &STREAM_CLOSED.to_be_bytes());
+        assert_eq!(client.until_now().await, [reset]);
+    }
+}
+
+#[tokio::test]
 async fn what_comes_first_must_be_the_preface_and_settings() {
     let mut client = Client::silent(1 << 20);
     client.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX").await;
