@@ -2,6 +2,7 @@
 
 mod images;
 mod resizing;
+mod statuses;
 
 use super::resource_quota::story::Story;
 use crate::{fixture, security::stories::log::Log};

@@ -17,6 +17,11 @@ const LONGEST: i64 = 1 << 32;
 
 /// The annotation of audit events that says which token was made.
 const ISSUED: &str = "authentication.kubernetes.io/issued-credential-id";
+/// The one that says that it is of another account.
+const MISMATCH: &str = "authentication.k8s.io/token-request-uid-mismatch";
+const UID_GATE: &str = "TokenRequestServiceAccountUIDValidation";
+/// Group and kind of what is sent.
+const REQUEST: (&str, &str) = ("authentication.k8s.io", "TokenRequest");
 
 #[derive(Serialize, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -33,6 +38,7 @@ struct TokenRequest {
 struct Meta {
     name: String,
     namespace: String,
+    uid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     creation_timestamp: Option<String>,
 }
@@ -80,12 +86,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     };
     let body = server.handler.admit_body(call, what).await?;
     let mut request: TokenRequest = serde_json::from_slice(&body).map_err(unusable)?;
-    if !request.metadata.name.is_empty() && request.metadata.name != place.name {
-        return Err(Status::bad_request(format!(
-            "metadata.name: Invalid value: {:?}: must match the service account name if specified",
-            request.metadata.name
-        )));
-    }
+    check_names(place, &request.metadata)?;
     let account = server
         .handler
         .get(&Place {
@@ -93,6 +94,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
             ..place.clone()
         })
         .await?;
+    check_uid(server, place, call, &request.metadata, account.uid())?;
     let (seconds, warnings) = shortened(server, seconds(&request)?);
     let mut ask = TokenAsk {
         namespace: place.namespace.clone(),
@@ -121,6 +123,7 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     request.metadata = Meta {
         name: place.name.clone(),
         namespace: place.namespace.clone(),
+        uid: account.uid().to_owned(),
         creation_timestamp: Some(
             server
                 .handler
@@ -152,6 +155,43 @@ pub async fn create(server: &Server, place: &Place, call: &Call, body: &[u8]) ->
     })
 }
 
+/// Refuses a request that is about another account than its path.
+fn check_names(place: &Place, said: &Meta) -> Result<(), Status> {
+    if !said.namespace.is_empty() && said.namespace != place.namespace {
+        let why = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(why));
+    }
+    if said.name.is_empty() || said.name == place.name {
+        return Ok(());
+    }
+    let why = "must match the service account name if specified";
+    let errors = vec![field::Error::invalid("metadata.name", &said.name, why)];
+    Err(Status::invalid(REQUEST.0, REQUEST.1, &place.name, errors))
+}
+
+/// Refuses a request that is about an account which was here before, by that name.
+fn check_uid(server: &Server, place: &Place, call: &Call, said: &Meta, uid: &str) -> Result<(), Status> {
+    if said.uid.is_empty() || said.uid == uid {
+        return Ok(());
+    }
+    let why = format!(
+        "the UID in the token request ({}) does not match the UID of the service account ({uid})",
+        said.uid
+    );
+    if server.gates.enabled(UID_GATE) {
+        return Err(Status::conflict(
+            &Gvr::new(REQUEST.0, "v1", REQUEST.1),
+            &place.name,
+            &why,
+        ));
+    }
+    call.notes.warn(format!(
+        "{why} but {UID_GATE} is not enabled. In the future, this will return a conflict error"
+    ));
+    call.notes.annotate(MISMATCH, why);
+    Ok(())
+}
+
 /// At most as long as tokens live, with a warning if that is shorter than what is asked for.
 fn shortened(server: &Server, seconds: i64) -> (i64, Vec<String>) {
     let issuer = server.handler.security.issuer.as_ref();
@@ -172,12 +212,7 @@ fn seconds(request: &TokenRequest) -> Result<i64, Status> {
         _ => "may not specify a duration larger than 2^32 seconds",
     };
     let error = field::Error::invalid("spec.expirationSeconds", seconds, detail);
-    Err(Status::invalid(
-        "authentication.k8s.io",
-        "TokenRequest",
-        "",
-        vec![error],
-    ))
+    Err(Status::invalid(REQUEST.0, REQUEST.1, "", vec![error]))
 }
 
 /// Finds the object that the token is bound to, which must be the one that is meant.

@@ -1,12 +1,12 @@
 //! Who asks: tokens and certificates.
 
-use super::{Guarded, ISSUER, guarded, guarded_by, key, settings};
+use super::{Guarded, ISSUER, guarded, guarded_by, guarded_with, key, settings};
 use crate::security::{Bound, ServiceAccounts, TokenAsk, Trust, authentication::TokenRules, oidc};
 use api::{Gvr, Key, Object};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-use client::DeleteOptions;
-use component::jwt::Key as SigningKey;
+use client::{DeleteOptions, Target, Write};
 use component::pki::{Authority, Purpose};
+use component::{Env, gates::Gates, jwt::Key as SigningKey};
 use http::{Request, request::Parts};
 use rustls::pki_types::CertificateDer;
 use std::time::Duration;
@@ -330,4 +330,54 @@ fn others_verify_with_the_published_key() {
         keys.contains(signing.id()) && keys.contains(r#""crv":"P-256""#),
         "{keys}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_made_for_the_account_that_is_meant() {
+    let gate = (
+        "TokenRequestServiceAccountUIDValidation".to_owned(),
+        "false".to_owned(),
+    );
+    for gates in [vec![], vec![gate]] {
+        let env = Env::simulated(11);
+        let on = gates.is_empty();
+        let guarded = guarded_with(settings(&env, &key()), |config| {
+            config.gates = Gates::parse(&gates.into_iter().collect()).unwrap();
+        })
+        .await;
+        let uid = account(&guarded).await.uid().to_owned();
+        let ask = async |metadata: &str| {
+            let target = Target::object(&SERVICE_ACCOUNTS, &Key::new("default", "robot")).sub("token");
+            let write = Write::Create(format!(r#"{{"metadata":{metadata}}}"#).into());
+            let made = guarded.admin().write(target, write).await;
+            made.map(|made| made.uid().to_owned())
+                .map_err(|status| (status.code, status.message))
+        };
+        for good in [
+            "{}",
+            r#"{"name":"robot","namespace":"default"}"#,
+            &format!(r#"{{"uid":"{uid}"}}"#),
+        ] {
+            assert_eq!(ask(good).await.unwrap(), uid, "{good}");
+        }
+        let older = ask(r#"{"uid":"of-before"}"#).await;
+        let why = format!(
+            r#"Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "robot": the UID in the token request (of-before) does not match the UID of the service account ({uid})"#
+        );
+        assert_eq!(older, if on { Err((409, why)) } else { Ok(uid) });
+        for (other, code, why) in [
+            (
+                r#"{"name":"boss"}"#,
+                422,
+                r#"TokenRequest.authentication.k8s.io "robot" is invalid: metadata.name: Invalid value: "boss": must match the service account name if specified"#,
+            ),
+            (
+                r#"{"namespace":"kube-system"}"#,
+                400,
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ),
+        ] {
+            assert_eq!(ask(other).await, Err((code, why.to_owned())));
+        }
+    }
 }
