@@ -315,15 +315,24 @@ mod tests {
         ]);
         let (env, base) = (Env::system(), Env::system());
         start(settings, env.clone(), base.clone()).await.unwrap();
-        assert!(env.tasks.drain(Duration::from_secs(5)).await, "what clients reach");
+        assert!(
+            env.tasks.drain(Duration::from_secs(5)).await,
+            "what clients reach"
+        );
         assert!(base.tasks.drain(Duration::from_secs(60)).await, "the member");
     }
 
     #[test]
     fn clients_are_limited_as_etcd_does_unless_it_is_said_otherwise() {
         let usual = member_settings(&read(&[])).unwrap().limits;
-        assert_eq!((usual.streams, usual.ping_after), (u32::MAX, Duration::from_secs(5)));
-        let said = member_settings(&read(&["--max-concurrent-streams=7", "--grpc-keepalive-timeout=0s"]));
+        assert_eq!(
+            (usual.streams, usual.ping_after),
+            (u32::MAX, Duration::from_secs(5))
+        );
+        let said = member_settings(&read(&[
+            "--max-concurrent-streams=7",
+            "--grpc-keepalive-timeout=0s",
+        ]));
         let said = said.unwrap().limits;
         assert_eq!((said.streams, said.patience), (7, Duration::ZERO));
         assert_eq!(said.quiet, Duration::from_secs(7200));

@@ -147,7 +147,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin, S: Service> Wire<T, S> {
                 }
                 Poll::Pending => true,
             };
-            if !is_blocked && self.connection.is_over() {
+            // Who does what cannot be is not waited for here.
+            if self.connection.is_broken || !is_blocked && self.connection.is_over() {
                 return Poll::Ready(Ok(()));
             }
             if self.connection.has_room() {
@@ -221,12 +222,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin, S: Service> Wire<T, S> {
             tracing::debug!(%error, "connection ended");
             return;
         }
-        let is_broken = self.connection.is_broken;
+        let (is_broken, out) = (
+            self.connection.is_broken,
+            std::mem::take(&mut self.connection.out),
+        );
         drop(self.connection);
-        // Whoever is gone hears nothing.
-        let _ = self.stream.shutdown().await;
-        if is_broken {
-            let mut rest = (&mut self.stream).take(LINGERED);
+        // Whoever is gone hears nothing, and who does not listen neither.
+        let mut stream = self.stream;
+        let last_word = async {
+            stream.write_all(&out[self.sent..]).await?;
+            stream.shutdown().await
+        };
+        let said = clock.timeout(LINGERING, last_word).await;
+        if is_broken && said.is_some() {
+            let mut rest = stream.take(LINGERED);
             let mut nowhere = tokio::io::sink();
             let listening = tokio::io::copy(&mut rest, &mut nowhere);
             let _ = clock.timeout(LINGERING, listening).await;

@@ -376,6 +376,17 @@ async fn who_says_nothing_is_asked_and_then_gone() {
     assert_eq!(client.next().await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_does_wrong_and_does_not_listen_is_not_waited_for() {
+    let mut client = Client::silent(64);
+    client.write(PREFACE).await;
+    client.send(PING, 0, 0, &[0; 8]).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // It has closed, without a reader of what it said.
+    let wrote = client.socket.write_all(&[0; 1000]).now_or_never();
+    assert!(wrote.is_some_and(|wrote| wrote.is_err()));
+}
+
 #[tokio::test]
 async fn the_same_head_is_read_once() {
     let mut client = Client::new().await;
