@@ -33,7 +33,7 @@ pub use gated::{Disabled, GATED, Gated};
 pub use older::modern;
 pub use openapi::{
     GroupVersion, ResourceInfo, openapi_hash, openapi_v2, openapi_v2_part, openapi_v2_protobuf, openapi_v3,
-    openapi_v3_index,
+    openapi_v3_index, openapi_v3_of,
 };
 pub use patch::{MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge};
 pub use protobuf::{

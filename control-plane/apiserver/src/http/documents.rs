@@ -47,6 +47,7 @@ pub struct Documents {
     /// In the order of `served`.
     v3: Vec<GroupDocument>,
     index: OnceLock<Document>,
+    older: OnceLock<Vec<(String, Document)>>,
     v2: OnceLock<Document>,
     v2_protobuf: OnceLock<Document>,
 }
@@ -98,6 +99,7 @@ impl Documents {
             core: OnceLock::new(),
             groups: OnceLock::new(),
             index: OnceLock::new(),
+            older: OnceLock::new(),
             v2: OnceLock::new(),
             v2_protobuf: OnceLock::new(),
         }
@@ -124,8 +126,24 @@ impl Documents {
 
     /// `/openapi/v3/PATH`, such as `apis/apps/v1`.
     pub fn openapi_v3(&self, path: &str) -> Option<&Document> {
-        let place = self.v3.iter().position(|document| document.path == path)?;
-        Some(self.v3(place))
+        if let Some(place) = self.v3.iter().position(|document| document.path == path) {
+            return Some(self.v3(place));
+        }
+        let mut older = self.older().iter();
+        older.find(|(of, _)| of == path).map(|(_, document)| document)
+    }
+
+    /// Of other servers that speak OpenAPI v2 only, by their paths.
+    fn older(&self) -> &[(String, Document)] {
+        self.older.get_or_init(|| {
+            let documents = self.elsewhere.elsewhere().filter_map(|there| {
+                let found = there.found.filter(|found| found.openapi.is_none())?;
+                let text = schema::openapi_v3_of(&found.openapi_v2.as_ref()?.text)?;
+                let path = format!("apis/{}/{}", there.group, there.version);
+                Some((path, Document::new(text)))
+            });
+            documents.collect()
+        })
     }
 
     /// `/openapi/v3`.
@@ -140,7 +158,9 @@ impl Documents {
                 let hash = there.found?.openapi.as_deref()?;
                 Some((format!("apis/{}/{}", there.group, there.version), hash))
             });
-            Document::new(schema::openapi_v3_index(hashes.chain(there)))
+            let older = self.older().iter();
+            let older = older.map(|(path, document)| (path.clone(), document.hash.as_str()));
+            Document::new(schema::openapi_v3_index(hashes.chain(there).chain(older)))
         })
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::document::write;
 
-const DEFINITIONS: &str = "#/definitions/";
+pub(super) const DEFINITIONS: &str = "#/definitions/";
 const PARAMETERS: &str = "#/parameters/";
 /// What all servers have of one library.
 const SHARED: &str = "io.k8s.apimachinery.";
@@ -98,7 +98,7 @@ fn names(definitions: &Map<String, Value>, ours: &Map<String, Value>) -> BTreeMa
 }
 
 /// Visits every reference in `value`.
-fn each_reference(value: &mut Value, visit: &mut impl FnMut(&mut String)) {
+pub(super) fn each_reference(value: &mut Value, visit: &mut impl FnMut(&mut String)) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| each_reference(item, visit)),
         Value::Object(members) => {

@@ -3,6 +3,7 @@
 mod connect;
 mod merge;
 mod messages;
+mod newer;
 mod operations;
 mod paths;
 mod prose;
@@ -13,6 +14,7 @@ mod schemas;
 mod tests;
 
 pub use merge::openapi_v2_part;
+pub use newer::openapi_v3_of;
 
 use std::collections::BTreeSet;
 

@@ -536,6 +536,17 @@ async fn discovery_shows_what_other_servers_have() {
     let apis = story.http.ask("GET", "/apis", &[AGGREGATED], "").await.text;
     let old = r#""singularResource":"flunder","verbs":["list"]}],"freshness":"Current"}"#;
     assert!(apis.contains(old), "{apis}");
+    // A server of that age has no OpenAPI v3 document: this one makes it of the other.
+    let index = story.http.get("/openapi/v3").await.text;
+    let (_, url) = index
+        .split_once(r#""apis/wardle.example.com/v1alpha1":{"serverRelativeURL":""#)
+        .unwrap();
+    let document = story.http.get(url.split('"').next().unwrap()).await;
+    assert_eq!(document.code, 200);
+    let schema = r##"{"$ref":"#/components/schemas/io.wardle.Flunder"}"##;
+    for part in [r#""openapi":"3.0.0""#, r#""description":"A flunder.""#, schema] {
+        assert!(document.text.contains(part), "{}", document.text);
+    }
 
     // It asks again, but not for what it knows.
     let mut known = story.other.known.subscribe();

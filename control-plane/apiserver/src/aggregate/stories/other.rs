@@ -72,6 +72,7 @@ impl Other {
             OWN => Response::new(body(
                 r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"wardle.example.com/v1alpha1","resources":[{"name":"flunders","singularName":"flunder","namespaced":true,"kind":"Flunder","verbs":["list"]}]}"#,
             )),
+            "/openapi/v3" if self.modern.lock().unwrap().is_empty() => status(404),
             "/openapi/v3" => Response::new(body(
                 r#"{"paths":{"apis/wardle.example.com/v1alpha1":{"serverRelativeURL":"/openapi/v3/apis/wardle.example.com/v1alpha1?hash=ABC"}}}"#,
             )),
