@@ -17,6 +17,8 @@ use crate::linear::{Action, Operation, is_linearizable};
 use crate::member::url;
 
 const KEYS: u64 = 4;
+/// Answers without which there is nothing to judge.
+const ENOUGH: usize = 20;
 const CLIENTS: u64 = 6;
 /// Until a cluster that nothing happens to any more has to answer.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -180,8 +182,16 @@ impl Traffic {
 
     /// Ends the clients and looks at what they saw; gives how much that was.
     pub async fn end_and_judge(self) -> Vec<(String, u64)> {
-        self.seen.over.store(true, SeqCst);
         let env = Env::system();
+        // A busy machine takes longer until there is something to judge.
+        let enough = async {
+            while self.known() <= ENOUGH {
+                env.clock.sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let enough = env.clock.timeout(Duration::from_secs(60), enough).await;
+        assert!(enough.is_some(), "too little came through");
+        self.seen.over.store(true, SeqCst);
         for place in 0..3 {
             self.seen.answered(&remote(&[place], &env), self.seed).await;
         }
@@ -199,13 +209,17 @@ impl Traffic {
         counts.map(|(name, count)| (name.to_owned(), count)).into()
     }
 
-    fn judge_registers(&self) -> (u64, u64) {
-        let operations = self.seen.operations.lock().unwrap().clone();
+    /// Operations that were answered.
+    fn known(&self) -> usize {
+        let operations = self.seen.operations.lock().unwrap();
         let known = operations
             .iter()
-            .filter(|(_, operation)| operation.ended.is_some())
-            .count();
-        assert!(known > 20, "too little came through");
+            .filter(|(_, operation)| operation.ended.is_some());
+        known.count()
+    }
+
+    fn judge_registers(&self) -> (u64, u64) {
+        let operations = self.seen.operations.lock().unwrap().clone();
         for register in 0..KEYS {
             let of_this = operations.iter().filter(|(of, _)| *of == register);
             let history: Vec<Operation> = of_this.map(|(_, operation)| *operation).collect();
@@ -215,7 +229,7 @@ impl Traffic {
                 self.seed
             );
         }
-        (operations.len() as u64, known as u64)
+        (operations.len() as u64, self.known() as u64)
     }
 
     async fn judge_watch(&self) -> u64 {
