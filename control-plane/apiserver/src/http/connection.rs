@@ -3,7 +3,7 @@
 use super::{
     Caller,
     activity::{Activity, Open},
-    door::{Door, Take, Way},
+    door::{Door, Way},
     flow,
 };
 use crate::Server;
@@ -49,15 +49,13 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // What comes the second way waits in the door.
-        self.serve_from(stream, |_, _| Ok(0), peer, None).await;
+        self.serve_from(stream, peer, None).await;
     }
 
     /// Serves one connection, which came from `caller` if that is known. One over a network ends when it is idle.
     pub(super) async fn serve_from<S>(
         self: &Arc<Self>,
         stream: S,
-        take: Take<S>,
         peer: Vec<CertificateDer<'static>>,
         caller: Option<Caller>,
     ) where
@@ -66,7 +64,7 @@ impl Server {
         let (server, peer): (_, Arc<[_]>) = (self.clone(), peer.into());
         let activity = Activity::new(&self.handler.env.clock);
         let (all, heard) = (activity.clone(), activity.clone());
-        let door = Door::new(stream, take, move || heard.heard());
+        let door = Door::new(stream, move || heard.heard());
         let way = door.way();
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(caller) = caller {

@@ -10,13 +10,21 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// What became of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// They are on their way.
+    Whole,
+    /// They were taken, and the connection's task has to flush them.
+    Taken,
+    /// They were not taken, since others are under way, or there is no room.
+    Not,
+}
+
 /// The second way.
 pub trait Way: Send + Sync {
-    /// Takes bytes, if the connection's own task has flushed all that it wrote. They go with the next `flush`.
-    fn take(&self, bytes: &Bytes) -> bool;
-
-    /// Writes what was taken. False when the connection's task has to go on with it.
-    fn flush(&self) -> bool;
+    /// Writes bytes, if the connection's own task has flushed all that it wrote.
+    fn send(&self, bytes: &Bytes) -> Sent;
 
     /// Lets nothing through until the connection's own task flushes again.
     fn shut(&self);
@@ -25,36 +33,20 @@ pub trait Way: Send + Sync {
 /// A stream whose task lets others write when it has nothing to write itself. It tells `H` when something was read.
 pub struct Door<S, H>(Arc<Mutex<Inside<S>>>, H);
 
-/// Takes what it has room for into a stream, which does not write it before it is flushed; how many bytes.
-pub type Take<S> = fn(&mut S, &[u8]) -> io::Result<usize>;
-
 struct Inside<S> {
     stream: S,
-    take: Take<S>,
     /// What is left of what came the second way.
     rest: Bytes,
-    turn: Turn,
-}
-
-/// Who may write.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// The connection's own task.
-    Own,
-    /// Who comes.
-    Free,
-    /// Who came the second way, and has not flushed yet.
-    Second,
+    open: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H> Door<S, H> {
     /// Around a stream.
-    pub fn new(stream: S, take: Take<S>, heard: H) -> Self {
+    pub fn new(stream: S, heard: H) -> Self {
         let inside = Inside {
             stream,
-            take,
             rest: Bytes::new(),
-            turn: Turn::Own,
+            open: false,
         };
         Self(Arc::new(Mutex::new(inside)), heard)
     }
@@ -80,45 +72,36 @@ impl<S: AsyncWrite + Unpin> Inside<S> {
         }
         Poll::Ready(Ok(()))
     }
-
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.turn = Turn::Own;
-        ready!(self.poll_rest(context))?;
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.turn = Turn::Free;
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<S: AsyncWrite + Unpin + Send> Way for Mutex<Inside<S>> {
-    fn take(&self, bytes: &Bytes) -> bool {
+    fn send(&self, bytes: &Bytes) -> Sent {
         let mut inside = self.lock().unwrap_or_else(PoisonError::into_inner);
-        if inside.turn != Turn::Free {
-            return false;
+        if !inside.open {
+            return Sent::Not;
         }
-        let take = inside.take;
-        // Where it fails, the connection's task finds out for itself.
-        let Ok(taken) = take(&mut inside.stream, bytes) else {
-            inside.turn = Turn::Own;
-            return false;
+        // Where it has to wait, or fails, the connection's task finds out for itself: it is woken then.
+        let context = &mut Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(written @ 1..)) = Pin::new(&mut inside.stream).poll_write(context, bytes) else {
+            inside.open = false;
+            return Sent::Not;
         };
-        inside.rest = bytes.slice(taken..);
-        inside.turn = Turn::Second;
-        true
-    }
-
-    fn flush(&self) -> bool {
-        let mut inside = self.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whose turn it is by now flushes this too; its waker must not be lost to another's.
-        if inside.turn != Turn::Second {
-            return true;
+        inside.rest = bytes.slice(written..);
+        let rest = inside.poll_rest(context);
+        if matches!(rest, Poll::Ready(Ok(())))
+            && matches!(
+                Pin::new(&mut inside.stream).poll_flush(context),
+                Poll::Ready(Ok(()))
+            )
+        {
+            return Sent::Whole;
         }
-        let done = inside.poll_flush(&mut Context::from_waker(Waker::noop()));
-        matches!(done, Poll::Ready(Ok(())))
+        inside.open = false;
+        Sent::Taken
     }
 
     fn shut(&self) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).turn = Turn::Own;
+        self.lock().unwrap_or_else(PoisonError::into_inner).open = false;
     }
 }
 
@@ -140,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Fn() + Unpin> AsyncR
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Unpin> AsyncWrite for Door<S, H> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut inside = self.inside();
-        inside.turn = Turn::Own;
+        inside.open = false;
         ready!(inside.poll_rest(context))?;
         Pin::new(&mut inside.stream).poll_write(context, bytes)
     }
@@ -151,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Unpin> AsyncWrite fo
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut inside = self.inside();
-        inside.turn = Turn::Own;
+        inside.open = false;
         ready!(inside.poll_rest(context))?;
         Pin::new(&mut inside.stream).poll_write_vectored(context, slices)
     }
@@ -161,12 +144,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Unpin> AsyncWrite fo
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inside().poll_flush(context)
+        let mut inside = self.inside();
+        ready!(inside.poll_rest(context))?;
+        ready!(Pin::new(&mut inside.stream).poll_flush(context))?;
+        inside.open = true;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inside = self.inside();
-        inside.turn = Turn::Own;
+        inside.open = false;
         ready!(inside.poll_rest(context))?;
         Pin::new(&mut inside.stream).poll_shutdown(context)
     }
@@ -176,48 +163,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, H: Unpin> AsyncWrite fo
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-
-    /// Takes a part at once, the rest when it is flushed.
-    fn part(stream: &mut DuplexStream, bytes: &[u8]) -> io::Result<usize> {
-        let some = &bytes[..bytes.len().min(2)];
-        stream.write(some).now_or_never().unwrap_or(Ok(0))
-    }
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
     async fn nothing_comes_between_the_connections_own_bytes() {
         let (near, mut far) = tokio::io::duplex(64);
-        let mut door = Door::new(near, part, || ());
+        let mut door = Door::new(near, || ());
         let way = door.way();
-        assert!(!way.take(&"early".into()), "nothing was flushed");
+        assert_eq!(way.send(&"early".into()), Sent::Not, "nothing was flushed");
         door.write_all(b"head ").await.unwrap();
-        assert!(!way.take(&"early".into()), "the head is not flushed");
+        assert_eq!(way.send(&"early".into()), Sent::Not, "the head is not flushed");
         door.flush().await.unwrap();
-        assert!(way.take(&"event ".into()));
-        assert!(!way.take(&"another ".into()), "the first is not flushed");
-        assert!(way.flush());
-        assert!(way.take(&"overtaken ".into()));
-        door.write_all(b"own ").await.unwrap();
-        assert!(way.flush(), "that is for who wrote after it");
-        assert!(!way.take(&"late".into()), "and is not done");
-        door.flush().await.unwrap();
+        assert_eq!(way.send(&"event ".into()), Sent::Whole);
         way.shut();
-        assert!(!way.take(&"late".into()));
+        assert_eq!(way.send(&"late".into()), Sent::Not);
+        door.write_all(b"own ").await.unwrap();
         door.flush().await.unwrap();
-        assert!(way.take(&"event".into()) && way.flush());
-        let mut read = [0; 30];
+        assert_eq!(way.send(&"event".into()), Sent::Whole);
+        let mut read = [0; 20];
         far.read_exact(&mut read).await.unwrap();
-        assert_eq!(&read, b"head event overtaken own event");
+        assert_eq!(&read, b"head event own event");
     }
 
     #[tokio::test]
     async fn what_finds_no_room_is_flushed_by_the_connection() {
         let (near, mut far) = tokio::io::duplex(8);
-        let mut door = Door::new(near, part, || ());
+        let mut door = Door::new(near, || ());
         let way = door.way();
         door.flush().await.unwrap();
-        assert!(way.take(&"0123456789abcdef".into()) && !way.flush());
-        assert!(!way.take(&"more".into()));
+        assert_eq!(way.send(&"0123456789abcdef".into()), Sent::Taken);
+        assert_eq!(way.send(&"more".into()), Sent::Not);
         assert!(door.flush().now_or_never().is_none(), "there is no room");
         let own = async {
             door.write_all(b" own").await.unwrap();
@@ -227,10 +202,9 @@ mod tests {
         let (_, all) = tokio::join!(own, far.read_exact(&mut read));
         all.unwrap();
         assert_eq!(&read, b"0123456789abcdef own");
-        assert!(way.take(&"full".into()) && way.flush());
-        assert!(way.take(&"more!".into()) && !way.flush());
+        assert_eq!(way.send(&"full".into()), Sent::Whole);
+        assert_eq!(way.send(&"more!".into()), Sent::Taken);
         drop(far);
-        assert!(!way.take(&"gone".into()));
-        assert!(door.flush().await.is_err());
+        assert_eq!(way.send(&"gone".into()), Sent::Not);
     }
 }

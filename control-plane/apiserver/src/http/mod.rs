@@ -43,9 +43,9 @@ pub(crate) use stream::Choir;
 pub use version::BuildInfo;
 
 use crate::Server;
-use std::{io::Write as _, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
 
 /// How long a client may take to say hello.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -99,8 +99,7 @@ impl Server {
             .iter()
             .map(|certificate| certificate.clone().into_owned())
             .collect();
-        let encrypt: door::Take<_> = |tls: &mut TlsStream<_>, bytes| tls.get_mut().1.writer().write(bytes);
-        self.serve_from(stream, encrypt, peer, Some(Caller(from.to_canonical())))
+        self.serve_from(stream, peer, Some(Caller(from.to_canonical())))
             .await;
     }
 }

@@ -33,7 +33,7 @@ fn connect(server: &Arc<Server>) -> DuplexStream {
     let (serving, caller) = (server.clone(), Some(Caller(Ipv4Addr::LOCALHOST.into())));
     server
         .life
-        .spawn(async move { serving.serve_from(theirs, |_, _| Ok(0), Vec::new(), caller).await });
+        .spawn(async move { serving.serve_from(theirs, Vec::new(), caller).await });
     ours
 }
 

@@ -12,10 +12,6 @@ use tokio::sync::Notify;
 /// How many are told by one task: more tasks use more processors, fewer wake less.
 const SEATS: usize = 128;
 
-/// For how many the same is encrypted before it is written to each: to do the one, then the other, changes less in the
-/// processor's caches than to do both by turns, and the client wakes less often.
-const TOGETHER: usize = 16;
-
 /// All choruses of a server.
 #[derive(Default)]
 pub struct Choir(Mutex<Vec<Arc<Chorus>>>);
@@ -174,16 +170,7 @@ impl Chorus {
         let whole = batch.after(0);
         let chunk = chunked(&whole);
         let mut state = self.state();
-        let mut all_listen = true;
-        for together in state.members.chunks(TOGETHER) {
-            for member in together {
-                all_listen &= member.tell(batch, &whole, &chunk);
-            }
-            together.iter().for_each(|member| member.flush());
-        }
-        if !all_listen {
-            state.members.retain(|member| member.listens());
-        }
+        state.members.retain(|member| member.tell(batch, &whole, &chunk));
         let last = batch.revisions().map_or(0, |(_, last)| last);
         state.told = state.told.max(last);
         state.members.len() as u64

@@ -1,7 +1,7 @@
 //! The place of one watcher among those who are told the same.
 
 use super::{
-    super::door::Way,
+    super::door::{Sent, Way},
     chorus::Chorus,
     teller::{BATCH, Batch, joined},
 };
@@ -58,8 +58,8 @@ impl Member {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells it `batch`, of which what went the second way is to be flushed; `whole` is all of it, and `chunk` the same as a
-    /// chunk of HTTP/1.1. False when it wants no more, or does not keep up: then it gets what waits, and nothing more.
+    /// Tells it `batch`; `whole` is all of it, and `chunk` the same as a chunk of HTTP/1.1. False when it wants no more, or
+    /// does not keep up: then it gets what waits, and nothing more.
     pub fn tell(&self, batch: &Batch, whole: &Bytes, chunk: &Bytes) -> bool {
         match batch.revisions() {
             Some((first, _)) if first > self.from => self.put(whole, chunk),
@@ -76,35 +76,24 @@ impl Member {
         if waiting.closed {
             return false;
         }
-        let taken = waiting.pieces.is_empty() && self.way.take(chunk);
-        if taken {
-            waiting.passed += piece.len() as u64;
-        } else if waiting.pieces.len() < BACKLOG {
-            waiting.pieces.push_back(piece.clone());
+        let sent = if waiting.pieces.is_empty() {
+            self.way.send(chunk)
         } else {
-            waiting.closed = true;
+            Sent::Not
+        };
+        match sent {
+            Sent::Not if waiting.pieces.len() < BACKLOG => waiting.pieces.push_back(piece.clone()),
+            Sent::Not => waiting.closed = true,
+            Sent::Whole | Sent::Taken => waiting.passed += piece.len() as u64,
         }
         if waiting.passed >= REPORT {
             (self.report)(std::mem::take(&mut waiting.passed));
         }
         let more = !waiting.closed;
-        let reader = waiting.reader.take_if(|_| !taken);
+        let reader = waiting.reader.take_if(|_| sent != Sent::Whole);
         drop(waiting);
         reader.into_iter().for_each(Waker::wake);
         more
-    }
-
-    /// Writes what went the second way.
-    pub fn flush(&self) {
-        if !self.way.flush() {
-            let reader = self.waiting().reader.take();
-            reader.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// Whether it is to be told more.
-    pub fn listens(&self) -> bool {
-        !self.waiting().closed
     }
 
     /// Nothing more will come.
@@ -195,16 +184,13 @@ mod tests {
     struct Taken(Mutex<(Vec<Bytes>, bool)>);
 
     impl Way for Taken {
-        fn take(&self, bytes: &Bytes) -> bool {
+        fn send(&self, bytes: &Bytes) -> Sent {
             let mut taken = self.0.lock().unwrap();
-            if taken.1 {
-                taken.0.push(bytes.clone());
+            if !taken.1 {
+                return Sent::Not;
             }
-            taken.1
-        }
-
-        fn flush(&self) -> bool {
-            true
+            taken.0.push(bytes.clone());
+            Sent::Whole
         }
 
         fn shut(&self) {
