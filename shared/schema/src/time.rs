@@ -1,11 +1,15 @@
 //! Times as upstream reads them, with the words of Go's `time.Parse`.
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::syntax::quote;
 
 const SECONDS: &str = "2006-01-02T15:04:05Z07:00";
 const MICROS: &str = "2006-01-02T15:04:05.000000Z07:00";
+/// The length of a time with nanoseconds, without its zone.
+const NANOS: usize = "2006-01-02T15:04:05.000000000".len();
 
 /// Go's complaint about `text` as an RFC 3339 time, with six digits of a second if `micro`; None if it is one.
 pub(crate) fn complaint(text: &str, micro: bool) -> Option<String> {
@@ -26,20 +30,21 @@ pub(crate) fn complaint(text: &str, micro: bool) -> Option<String> {
     })
 }
 
-/// The time that `text` says. As Go has it, there may be any number of digits behind the second; what is less than a
-/// nanosecond is cut off.
-pub(crate) fn read(text: &str) -> Result<Timestamp, jiff::Error> {
-    text.parse().or_else(|error| match cut(text) {
-        Some(text) => text.parse(),
-        None => Err(error),
-    })
-}
-
-/// `text` with nine digits behind the second; `None`: it has no more.
-fn cut(text: &str) -> Option<String> {
-    let (start, rest) = text.split_at(text.find(['.', ','])? + 1);
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    (digits > 9).then(|| format!("{start}{}{}", &rest[..9], &rest[digits..]))
+/// The time that `text` says. As Go has it, there may be any number of digits behind the second, of which what is less than a
+/// nanosecond is cut off, and zones of up to 24 hours and 60 minutes.
+pub(crate) fn read(text: &str) -> Result<Timestamp, String> {
+    let mut reader = Reader {
+        rest: text,
+        micro: false,
+    };
+    let Ok((local, ahead)) = reader.read() else {
+        return Err(complaint(text, false).unwrap_or_default());
+    };
+    let outside = |error: jiff::Error| error.to_string();
+    let shown = local
+        .parse::<DateTime>()
+        .and_then(|local| TimeZone::UTC.to_timestamp(local));
+    shown.and_then(|shown| shown.checked_sub(ahead)).map_err(outside)
 }
 
 enum Wrong<'a> {
@@ -55,7 +60,9 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn read(&mut self) -> Result<(), Wrong<'a>> {
+    /// What a clock there showed, to nanoseconds, and how far it is ahead.
+    fn read(&mut self) -> Result<(&'a str, SignedDuration), Wrong<'a>> {
+        let text = self.rest;
         let year = self.number(4, "2006")?;
         self.text("-")?;
         let month = self.number(2, "01")?;
@@ -69,11 +76,13 @@ impl<'a> Reader<'a> {
         self.text(":")?;
         in_range(self.number(2, "05")?, 0, 59, "second")?;
         self.fraction()?;
-        self.zone()?;
+        let shown = text.len() - self.rest.len();
+        let ahead = self.zone()?;
         if !self.rest.is_empty() {
             return Err(Wrong::Extra(self.rest));
         }
-        in_range(day, 1, days(year, month), "day")
+        in_range(day, 1, days(year, month), "day")?;
+        Ok((&text[..shown.min(NANOS)], ahead))
     }
 
     fn text(&mut self, text: &'static str) -> Result<(), Wrong<'a>> {
@@ -111,10 +120,10 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn zone(&mut self) -> Result<(), Wrong<'a>> {
+    fn zone(&mut self) -> Result<SignedDuration, Wrong<'a>> {
         if let Some(rest) = self.rest.strip_prefix('Z') {
             self.rest = rest;
-            return Ok(());
+            return Ok(SignedDuration::ZERO);
         }
         let wrong = || Wrong::Element(self.rest, "Z07:00");
         let (zone, rest) = self.rest.split_at_checked(6).ok_or_else(wrong)?;
@@ -123,15 +132,17 @@ impl<'a> Reader<'a> {
         if !matches!(bytes[0], b'+' | b'-') || bytes[3] != b':' || !digits {
             return Err(wrong());
         }
-        let (hours, minutes) = (&zone[1..3], &zone[4..6]);
-        if hours > "24" {
+        let two = |at: usize| i64::from(bytes[at] - b'0') * 10 + i64::from(bytes[at + 1] - b'0');
+        let (hours, minutes) = (two(1), two(4));
+        if hours > 24 {
             return Err(Wrong::Range("time zone offset hour"));
         }
-        if minutes > "60" {
+        if minutes > 60 {
             return Err(Wrong::Range("time zone offset minute"));
         }
         self.rest = rest;
-        Ok(())
+        let ahead = SignedDuration::from_mins(hours * 60 + minutes);
+        Ok(if bytes[0] == b'-' { -ahead } else { ahead })
     }
 }
 
@@ -164,6 +175,22 @@ mod tests {
         assert_eq!(time, "2026-01-02T02:04:05.675111111Z".parse().unwrap());
         assert_eq!(read("2026-01-02T03:04:05Z").unwrap().subsec_nanosecond(), 0);
         assert!(read("2026-01-02T03:04:05.Z").is_err() && read("now").is_err());
+    }
+
+    #[test]
+    fn zones_may_be_as_far_away_as_by_go() {
+        for (text, utc) in [
+            (
+                "2026-01-02T03:04:02.1232865203+01:60",
+                "2026-01-02T01:04:02.12328652Z",
+            ),
+            ("2026-01-02T03:04:02-24:60", "2026-01-03T04:04:02Z"),
+            ("2026-01-02T03:04:02,5Z", "2026-01-02T03:04:02.5Z"),
+        ] {
+            assert_eq!(complaint(text, false), None, "{text}");
+            assert_eq!(read(text), Ok(utc.parse().unwrap()), "{text}");
+        }
+        assert!(read("9999-12-31T23:59:59-24:60").is_err());
     }
 
     #[test]
