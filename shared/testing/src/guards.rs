@@ -41,7 +41,7 @@ impl Authenticator for Nobody {
     }
 
     fn token(&self, _: &str, _: &[String]) -> Answer<Known> {
-        Err("there are no tokens here".to_owned()).into()
+        Err("there are no tokens here".into()).into()
     }
 }
 
