@@ -13,6 +13,7 @@ pub const NEEDS: &[(&str, &str, &str)] = &[
     ("ip", "iproute2", "namespaces and links of the tests"),
     ("nsenter", "util-linux", "running programs in namespaces"),
     ("nft", "nftables", "comparing rules with what nft reads"),
+    ("busybox", "busybox-static", "programs of the images of tests"),
     ("openssl", "openssl", "a certificate signing request"),
     ("curl", "curl", "asking kubectl proxy"),
     ("python3", "python3", "unpacking kubectl"),
