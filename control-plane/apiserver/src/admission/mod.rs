@@ -53,7 +53,11 @@ pub use loopback::Loopback;
 pub use order::{ORDER, Presence, Row};
 pub use undo::Undo;
 
-use crate::{Reader, custom::Webhooks, security::Authorizer};
+use crate::{
+    Reader,
+    custom::Webhooks,
+    security::{Authorizer, ClaimStatus},
+};
 use api::Status;
 use client::Dial;
 use component::{Env, gates::Gates};
@@ -218,12 +222,13 @@ pub struct Chain {
     measured: Option<Measured>,
 }
 
-/// A plugin with its name; what the authorizer wants checked has none.
+/// A plugin with its name; what is always checked has none.
 #[derive(Clone)]
 struct Named(Option<&'static str>, Guard);
 
 impl Chain {
-    /// Those that `settings` has on. What the authorizer wants checked (`first`) is asked before all others.
+    /// Those that `settings` has on. What the authorizer wants checked (`first`), and what the parts of an object want, is
+    /// asked before all others.
     pub fn new(settings: &Settings, first: Vec<Guard>, parts: &Parts) -> Self {
         let rows = ORDER.iter().filter(|row| settings.has(row));
         rows.clone().for_each(|row| row.tell(settings, &parts.gates));
@@ -231,7 +236,8 @@ impl Chain {
             Presence::Plugin(make) | Presence::Checked(make) => Some(Named(Some(row.name), make(parts))),
             Presence::Inherent | Presence::OfPodGroups => None,
         });
-        let first = first.into_iter().map(|guard| Named(None, guard));
+        let claims = ClaimStatus::new(parts).map(Guard::elsewhere);
+        let first = first.into_iter().chain(claims).map(|guard| Named(None, guard));
         Self {
             plugins: first.chain(made).collect(),
             off: ORDER

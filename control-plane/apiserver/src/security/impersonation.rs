@@ -64,11 +64,7 @@ impl Mode {
         let bare = wanted.uid.is_empty() && wanted.groups.is_empty() && wanted.extra.is_empty();
         let node = node_of(&wanted.name);
         match self {
-            Self::AssociatedNode => {
-                let at = asker.extra.get("authentication.kubernetes.io/node-name");
-                let at = at.filter(|names| names.len() == 1).map(|names| names[0].as_str());
-                bare && node.is_some() && at == node && account_of(&asker.name).is_some()
-            }
+            Self::AssociatedNode => bare && node.is_some() && node_of_account(asker) == node,
             Self::ArbitraryNode => bare && node.is_some(),
             Self::ServiceAccount => bare && account_of(&wanted.name).is_some(),
             Self::UserInfo => node.is_none() && account_of(&wanted.name).is_none(),
@@ -81,6 +77,14 @@ impl Mode {
 fn node_of(name: &str) -> Option<&str> {
     name.strip_prefix(NODE)
         .filter(|name| api::valid_dns_subdomain(name))
+}
+
+/// The node that a service account asks from, as its token tells.
+pub(super) fn node_of_account(user: &User) -> Option<&str> {
+    account_of(&user.name)?;
+    let names = user.extra.get("authentication.kubernetes.io/node-name")?;
+    let [name] = names.as_slice() else { return None };
+    api::valid_dns_subdomain(name).then_some(name)
 }
 
 /// The namespace and name of the service account that a user is.

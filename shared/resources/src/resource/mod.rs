@@ -1,5 +1,7 @@
 //! The resource group: devices, and who may use them.
 
+mod admin_access;
+mod claim_status;
 pub(crate) mod device_class;
 pub(crate) mod device_taint_rule;
 pub(crate) mod resource_claim;

@@ -1,10 +1,11 @@
 //! ResourceClaim.
 
+use super::{admin_access, claim_status};
 use crate::{
     Cell, Row, STATUS, Version, WriteRequest, cells, meta, names, rules,
     write::{Kind, write},
 };
-use api::{Object, field, field::Error};
+use api::{Object, Status, field, field::Error};
 use jiff::Timestamp;
 use k8s_openapi::api::resource::v1::{
     DeviceToleration, ResourceClaim, ResourceClaimSpec, ResourceClaimStatus,
@@ -49,6 +50,18 @@ impl Kind for ResourceClaim {
 
     fn prepare_status(&mut self, old: &Self) {
         self.spec.clone_from(&old.spec);
+        claim_status::forget_deallocated(self, old);
+    }
+
+    fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
+        match (&self.spec, old) {
+            (Some(spec), None) => admin_access::admit(spec, &ROW, request),
+            _ => Ok(()),
+        }
+    }
+
+    fn admit_status(&mut self, old: &Self, request: &WriteRequest<'_>) -> Result<(), Status> {
+        admin_access::admit_results(claim_status::results(self), claim_status::results(old), request)
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {
@@ -60,6 +73,10 @@ impl Kind for ResourceClaim {
     fn validate_update(&self, old: &Self, errors: &mut Vec<Error>) {
         self.validate(errors);
         rules::immutable("spec", &self.spec, &old.spec, errors);
+    }
+
+    fn validate_status(&self, old: &Self, errors: &mut Vec<Error>) {
+        claim_status::validate(self, old, errors);
     }
 }
 

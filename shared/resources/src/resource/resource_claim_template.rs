@@ -1,11 +1,11 @@
 //! ResourceClaimTemplate.
 
-use super::resource_claim;
+use super::{admin_access, resource_claim};
 use crate::{
-    Row, Version, cells, rules,
+    Row, Version, WriteRequest, cells, rules,
     write::{Kind, write},
 };
-use api::field::Error;
+use api::{Status, field::Error};
 use k8s_openapi::api::resource::v1::ResourceClaimTemplate;
 
 pub(crate) static ROW: Row = Row {
@@ -29,6 +29,14 @@ impl Kind for ResourceClaimTemplate {
         let spec = self.spec.get_or_insert_default();
         spec.metadata.get_or_insert_default();
         resource_claim::defaults(spec.spec.get_or_insert_default());
+    }
+
+    fn admit(&mut self, old: Option<&Self>, request: &WriteRequest<'_>) -> Result<(), Status> {
+        let spec = self.spec.as_ref().and_then(|spec| spec.spec.as_ref());
+        match (spec, old) {
+            (Some(spec), None) => admin_access::admit(spec, &ROW, request),
+            _ => Ok(()),
+        }
     }
 
     fn validate(&self, errors: &mut Vec<Error>) {

@@ -4,6 +4,7 @@ mod batch;
 mod certificates;
 mod conversions;
 mod definitions;
+mod devices;
 mod kinds;
 mod machinery;
 mod networking;

@@ -2,6 +2,7 @@
 
 pub mod bad_input;
 mod certificates;
+mod claims;
 mod delegated;
 mod escalation;
 mod front_proxy;

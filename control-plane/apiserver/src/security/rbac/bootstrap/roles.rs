@@ -235,6 +235,7 @@ const SCHEDULER: &[Allow] = &[
         "deviceclasses resourceclaims resourceslices",
     ),
     may("patch update", "resource.k8s.io", "resourceclaims/status"),
+    may("patch update", "resource.k8s.io", "resourceclaims/binding"),
     may("patch update", "resource.k8s.io", "resourceclaims"),
 ];
 
