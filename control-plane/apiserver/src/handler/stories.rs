@@ -1,5 +1,7 @@
 //! Stories of the handler, told over the transport in memory.
 
+mod missing;
+
 use crate::{fixture, security::User};
 use api::{FieldSelector, Gvr, Key, Object, Status};
 use bytes::Bytes;

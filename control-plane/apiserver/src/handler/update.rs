@@ -28,14 +28,14 @@ impl Handler {
         if let Some(outcome) = self.create_on_update(place, call, &incoming).await? {
             return Ok(outcome);
         }
-        let custom = place.cache.custom().is_some();
-        if (custom || !place.row().unconditional) && incoming.object.resource_version() == 0 {
-            return Err(unconditional(place, incoming.object.name()));
-        }
+        let unconditional = place.row().unconditional && place.cache.custom().is_none();
         let text = incoming.object.body().clone();
         let version = incoming.object.resource_version();
         let fields = place.row().fields;
         self.transact(place, call, TRIES, |_| {
+            if version == 0 && !unconditional {
+                return Err(versionless(place, incoming.object.name()));
+            }
             let object = Object::parse(text.clone(), version, fields).map_err(Status::internal)?;
             Ok(Incoming {
                 object,
@@ -192,7 +192,7 @@ impl Handler {
 }
 
 /// Some kinds are replaced only as they were read.
-fn unconditional(place: &Place, name: &str) -> Status {
+fn versionless(place: &Place, name: &str) -> Status {
     let why = "must be specified for an update";
     let error = field::Error::invalid("metadata.resourceVersion", 0, why);
     // Upstream names the resource where it means the kind.
