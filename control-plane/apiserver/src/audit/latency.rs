@@ -6,8 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 const SLOW: Duration = Duration::from_millis(500);
 const TOTAL: &str = "apiserver.latency.k8s.io/total";
 
-/// A part of the way of a request. Objects are kept as they are sent: there is nothing to tell of decoding, transforming
-/// and serializing them.
+/// A part of the way of a request. Objects are kept as they are sent: there is nothing to tell of decoding them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     /// Finding out who asks.
@@ -24,6 +23,12 @@ pub enum Layer {
     ValidatingWebhook,
     /// Writing to the store.
     Store,
+    /// Making a table, or metadata alone, of what is answered.
+    Transform,
+    /// Making the text of the answer.
+    Serialize,
+    /// Waiting until the client takes more of an answer that goes out in pieces.
+    Write,
 }
 
 impl Layer {
@@ -36,6 +41,9 @@ impl Layer {
             Self::MutatingWebhook => "apiserver.latency.k8s.io/mutating-webhook",
             Self::ValidatingWebhook => "apiserver.latency.k8s.io/validating-webhook",
             Self::Store => "apiserver.latency.k8s.io/etcd",
+            Self::Transform => "apiserver.latency.k8s.io/transform-response-object",
+            Self::Serialize => "apiserver.latency.k8s.io/serialize-response-object",
+            Self::Write => "apiserver.latency.k8s.io/response-write",
         }
     }
 

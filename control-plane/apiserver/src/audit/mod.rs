@@ -12,6 +12,7 @@ mod file;
 mod latency;
 mod log;
 mod metrics;
+mod pieces;
 mod policy;
 mod record;
 mod settings;

@@ -4,6 +4,7 @@ use super::{
     Audit, Event, Level, Stage, body,
     event::{AuthenticationMetadata, ObjectRef},
     latency::{Latencies, Layer},
+    pieces::Pieces,
     policy::Wanted,
 };
 use crate::{
@@ -207,11 +208,23 @@ impl Record {
 
     /// Does `work`, which is a part of its way.
     pub async fn during<T>(&self, layer: Layer, work: impl Future<Output = T>) -> T {
-        let clock = &self.audit.env.clock;
-        let started = clock.now();
+        let started = self.now();
         let done = work.await;
-        self.took(layer, clock.now() - started);
+        self.took(layer, self.now() - started);
         done
+    }
+
+    /// Does `work`, which waits for nothing.
+    pub fn doing<T>(&self, layer: Layer, work: impl FnOnce() -> T) -> T {
+        let started = self.now();
+        let done = work();
+        self.took(layer, self.now() - started);
+        done
+    }
+
+    /// What time it is for the request.
+    pub(super) fn now(&self) -> Instant {
+        self.audit.env.clock.now()
     }
 
     /// Whether the content of the request is told.
@@ -279,7 +292,7 @@ impl Record {
                 return None;
             }
             if stage == Stage::ResponseComplete {
-                for (key, told) in state.latencies.told(self.audit.env.clock.now() - self.started) {
+                for (key, told) in state.latencies.told(self.now() - self.started) {
                     state.event.annotations.entry(key.to_owned()).or_insert(told);
                 }
             }
@@ -370,7 +383,7 @@ impl Record {
             return self.goes_on(response).await;
         }
         let (head, body) = response.into_parts();
-        let body = match body.collect().await {
+        let body = match self.during(Layer::Serialize, body.collect()).await {
             Ok(body) => body.to_bytes(),
             Err(error) => {
                 tracing::debug!(%error, "an answer broke");
@@ -396,16 +409,18 @@ impl Record {
     }
 
     async fn goes_on(self: Arc<Self>, response: Response<Body>) -> Response<Body> {
-        if !self.long {
-            self.stage(Stage::ResponseComplete).await;
-            return response;
+        if self.long {
+            self.stage(Stage::ResponseStarted).await;
         }
-        self.stage(Stage::ResponseStarted).await;
-        if response.body().is_end_stream() {
+        let whole = !self.long && response.body().size_hint().exact().is_some();
+        if whole || response.body().is_end_stream() {
             self.stage(Stage::ResponseComplete).await;
             return response;
         }
         // It is complete when nobody has its body any more.
+        if !self.long {
+            return response.map(|body| Pieces::new(body, self).boxed_unsync());
+        }
         response.map(|body| {
             let keep = move |frame: Frame<Bytes>| {
                 let _record = &self;

@@ -4,6 +4,7 @@
 mod elsewhere;
 mod issued;
 mod policies;
+mod slow;
 
 use super::{Audit, Batch, Format, LogSettings, Mode, Settings, Stage, Truncate, WebhookSettings};
 use crate::{
@@ -19,6 +20,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use resources::Row;
 use serde_json::{Value as Json, json};
 use std::{
     convert::Infallible,
@@ -56,6 +58,11 @@ struct Told {
 
 impl Told {
     async fn new(rules: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::of(fixture::small_table(), rules, change).await
+    }
+
+    /// One that serves these.
+    async fn of(rows: Vec<&'static Row>, rules: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let env = Env::simulated(23);
         std::fs::write(dir.path().join("policy.yaml"), policy(rules)).unwrap();
@@ -67,7 +74,7 @@ impl Told {
         change(&mut settings);
         let audit = Audit::open(&settings, &env).unwrap();
         let store = etcd::Engine::in_memory(env.clone()).unwrap();
-        let mut config = fixture::config(store, fixture::small_table(), fixture::no_nodes());
+        let mut config = fixture::config(store, rows, fixture::no_nodes());
         let make = config.security;
         config.security = Box::new(move |reader| {
             let security = make(reader)?;
@@ -100,6 +107,12 @@ impl Told {
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// The same, when the server has ended.
+    async fn last_events(&self) -> Vec<Json> {
+        assert!(self.env.tasks.drain(Duration::from_secs(60)).await);
+        self.events()
     }
 
     fn metrics(&self) -> String {

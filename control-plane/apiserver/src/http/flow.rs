@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Server, aggregate,
     audit::{AUDIT_ID, Layer, Outside, Record},
+    cache::Shape,
     security::{Attributes, Refusal, Selectors, User},
 };
 use api::Status;
@@ -47,6 +48,18 @@ impl Allowed {
     /// Whether CBOR is read and written.
     pub fn speaks_cbor(&self) -> bool {
         negotiate::speaks_cbor(&self.server.gates)
+    }
+
+    /// Makes an answer, of which the record is told how long that took.
+    pub fn shaped<T>(&self, work: impl FnOnce() -> T) -> T {
+        let layer = match self.form.shape {
+            Shape::Object => Layer::Serialize,
+            _ => Layer::Transform,
+        };
+        match &self.record {
+            Some(record) => record.doing(layer, work),
+            None => work(),
+        }
     }
 
     /// What is offered of `kind`.

@@ -63,7 +63,7 @@ async fn noted(
         let call = call(&allowed, of.namespaced, notes)?;
         let outcome =
             subresources::create_virtual(&allowed.server, of, &allowed.route.namespace, &call, &body).await?;
-        return Ok(written(&allowed, None, outcome));
+        return Ok(allowed.shaped(|| written(&allowed, None, outcome)));
     }
     let Some(place) = place(&allowed) else {
         return nothing(&allowed);
@@ -275,11 +275,8 @@ async fn get(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status>
         return Ok(answer::json(200, object.to_json().to_vec(), allowed.form));
     }
     let held = allowed.server.handler.find(place).await?;
-    Ok(one(
-        &shaper(allowed, place, allowed.form.shape),
-        &held,
-        allowed.form,
-    ))
+    let shaper = shaper(allowed, place, allowed.form.shape);
+    Ok(allowed.shaped(|| one(&shaper, &held, allowed.form)))
 }
 
 /// The answer with one object.
@@ -308,7 +305,7 @@ async fn list(allowed: &Allowed, place: &Place) -> Result<Response<Body>, Status
         .list(place, &allowed.query.list(place)?)
         .await?;
     let taken = room::of_list(allowed, &page, place.version).await?;
-    Ok(listed(allowed, place, page, taken))
+    Ok(allowed.shaped(|| listed(allowed, place, page, taken)))
 }
 
 /// The answer to a list, which has `taken` memory.
@@ -416,7 +413,7 @@ async fn write(
         Write::Delete(_) => tell(allowed, &sent, false),
     }
     let outcome = subresources::write(&allowed.server, place, &call, write).await?;
-    Ok(written(allowed, Some(place), outcome))
+    Ok(allowed.shaped(|| written(allowed, Some(place), outcome)))
 }
 
 /// The options of a delete may come without a content type, or in one that is not read; then they are JSON.
@@ -451,7 +448,7 @@ async fn delete_collection(
         .handler
         .delete_collection(place, &call, &query, &options)
         .await?;
-    Ok(listed(allowed, place, page, None))
+    Ok(allowed.shaped(|| listed(allowed, place, page, None)))
 }
 
 /// The answer to a write.
