@@ -181,6 +181,10 @@ fn use_it(c: &Cluster, kubectl: &Path) -> Result<()> {
     has(&run("api-versions", "")?, &["wardle.example.com/v1alpha1"])?;
     let resources = run(&format!("api-resources --api-group {GROUP}"), "")?;
     has(&resources, &["flunders", "fl", "true", "Flunder"])?;
+    has(
+        &run("explain flunders", "")?,
+        &["Flunder", "v1alpha1", "spec", "metadata"],
+    )?;
     let explained = run("explain flunders.spec", "")?;
     has(&explained, &["What the Flunder is like.", "reference"])?;
     let flunder = "apiVersion: wardle.example.com/v1alpha1\nkind: Flunder\nmetadata: {name: one}\nspec: {reference: other}\n";

@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "how long a story took is real time")]
 
+mod accounts;
 mod admission;
 mod aggregation;
 mod api;
@@ -90,7 +91,12 @@ const GROUPS: &[Group] = &[
         at_once: 4,
     },
     Group {
-        stories: &[volumes::STORIES, surroundings::STORIES, certificates::STORIES],
+        stories: &[
+            volumes::STORIES,
+            surroundings::STORIES,
+            accounts::STORIES,
+            certificates::STORIES,
+        ],
         at_once: 4,
     },
     Group {
