@@ -2,7 +2,7 @@
 
 use super::v1;
 use crate::{
-    Cell, Row, STATUS, Version, WriteRequest, cells,
+    Cell, Row, STATUS, Version, WriteRequest, cells, encode, rules,
     write::{Kind, write},
 };
 use api::{Object, field, field::Error};
@@ -49,6 +49,7 @@ pub(crate) static ROW: Row = Row {
 
 impl Kind for HorizontalPodAutoscaler {
     const ROW: &'static Row = &ROW;
+    const GENERATION: bool = true;
 
     fn defaults(&mut self) {
         self.spec.min_replicas.get_or_insert(1);
@@ -84,16 +85,14 @@ impl Kind for HorizontalPodAutoscaler {
         self.spec = old.spec.clone();
     }
 
+    fn spec_changed(&self, old: &Self) -> bool {
+        !encode::same(&self.spec, &old.spec)
+    }
+
     fn validate(&self, errors: &mut Vec<Error>) {
         let spec = &self.spec;
         let minimum = spec.min_replicas.unwrap_or_default();
-        if minimum < 1 {
-            errors.push(Error::invalid(
-                "spec.minReplicas",
-                minimum,
-                "must be greater than or equal to 1",
-            ));
-        }
+        rules::count("spec.minReplicas", Some(minimum), errors);
         if spec.max_replicas < 1 {
             errors.push(Error::invalid(
                 "spec.maxReplicas",
@@ -114,6 +113,13 @@ impl Kind for HorizontalPodAutoscaler {
         }
         for (i, metric) in spec.metrics.iter().flatten().enumerate() {
             validate_metric(metric, &field::index("spec.metrics", i), errors);
+        }
+        // Where no pod is, only others can tell that one is needed.
+        let mut metrics = spec.metrics.iter().flatten();
+        if minimum == 0 && !metrics.any(|metric| matches!(&*metric.type_, "Object" | "External")) {
+            let why =
+                "must specify at least one Object or External metric to support scaling to zero replicas";
+            errors.push(Error::forbidden("spec.metrics", why));
         }
     }
 }

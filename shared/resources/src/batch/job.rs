@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec, JobStatus},
-        core::v1::PodTemplateSpec,
+        core::v1::{Container, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
@@ -203,15 +203,22 @@ fn validate_completions(new: &JobSpec, old: &JobSpec, errors: &mut Vec<Error>) {
     }
 }
 
-/// The old template, with what may change in a suspended job that never ran: where its pods may go.
+/// Whether the job stands still: it is suspended, none of its pods is left, and it never ran or says that it is suspended.
+fn stands_still(job: &Job, spec: &JobSpec) -> bool {
+    let still = |status: &JobStatus| {
+        let mut conditions = status.conditions.iter().flatten();
+        let stopped = conditions.any(|known| known.type_ == "Suspended" && known.status == "True");
+        status.active.unwrap_or_default() == 0 && (stopped || status.start_time.is_none())
+    };
+    spec.suspend == Some(true) && job.status.as_ref().is_none_or(still)
+}
+
+/// The old template, with what may change in a job that stands still: where its pods may go, and what they ask for.
 fn with_mutable(new: &JobSpec, old: &Job) -> PodTemplateSpec {
     let spec = old.spec.clone().unwrap_or_default();
+    let still = stands_still(old, &spec);
     let mut template = spec.template;
-    let started = old
-        .status
-        .as_ref()
-        .is_some_and(|status| status.start_time.is_some());
-    if spec.suspend != Some(true) || started {
+    if !still {
         return template;
     }
     let fresh = new.template.spec.clone().unwrap_or_default();
@@ -229,10 +236,20 @@ fn with_mutable(new: &JobSpec, old: &Job) -> PodTemplateSpec {
     pod.node_selector = fresh.node_selector;
     pod.tolerations = fresh.tolerations;
     pod.scheduling_gates = fresh.scheduling_gates;
+    ask_for(&mut pod.containers, &fresh.containers);
+    let init = fresh.init_containers.unwrap_or_default();
+    ask_for(pod.init_containers.as_deref_mut().unwrap_or_default(), &init);
     let labels = new.template.metadata.clone().unwrap_or_default();
     let metadata = template.metadata.get_or_insert_default();
     (metadata.labels, metadata.annotations) = (labels.labels, labels.annotations);
     template
+}
+
+/// The old containers, asking for what the new ones do.
+fn ask_for(old: &mut [Container], new: &[Container]) {
+    for (old, new) in old.iter_mut().zip(new) {
+        old.resources.clone_from(&new.resources);
+    }
 }
 
 fn validate_status(new: &JobStatus, old: &JobStatus, errors: &mut Vec<Error>) {

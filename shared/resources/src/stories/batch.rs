@@ -50,6 +50,28 @@ fn a_job_keeps_what_its_pods_are_made_of() {
     );
     assert!(update(&moved, &suspended).is_ok(), "it never ran");
     assert!(update(&moved, &stored).is_err());
+    let more = suspended.replace(
+        r#""name":"pi","resources":{}"#,
+        r#""name":"pi","resources":{"requests":{"cpu":"2"}}"#,
+    );
+    assert_ne!(more, suspended);
+    assert!(update(&more, &suspended).is_ok(), "it never ran");
+    let image = suspended.replace("perl:5.34.0", "perl:5.36.0");
+    assert!(update(&image, &suspended).is_err());
+    // One that ran must say that it stopped, and have no pod left.
+    let stopped = r#""startTime":"2026-01-02T03:04:05Z","conditions":[{"type":"Suspended","status":"True"}]"#;
+    for (status, may) in [
+        (r#""startTime":"2026-01-02T03:04:05Z""#.to_owned(), false),
+        (stopped.to_owned(), true),
+        (stopped.replace("True", "False"), false),
+        (format!(r#""active":1,{stopped}"#), false),
+    ] {
+        let with = |body: &str| body.replace(r#""status":{}"#, &format!(r#""status":{{{status}}}"#));
+        assert_ne!(with(&suspended), suspended);
+        for change in [&moved, &more] {
+            assert_eq!(update(&with(change), &with(&suspended)).is_ok(), may, "{status}");
+        }
+    }
 }
 
 #[test]

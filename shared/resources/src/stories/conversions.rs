@@ -53,6 +53,35 @@ fn autoscalers_keep_in_annotations_what_v1_cannot_say() {
 }
 
 #[test]
+fn an_autoscaler_scales_to_zero_by_what_others_measure() {
+    let with = |minimum: &str, metrics: &str| {
+        let least = format!(r#""maxReplicas":5,"minReplicas":{minimum}"#);
+        let body = HPA.replace("METRICS", metrics);
+        body.replace(r#""maxReplicas":5"#, &least)
+    };
+    let external = r#"{"type":"External","external":{"metric":{"name":"queue"},"target":{"type":"Value","value":"10"}}}"#;
+    for metrics in [OBJECT.to_owned(), external.to_owned(), format!("{CPU},{OBJECT}")] {
+        let stored = create(&with("0", &metrics));
+        assert!(stored.contains(r#""minReplicas":0"#), "{stored}");
+    }
+    let refused = refused(&with("0", CPU));
+    let why = "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero \
+               replicas";
+    assert!(refused.ends_with(why), "{refused}");
+    let refused = super::refused(&with("-1", OBJECT));
+    let why = "spec.minReplicas: Invalid value: -1: must be greater than or equal to 0";
+    assert!(refused.ends_with(why), "{refused}");
+}
+
+#[test]
+fn changes_of_an_autoscaler_are_counted() {
+    let stored = create(&HPA.replace("METRICS", CPU));
+    assert!(stored.contains(r#""generation":1"#), "{stored}");
+    let wider = stored.replace(r#""maxReplicas":5"#, r#""maxReplicas":6"#);
+    assert!(update(&wider, &stored).unwrap().contains(r#""generation":2"#));
+}
+
+#[test]
 fn a_v1_autoscaler_gets_the_cpu_metric() {
     let v1 = version("HorizontalPodAutoscaler", "autoscaling", "v1");
     let body = br#"{"apiVersion":"autoscaling/v1","kind":"HorizontalPodAutoscaler","metadata":{"name":"web"},"spec":{"maxReplicas":5,"scaleTargetRef":{"kind":"Deployment","name":"web"}}}"#;
