@@ -112,19 +112,96 @@ pub(crate) fn port_number(port: i32) -> Vec<String> {
     }
 }
 
+/// What upstream once took as addresses and ranges: an object that has such a value may keep it.
+const LENIENT: [&str; 5] = [
+    "must not have leading 0s",
+    "must not be an IPv4-mapped IPv6 address",
+    "must not have leading 0s in IP or prefix length",
+    "must not have an IPv4-mapped IPv6 address",
+    "must not have bits set beyond the prefix length",
+];
+
+/// Takes off `errors` those of addresses and ranges that the object had before, of which `known` are the errors.
+pub(crate) fn keep_addresses(errors: &mut Vec<Error>, known: impl FnOnce() -> Vec<Error>) {
+    if !errors.iter().any(|error| LENIENT.contains(&&*error.detail)) {
+        return;
+    }
+    let known = known();
+    let is = |error: &Error| {
+        known
+            .iter()
+            .any(|k| (&k.value, &k.detail) == (&error.value, &error.detail))
+    };
+    errors.retain(|error| !(LENIENT.contains(&&*error.detail) && is(error)));
+}
+
+/// An IP address, whose numbers may have zeros before them.
+fn parse_ip(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| {
+        let bare = |part: &str| match part.trim_start_matches('0') {
+            "" if !part.is_empty() => "0".to_owned(),
+            rest => rest.to_owned(),
+        };
+        let parts: Vec<String> = text.split('.').map(bare).collect();
+        parts.join(".").parse().ok()
+    })
+}
+
+/// Whether it stands in a range of IPv6, and means an address of IPv4.
+fn is_mapped(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
+}
+
 /// An IP address.
 pub(crate) fn ip(address: &str) -> Vec<String> {
-    if address.parse::<IpAddr>().is_ok() {
-        return Vec::new();
+    let [zeros, mapped, ..] = LENIENT;
+    let why = match parse_ip(address) {
+        None => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        Some(_) if address.parse::<IpAddr>().is_err() => zeros,
+        Some(ip) if is_mapped(ip) => mapped,
+        Some(_) => return Vec::new(),
+    };
+    vec![why.to_owned()]
+}
+
+/// A range of addresses.
+pub(crate) fn cidr(range: &str) -> Vec<String> {
+    let [.., zeros, mapped, bits] = LENIENT;
+    let written = |(ip, bits): (IpAddr, u8)| {
+        let (own_ip, own_bits) = range.split_once('/').unwrap_or_default();
+        own_ip.parse() == Ok(ip) && own_bits == bits.to_string()
+    };
+    let why = match parse_cidr(range) {
+        None => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        Some(parsed) if !written(parsed) => zeros,
+        Some((ip, _)) if is_mapped(ip) => mapped,
+        Some((ip, length)) if network(ip, length) != ip => bits,
+        Some(_) => return Vec::new(),
+    };
+    vec![why.to_owned()]
+}
+
+/// The first address of the range of an address.
+fn network(ip: IpAddr, bits: u8) -> IpAddr {
+    let bits = u32::from(bits);
+    match ip {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            IpAddr::V4((v4.to_bits() & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            IpAddr::V6((v6.to_bits() & mask).into())
+        }
     }
-    vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
 }
 
 /// An IP address where traffic may be sent to: not one that means the sender itself, or only its own link, where the
 /// services of machines are.
 pub(crate) fn endpoint_ip(address: &str) -> Vec<String> {
-    let Ok(written) = address.parse::<IpAddr>() else {
-        return ip(address);
+    let mut wrong = ip(address);
+    let Some(written) = parse_ip(address) else {
+        return wrong;
     };
     let ip = written.to_canonical();
     let (link_local, link_multicast) = match ip {
@@ -147,7 +224,8 @@ pub(crate) fn endpoint_ip(address: &str) -> Vec<String> {
         ),
     ];
     let broken = rules.into_iter().filter(|(broken, _)| *broken);
-    broken.map(|(_, why)| why).collect()
+    wrong.extend(broken.map(|(_, why)| why));
+    wrong
 }
 
 /// An IP address in the one form that has no other.
@@ -194,7 +272,7 @@ pub(crate) fn wildcard_host(host: &str) -> Vec<String> {
 /// A range of addresses: the first one and how many bits are fixed.
 pub(crate) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
     let (ip, bits) = text.split_once('/')?;
-    let ip: IpAddr = ip.parse().ok()?;
+    let ip = parse_ip(ip)?;
     let bits: u8 = bits.parse().ok()?;
     let most = if ip.is_ipv4() { 32 } else { 128 };
     (bits <= most).then_some((ip, bits))
@@ -215,17 +293,6 @@ pub(crate) fn csi_driver(place: &str, name: &str, errors: &mut Vec<Error>) {
 }
 
 /// Whether the range holds the address.
-pub(crate) fn contains((network, bits): (IpAddr, u8), ip: IpAddr) -> bool {
-    let bits = u32::from(bits);
-    match (network, ip) {
-        (IpAddr::V4(network), IpAddr::V4(ip)) => {
-            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            network.to_bits() & mask == ip.to_bits() & mask
-        }
-        (IpAddr::V6(network), IpAddr::V6(ip)) => {
-            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-            network.to_bits() & mask == ip.to_bits() & mask
-        }
-        _ => false,
-    }
+pub(crate) fn contains((first, bits): (IpAddr, u8), ip: IpAddr) -> bool {
+    first.is_ipv4() == ip.is_ipv4() && network(first, bits) == network(ip, bits)
 }

@@ -206,6 +206,11 @@ fn update<K: Kind>(
         Op::Subresource(name) => new.validate_subresource(name, old, errors),
         Op::Create | Op::Update => new.validate_update(old, errors),
     }
+    names::keep_addresses(errors, || {
+        let mut known = Vec::new();
+        old.validate(&mut known);
+        known
+    });
     allocate(new, Some(old), request, errors)?;
     Ok(meant)
 }

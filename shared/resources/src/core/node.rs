@@ -81,10 +81,12 @@ impl Kind for Node {
     fn validate(&self, errors: &mut Vec<Error>) {
         let ranges = self.spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten());
         for (i, range) in ranges.enumerate() {
-            if names::parse_cidr(range).is_none() {
-                let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-                errors.push(Error::invalid(field::index("spec.podCIDRs", i), range, why));
-            }
+            meta::invalid(
+                errors,
+                &field::index("spec.podCIDRs", i),
+                range,
+                names::cidr(range),
+            );
         }
         let taints = self.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
         let mut seen = BTreeSet::new();

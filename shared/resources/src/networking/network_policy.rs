@@ -164,19 +164,18 @@ fn validate_block(block: &IPBlock, path: &str, errors: &mut Vec<Error>) {
         errors.push(Error::required(whole, ""));
         return;
     }
-    let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+    meta::invalid(errors, &whole, &block.cidr, names::cidr(&block.cidr));
     let Some(cidr) = names::parse_cidr(&block.cidr) else {
-        errors.push(Error::invalid(whole, &block.cidr, why));
         return;
     };
     for (i, text) in block.except.iter().flatten().enumerate() {
         let path = field::index(&field::child(path, "except"), i);
+        meta::invalid(errors, &path, text, names::cidr(text));
         match names::parse_cidr(text) {
-            None => errors.push(Error::invalid(path, text, why)),
             Some(except) if except.1 <= cidr.1 || !names::contains(cidr, except.0) => {
                 errors.push(Error::invalid(path, text, "must be a strict subset of `cidr`"));
             }
-            Some(_) => {}
+            _ => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! ServiceCIDR: a range of the addresses of Services.
 
 use crate::{
-    Cell, Row, STATUS, WriteRequest, cells, names,
+    Cell, Row, STATUS, WriteRequest, cells, meta, names,
     write::{Kind, write},
 };
 use api::{Object, field, field::Error};
@@ -70,12 +70,8 @@ impl Kind for ServiceCIDR {
                 "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
             errors.push(Error::invalid("spec", &self.spec, why));
         }
-        for (i, (range, parsed)) in ranges.iter().zip(parsed).enumerate() {
-            if parsed.is_none() {
-                let path = field::index("spec.cidrs", i);
-                let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-                errors.push(Error::invalid(path, range, why));
-            }
+        for (i, range) in ranges.iter().enumerate() {
+            meta::invalid(errors, &field::index("spec.cidrs", i), range, names::cidr(range));
         }
     }
 

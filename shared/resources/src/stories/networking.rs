@@ -277,3 +277,76 @@ fn ports_of_nodes_are_shared_by_protocols() {
     .unwrap();
     assert!(local.contains(r#""healthCheckNodePort":30003"#), "{local}");
 }
+
+#[test]
+fn addresses_and_ranges_are_written_in_one_way() {
+    const SERVICE: &str = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"type":"LoadBalancer","ports":[{"port":80}],"externalIPs":["IP"],"loadBalancerSourceRanges":["RANGE"]}}"#;
+    const POLICY: &str = r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"p"},"spec":{"podSelector":{},"egress":[{"to":[{"ipBlock":{"cidr":"RANGE"}}]}]}}"#;
+    const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"}],"hostAliases":[{"ip":"IP","hostnames":["a"]}]}}"#;
+    const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"n"},"spec":{"podCIDR":"RANGE","podCIDRs":["RANGE"]}}"#;
+    let fill =
+        |body: &str, ip: &str, range: &str| body.replace("IP\"", &format!("{ip}\"")).replace("RANGE", range);
+    for ip in ["10.1.2.3", "2001:db8::1"] {
+        create(&fill(POD, ip, ""));
+        create(&fill(SERVICE, ip, "10.0.0.0/8"));
+    }
+    for (ip, why) in [
+        ("010.1.2.3", "must not have leading 0s"),
+        ("::ffff:1.2.3.4", "must not be an IPv4-mapped IPv6 address"),
+        (
+            "300.1.2.3",
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
+        (
+            "1.2.3",
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
+    ] {
+        for body in [fill(POD, ip, ""), fill(SERVICE, ip, "10.0.0.0/8")] {
+            let said = refused(&body);
+            assert!(said.ends_with(&format!("Invalid value: {ip:?}: {why}")), "{said}");
+        }
+    }
+    for (range, why) in [
+        ("10.0.0.1/8", "must not have bits set beyond the prefix length"),
+        (
+            "2001:db8::1/64",
+            "must not have bits set beyond the prefix length",
+        ),
+        ("10.0.0.0/08", "must not have leading 0s in IP or prefix length"),
+        ("010.0.0.0/8", "must not have leading 0s in IP or prefix length"),
+        ("::ffff:10.0.0.0/104", "must not have an IPv4-mapped IPv6 address"),
+        (
+            "10.0.0.0/33",
+            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        ),
+        (
+            "10.0.0.0",
+            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        ),
+    ] {
+        for body in [
+            fill(SERVICE, "192.0.2.1", range),
+            fill(POLICY, "", range),
+            fill(NODE, "", range),
+        ] {
+            let said = refused(&body);
+            assert!(
+                said.ends_with(&format!("Invalid value: {range:?}: {why}")),
+                "{said}"
+            );
+        }
+    }
+    // What an object has had since before that was a rule, it may keep.
+    let old = create(&fill(POLICY, "", "10.0.0.0/8")).replace("10.0.0.0/8", "10.0.0.1/8");
+    let more = old.replace(r#""to":["#, r#""to":[{"ipBlock":{"cidr":"192.0.2.0/24"}},"#);
+    assert_ne!(more, old);
+    update(&more, &old).unwrap();
+    let another = more.replace("192.0.2.0/24", "192.0.2.1/24");
+    let said = update(&another, &old).unwrap_err();
+    assert!(
+        said.ends_with(r#""192.0.2.1/24": must not have bits set beyond the prefix length"#),
+        "{said}"
+    );
+    assert!(!said.contains("10.0.0.1/8"), "{said}");
+}

@@ -207,10 +207,8 @@ fn sources(spec: &ServiceSpec, errors: &mut Vec<Error>) {
         ));
     }
     for (i, range) in ranges.iter().enumerate() {
-        if names::parse_cidr(range.trim()).is_none() {
-            let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            errors.push(Error::invalid(field::index(path, i), range.trim(), why));
-        }
+        let range = range.trim();
+        meta::invalid(errors, &field::index(path, i), range, names::cidr(range));
     }
 }
 
