@@ -4,6 +4,7 @@ use crate::{
     Server, admission::webhook::metrics::WebhookMetrics, aggregate::Known, handler::Places, http::version,
 };
 use component::metrics::{Counter, Description, Family, Gauge, Histogram, Registry};
+use sha2::{Digest, Sha256};
 use std::{fmt::Write, sync::Arc};
 
 /// Upper bounds of how long requests take, in seconds.
@@ -203,6 +204,14 @@ impl Default for Metrics {
             registry,
         }
     }
+}
+
+/// A text as upstream hides it in a label.
+pub(crate) fn hidden(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    format!("sha256:{}", component::hex::encode(Sha256::digest(text)))
 }
 
 /// Everything, as `/metrics` tells it.

@@ -1,13 +1,12 @@
 //! What is counted of KMS providers (upstream `storage/value/encrypt/envelope/metrics`). Keys are told by the hashes of their
 //! ids.
 
-use crate::encryption::metrics::Way;
+use crate::{encryption::metrics::Way, metrics::hidden};
 use component::{
     Clock, Env,
     metrics::{Counter, Description, Family, Gauge, Histogram, Level},
 };
-use sha2::{Digest, Sha256};
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tonic::Code;
 
 const USES: Description = Description::new(
@@ -107,7 +106,7 @@ impl Meter {
 
     /// A key was used for a value.
     pub fn used(&self, way: Way, key: &str) {
-        let hash = hash(key);
+        let hash = hidden(key);
         let labels = [way.name(), &self.provider, &hash, ""];
         self.uses.of(&labels).add(1);
         self.used.of(&labels).set(self.now());
@@ -119,7 +118,7 @@ impl Meter {
             0 => "empty",
             length if length > longest => "too_long",
             _ => {
-                self.told.of(&[&self.provider, &hash(key), ""]).set(self.now());
+                self.told.of(&[&self.provider, &hidden(key), ""]).set(self.now());
                 return;
             }
         };
@@ -157,14 +156,4 @@ pub(super) fn name(code: Code) -> String {
         Code::Cancelled => "Canceled".to_owned(),
         code => format!("{code:?}"),
     }
-}
-
-/// As upstream hides an id.
-fn hash(id: &str) -> String {
-    let mut out = "sha256:".to_owned();
-    for byte in Sha256::digest(id) {
-        // Writing to a text does not fail.
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
 }

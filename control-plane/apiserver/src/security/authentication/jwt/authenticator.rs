@@ -4,6 +4,7 @@ use super::{
     claims::{Claims, Standard},
     config::JwtAuthenticator,
     expression::of_user,
+    metrics::Numbers,
     provider::Provider,
     validate::Compiled,
 };
@@ -36,6 +37,7 @@ struct Inner {
     algorithms: Vec<Algorithm>,
     provider: Arc<Provider>,
     good: Cache<Digested, User>,
+    numbers: Arc<Numbers>,
     env: Env,
 }
 
@@ -49,7 +51,9 @@ impl Authenticator {
     ) -> Result<Self, String> {
         let issuer = &config.issuer;
         let discovery = issuer.discovery_url.as_deref().filter(|url| !url.is_empty());
-        let provider = Provider::new(&issuer.url, discovery, &issuer.certificate_authority, env)?;
+        let numbers = Arc::new(Numbers::new(&issuer.url, env));
+        let ca = &issuer.certificate_authority;
+        let provider = Provider::new(&issuer.url, discovery, ca, numbers.clone(), env)?;
         let provider = Arc::new(provider);
         Provider::find(&provider);
         Ok(Self(Arc::new(Inner {
@@ -58,6 +62,7 @@ impl Authenticator {
             algorithms: algorithms.to_vec(),
             provider,
             good: Cache::new(env.clock.clone()),
+            numbers,
             env: env.clone(),
         })))
     }
@@ -87,6 +92,21 @@ impl Authenticator {
         if let Some(user) = self.0.good.get(&key) {
             return known(user).into();
         }
+        let (numbers, begun) = (self.0.numbers.clone(), self.0.env.clock.now());
+        match self.judged(token, key) {
+            Answer::Now(known) => {
+                numbers.judged(&known, begun);
+                known.into()
+            }
+            Answer::Later(later) => {
+                let told = later.inspect(move |known| numbers.judged(known, begun));
+                Answer::Later(told.boxed())
+            }
+        }
+    }
+
+    /// The same of a token that is not known yet.
+    fn judged(&self, token: &str, key: Digested) -> Answer<Known> {
         if !self.is_ready() {
             return Err("oidc: authenticator not initialized".into()).into();
         }

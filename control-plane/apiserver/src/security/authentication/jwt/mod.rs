@@ -5,6 +5,7 @@ mod claims;
 mod config;
 mod expression;
 mod issuers;
+mod metrics;
 mod provider;
 mod validate;
 

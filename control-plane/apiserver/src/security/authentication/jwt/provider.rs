@@ -1,5 +1,6 @@
 //! The server of an issuer: where its keys are, and the keys.
 
+use super::metrics::Numbers;
 use crate::security::Asking;
 use component::{
     Env,
@@ -24,6 +25,7 @@ pub(super) struct Provider {
     state: Mutex<State>,
     /// One looks for keys at a time.
     looking: tokio::sync::Mutex<()>,
+    numbers: Arc<Numbers>,
     env: Env,
 }
 
@@ -53,7 +55,13 @@ struct Keys {
 
 impl Provider {
     /// The provider of `issuer`, whose server is known by `ca` (PEM; empty: by the authorities of the host).
-    pub fn new(issuer: &str, discovery: Option<&str>, ca: &str, env: &Env) -> Result<Self, String> {
+    pub fn new(
+        issuer: &str,
+        discovery: Option<&str>,
+        ca: &str,
+        numbers: Arc<Numbers>,
+        env: &Env,
+    ) -> Result<Self, String> {
         let usual = format!("{}{PATH}", issuer.trim_end_matches('/'));
         Ok(Self {
             issuer: issuer.to_owned(),
@@ -61,6 +69,7 @@ impl Provider {
             ca: ca.to_owned(),
             state: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
+            numbers,
             env: env.clone(),
         })
     }
@@ -139,18 +148,25 @@ impl Provider {
             state.tried = Some(now);
             state.place.clone().ok_or("oidc: authenticator not initialized")?
         };
-        let got = place.get().await;
-        self.state().tried = Some(self.env.clock.now());
-        let text = got.map_err(|failure| format!("fetching keys oidc: get keys failed: {failure}"))?;
-        let told: Keys = serde_json::from_slice(&text)
-            .map_err(|error| format!("fetching keys oidc: failed to decode keys: {error}"))?;
-        let keys = told
-            .keys
-            .iter()
-            .filter(|key| key.r#use.is_empty() || key.r#use == "sig");
+        let fetched = fetch(&place).await;
+        self.numbers.fetched(fetched.is_ok());
         let mut state = self.state();
-        state.keys = Arc::new(keys.filter_map(PublicKey::from_jwk).collect());
+        state.tried = Some(self.env.clock.now());
+        state.keys = Arc::new(fetched?);
         state.generation += 1;
         Ok(())
     }
+}
+
+/// The keys that are there.
+async fn fetch(place: &Asking) -> Result<Vec<PublicKey>, String> {
+    let got = place.get().await;
+    let text = got.map_err(|failure| format!("fetching keys oidc: get keys failed: {failure}"))?;
+    let told: Keys = serde_json::from_slice(&text)
+        .map_err(|error| format!("fetching keys oidc: failed to decode keys: {error}"))?;
+    let keys = told
+        .keys
+        .iter()
+        .filter(|key| key.r#use.is_empty() || key.r#use == "sig");
+    Ok(keys.filter_map(PublicKey::from_jwk).collect())
 }

@@ -466,3 +466,43 @@ async fn another_configuration_is_taken_while_it_runs() {
     issuers.exchange(none).unwrap();
     assert_eq!(bearer(&guarded, &token).await, "401");
 }
+
+#[tokio::test]
+async fn what_is_asked_of_an_issuer_is_counted() {
+    let issuing = Issuing::open().await;
+    let guarded = issuing.taken(PLAIN).await;
+    let hash = crate::metrics::hidden(&issuing.site.url);
+    let told = || {
+        let mut text = String::new();
+        issuing.env.metrics.write(&mut text);
+        text
+    };
+    let fetched = |result: &str| {
+        format!(
+            "apiserver_authentication_jwt_authenticator_jwks_fetch_last_timestamp_seconds{{result=\"{result}\",\
+             jwt_issuer_hash=\"{hash}\",apiserver_id_hash=\"\"}} "
+        )
+    };
+    assert!(!told().contains(&fetched("success")));
+    let token = issuing.sign(&issuing.claims());
+    // The second time it is remembered.
+    for _ in 0..2 {
+        assert_ne!(bearer(&guarded, &token).await, "401");
+    }
+    let late = issuing.sign(&changed(&issuing.claims(), "exp", json!(1)));
+    assert_eq!(bearer(&guarded, &late).await, "401");
+    let text = told();
+    assert!(text.contains(&fetched("success")), "{text}");
+    for result in ["success", "failure"] {
+        let count = format!(
+            "apiserver_authentication_jwt_authenticator_latency_seconds_count{{result=\"{result}\",\
+             jwt_issuer_hash=\"{hash}\"}} 1\n"
+        );
+        assert!(text.contains(&count), "{count}{text}");
+    }
+    assert!(!text.contains(&fetched("failure")), "{text}");
+    issuing.site.says("/keys", Reply::Code(500, "broken"));
+    let again = issuing.taken(PLAIN).await;
+    assert_eq!(bearer(&again, &token).await, "401");
+    assert!(told().contains(&fetched("failure")));
+}
