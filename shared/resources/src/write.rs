@@ -57,7 +57,7 @@ pub(crate) trait Kind:
     fn spec_changed(&self, _old: &Self) -> bool {
         false
     }
-    /// Warnings for the client.
+    /// Warnings for the client, unless it writes the status.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -85,7 +85,10 @@ pub(crate) fn write<K: Kind>(request: &WriteRequest<'_>) -> Result<Written, Stat
     Ok(Written {
         meant: (meant != body).then(|| meant.into()),
         body: body.into(),
-        warnings: new.warnings(),
+        warnings: match request.op {
+            Op::Status => Vec::new(),
+            _ => new.warnings(),
+        },
     })
 }
 

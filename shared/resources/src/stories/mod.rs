@@ -14,7 +14,7 @@ mod storage;
 mod tables;
 mod workloads;
 
-use crate::{Cluster, Op, Row, WriteRequest, by_kind, table};
+use crate::{Cluster, Op, Row, WriteRequest, Written, by_kind, table};
 use api::{Gvr, Object, Status};
 use jiff::Timestamp;
 use std::{cell::Cell, sync::Arc};
@@ -92,7 +92,7 @@ fn row(body: &str) -> &'static Row {
     by_kind(version.split_once('/').map_or("", |(group, _)| group), &kind).unwrap()
 }
 
-fn run(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<String, Status> {
+fn write(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<Written, Status> {
     let row = row(body);
     let name = api::scan::scalar(body.as_bytes(), "metadata.name")
         .unwrap()
@@ -114,7 +114,12 @@ fn run(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<String,
         custom: None,
         for_admission: false,
     };
-    (row.write)(&request).map(|written| String::from_utf8(written.body.to_vec()).unwrap())
+    (row.write)(&request)
+}
+
+fn run(body: &str, old: Option<&str>, op: Op, cluster: &Small) -> Result<String, Status> {
+    let written = write(body, old, op, cluster)?;
+    Ok(String::from_utf8(written.body.to_vec()).unwrap())
 }
 
 /// The stored text of a new object; a second write of it changes nothing.

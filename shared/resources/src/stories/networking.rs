@@ -350,3 +350,53 @@ fn addresses_and_ranges_are_written_in_one_way() {
     );
     assert!(!said.contains("10.0.0.1/8"), "{said}");
 }
+
+#[test]
+fn what_a_service_hardly_means_or_what_will_go_is_warned_of() {
+    let with = |spec: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"s"}},"spec":{{{spec},"ports":[{{"port":80}}]}}}}"#
+        )
+    };
+    let warnings = |body: &str| write(body, None, Op::Create, &Small::usual()).unwrap().warnings;
+    let gone = "spec.externalIPs is deprecated";
+    for (spec, wanted) in [
+        (r#""type":"ClusterIP""#, &[][..]),
+        (r#""externalIPs":["192.0.2.1"]"#, &[gone]),
+        (
+            r#""type":"ExternalName","externalName":"a.example","externalIPs":["192.0.2.1"]"#,
+            &[
+                gone,
+                "spec.externalIPs is ignored when spec.type is \"ExternalName\"",
+            ],
+        ),
+        (
+            r#""externalName":"a.example""#,
+            &["spec.externalName is ignored when spec.type is not \"ExternalName\""],
+        ),
+        (
+            r#""trafficDistribution":"PreferClose""#,
+            &["spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""],
+        ),
+        (
+            r#""clusterIP":"None","sessionAffinity":"ClientIP","externalIPs":["192.0.2.1"]"#,
+            &[
+                gone,
+                "spec.externalIPs is ignored for headless services",
+                "spec.SessionAffinity is ignored for headless services",
+            ],
+        ),
+    ] {
+        assert_eq!(warnings(&with(spec)), wanted, "{spec}");
+    }
+    let hints = with(r#""type":"ClusterIP""#).replace(
+        r#""name":"s""#,
+        r#""name":"s","annotations":{"service.kubernetes.io/topology-aware-hints":"auto"}"#,
+    );
+    let why = "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use \
+               service.kubernetes.io/topology-mode instead";
+    assert_eq!(warnings(&hints), [why]);
+    let stored = create(&hints);
+    let status = write(&stored, Some(&stored), Op::Status, &Small::usual()).unwrap();
+    assert!(status.warnings.is_empty(), "only the status is written");
+}

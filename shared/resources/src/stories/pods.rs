@@ -279,24 +279,7 @@ fn a_pod_is_bound_once() {
 #[test]
 fn what_is_hardly_meant_is_warned_of() {
     let body = with_container(r#""env":[{"name":"A"},{"name":"A"}]"#);
-    let row = row(&body);
-    let request = WriteRequest {
-        op: Op::Create,
-        body: body.as_bytes(),
-        old: None,
-        namespace: "ns",
-        name: "web",
-        uid: UID,
-        now: now(),
-        user: crate::Requester {
-            name: "jane",
-            ..crate::Requester::default()
-        },
-        cluster: &Small::usual(),
-        custom: None,
-        for_admission: false,
-    };
-    let warnings = (row.write)(&request).unwrap().warnings;
+    let warnings = write(&body, None, Op::Create, &Small::usual()).unwrap().warnings;
     let expected = r#"spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply"#;
     assert_eq!(warnings, [expected]);
 }

@@ -3,6 +3,7 @@
 mod allocate;
 mod families;
 mod validation;
+mod warnings;
 
 use crate::{
     Cell, Refused, Row, STATUS, Subresource, WriteRequest, cells, names,
@@ -47,6 +48,10 @@ pub(crate) static ROW: Row = Row {
 impl Kind for Service {
     const ROW: &'static Row = &ROW;
     const NAMES: names::NameRule = names::dns_1035_label;
+
+    fn warnings(&self) -> Vec<String> {
+        warnings::of(self)
+    }
 
     fn defaults(&mut self) {
         let spec = self.spec.get_or_insert_default();
