@@ -277,6 +277,69 @@ fn a_pod_is_bound_once() {
 }
 
 #[test]
+fn rules_for_running_again_are_checked() {
+    let with = |fields: &str| with_container(fields);
+    let rule = |action: &str, operator: &str, values: usize| {
+        let values = vec!["42"; values].join(",");
+        format!(r#"{{"action":"{action}","exitCodes":{{"operator":"{operator}","values":[{values}]}}}}"#)
+    };
+    let rules = |rules: &str| {
+        with(&format!(
+            r#""restartPolicy":"Never","restartPolicyRules":[{rules}]"#
+        ))
+    };
+    let good = rule("Restart", "In", 255);
+    create(&rules(&format!(
+        "{good},{}",
+        rule("RestartAllContainers", "NotIn", 1)
+    )));
+    let at = "spec.containers[0].restartPolicyRules";
+    for (body, why) in [
+        (
+            with(&format!(r#""restartPolicyRules":[{good}]"#)),
+            "spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used".to_owned(),
+        ),
+        (
+            rules(&good).replace("Never\",\"restartPolicyRules", "Sometimes\",\"restartPolicyRules"),
+            r#"spec.containers[0].restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#.to_owned(),
+        ),
+        (
+            rules(&vec![good.as_str(); 21].join(",")),
+            format!("{at}: Too many: 21: must have at most 20 items"),
+        ),
+        (
+            rules(&rule("Stop", "In", 1)),
+            format!(r#"{at}[0].action: Unsupported value: "Stop": supported values: "Restart", "RestartAllContainers""#),
+        ),
+        (
+            rules(r#"{"action":"Restart"}"#),
+            format!("{at}[0].exitCodes: Required value: must be specified"),
+        ),
+        (
+            rules(&rule("Restart", "Above", 1)),
+            format!(r#"{at}[0].exitCodes.operator: Unsupported value: "Above": supported values: "In", "NotIn""#),
+        ),
+        (
+            rules(&rule("Restart", "In", 256)),
+            format!("{at}[0].exitCodes.values: Too many: 256: must have at most 255 items"),
+        ),
+    ] {
+        let said = refused(&body);
+        assert!(said.ends_with(&why), "{said}\n{why}");
+    }
+    let init = |policy: &str| {
+        let init = format!(
+            r#""initContainers":[{{"name":"i","image":"i","restartPolicy":"{policy}"}}],"containers""#
+        );
+        with(r#""stdin":true"#).replace(r#""containers""#, &init)
+    };
+    for policy in ["Always", "OnFailure", "Never"] {
+        create(&init(policy));
+    }
+    assert!(refused(&init("Sometimes")).contains("spec.initContainers[0].restartPolicy: Unsupported value"));
+}
+
+#[test]
 fn what_is_hardly_meant_is_warned_of() {
     let body = with_container(r#""env":[{"name":"A"},{"name":"A"}]"#);
     let warnings = write(&body, None, Op::Create, &Small::usual()).unwrap().warnings;

@@ -1,7 +1,7 @@
 //! Rules for the containers of a pod.
 
 use super::{
-    env, probes,
+    env, probes, restart_rules,
     validation::{seccomp, user_id},
 };
 use crate::{meta, names, rules};
@@ -47,15 +47,9 @@ pub(super) fn validate(spec: &PodSpec, path: &str, errors: &mut Vec<Error>) {
         if !container.name.is_empty() && !seen.insert(&container.name) {
             errors.push(Error::duplicate(field::child(&path, "name"), &container.name));
         }
+        restart_rules::validate(container, &path, errors);
         if init {
             init_only(container, &path, errors);
-        } else if container.restart_policy.is_some() && container.restart_policy_rules.is_none() {
-            rules::one_of(
-                container.restart_policy.as_deref(),
-                &["Always", "OnFailure", "Never"],
-                &field::child(&path, "restartPolicy"),
-                errors,
-            );
         }
         // Init containers run one by one: each may take the ports of the others.
         let mut own_ports = BTreeSet::new();
@@ -111,15 +105,8 @@ pub(super) fn container(
 }
 
 fn init_only(container: &Container, path: &str, errors: &mut Vec<Error>) {
-    if let Some(policy) = container.restart_policy.as_deref() {
-        if policy == "Always" {
-            return;
-        }
-        errors.push(Error::not_supported(
-            field::child(path, "restartPolicy"),
-            policy,
-            &["Always"],
-        ));
+    if container.restart_policy.as_deref() == Some("Always") {
+        return;
     }
     let fields = [
         ("lifecycle", container.lifecycle.is_some()),

@@ -9,6 +9,7 @@ mod ephemeral;
 mod probes;
 mod qos;
 mod resize;
+mod restart_rules;
 pub(crate) mod template;
 mod update;
 pub(super) mod validation;
